@@ -1,0 +1,36 @@
+"""What several folders of tests share: a minute checkpoint and the bundle exported from it, made once a session."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+PYTHON = Path(sys.executable)
+
+
+def run(*command: str | Path) -> None:
+    """Runs `command` from the repository's root; fails the test with its output when it fails."""
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with random weights: 2 layers, 2 heads, width 32, 512 tokens of vocabulary, context 128."""
+    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    folder.mkdir()
+    run(PYTHON, "tests/tiny_checkpoint.py", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_checkpoint: Path) -> Path:
+    """The bundle that `plotify export` makes of `tiny_checkpoint`."""
+    bundle = tiny_checkpoint.parent / "bundle"
+    run(PYTHON.with_name("plotify"), "export", tiny_checkpoint, "--out", bundle)
+    return bundle
