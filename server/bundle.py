@@ -1,0 +1,186 @@
+"""The bundle: a folder with a manifest, a tokenizer and one ONNX file for each precision, checked as it is loaded.
+
+`bundle.json` (format 1) says what the other files are and what they must hash to. A bundle that does not agree with its
+manifest is refused whole, with one line that names the file, what is wrong with it and what to do.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import msgspec
+from tokenizers import Tokenizer
+
+FORMAT = 1
+
+
+class BundleError(Exception):
+    """A bundle that cannot be used; the message is one line for the person who named it."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Dimensions of the network, all counted in elements; `end_of_text` is a token id."""
+
+    vocab_size: int
+    context: int
+    layers: int
+    heads: int
+    head_dim: int
+    end_of_text: int
+
+    def __post_init__(self) -> None:
+        if min(self.vocab_size, self.layers, self.heads, self.head_dim) < 1 or self.context < 2:
+            raise ValueError("every dimension must be at least 1, and the context at least 2")
+        if not 0 <= self.end_of_text < self.vocab_size:
+            raise ValueError(f"end_of_text {self.end_of_text} lies outside the vocabulary of {self.vocab_size}")
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """How a genre and a writer's words become the text that the model continues."""
+
+    template: str
+    any_genre: str
+    genres: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        fields = [name for _, name, _, _ in Formatter().parse(self.template) if name is not None]
+        if sorted(fields) != ["genre", "text"]:
+            raise ValueError("template must hold {genre} and {text}, once each, and no other field")
+
+    def fill(self, text: str, genre: str | None = None) -> str:
+        """The model's prompt for `text`; no genre means any. Raises ValueError for a genre the model does not know."""
+        if genre is not None and genre not in self.genres:
+            raise ValueError(f"unknown genre {genre!r}; this model knows {', '.join(self.genres)}")
+        return self.template.format(genre=genre or self.any_genre, text=text)
+
+
+@dataclass(frozen=True)
+class SamplingDefaults:
+    """The decoding parameters that suit this model, found by measuring at export."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    repetition_penalty: float
+
+
+@dataclass(frozen=True)
+class TokenizerEntry:
+    """The tokenizer's file name inside the bundle and its sha256 in hexadecimal."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Precision:
+    """One ONNX file: name, sha256, size in bytes, and what was measured of it on held-out text."""
+
+    file: str
+    sha256: str
+    bytes: int
+    perplexity: float
+    bits_per_byte: float
+    perplexity_vs_fp32: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`bundle.json`, format 1."""
+
+    format: int
+    name: str
+    model: ModelShape
+    prompt: PromptTemplate
+    sampling: SamplingDefaults
+    tokenizer: TokenizerEntry
+    precisions: dict[str, Precision]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were found to agree with its manifest."""
+
+    path: Path
+    manifest: Manifest
+    tokenizer: Tokenizer
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Bundle":
+        """Reads the manifest at `path` and checks every file that it names. Raises BundleError."""
+        path = Path(path)
+        manifest = _read_manifest(path)
+        _check_file(path / manifest.tokenizer.file, manifest.tokenizer.sha256)
+        for precision in manifest.precisions.values():
+            _check_file(path / precision.file, precision.sha256)
+        return cls(path, manifest, _read_tokenizer(path / manifest.tokenizer.file, manifest.model))
+
+    def model_file(self, precision: str) -> Path:
+        """The ONNX file of a precision. Raises BundleError for one that this bundle does not carry."""
+        if precision not in self.manifest.precisions:
+            carried = ", ".join(self.manifest.precisions)
+            raise BundleError(f"{self.path}: there is no {precision} model in this bundle; choose one of: {carried}")
+        return self.path / self.manifest.precisions[precision].file
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / "bundle.json"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = "there is no such folder" if not folder.is_dir() else f"bundle.json cannot be read ({error.strerror})"
+        raise BundleError(f"{folder}: {reason}; name a folder that `plotify export` wrote") from error
+    try:
+        found = msgspec.json.decode(content, type=dict[str, Any]).get("format")
+        if found != FORMAT:
+            raise BundleError(
+                f"{path}: format is {found!r}, this Plotify reads format {FORMAT}; "
+                "export the checkpoint again with this version"
+            )
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: {error}; export the checkpoint again") from error
+    if not manifest.precisions:
+        raise BundleError(f"{path}: precisions names no model; export the checkpoint again")
+    for name in [manifest.tokenizer.file, *(precision.file for precision in manifest.precisions.values())]:
+        if not name or Path(name).name != name:
+            raise BundleError(f"{path}: {name!r} is not the name of a file in the bundle; export the checkpoint again")
+    return manifest
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); copy or export the bundle again") from error
+    if found != sha256:
+        raise BundleError(
+            f"{path}: sha256 is {found[:12]}…, bundle.json says {sha256[:12]}…; copy or export the bundle again"
+        )
+
+
+def _read_tokenizer(path: Path, shape: ModelShape) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        decoder = json.loads(path.read_bytes()).get("decoder") or {}
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise BundleError(f"{path}: not a tokenizer ({error}); export the checkpoint again") from error
+    if decoder.get("type") != "ByteLevel":
+        raise BundleError(f"{path}: not a byte-level tokenizer; export a GPT-2 checkpoint")
+    if tokenizer.get_vocab_size() != shape.vocab_size:
+        raise BundleError(
+            f"{path}: holds {tokenizer.get_vocab_size()} tokens, bundle.json says {shape.vocab_size}; "
+            "export the checkpoint again"
+        )
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    # What a writer types is text: "<|endoftext|>" in a prompt must not end the document.
+    tokenizer.encode_special_tokens = True
+    return tokenizer

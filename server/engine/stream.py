@@ -1,0 +1,116 @@
+"""How tokens travel from the engine's thread to whoever reads them: a thread, or a task on an event loop."""
+
+import asyncio
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from server.engine.errors import EngineError
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some text and the tokens that it came from; the last one of a stream carries the reason why it is the last.
+
+    finish_reason: "stop" when the model ended the text (the end-of-text token itself is not in `token_ids`), "length"
+    when max_tokens or the context's end was reached, "cancelled" when the reader wanted no more; None before the end.
+    """
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    finish_reason: FinishReason | None = None
+
+
+class Channel:
+    """One request's way between the two sides, safe from any thread. The engine holds it and the reader's Stream does."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._items: deque[Chunk | EngineError] = deque()
+        self._filled = threading.Condition()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, item: Chunk | EngineError) -> None:
+        """Hands an item to the reader; a last chunk or an error is the end."""
+        with self._filled:
+            self._items.append(item)
+            self._filled.notify()
+            waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            try:
+                waiter.get_loop().call_soon_threadsafe(_wake, waiter)
+            except RuntimeError:  # the reader's event loop is closed: nobody is left to read
+                self.cancelled = True
+
+    def take(self) -> Chunk | EngineError:
+        """The next item; blocks until there is one."""
+        with self._filled:
+            self._filled.wait_for(lambda: self._items)
+            return self._items.popleft()
+
+    async def take_async(self) -> Chunk | EngineError:
+        """The next item; waits for one without blocking the event loop."""
+        while True:
+            with self._filled:
+                if self._items:
+                    return self._items.popleft()
+                self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+
+class Stream:
+    """The continuation of one request, as it comes. Iterate over it with `for` or with `async for`, in one place.
+
+    Ends after the chunk that carries a finish_reason; raises EngineError where the engine failed. A stream that is
+    cancelled, or that nobody holds any longer, stops within one decode step.
+
+    seed: what the tokens are drawn with; the same request with this seed gives the same text.
+    prompt_tokens: how many tokens the prompt has.
+    """
+
+    def __init__(self, channel: Channel, seed: int, prompt_tokens: int) -> None:
+        self.seed = seed
+        self.prompt_tokens = prompt_tokens
+        self._channel = channel
+        self._ended = False
+
+    def cancel(self) -> None:
+        """Stops the work. What was written before can still be read; then the stream ends with "cancelled"."""
+        if not self._channel.cancelled:
+            self._channel.cancelled = True
+            self._channel.put(Chunk("", finish_reason="cancelled"))
+
+    def __iter__(self) -> "Stream":
+        return self
+
+    def __next__(self) -> Chunk:
+        if self._ended:
+            raise StopIteration
+        return self._receive(self._channel.take())
+
+    def __aiter__(self) -> "Stream":
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._ended:
+            raise StopAsyncIteration
+        return self._receive(await self._channel.take_async())
+
+    def __del__(self) -> None:
+        # The flag alone: the garbage collector may call this while the channel's lock is held.
+        self._channel.cancelled = True
+
+    def _receive(self, item: Chunk | EngineError) -> Chunk:
+        if isinstance(item, EngineError):
+            self._ended = True
+            raise item
+        self._ended = item.finish_reason is not None
+        return item
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
