@@ -1,8 +1,8 @@
 """A minute checkpoint in the layout that `plotify train` leaves: `python tests/tiny_checkpoint.py FOLDER`.
 
-Run as a process of its own, so that TensorFlow stays out of the one that runs the tests. The weights are random but drawn
-widely, so that the logits have clear winners; the sentences are invented here, some of them with accents and other
-scripts, so that characters are split across tokens.
+Run as a process of its own, so that TensorFlow stays out of the one that runs the tests. The weights are random but
+drawn widely, so that the logits have clear winners; the sentences are invented here, some of them with accents and
+other scripts, so that characters are split across tokens.
 """
 
 import itertools
@@ -16,8 +16,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 END_OF_TEXT = "<|endoftext|>"
 GENRES = ["Comedy", "Drama", "Horror"]
-HEROES = ["A lighthouse keeper", "Zoë, a baker from Łódź,", "An orphaned chess player", "The last miner of Görlitz", "東京の刑事"]
-DEEDS = ["finds a letter", "follows a stranger", "loses her café", "wakes up — naïve as ever —", "builds a clock of ice"]
+HEROES = [
+    "A lighthouse keeper",
+    "Zoë, a baker from Łódź,",
+    "An orphaned chess player",
+    "The miner Görlitz",
+    "東京の刑事",
+]
+DEEDS = ["finds a letter", "follows a stranger", "loses her café", "wakes up — naïve, as ever —", "builds an ice clock"]
 PLACES = ["in São Tomé", "under the old harbour", "on the eve of the fair", "at the Hôtel Évian"]
 ENDS = ["and nobody believes it.", "until the river turns back… 🎭", "so the whole town must choose."]
 VOCABULARY, CONTEXT = 512, 128
@@ -70,6 +76,8 @@ def write(folder: Path) -> None:
     )
     model = TFGPT2LMHeadModel(config)
     model(tf.constant([[end_of_text]]))
+    for weight in model.weights:  # biases and norms too, which start out equal
+        weight.assign(weight + tf.random.normal(weight.shape, stddev=0.05))
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     lines = [json.dumps(document, ensure_ascii=False) for document in held_out]

@@ -1,0 +1,93 @@
+"""The model card: the manifest in words, with samples picked by seed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from export.samples import OPENINGS, Sample
+
+CARD = """\
+# {name}
+
+A GPT-2 that continues the beginning of a plot in the style of book and film summaries: a few words in, a few plot lines
+out. Written by `plotify export`; every figure here stands in `bundle.json` too.
+
+| | |
+|---|---|
+| architecture | GPT-2: {layers} layers, {heads} heads, width {width}, vocabulary {vocab_size:,}, context {context} |
+| parameters | {parameters:,} (the token embedding, which is the head too, counted once) |
+| trained on | {corpora} |
+| licence | {licence} |
+| file | `{file}`, {megabytes:.1f} MB{storage} |
+| perplexity per token, test split | {perplexity:.2f}{unrounded} |
+| bits per byte, test split | {bits_per_byte:.3f} |
+| distinct-2 of sampled continuations | {distinct_2:.3f} (of the held-out documents: {human_distinct_2:.3f}) |
+| repeated 4-grams within a continuation | {repetition:.1%} (of the held-out documents: {human_repetition:.1%}) |
+| decoding defaults | {sampling} |
+
+Scored on {documents:,} held-out documents ({truncated} of them cut to the context), each behind its genre; neither
+the genre nor the end of text counts. The diversity is that of {sampled_texts} continuations, up to {new_tokens}
+tokens each, of held-out beginnings. The ONNX graph was compared with the TensorFlow checkpoint{rounded}: identical
+greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits at most
+{max_logit_difference:.1g} apart.
+
+## What it cannot do
+
+It knows how a plot summary sounds, not how the world works. Names, places and who did what drift within a few
+sentences; it does not reason, count, or keep a cast straight; it knows the languages of its corpora only; it may
+repeat clichés and prejudices of its sources. Its text is raw material for a writer, never a statement of fact, and the
+genre is a nudge rather than a promise.
+
+Where a hub is reachable, GPT-2 small fine-tuned by the same two commands is what to use:
+
+    plotify train --data data --base openai-community/gpt2 --out checkpoint
+    plotify export checkpoint --out bundle
+
+## Samples
+
+The first tries of seeds 1 to {seeds}, genres by turns, with the decoding defaults above; none was picked or edited.
+
+{samples}
+"""
+
+
+def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[Sample]) -> str:
+    """The card, in Markdown, of a bundle with this manifest; file and figures are those of one of its precisions."""
+    model, provenance = manifest["model"], manifest["provenance"]
+    precision = manifest["precisions"][precision_name]
+    made = provenance["export"]
+    verified, measured, sampled = made["verified"], made["measured"], made["sampled"]
+    half = made["weights_stored_as"] == "float16"
+    return CARD.format(
+        **model,
+        name=manifest["name"],
+        width=model["heads"] * model["head_dim"],
+        parameters=made["parameters"],
+        corpora=", ".join(str(corpus.get("name", corpus)) for corpus in provenance.get("corpora", [])) or "not stated",
+        licence=provenance.get("licence", "not stated"),
+        file=precision["file"],
+        megabytes=precision["bytes"] / 1e6,
+        storage=", its matrices stored as float16, computed in float32" if half else "",
+        perplexity=precision["perplexity"],
+        unrounded=f" (before rounding to float16: {made['unrounded_perplexity']:.2f})" if half else "",
+        bits_per_byte=precision["bits_per_byte"],
+        distinct_2=sampled["distinct_2"],
+        human_distinct_2=sampled["human_distinct_2"],
+        repetition=sampled["repetition"],
+        human_repetition=sampled["human_repetition"],
+        sampling=", ".join(f"{setting.replace('_', ' ')} {value:g}" for setting, value in manifest["sampling"].items()),
+        documents=measured["documents"],
+        truncated=measured["cut_to_context"],
+        sampled_texts=sampled["texts"],
+        new_tokens=sampled["new_tokens"],
+        rounded=" (with its matrices rounded to float16 beforehand)" if half else "",
+        verified_prompts=verified["prompts"],
+        verified_tokens=verified["tokens"],
+        max_logit_difference=verified["max_logit_difference"],
+        seeds=len(OPENINGS),
+        samples="\n\n".join(_sample(sample) for sample in samples),
+    )
+
+
+def _sample(sample: Sample) -> str:
+    quoted = f"**{sample.opening}**{sample.continuation}".rstrip().replace("\n", "\n> ")
+    return f"Seed {sample.seed}, {sample.genre}:\n\n> {quoted}"

@@ -1,0 +1,170 @@
+"""Reading the checkpoint that `plotify train` leaves: a folder in Hugging Face's layout with a `plotify.json`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from export.errors import ExportError
+
+REMEDY = "Give a folder that `plotify train` wrote."
+PROBE = "Zoë's café: 東京 🎭"
+"""A text whose characters take one to four bytes, to tell a byte-level tokenizer from others."""
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """Sizes of the model, as the bundle's manifest states them."""
+
+    vocab_size: int
+    context: int
+    layers: int
+    heads: int
+    head_dim: int
+    end_of_text: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """A held-out text and its genres, the first being the one that stands before it when it is scored."""
+
+    text: str
+    genres: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """How genre and text are joined, in training and in a request alike."""
+
+    template: str
+    any_genre: str
+    genres: tuple[str, ...]
+
+    def join(self, genre: str | None, text: str) -> str:
+        """The text as the model sees it, `genre` (any genre if None) before it."""
+        return self.template.format(genre=genre or self.any_genre, text=text)
+
+    def join_document(self, document: Document, text: str | None = None) -> str:
+        """`document`, or `text` in its place, behind the document's first genre."""
+        return self.join(document.genres[0] if document.genres else None, document.text if text is None else text)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's files but for the weights, read and checked."""
+
+    folder: Path
+    name: str
+    model: Dimensions
+    prompt: Prompt
+    sampling: dict[str, float]
+    provenance: dict[str, Any]
+    documents: tuple[Document, ...]
+    tokenizer: Tokenizer
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, nothing added."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of `ids`, special tokens left out."""
+        text: str = self.tokenizer.decode(ids)
+        return text
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Reads and checks everything in `folder` but the weights.
+
+    Raises ExportError, with the file's name, for what is missing, unreadable or contradictory.
+    """
+    if not folder.is_dir():
+        raise ExportError(f"{folder}: no such folder. {REMEDY}")
+    for name in ("config.json", "tf_model.h5", "tokenizer.json", "test.jsonl", "plotify.json"):
+        if not (folder / name).is_file():
+            raise ExportError(f"{folder}: not a checkpoint of `plotify train`: {name} is missing. {REMEDY}")
+    model = _read_dimensions(folder / "config.json")
+    manifest = folder / "plotify.json"
+    fields = _read_object(manifest)
+    try:
+        prompt = Prompt(
+            template=str(fields["prompt"]["template"]),
+            any_genre=str(fields["prompt"]["any_genre"]),
+            genres=tuple(fields["prompt"]["genres"]),
+        )
+        name, sampling, provenance = str(fields["name"]), dict(fields["sampling"]), dict(fields["provenance"])
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise ExportError(f"{manifest}: missing or malformed field ({wrong!r}). Train again, or mend it.") from wrong
+    if prompt.template.count("{text}") != 1 or not prompt.template.endswith("{text}"):
+        raise ExportError(f"{manifest}: the prompt template {prompt.template!r} must end with {{text}}.")
+    for setting in ("temperature", "top_k", "top_p", "repetition_penalty"):
+        if not isinstance(sampling.get(setting), int | float):
+            raise ExportError(f"{manifest}: sampling.{setting} must be a number, not {sampling.get(setting)!r}.")
+    return Checkpoint(
+        folder=folder,
+        name=name,
+        model=model,
+        prompt=prompt,
+        sampling=sampling,
+        provenance=provenance,
+        documents=_read_documents(folder / "test.jsonl"),
+        tokenizer=_read_tokenizer(folder / "tokenizer.json", model),
+    )
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as wrong:
+        raise ExportError(f"{file}: not JSON: {wrong}.") from wrong
+    if not isinstance(fields, dict):
+        raise ExportError(f"{file}: a JSON object is expected, not {type(fields).__name__}.")
+    return fields
+
+
+def _read_dimensions(file: Path) -> Dimensions:
+    config = _read_object(file)
+    if config.get("model_type") != "gpt2":
+        raise ExportError(f"{file}: model_type is {config.get('model_type')!r}; only gpt2 can be exported.")
+    fields = ("vocab_size", "n_positions", "n_layer", "n_head", "n_embd", "eos_token_id")
+    for field in fields:
+        if not isinstance(config.get(field), int):
+            raise ExportError(f"{file}: {field} must be a whole number, not {config.get(field)!r}.")
+    vocab_size, context, layers, heads, width, end_of_text = (int(config[field]) for field in fields)
+    return Dimensions(vocab_size, context, layers, heads, width // heads, end_of_text)
+
+
+def _read_tokenizer(file: Path, model: Dimensions) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as wrong:  # tokenizers raises bare Exception
+        raise ExportError(f"{file}: not a tokenizer of the tokenizers library: {wrong}.") from wrong
+    if tokenizer.get_vocab_size() > model.vocab_size:
+        raise ExportError(
+            f"{file}: has {tokenizer.get_vocab_size()} tokens, the model in config.json only {model.vocab_size}. "
+            "They are not of the same checkpoint."
+        )
+    encoded = tokenizer.encode(PROBE, add_special_tokens=False)
+    if sum(map(len, encoded.tokens)) != len(PROBE.encode()) or tokenizer.decode(encoded.ids) != PROBE:
+        raise ExportError(f"{file}: not a byte-level BPE without added spaces, as `plotify train` makes it.")
+    return tokenizer
+
+
+def _read_documents(file: Path) -> tuple[Document, ...]:
+    documents = []
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                fields = json.loads(line)
+                document = Document(str(fields["text"]), tuple(fields["genres"]))
+            except (ValueError, KeyError, TypeError) as wrong:
+                raise ExportError(
+                    f"{file}: line {number} is not a document with text and genres: {wrong!r}."
+                ) from wrong
+            if document.text.strip():
+                documents.append(document)
+    if not documents:
+        raise ExportError(f"{file}: holds no document, so nothing can be measured. {REMEDY}")
+    return tuple(documents)

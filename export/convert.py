@@ -1,0 +1,88 @@
+"""From the TensorFlow weights through PyTorch and Optimum to an ONNX file.
+
+`GPT2LMHeadModel.from_pretrained(..., from_tf=True)` is not used: in transformers 4.57 it leaves weights unset without a
+word. No step here is trusted: `export.parity` compares the file at the end with the model at the beginning.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Read once, when TensorFlow is first imported: transformers needs Keras 2, and the log is for developers of TensorFlow.
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from export.checkpoint import Checkpoint
+from export.errors import ExportError
+
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
+TASK = "text-generation-with-past"
+
+
+def load_tensorflow(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's TFGPT2LMHeadModel, with every weight from the file.
+
+    Raises ExportError when tf_model.h5 is damaged or lacks weights.
+    """
+    import tensorflow  # noqa: F401  (transformers reports it missing only by a stand-in class)
+    from transformers import TFGPT2LMHeadModel, logging
+
+    logging.set_verbosity_error()
+    file = checkpoint.folder / "tf_model.h5"
+    try:
+        model, info = TFGPT2LMHeadModel.from_pretrained(
+            checkpoint.folder, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError) as wrong:
+        raise ExportError(f"{file}: cannot be read as TFGPT2LMHeadModel weights: {wrong}") from wrong
+    absent = [*info["missing_keys"], *info["mismatched_keys"]]
+    if absent:
+        raise ExportError(f"{file}: lacks weights that config.json asks for: {', '.join(map(str, absent))}.")
+    return model
+
+
+def tensorflow_logits(model: Any, ids: np.ndarray) -> np.ndarray:
+    """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], without a cache."""
+    import tensorflow
+
+    logits: np.ndarray = model(tensorflow.constant(ids), use_cache=False, training=False).logits.numpy()
+    return logits
+
+
+def to_torch(model: Any) -> "GPT2LMHeadModel":
+    """The same model in PyTorch, in evaluation mode, its head tied to its token embedding."""
+    from transformers import GPT2LMHeadModel
+    from transformers.modeling_tf_pytorch_utils import load_tf2_model_in_pytorch_model
+
+    twin = GPT2LMHeadModel(model.config)
+    load_tf2_model_in_pytorch_model(twin, model)
+    twin.tie_weights()
+    twin.eval()
+    return twin
+
+
+def torch_logits(model: "GPT2LMHeadModel", ids: np.ndarray) -> np.ndarray:
+    """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], without a cache."""
+    import torch
+
+    with torch.inference_mode():
+        logits: np.ndarray = model(torch.from_numpy(ids), use_cache=False).logits.numpy()
+    return logits
+
+
+def to_onnx(model: "GPT2LMHeadModel", folder: Path) -> Path:
+    """Optimum's export of `model` for `TASK` into `folder`; the path of the ONNX file."""
+    from optimum.exporters.onnx import onnx_export_from_model
+    from optimum.utils import logging
+
+    logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        # Tracing warns about branches taken at export time; what they do to the result is what parity checks.
+        warnings.simplefilter("ignore")
+        onnx_export_from_model(model, folder, task=TASK, do_validation=False)
+    return folder / "model.onnx"
