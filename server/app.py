@@ -1,0 +1,94 @@
+"""The Litestar app around an engine."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, MediaType, Request, Response
+from litestar.datastructures import CacheControlHeader, MutableScopeHeaders
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.response import Stream
+from litestar.static_files import create_static_files_router
+from litestar.types import Message, Scope
+
+from server.engine import Engine
+from server.pages import STATIC, Pages
+from server.routes.desk import back_to_desk, desk, write_plot
+from server.routes.health import health
+from server.routes.stream import stream_plot
+from server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY = 256 * 1024
+"""Bytes of a request's body: many times what any model's context holds."""
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+REFUSALS = {
+    404: "There is nothing at this address.",
+    405: "This address does not work that way.",
+    413: "That is far more text than the model can read. Go back and shorten it.",
+}
+
+
+def create_app(engine: Engine, settings: Settings) -> Litestar:
+    """The app; it closes the engine when it shuts down."""
+    pages = Pages(engine.bundle.manifest)
+
+    @asynccontextmanager
+    async def closing_engine(_: Litestar) -> AsyncIterator[None]:
+        yield
+        engine.close()
+
+    def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        """A page (or JSON, for a program) for every error that no route has answered itself."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        if status >= 500:
+            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        message = REFUSALS.get(
+            status, "Something went wrong here." if status >= 500 else "This request makes no sense."
+        )
+        if request.url.path in ("/stream", "/healthz"):
+            return Response({"message": message}, status_code=status)
+        # Streamed because an exception handler of Litestar cannot await.
+        return Stream(pages.stream("refusal.html", message=message), status_code=status, media_type=MediaType.HTML)
+
+    return Litestar(
+        route_handlers=[
+            desk,
+            back_to_desk,
+            write_plot,
+            stream_plot,
+            health,
+            create_static_files_router(
+                path="/static",
+                directories=[STATIC],
+                cache_control=CacheControlHeader(max_age=365 * 24 * 3600, public=True, immutable=True),
+            ),
+        ],
+        dependencies={
+            "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
+            "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
+            "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
+        },
+        exception_handlers={HTTPException: refuse, Exception: refuse},
+        before_send=[_add_security_headers],
+        lifespan=[closing_engine],
+        logging_config=None,
+        openapi_config=None,
+        request_max_body_size=MAX_BODY,
+    )
+
+
+async def _add_security_headers(message: Message, _: Scope) -> None:
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in SECURITY_HEADERS.items():
+            headers[name] = value

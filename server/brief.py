@@ -1,0 +1,117 @@
+"""What a writer asks for, in a writer's words, and what that is for the engine."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from server.bundle import Manifest
+from server.engine import Request, Sampling
+
+ANY_GENRE = "any"
+LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Length:
+    """Once `enough` tokens are written, the plot ends with the sentence; at `most` tokens it ends wherever it is."""
+
+    label: str
+    enough: int
+    most: int
+
+
+LENGTHS = {
+    "line": Length("A line", enough=12, most=48),
+    "lines": Length("A few lines", enough=60, most=120),
+    "paragraph": Length("A paragraph", enough=150, most=240),
+}
+
+
+@dataclass(frozen=True)
+class Wildness:
+    """One step of the dial, around the model's own decoding defaults.
+
+    temperature: factor on the default. top_p: how far from the default towards 1 (over 0) or towards 0 (under 0).
+    """
+
+    label: str
+    temperature: float
+    top_p: float
+
+
+WILDNESSES = {
+    1: Wildness("close", temperature=0.55, top_p=-0.25),
+    2: Wildness("steady", temperature=0.8, top_p=-0.1),
+    3: Wildness("even", temperature=1.0, top_p=0.0),
+    4: Wildness("loose", temperature=1.2, top_p=0.4),
+    5: Wildness("wild", temperature=1.45, top_p=0.8),
+}
+
+DEFAULTS = {"prompt": "", "genre": ANY_GENRE, "length": "lines", "wildness": "3", "seed": ""}
+"""The form as it is first shown: every field's name, and its value as typed."""
+
+
+class BriefError(Exception):
+    """A form that cannot be worked from. `problems` says for each field at fault what is wrong with it."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(" ".join(problems.values()))
+        self.problems = dict(problems)
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What a writer asks for. No genre: any; no seed: a surprise."""
+
+    prompt: str
+    genre: str | None
+    length: Length
+    wildness: Wildness
+    seed: int | None
+
+    @classmethod
+    def read(cls, typed: dict[str, str], manifest: Manifest) -> "Brief":
+        """From the form's fields as they were typed; absent ones have their default. Raises BriefError."""
+        typed = DEFAULTS | typed
+        problems = {}
+        prompt = typed["prompt"].replace("\r\n", "\n").strip()
+        if not prompt:
+            problems["prompt"] = "Write a few words to begin with."
+        genres = manifest.prompt.genres
+        if typed["genre"] not in (ANY_GENRE, *genres):
+            problems["genre"] = f"Choose “{ANY_GENRE}” or one of: {', '.join(genres)}."
+        if typed["length"] not in LENGTHS:
+            problems["length"] = f"Choose one of: {', '.join(LENGTHS)}."
+        wildness = _whole_number(typed["wildness"])
+        if wildness not in WILDNESSES:
+            problems["wildness"] = f"Choose a number from {min(WILDNESSES)} to {max(WILDNESSES)}."
+        seed = _whole_number(typed["seed"])
+        if typed["seed"].strip() and (seed is None or seed > LARGEST_SEED):
+            problems["seed"] = f"A seed is a whole number from 0 to {LARGEST_SEED}; leave it empty for a surprise."
+        if problems:
+            raise BriefError(problems)
+        return cls(
+            prompt=prompt,
+            genre=None if typed["genre"] == ANY_GENRE else typed["genre"],
+            length=LENGTHS[typed["length"]],
+            wildness=WILDNESSES[wildness or 0],
+            seed=seed,
+        )
+
+    def request(self, manifest: Manifest, max_tokens: int) -> Request:
+        """What the engine is asked for; `max_tokens` cuts the length."""
+        defaults, shift = manifest.sampling, self.wildness.top_p
+        room = 1 - defaults.top_p if shift > 0 else defaults.top_p
+        sampling = Sampling(
+            max_tokens=min(self.length.most, max_tokens),
+            temperature=min(defaults.temperature * self.wildness.temperature, 10.0),
+            top_k=defaults.top_k,
+            top_p=defaults.top_p + shift * room,
+            repetition_penalty=defaults.repetition_penalty,
+            seed=self.seed,
+        )
+        return Request(manifest.prompt.fill(self.prompt, self.genre), sampling)
+
+
+def _whole_number(typed: str) -> int | None:
+    return int(typed) if re.fullmatch(r"\s*[0-9]{1,12}\s*", typed) else None

@@ -1,0 +1,134 @@
+"""The commands `plotify generate` and `plotify serve`."""
+
+import dataclasses
+import socket
+from pathlib import Path
+
+import click
+
+from server.settings import LOG_LEVELS, Settings, SettingsError
+
+MODEL_HELP = "The bundle: a folder that `plotify export` wrote. Default: $PLOTIFY_MODEL, else the one that ships."
+
+
+@click.command()
+@click.argument("prompt")
+@click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
+@click.option("--genre", help="One of the model's genres; an unknown one lists them. Default: any.")
+@click.option("--max-tokens", type=int, default=120, show_default=True, help="New tokens at most.")
+@click.option("--temperature", type=float, help="0 for the likeliest words, higher is wilder. Default: the model's.")
+@click.option("--top-p", type=float, help="Draw from the likeliest words up to this probability. Default: the model's.")
+@click.option("--seed", type=int, help="The same seed gives the same plot. Default: another one each time.")
+def generate(
+    prompt: str,
+    model: Path | None,
+    genre: str | None,
+    max_tokens: int,
+    temperature: float | None,
+    top_p: float | None,
+    seed: int | None,
+) -> None:
+    """Write on from PROMPT, printing words as they come.
+
+    \b
+    Example:
+      plotify generate "A detective in Lisbon" --genre Horror --seed 1
+    """
+    from server.bundle import Bundle, BundleError
+    from server.engine import Engine, EngineError, Request, Sampling
+
+    settings = _settings(model=model)
+    opening = prompt.strip()
+    if not opening:
+        raise click.UsageError("The prompt is empty; write a few words to begin with.")
+    try:
+        bundle = Bundle.load(settings.model)
+        defaults = bundle.manifest.sampling
+        sampling = Sampling(
+            max_tokens=max_tokens,
+            temperature=defaults.temperature if temperature is None else temperature,
+            top_k=defaults.top_k,
+            top_p=defaults.top_p if top_p is None else top_p,
+            repetition_penalty=defaults.repetition_penalty,
+            seed=seed,
+        )
+        request = Request(bundle.manifest.prompt.fill(opening, genre), sampling)
+        with Engine(bundle, threads=settings.threads) as engine:
+            stream = engine.submit(request)
+            click.echo(opening, nl=False)
+            for chunk in stream:
+                click.echo(chunk.text, nl=False)
+            click.echo()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except (BundleError, EngineError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
+@click.option("--host", help="Address to listen on; 0.0.0.0 for every network. Default: $PLOTIFY_HOST, else 127.0.0.1.")
+@click.option("--port", type=int, help="Port to listen on; 0 for any free one. Default: $PLOTIFY_PORT, else 8000.")
+@click.option("--threads", type=int, help="Threads that compute; 0 for all cores. Default: $PLOTIFY_THREADS, else 0.")
+@click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Default: $PLOTIFY_LOG_LEVEL, else warning.")
+def serve(model: Path | None, host: str | None, port: int | None, threads: int | None, log_level: str | None) -> None:
+    """Serve the page and its streams, until interrupted. docs/settings.md lists what the environment can set.
+
+    \b
+    Example:
+      plotify serve --model bundle --port 8080
+      curl -N 'http://127.0.0.1:8080/stream?prompt=A+detective+in+Lisbon'
+    """
+    import uvicorn
+
+    from server.app import create_app
+    from server.bundle import Bundle, BundleError
+    from server.engine import Engine
+
+    settings = _settings(model=model, host=host, port=port, threads=threads, log_level=log_level)
+    listener = _listen(settings.host, settings.port)
+    try:
+        engine = Engine(Bundle.load(settings.model), threads=settings.threads, queue=settings.queue)
+    except BundleError as error:
+        raise click.ClickException(str(error)) from error
+    address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            click.echo(f"Plotify writes with {engine.bundle.manifest.name} at {address}")
+
+    config = uvicorn.Config(
+        create_app(engine, settings),
+        log_level=settings.log_level,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    Server(config).run(sockets=[listener])
+
+
+def _settings(**flags: Path | str | int | None) -> Settings:
+    """The environment's settings, overridden by the flags that were given."""
+    try:
+        given = {name: value for name, value in flags.items() if value is not None}
+        return dataclasses.replace(Settings.read(), **given)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket bound before the model is loaded, so that a port in use is said at once."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise click.ClickException(
+            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port (0: any free one)."
+        ) from error
+    return listener
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

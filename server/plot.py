@@ -1,0 +1,59 @@
+"""A plot as it is being written: the engine's stream, ended where a writer would end it."""
+
+import re
+from collections.abc import AsyncIterator
+
+from server.brief import Brief, BriefError
+from server.engine import Engine, EngineError, FinishReason, PromptTooLong
+
+SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
+"""A full stop after at least three letters: not the one of "Mr." or of an initial."""
+
+
+class Plot:
+    """Submits the request of a brief; iterate over it for the text, piece by piece, in order.
+
+    opening: the writer's words. seed: what gives this plot again. tokens: how many were written.
+    finish_reason: None until the end. failure: what to tell the reader when the engine failed, otherwise None.
+
+    Raises BriefError for a prompt that is too long and EngineBusy (EngineError) when there is no room for it.
+    """
+
+    def __init__(self, engine: Engine, brief: Brief, max_tokens: int) -> None:
+        try:
+            self._stream = engine.submit(brief.request(engine.bundle.manifest, max_tokens))
+        except PromptTooLong as error:
+            raise BriefError({"prompt": _too_long(brief.prompt, error)}) from error
+        self._enough = brief.length.enough
+        self.opening = brief.prompt
+        self.seed = self._stream.seed
+        self.tokens = 0
+        self.finish_reason: FinishReason | None = None
+        self.failure: str | None = None
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        tail = ""
+        try:
+            async for chunk in self._stream:
+                # A sentence has ended for certain once the next word begins: a quotation mark may follow a full stop.
+                if self.tokens >= self._enough and chunk.text[:1].isspace() and SENTENCE_END.search(tail):
+                    self._stream.cancel()
+                    self.finish_reason = "stop"
+                    return
+                self.tokens += len(chunk.token_ids)
+                if chunk.text:
+                    tail = (tail + chunk.text)[-8:]
+                    yield chunk.text
+                self.finish_reason = chunk.finish_reason
+        except EngineError as error:
+            self.failure = f"The plot broke off: {error}."
+
+    async def cancel(self) -> None:
+        """Ends the work, wherever it is; for a plot that has ended, nothing."""
+        self._stream.cancel()
+
+
+def _too_long(prompt: str, error: PromptTooLong) -> str:
+    words = len(prompt.split())
+    room = max(int(words * error.limit / error.tokens * 0.95), 1)
+    return f"This is too long for the model: {words} words, and it can read about {room} of them. Shorten it."

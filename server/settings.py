@@ -1,0 +1,71 @@
+"""The server's settings: read from the environment in one place, each with a default that works.
+
+docs/settings.md is the table of them; a test keeps it and this module in agreement.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+PREFIX = "PLOTIFY_"
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
+SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
+
+
+class SettingsError(Exception):
+    """A setting with a value that cannot be used; the message names it and says what it may be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set. Raises SettingsError for a value that cannot be used.
+
+    model: the bundle that is served.
+    host: address to listen on; 0.0.0.0 for every network.
+    port: TCP port to listen on; 0 for any that is free.
+    threads: threads that compute; 0 for one for each physical core.
+    queue: requests that may wait while one is running; more are told to come back.
+    max_tokens: the longest plot, in tokens; longer lengths of the form are cut to it.
+    log_level: what is logged to stderr; from info on, every HTTP request.
+    """
+
+    model: Path = SHIPPED_MODEL
+    host: str = "127.0.0.1"
+    port: int = 8000
+    threads: int = 0
+    queue: int = 32
+    max_tokens: int = 256
+    log_level: str = "warning"
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("port", 0, 65535),
+            ("threads", 0, 1024),
+            ("queue", 1, 4096),
+            ("max_tokens", 1, 4096),
+        ):
+            if not least <= getattr(self, name) <= most:
+                raise SettingsError(f"{variable(name)} is {getattr(self, name)}; it must be from {least} to {most}")
+        if self.log_level not in LOG_LEVELS:
+            raise SettingsError(f"{variable('log_level')} is {self.log_level!r}; choose one of {', '.join(LOG_LEVELS)}")
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """The settings of an environment; a variable that is absent or empty leaves the default."""
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            value = environment.get(variable(setting.name))
+            if not value:
+                continue
+            try:
+                values[setting.name] = setting.type(value)  # type: ignore[operator]
+            except ValueError as error:
+                raise SettingsError(f"{variable(setting.name)} is {value!r}; it must be a whole number") from error
+        return cls(**values)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
