@@ -1,0 +1,141 @@
+"""`plotify prepare` and `plotify train`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--mpst", type=FILE, help="MPST csv (mpst_full_data.csv).")
+@click.option("--cmu", type=FILE, help="CMU book summaries tsv (booksummaries.txt).")
+@click.option("--out", type=FOLDER, required=True, help="Folder for the data set.")
+@click.option("--shortest", default=60, show_default=True, help="Shortest summary kept, in characters.")
+@click.option("--longest", default=4000, show_default=True, help="Longest summary kept, in characters.")
+def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longest: int) -> None:
+    """Clean, group and split the corpora into a data set.
+
+    Prints what was read and what was dropped, and why; draws lengths.png and genres.png. The result does not depend on
+    the order of the rows, so a document stays in its split when a corpus grows.
+
+    \b
+    Example:
+      plotify prepare --mpst mpst_full_data.csv --cmu booksummaries.txt --out data
+    """
+    from training.cleaning import REASONS, Bounds
+    from training.plots import draw_genres, draw_lengths
+    from training.prepare import prepare as prepare_corpora
+    from training.readers import CorpusError, read_cmu, read_mpst
+
+    if mpst is None and cmu is None:
+        raise click.UsageError("give at least one corpus: --mpst FILE or --cmu FILE")
+    corpora = {}
+    if mpst:
+        corpora["mpst"] = (mpst, read_mpst(mpst))
+    if cmu:
+        corpora["cmu"] = (cmu, read_cmu(cmu))
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console) as progress:
+            report, documents = prepare_corpora(corpora, out, Bounds(shortest, longest), progress)
+    except (CorpusError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    if not documents:
+        raise click.ClickException("nothing was kept: every summary was dropped (see --shortest and --longest)")
+
+    table = Table("source", "read", *REASONS, "kept")
+    for source in corpora:
+        dropped = (report.dropped[source][reason] for reason in REASONS)
+        table.add_row(source, *(f"{n:,}" for n in (report.read[source], *dropped, report.kept[source])))
+    console.print(table)
+    console.print("splits: " + ", ".join(f"{split} {count:,}" for split, count in report.splits.items()))
+    unknown = report.tags_unknown.total()
+    console.print(
+        f"tags: {report.tags_known:,} uses grouped into {len(report.genres)} genres, {report.tags_unspecific:,} say "
+        f"nothing of genre, {unknown:,} unknown; {report.without_genre:,} summaries without a genre"
+    )
+    if unknown:
+        listed = ", ".join(f"{tag} ({count})" for tag, count in report.tags_unknown.most_common(20))
+        console.print(f"unknown tags (the rest is in prepare.json): {listed}")
+    lengths = {s: [len(d.text) for d in documents if d.source == s] for s in corpora if report.kept[s]}
+    draw_lengths(lengths, (shortest, longest), out / "lengths.png")
+    draw_genres(report.genres, report.without_genre, out / "genres.png")
+    console.print(f"written to {out}: train, validation, test, prepare.json, lengths.png, genres.png")
+
+
+@click.command()
+@click.option("--data", type=FOLDER, required=True, help="Data set made by `plotify prepare`.")
+@click.option("--base", default="mini", show_default=True, help="A declared size, a checkpoint's folder, or a hub name.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for the checkpoint; an unfinished run there is resumed.")
+@click.option("--epochs", default=6, show_default=True, help="Times that the data is read.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="End after so many steps, where that is sooner.")
+@click.option("--batch-tokens", default=4096, show_default=True, help="Tokens in a batch, padding included.")
+@click.option("--learning-rate", type=float, help="Peak learning rate.  [default: the size's own; 5e-5 to fine-tune]")
+@click.option("--warmup", default=0.05, show_default=True, help="Share of the steps in which the rate rises.")
+@click.option("--weight-decay", default=0.1, show_default=True, help="Decoupled weight decay, on matrices.")
+@click.option("--clip", default=1.0, show_default=True, help="Largest global norm of the gradients.")
+@click.option("--dropout", type=click.FloatRange(0, 0.9), help="Dropout.  [default: the size's, or the base's, own]")
+@click.option("--evaluate-every", default=200, show_default=True, help="Steps between evaluations.")
+@click.option("--patience", default=4, show_default=True, help="Evaluations without a better val_loss before it ends.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "mixed_float16", "mixed_bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="auto: mixed_float16 on a GPU, else float32.",
+)
+@click.option("--xla/--no-xla", default=None, help="Compile steps with XLA.  [default: on a GPU]")
+@click.option("--eager", is_flag=True, help="Run operator by operator, the slow way, for comparison.")
+@click.option("--seed", default=1, show_default=True, help="Seed of weights, data order and samples.")
+def train(
+    data: Path,
+    base: str,
+    out: Path,
+    learning_rate: float | None,
+    dropout: float | None,
+    precision: str,
+    xla: bool | None,
+    **options: Any,
+) -> None:
+    """Train a GPT-2 on a data set, with TensorFlow.
+
+    BASE is a size trained from scratch (minute, mini, small), the folder of a checkpoint, or a model of the hub. Killed
+    at any moment, the same command resumes from the last save. Leaves the checkpoint with the best weights,
+    metrics.json, loss.png and samples.txt in OUT.
+
+    \b
+    Examples:
+      plotify train --data data --base mini --out checkpoint
+      plotify train --data data --base openai-community/gpt2 --epochs 3 --out checkpoint
+    """
+    import training.model  # noqa: F401 - sets what TensorFlow reads when it is imported
+
+    import tensorflow as tf
+
+    from training.settings import ResumeError, TrainingSettings
+    from training.sizes import FINE_TUNING_LEARNING_RATE, SIZES
+    from training.train import TrainingRun
+
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    size = SIZES.get(base)
+    settings = TrainingSettings(
+        base=base,
+        learning_rate=learning_rate or (size.learning_rate if size else FINE_TUNING_LEARNING_RATE),
+        dropout=size.dropout if size and dropout is None else dropout,
+        precision=precision if precision != "auto" else "mixed_float16" if on_gpu else "float32",
+        xla=on_gpu if xla is None else xla,
+        **options,
+    )
+    try:
+        TrainingRun(settings, data, out, Console()).run()
+    except KeyboardInterrupt as stop:
+        raise click.ClickException("stopped; the same command resumes") from stop
+    except (ResumeError, FileNotFoundError, ValueError, ArithmeticError, training.model.BaseError) as error:
+        raise click.ClickException(str(error)) from error

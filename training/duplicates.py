@@ -1,0 +1,41 @@
+"""Near-duplicates, found with MinHash and locality-sensitive hashing (Broder 1997; the datasketch package)."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from datasketch import MinHash, MinHashLSH
+
+WORDS = re.compile(r"\w+")
+SHINGLE = 3
+"""Words in a shingle: short enough that a one-sentence summary has a dozen, long enough that a phrase is not a theft."""
+
+
+def fingerprint(text: str) -> str:
+    """A hex digest of the text's words alone: case, punctuation and spaces do not count."""
+    return hashlib.blake2b(" ".join(WORDS.findall(text.lower())).encode(), digest_size=16).hexdigest()
+
+
+def shingles(text: str) -> set[bytes]:
+    words = WORDS.findall(text.lower())
+    return {" ".join(words[i : i + SHINGLE]).encode() for i in range(max(1, len(words) - SHINGLE + 1))}
+
+
+def near_duplicates(texts: Iterable[tuple[str, str]], similarity: float = 0.6, permutations: int = 64) -> set[str]:
+    """Return the keys of texts whose shingles resemble those of an earlier one.
+
+    Args:
+        texts: (key, text); the earlier of two alike is kept, so give them in an order that does not depend on the file.
+        similarity: Jaccard similarity of the shingle sets from which two texts count as the same.
+        permutations: length of a MinHash; the estimate's standard error is about 1 / sqrt(permutations).
+    """
+    index = MinHashLSH(threshold=similarity, num_perm=permutations)
+    found: set[str] = set()
+    for key, text in texts:
+        sketch = MinHash(num_perm=permutations, seed=1)
+        sketch.update_batch(list(shingles(text)))
+        if index.query(sketch):
+            found.add(key)
+        else:
+            index.insert(key, sketch)
+    return found

@@ -1,0 +1,49 @@
+"""The table that groups the corpora's many tags and genres into the few that a writer can pick."""
+
+import tomllib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TABLE = Path(__file__).with_name("genres.toml")
+
+
+def load_table(path: Path = TABLE) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Return ({tag: genres it stands for}, all genres); a tag that says nothing of genre stands for none."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    genres_of: dict[str, tuple[str, ...]] = {tag: () for tag in table["unspecific"]}
+    for genre, tags in table["genres"].items():
+        for tag in tags:
+            genres_of[tag] = (*genres_of.get(tag, ()), genre)
+    return genres_of, tuple(table["genres"])
+
+
+@dataclass
+class GenreGrouper:
+    """Groups tags, and keeps count of what the table knew.
+
+    Attributes:
+        known, unspecific: uses of tags that stand for a genre, and of listed ones that stand for none.
+        unknown: uses of each tag that the table does not list.
+    """
+
+    known: int = 0
+    unspecific: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.genres_of, self.genres = load_table()
+
+    def group(self, tags: tuple[str, ...]) -> list[str]:
+        """The genres that `tags` stand for, each once, in the order of the tags."""
+        found: dict[str, None] = {}
+        for tag in tags:
+            genres = self.genres_of.get(tag.lower())
+            if genres is None:
+                self.unknown[tag.lower()] += 1
+            elif genres:
+                self.known += 1
+                found.update(dict.fromkeys(genres))
+            else:
+                self.unspecific += 1
+        return list(found)

@@ -1,0 +1,87 @@
+"""The model: Hugging Face's TFGPT2LMHeadModel with its tokenizer, from scratch or from trained weights."""
+
+import os
+
+# transformers' TensorFlow classes are written for Keras 2, and load torch too unless told not to
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("USE_TF", "1")
+os.environ.setdefault("USE_TORCH", "0")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow as tf
+from tokenizers import Tokenizer
+from transformers import GPT2Config, GPT2TokenizerFast, TFGPT2LMHeadModel
+
+from training.sizes import SIZES
+from training.tokenizer import END_OF_TEXT, train_tokenizer
+
+
+class BaseError(Exception):
+    """The base of a training cannot be had; the message says why and what to do."""
+
+
+def load_tokenizer(base: str, texts: Iterable[str], saved: Path) -> Tokenizer:
+    """The base's tokenizer, or for a declared size one trained on `texts`; kept in the file `saved` for a resumption."""
+    if saved.exists():
+        return Tokenizer.from_file(str(saved))
+    if base in SIZES:
+        tokenizer = train_tokenizer(texts, SIZES[base].vocabulary)
+    else:
+        try:
+            tokenizer = GPT2TokenizerFast.from_pretrained(base).backend_tokenizer
+        except (OSError, ValueError) as error:
+            raise BaseError(unreachable(base, error)) from error
+        tokenizer.no_truncation()
+    unfinished = saved.with_suffix(".tmp")
+    tokenizer.save(str(unfinished))
+    unfinished.replace(saved)
+    return tokenizer
+
+
+def load_model(base: str, tokenizer: Tokenizer, dropout: float | None) -> TFGPT2LMHeadModel:
+    """Build the model of a declared size with random weights, or load a local checkpoint or one from the hub.
+
+    Dropout acts on embeddings and residual branches; None keeps the base's own.
+
+    Raises:
+        BaseError: the base is not there, or its vocabulary is not the tokenizer's.
+    """
+    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+    changes = {} if dropout is None else {"embd_pdrop": dropout, "resid_pdrop": dropout, "attn_pdrop": 0.0}
+    if base in SIZES:
+        size = SIZES[base]
+        model = TFGPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=tokenizer.get_vocab_size(),
+                n_positions=size.context,
+                n_embd=size.width,
+                n_layer=size.layers,
+                n_head=size.heads,
+                bos_token_id=end_of_text,
+                eos_token_id=end_of_text,
+                **changes,
+            )
+        )
+    else:
+        try:
+            model = TFGPT2LMHeadModel.from_pretrained(base, **changes)
+        except (OSError, ValueError, ImportError) as error:
+            raise BaseError(unreachable(base, error)) from error
+        if model.config.vocab_size < tokenizer.get_vocab_size() or end_of_text is None:
+            raise BaseError(
+                f"{base}: the model has {model.config.vocab_size} tokens, its tokenizer {tokenizer.get_vocab_size()} "
+                f"and {'an' if end_of_text is not None else 'no'} {END_OF_TEXT}: they do not belong together"
+            )
+    model(tf.zeros((1, 2), tf.int32))
+    return model
+
+
+def unreachable(base: str, error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0]
+    return (
+        f"--base {base}: no such checkpoint, and it could not be loaded from the hub ({reason}). Give a declared size "
+        f"({', '.join(SIZES)}), the folder of a checkpoint, or a hub name such as openai-community/gpt2."
+    )

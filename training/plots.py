@@ -1,0 +1,59 @@
+"""The pictures: what the data set holds, and how the training went."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+INK, ACCENT, QUIET = "#1f2933", "#2a6f77", "#d07c40"
+plt.rcParams.update(
+    {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 120, "text.color": INK}
+)
+
+
+def draw_lengths(lengths: Mapping[str, Sequence[int]], bounds: tuple[int, int], path: Path) -> None:
+    """A histogram of summary lengths (characters, logarithmic) for each source, with the bounds marked."""
+    figure, axes = plt.subplots(figsize=(8, 4))
+    low, high = bounds
+    edges = [low * (high / low) ** (i / 60) for i in range(61)]
+    axes.hist(list(lengths.values()), bins=edges, stacked=True, label=list(lengths), color=[ACCENT, QUIET][: len(lengths)])
+    axes.set_xscale("log")
+    ticks = [t for t in (50, 100, 200, 500, 1000, 2000, 5000, 10000) if low <= t <= high]
+    axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="characters", ylabel="summaries", title="Length of the summaries kept")
+    axes.legend(frameon=False)
+    save(figure, path)
+
+
+def draw_genres(genres: Mapping[str, int], without: int, path: Path) -> None:
+    """Bars: how many summaries carry each genre, and how many none."""
+    rows = [*sorted(genres.items(), key=lambda row: row[1]), ("no genre", without)]
+    figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
+    bars = axes.barh([name for name, _ in rows], [count for _, count in rows], color=[ACCENT] * (len(rows) - 1) + [QUIET])
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.set(xlabel="summaries", title="Genres of the summaries kept (one may have several)")
+    save(figure, path)
+
+
+def draw_losses(
+    training: Sequence[tuple[int, float]], validation: Sequence[tuple[int, float]], best_step: int, path: Path
+) -> None:
+    """The loss curve: (step, nats per token) while training and on validation, with the best step marked."""
+    figure, axes = plt.subplots(figsize=(8, 4.5))
+    axes.plot(*zip(*training, strict=True), color=ACCENT, linewidth=1, label="training")
+    if validation:
+        axes.plot(*zip(*validation, strict=True), color=QUIET, marker="o", markersize=3, label="validation")
+        axes.axvline(best_step, color=INK, linewidth=0.8, linestyle=":", label=f"best, step {best_step:,}")
+    axes.set(xlabel="step", ylabel="loss (nats per token)", title="Loss")
+    axes.legend(frameon=False)
+    save(figure, path)
+
+
+def save(figure: "plt.Figure", path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,153 @@
+"""Readers for the two corpora, exactly as they are published.
+
+- MPST, "Movie Plot Synopses with Tags" (Kar et al. 2018, arXiv:1802.07858): a csv with a header.
+- CMU Book Summary Dataset (Bamman and Smith 2013, arXiv:1305.1319): tab-separated, no header.
+
+Both stream: a row is read, handed on and forgotten. Dirt in a row (bytes that are no UTF-8, missing fields, genres that
+are no JSON) is tolerated; a file that is not what it should be is refused with its name, the row and the column.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+MPST_COLUMNS = ("imdb_id", "title", "plot_synopsis", "tags", "split", "synopsis_source")
+CMU_COLUMNS = ("article id", "Freebase id", "title", "author", "date", "genres", "summary")
+
+LONGEST_FIELD = 1 << 20
+"""Characters. A longer csv field is an unclosed quote, not a synopsis: the longest published one has some 60,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One row of a corpus, as it stands in the file.
+
+    `text` is None where the row is too broken to hold one.
+    """
+
+    source: str
+    row: int
+    title: str
+    text: str | None
+    tags: tuple[str, ...]
+
+
+class CorpusError(Exception):
+    """A file is not the corpus that it was given as; the message names file, row and column."""
+
+
+def read_mpst(path: Path) -> Iterator[Summary]:
+    """Yield the rows of an MPST csv. `row` counts records, the header being row 1.
+
+    Raises:
+        CorpusError: a column is missing from the header, a quote is never closed, or most rows are broken.
+    """
+    with open_text(path) as file:
+        previous_limit = csv.field_size_limit(LONGEST_FIELD)
+        rows = csv.reader(file)
+        row = 1
+        try:
+            header = next(rows, [])
+            for column in ("title", "plot_synopsis", "tags"):
+                if column not in header:
+                    raise CorpusError(
+                        f"{path}: row 1: there is no column '{column}'. The MPST csv begins with the line "
+                        f"'{','.join(MPST_COLUMNS)}'; this file begins with '{','.join(header)[:80]}'."
+                    )
+            title, text, tags = (header.index(column) for column in ("title", "plot_synopsis", "tags"))
+            broken = BrokenRows(path)
+            for fields in rows:
+                row += 1
+                if not fields:
+                    continue
+                if len(fields) != len(header):
+                    broken.add(row, f"{len(fields)} columns where the header has {len(header)}")
+                    yield Summary("mpst", row, "", None, ())
+                    continue
+                broken.good += 1
+                yield Summary("mpst", row, fields[title], fields[text], split_tags(fields[tags]))
+            broken.refuse_if_most()
+        except csv.Error as error:
+            raise CorpusError(
+                f"{path}: after row {row}: {error}. Most often a quote (\") in column 'plot_synopsis' is never closed."
+            ) from error
+        finally:
+            csv.field_size_limit(previous_limit)
+
+
+def read_cmu(path: Path) -> Iterator[Summary]:
+    """Yield the rows of a CMU booksummaries tsv; `row` counts lines from 1.
+
+    Raises:
+        CorpusError: most rows have not seven columns, or the first row's genres are no JSON object.
+    """
+    with open_text(path) as file:
+        broken = BrokenRows(path)
+        for row, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            fields = line.rstrip("\r\n").split("\t")
+            if len(fields) != len(CMU_COLUMNS):
+                broken.add(row, f"{len(fields)} columns where {len(CMU_COLUMNS)} ({', '.join(CMU_COLUMNS)}) should be")
+                yield Summary("cmu", row, "", None, ())
+                continue
+            genres = freebase_genres(fields[5])
+            if genres is None and not broken.good:
+                raise CorpusError(
+                    f"{path}: row {row}, column 6 (genres): expected a JSON object such as "
+                    f'{{"/m/06nbt": "Satire"}} or nothing, found \'{fields[5][:60]}\'.'
+                )
+            broken.good += 1
+            yield Summary("cmu", row, fields[2], fields[6], genres or ())
+        broken.refuse_if_most()
+
+
+class BrokenRows:
+    """Counts the rows that have not the columns they should, and remembers the first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.good = 0
+        self.broken = 0
+        self.first = ""
+
+    def add(self, row: int, what: str) -> None:
+        self.broken += 1
+        self.first = self.first or f"row {row}: {what}"
+
+    def refuse_if_most(self) -> None:
+        """A few broken rows are dirt; more broken ones than good ones are the wrong file."""
+        if not self.good and not self.broken:
+            raise CorpusError(f"{self.path}: row 1: the file is empty.")
+        if self.broken > self.good:
+            raise CorpusError(
+                f"{self.path}: {self.first}. {self.broken} of {self.broken + self.good} rows are so: "
+                "this is not the file that it was given as."
+            )
+
+
+def open_text(path: Path) -> TextIO:
+    try:
+        return open(path, encoding="utf-8", errors="replace", newline="")
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def split_tags(field: str) -> tuple[str, ...]:
+    return tuple(tag for part in field.split(",") if (tag := part.strip()))
+
+
+def freebase_genres(field: str) -> tuple[str, ...] | None:
+    """The names in a `{"/m/06nbt": "Satire"}` object; none for an empty field, None for what is no such object."""
+    if not field.strip():
+        return ()
+    try:
+        genres = json.loads(field)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(genres, dict):
+        return None
+    return tuple(str(name).strip() for name in genres.values() if str(name).strip())

@@ -1,0 +1,110 @@
+"""What a killed training needs to go on: weights, optimizer state, where it stood, what it had measured.
+
+Everything in a state folder is written under another name first and renamed, or written by TensorFlow's
+CheckpointManager, which does the same; so a kill at any moment leaves the last state whole.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import TypedDict
+
+import tensorflow as tf
+import tf_keras
+from transformers import TFGPT2LMHeadModel
+
+
+class Measured(TypedDict):
+    """A line of the history: `loss` is nats per token; `tokens` counts targets seen since the run began."""
+
+    step: int
+    split: str
+    loss: float
+    tokens: int
+
+
+class TrainingState:
+    """The run's progress, kept in `folder`.
+
+    Attributes:
+        step: steps done.
+        tokens: targets seen in them.
+        seconds: time spent in them, over all sittings.
+        best_loss, best_step: the lowest val_loss, and where it was.
+        stale: evaluations since then.
+    """
+
+    SHARE = 0.02
+    """Of the time at most, spent on saving; but where a save is quick, one is made every `SECONDS`."""
+    SECONDS = 10.0
+
+    def __init__(self, folder: Path, model: TFGPT2LMHeadModel, optimizer: tf_keras.optimizers.Optimizer) -> None:
+        self.folder = folder
+        self.weights = tf.train.Checkpoint(model=model)
+        self.numbers = {
+            "step": tf.Variable(0, dtype=tf.int64),
+            "tokens": tf.Variable(0, dtype=tf.int64),
+            "seconds": tf.Variable(0.0, dtype=tf.float64),
+            "best_loss": tf.Variable(float("inf"), dtype=tf.float64),
+            "best_step": tf.Variable(0, dtype=tf.int64),
+            "stale": tf.Variable(0, dtype=tf.int64),
+        }
+        checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer, **self.numbers)
+        self.manager = tf.train.CheckpointManager(checkpoint, str(folder / "last"), max_to_keep=2)
+        self.history: list[Measured] = []
+        self.step = self.tokens = self.best_step = self.stale = 0
+        self.seconds = 0.0
+        self.best_loss = float("inf")
+        self.saved_at = time.monotonic()
+        self.save_took = 0.0
+
+    def restore(self) -> bool:
+        """Go back to the last save; False where there is none."""
+        if not self.manager.latest_checkpoint:
+            return False
+        self.manager.checkpoint.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
+        for name, number in self.numbers.items():
+            setattr(self, name, number.numpy().item())
+        lines = (self.folder / "history.jsonl").read_text().splitlines()
+        # what was measured after the save is measured again
+        self.history = [line for text in lines if (line := json.loads(text))["step"] <= self.step]
+        return True
+
+    def save(self) -> None:
+        began = time.monotonic()
+        write_whole(self.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.history))
+        for name, number in self.numbers.items():
+            number.assign(getattr(self, name))
+        self.manager.save()
+        for path in self.folder.glob("best-*"):
+            if path.name.split(".")[0] != f"best-{self.best_step}":
+                path.unlink()
+        self.saved_at = time.monotonic()
+        self.save_took = self.saved_at - began
+
+    def save_if_due(self) -> None:
+        if time.monotonic() - self.saved_at > max(self.SECONDS, self.save_took / self.SHARE):
+            self.save()
+
+    def record_validation(self, loss: float) -> bool:
+        """Note a val_loss; keep the weights if it is the best, and return whether it is."""
+        self.history.append({"step": self.step, "split": "validation", "loss": loss, "tokens": self.tokens})
+        better = loss < self.best_loss
+        if better:
+            self.weights.write(str(self.folder / f"best-{self.step}"))
+            self.best_loss, self.best_step, self.stale = loss, self.step, 0
+        else:
+            self.stale += 1
+        self.save()
+        return better
+
+    def restore_best(self) -> None:
+        """Put the best weights into the model."""
+        self.weights.read(str(self.folder / f"best-{self.best_step}")).assert_existing_objects_matched()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a kill leaves the old one or the new one, never half."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

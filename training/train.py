@@ -1,0 +1,179 @@
+"""The training run: what `plotify train` does, from a data set to a checkpoint."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+
+import tensorflow as tf
+import tf_keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tokenizers import Tokenizer
+
+from training.batches import Rows
+from training.checkpoint import sample, write_checkpoint
+from training.genres import load_table
+from training.model import load_model, load_tokenizer
+from training.optimizer import build_optimizer
+from training.plots import draw_losses
+from training.prepare import read_split
+from training.prompt import PromptTemplate
+from training.settings import TrainingSettings, claim
+from training.state import TrainingState, write_whole
+from training.steps import Step, build_steps
+from training.tokenizer import END_OF_TEXT
+
+RECORD_EVERY = 10
+"""Steps whose losses are averaged into one point of the loss curve."""
+
+SAMPLES = 4
+"""Genres of which a sample is written at the end."""
+
+
+class TrainingRun:
+    """A run in a folder: begun, or resumed where its last save left it."""
+
+    def __init__(self, settings: TrainingSettings, data: Path, out: Path, console: Console) -> None:
+        self.settings, self.data, self.out, self.console = settings, data, out, console
+        folder = out / "state"
+        claim(folder, settings, data)
+        tf_keras.utils.set_random_seed(settings.seed)
+        tf_keras.mixed_precision.set_global_policy(settings.precision)
+        self.prompt = PromptTemplate(load_table()[1])
+        texts = (self.prompt.body(document.text) for document in read_split(data, "train"))
+        self.tokenizer: Tokenizer = load_tokenizer(settings.base, texts, folder / "tokenizer.json")
+        self.model = load_model(settings.base, self.tokenizer, settings.dropout)
+        self.training = self.rows("train")
+        self.validation = self.rows("validation")
+        self.steps = min(settings.epochs * self.training.batches, settings.max_steps or math.inf)
+        optimizer = build_optimizer(settings, int(self.steps), self.model.trainable_variables)
+        self.train_step, self.evaluate_step = build_steps(self.model, optimizer, settings)
+        self.state = TrainingState(folder, self.model, optimizer)
+
+    def rows(self, split: str) -> Rows:
+        config = self.model.config
+        rows = Rows(
+            read_split(self.data, split),
+            self.tokenizer,
+            self.prompt,
+            self.tokenizer.token_to_id(END_OF_TEXT),
+            config.n_positions,
+            self.settings.batch_tokens,
+            self.settings.seed,
+        )
+        if not rows.documents:
+            raise ValueError(
+                f"{self.data / split}.jsonl: no document fits the context of {config.n_positions} tokens; "
+                f"{rows.too_long} are longer"
+            )
+        left_out = f", {rows.too_long:,} longer than the context left out" if rows.too_long else ""
+        self.console.print(f"{split}: {len(rows.documents):,} documents, {rows.batches:,} batches{left_out}")
+        return rows
+
+    def run(self) -> None:
+        """Train to the end (of the steps, or of patience), and write the checkpoint with the best weights."""
+        parameters = self.model.count_params()
+        self.console.print(f"{self.settings.base}: {parameters / 1e6:.1f} M parameters, {self.steps:,} steps")
+        if self.state.restore():
+            self.console.print(f"resuming after step {self.state.step:,}, best val_loss {self.state.best_loss:.4f}")
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[speed]}"),
+        )
+        with Progress(*columns, console=self.console, refresh_per_second=2) as progress:
+            bar = progress.add_task("training", total=self.steps, completed=self.state.step, speed="")
+            try:
+                self.train(progress, bar)
+            except KeyboardInterrupt:
+                self.state.save()
+                raise
+        self.finish()
+
+    def train(self, progress: Progress, bar: int) -> None:
+        state, settings = self.state, self.settings
+        per_epoch = self.training.batches
+        recent: list[float] = []
+        began, seconds_before, tokens_before = monotonic(), state.seconds, state.tokens
+        epoch_order: tuple[int, list] = (-1, [])  # type: ignore[type-arg]
+        while state.step < self.steps and state.stale < settings.patience:
+            epoch, position = divmod(state.step, per_epoch)
+            if epoch_order[0] != epoch:
+                epoch_order = (epoch, self.training.epoch(epoch))
+            batch = self.training.training_batch(epoch_order[1][position], epoch)
+            recent.append(float(self.train_step(tf.constant(batch.ids), tf.constant(batch.mask))))
+            if not math.isfinite(recent[-1]):
+                raise ArithmeticError(
+                    f"the loss is {recent[-1]} after step {state.step + 1}: lower --learning-rate or --clip "
+                    f"(the last good state is in {state.folder})"
+                )
+            state.step += 1
+            state.tokens += batch.targets
+            state.seconds = seconds_before + monotonic() - began
+            speed = (state.tokens - tokens_before) / (monotonic() - began)
+            progress.update(
+                bar, completed=state.step, speed=f"loss {recent[-1]:.3f}  {speed:,.0f} tokens/s  epoch {epoch + 1}"
+            )
+            if state.step % RECORD_EVERY == 0 or state.step == self.steps:
+                state.history.append(
+                    {"step": state.step, "split": "train", "loss": sum(recent) / len(recent), "tokens": state.tokens}
+                )
+                recent.clear()
+            if state.step % settings.evaluate_every == 0 or state.step == self.steps:
+                loss = evaluate(self.validation, self.evaluate_step)
+                better = "  (best)" if state.record_validation(loss) else ""
+                progress.console.print(f"step {state.step:,}: val_loss {loss:.4f}{better}")
+            else:
+                state.save_if_due()
+
+    def finish(self) -> None:
+        """Write the checkpoint with the best weights, metrics.json, loss.png and samples.txt."""
+        state = self.state
+        state.restore_best()
+        training = {
+            **asdict(self.settings),
+            "parameters": self.model.count_params(),
+            "steps": state.step,
+            "tokens": state.tokens,
+            "seconds": round(state.seconds),
+            "best_step": state.best_step,
+            "val_loss": state.best_loss,
+            "stopped": "patience" if state.stale >= self.settings.patience else "all steps done",
+        }
+        report = json.loads((self.data / "prepare.json").read_text(encoding="utf-8"))
+        write_checkpoint(
+            self.out,
+            self.model,
+            self.tokenizer,
+            self.prompt,
+            self.rows("test").documents,
+            {"corpora": report["corpora"], "training": training},
+        )
+        write_whole(self.out / "metrics.json", json.dumps({**training, "history": state.history}, indent=1) + "\n")
+        curves = {
+            split: [(line["step"], line["loss"]) for line in state.history if line["split"] == split]
+            for split in ("train", "validation")
+        }
+        draw_losses(curves["train"], curves["validation"], state.best_step, self.out / "loss.png")
+        with self.console.status("writing a few samples"):
+            samples = sample(self.model, self.tokenizer, self.prompt, self.prompt.genres[:SAMPLES], self.settings.seed)
+        write_whole(self.out / "samples.txt", "\n\n".join(samples) + "\n")
+        self.console.print("\n".join(samples), markup=False, highlight=False)
+        self.console.print(
+            f"best val_loss {state.best_loss:.4f} at step {state.best_step:,} of {state.step:,}; written to {self.out}: "
+            "the checkpoint, metrics.json, loss.png, samples.txt"
+        )
+
+
+def evaluate(rows: Rows, step: Step) -> float:
+    """Mean loss over a split, in nats per token, dropout off, each document with its first genre."""
+    total = targets = 0.0
+    for members in rows.epoch(0):
+        batch = rows.evaluation_batch(members)
+        total += float(step(tf.constant(batch.ids), tf.constant(batch.mask)))
+        targets += batch.targets
+    return total / targets
