@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -97,10 +98,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         name, sampling, provenance = str(fields["name"]), dict(fields["sampling"]), dict(fields["provenance"])
     except (KeyError, TypeError, ValueError) as wrong:
         raise ExportError(f"{manifest}: missing or malformed field ({wrong!r}). Train again, or mend it.") from wrong
-    if prompt.template.count("{text}") != 1 or not prompt.template.endswith("{text}"):
-        raise ExportError(f"{manifest}: the prompt template {prompt.template!r} must end with {{text}}.")
-    for setting in ("temperature", "top_k", "top_p", "repetition_penalty"):
-        if not isinstance(sampling.get(setting), int | float):
+    fields_used = sorted(name for _, name, _, _ in Formatter().parse(prompt.template) if name is not None)
+    if fields_used != ["genre", "text"] or not prompt.template.endswith("{text}"):
+        raise ExportError(
+            f"{manifest}: the prompt template {prompt.template!r} must hold {{genre}} once and end with {{text}}."
+        )
+    for setting, kind in (("temperature", float), ("top_k", int), ("top_p", float), ("repetition_penalty", float)):
+        if not isinstance(sampling.get(setting), kind | int):
             raise ExportError(f"{manifest}: sampling.{setting} must be a number, not {sampling.get(setting)!r}.")
     return Checkpoint(
         folder=folder,

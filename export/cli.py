@@ -39,13 +39,15 @@ def export(checkpoint: Path, out: Path, name: str | None, half_weights: bool, fo
 def summary(out: Path, manifest: dict[str, Any]) -> Table:
     """The table that the command ends with: a row for each precision of the bundle."""
     verified = manifest["provenance"]["export"]["verified"]
-    title = f"{manifest['name']}: {verified['tokens']:,} greedy tokens on {verified['prompts']} prompts, all identical"
-    table = Table("file", title=title, title_justify="left")
+    caption = (
+        f"{verified['tokens']:,} greedy tokens on {verified['prompts']} prompts, all identical to the checkpoint's"
+    )
+    table = Table("file", title=f"{manifest['name']} in {out}", caption=caption)
     for heading in ("size", "perplexity", "bits per byte", "largest logit difference"):
         table.add_column(heading, justify="right")
     for precision in manifest["precisions"].values():
         table.add_row(
-            str(out / precision["file"]),
+            precision["file"],
             f"{precision['bytes'] / 1e6:.1f} MB",
             f"{precision['perplexity']:.2f}",
             f"{precision['bits_per_byte']:.3f}",

@@ -21,7 +21,7 @@ def run(*command: str | Path) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with random weights: 2 layers, 2 heads, width 32, 512 tokens of vocabulary, context 128."""
+    """A checkpoint with random weights: 2 layers, 2 heads, width 32, 400 tokens of vocabulary, context 128."""
     folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     folder.mkdir()
     run(PYTHON, "tests/tiny_checkpoint.py", folder)

@@ -26,7 +26,7 @@ HEROES = [
 DEEDS = ["finds a letter", "follows a stranger", "loses her café", "wakes up — naïve, as ever —", "builds an ice clock"]
 PLACES = ["in São Tomé", "under the old harbour", "on the eve of the fair", "at the Hôtel Évian"]
 ENDS = ["and nobody believes it.", "until the river turns back… 🎭", "so the whole town must choose."]
-VOCABULARY, CONTEXT = 512, 128
+VOCABULARY, CONTEXT = 400, 128
 
 
 def documents() -> list[dict[str, object]]:

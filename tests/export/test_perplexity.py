@@ -1,0 +1,92 @@
+"""Bits per byte against a slow computation that shares no code: one token at a time, in float64."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from export.checkpoint import Checkpoint, Document, read_checkpoint
+from export.errors import ExportError
+from export.graph import Graph
+from export.perplexity import score, texts_to_score
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
+    return read_checkpoint(tiny_checkpoint)
+
+
+def slow_bits(model: Path, prefix: list[int], text: list[int]) -> float:
+    """-log2 of the probability of `text` behind `prefix`, each token from a run of its own over all before it."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    empty = {
+        value.name: np.zeros((1, value.shape[1], 0, value.shape[3]), np.float32)
+        for value in session.get_inputs()
+        if value.name.startswith("past")
+    }
+    bits, ids = 0.0, list(prefix)
+    for token in text:
+        feeds = {
+            "input_ids": np.array([ids]),
+            "attention_mask": np.ones((1, len(ids)), np.int64),
+            "position_ids": np.arange(len(ids))[None],
+        }
+        logits = session.run(["logits"], feeds | empty)[0][0, -1].astype(np.float64)
+        bits -= math.log2(math.exp(logits[token]) / np.exp(logits).sum())
+        ids.append(token)
+    return bits
+
+
+def test_bits_per_byte_and_perplexity_are_the_slow_ones(tiny_bundle: Path, checkpoint: Checkpoint) -> None:
+    documents = (Document("A door… 🎭", ("Horror", "Drama")), Document("Zoë loses her café in São Tomé.", ()))
+    few = replace(checkpoint, documents=documents)
+    encode = checkpoint.encode
+    assert encode("Horror: A door… 🎭") == encode("Horror:") + encode(" A door… 🎭")
+    bits = slow_bits(tiny_bundle / "model.fp32.onnx", encode("Horror:"), encode(" A door… 🎭"))
+    bits += slow_bits(tiny_bundle / "model.fp32.onnx", encode("Plot:"), encode(" Zoë loses her café in São Tomé."))
+    tokens = len(encode(" A door… 🎭")) + len(encode(" Zoë loses her café in São Tomé."))
+    size = sum(1 + len(document.text.encode()) for document in documents)
+
+    graph = Graph(tiny_bundle / "model.fp32.onnx", checkpoint.model)
+    scored = score(graph.logits, texts_to_score(few))
+    assert (scored.tokens, scored.bytes) == (tokens, size)
+    assert scored.bits_per_byte == pytest.approx(bits / size, rel=1e-5)
+    assert scored.perplexity == pytest.approx(2 ** (bits / tokens), rel=1e-5)
+
+
+def test_a_document_over_the_context_is_cut_and_its_bytes_with_it(checkpoint: Checkpoint) -> None:
+    long = replace(checkpoint, documents=(Document("東京の café " * 60, ("Drama",)),))
+    (text,) = texts_to_score(long)
+    assert text.cut
+    assert len(text.ids) == 128
+    spelled = checkpoint.decode(text.ids[text.first :])
+    assert spelled.startswith(" 東京の café")
+    whole, rest = divmod(text.bytes, len("東京の café ".encode()))
+    assert spelled.count("東") in (whole, whole + 1)
+    assert abs(len(spelled.rstrip("�").encode()) - text.bytes) <= 2
+
+
+def test_with_no_text_before_the_first_token_is_not_scored(checkpoint: Checkpoint) -> None:
+    prompt = replace(checkpoint.prompt, template="{genre}{text}", any_genre="")
+    (text,) = texts_to_score(replace(checkpoint, prompt=prompt, documents=(Document("A door", ()),)))
+    assert text.first == 1
+    assert text.bytes == len("A door") - len(checkpoint.tokenizer.id_to_token(text.ids[0]))
+
+
+def test_nothing_to_score_is_an_error(checkpoint: Checkpoint) -> None:
+    prompt = replace(checkpoint.prompt, template="{text}")
+    with pytest.raises(ExportError, match=r"test\.jsonl: no document is long enough"):
+        texts_to_score(replace(checkpoint, prompt=prompt, documents=(Document("A", ()),)))
+
+
+def test_batching_changes_nothing(tiny_bundle: Path, checkpoint: Checkpoint) -> None:
+    graph = Graph(tiny_bundle / "model.fp32.onnx", checkpoint.model)
+    texts = texts_to_score(checkpoint)
+    alone = sum(score(graph.logits, [text]).nats for text in texts[:12])
+    advanced: list[int] = []
+    together = score(graph.logits, texts[:12], advanced.append)
+    assert together.nats == pytest.approx(alone, rel=1e-6)
+    assert sum(advanced) == 12
