@@ -8,7 +8,7 @@ from server.bundle import Manifest
 from server.engine import Request, Sampling
 
 ANY_GENRE = "any"
-LARGEST_SEED = 2**32 - 1
+LARGEST_SEED = 999_999_999
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Brief:
             problems["wildness"] = f"Choose a number from {min(WILDNESSES)} to {max(WILDNESSES)}."
         seed = _whole_number(typed["seed"])
         if typed["seed"].strip() and (seed is None or seed > LARGEST_SEED):
-            problems["seed"] = f"A seed is a whole number from 0 to {LARGEST_SEED}; leave it empty for a surprise."
+            problems["seed"] = "A seed is a whole number of up to nine digits; leave it empty for a surprise."
         if problems:
             raise BriefError(problems)
         return cls(

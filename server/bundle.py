@@ -6,7 +6,7 @@ manifest is refused whole, with one line that names the file, what is wrong with
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -23,7 +23,10 @@ class BundleError(Exception):
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Dimensions of the network, all counted in elements; `end_of_text` is a token id."""
+    """Dimensions of the network, all counted in elements; `end_of_text` is a token id.
+
+    `vocab_size` may be larger than the tokenizer's, where the network was padded; the ids over it stand for nothing.
+    """
 
     vocab_size: int
     context: int
@@ -109,7 +112,7 @@ class Bundle:
 
     path: Path
     manifest: Manifest
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer = field(repr=False)
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
@@ -174,10 +177,10 @@ def _read_tokenizer(path: Path, shape: ModelShape) -> Tokenizer:
         raise BundleError(f"{path}: not a tokenizer ({error}); export the checkpoint again") from error
     if decoder.get("type") != "ByteLevel":
         raise BundleError(f"{path}: not a byte-level tokenizer; export a GPT-2 checkpoint")
-    if tokenizer.get_vocab_size() != shape.vocab_size:
+    if not shape.end_of_text < tokenizer.get_vocab_size() <= shape.vocab_size:
         raise BundleError(
-            f"{path}: holds {tokenizer.get_vocab_size()} tokens, bundle.json says {shape.vocab_size}; "
-            "export the checkpoint again"
+            f"{path}: holds {tokenizer.get_vocab_size()} tokens, bundle.json says {shape.vocab_size}, of which "
+            f"{shape.end_of_text} ends a text; export the checkpoint again"
         )
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -26,7 +26,6 @@ class Pages:
             enable_async=True,
         )
         self._environment.globals.update(
-            model=manifest.name,
             genres=manifest.prompt.genres,
             any_genre=ANY_GENRE,
             lengths=LENGTHS,

@@ -54,6 +54,6 @@ class Plot:
 
 
 def _too_long(prompt: str, error: PromptTooLong) -> str:
-    words = len(prompt.split())
-    room = max(int(words * error.limit / error.tokens * 0.95), 1)
-    return f"This is too long for the model: {words} words, and it can read about {room} of them. Shorten it."
+    # The share that fits, less a little: tokens are not spread evenly over the characters.
+    room = int(len(prompt) * error.limit / error.tokens * 0.95)
+    return f"Too long for the model: {len(prompt):,} characters, and it can read about {room:,} of them. Shorten it."

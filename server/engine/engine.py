@@ -70,7 +70,7 @@ class Engine:
             prompt,
             limit=min(sampling.max_tokens, shape.context - len(prompt)),
             end_of_text=shape.end_of_text,
-            sampler=Sampler(sampling, seed, prompt, shape.vocab_size),
+            sampler=Sampler(sampling, seed, prompt, len(self._pieces)),
             detokenizer=Detokenizer(self._pieces),
         )
         with self._changed:
@@ -100,15 +100,18 @@ class Engine:
     def _encode(self, request: Request) -> list[int]:
         shape = self.bundle.manifest.model
         if isinstance(request.prompt, str):
-            prompt = list(self.bundle.tokenizer.encode(request.prompt, add_special_tokens=False).ids)
+            try:
+                prompt = list(self.bundle.tokenizer.encode(request.prompt, add_special_tokens=False).ids)
+            except TypeError as error:
+                raise InvalidRequest("the prompt is not Unicode text: it holds half a surrogate pair") from error
         else:
             prompt = list(request.prompt)
         if not prompt:
             raise InvalidRequest("the prompt is empty; give it at least one token")
         if len(prompt) > shape.context - 1:
             raise PromptTooLong(len(prompt), shape.context - 1)
-        if not 0 <= min(prompt) <= max(prompt) < shape.vocab_size:
-            raise InvalidRequest(f"a token id of the prompt lies outside the vocabulary (0 to {shape.vocab_size - 1})")
+        if not 0 <= min(prompt) <= max(prompt) < len(self._pieces):
+            raise InvalidRequest(f"a token id of the prompt lies outside the vocabulary (0 to {len(self._pieces) - 1})")
         return prompt
 
     def _serve(self) -> None:

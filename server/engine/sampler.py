@@ -9,7 +9,10 @@ from server.engine.sampling import Sampling
 
 
 class Sampler:
-    """Draws the tokens of one sequence; a function of the prompt, the sampling, the seed and the logits alone."""
+    """Draws the tokens of one sequence; a function of the prompt, the sampling, the seed and the logits alone.
+
+    vocab_size: how many ids the tokenizer knows; those that a padded model has beyond them are never drawn.
+    """
 
     def __init__(self, sampling: Sampling, seed: int, prompt: Sequence[int], vocab_size: int) -> None:
         self._sampling = sampling
@@ -18,8 +21,8 @@ class Sampler:
         self._seen[list(prompt)] = True
 
     def draw(self, logits: npt.NDArray[np.float32]) -> int:
-        """The next token id, from logits of shape [vocab]. Raises FloatingPointError for logits that hold NaN or +inf."""
-        scores = logits.astype(np.float64)
+        """The next token id, from logits [vocab]. Raises FloatingPointError for logits that hold NaN or +inf."""
+        scores = logits[: self._seen.size].astype(np.float64)
         if not np.isfinite(scores.max()):
             raise FloatingPointError("the model's logits are not finite")
         if self._sampling.repetition_penalty != 1:

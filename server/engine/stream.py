@@ -25,7 +25,7 @@ class Chunk:
 
 
 class Channel:
-    """One request's way between the two sides, safe from any thread. The engine holds it and the reader's Stream does."""
+    """What is written of one request, on its way from the engine to the reader. Safe from any thread."""
 
     def __init__(self) -> None:
         self.cancelled = False

@@ -21,8 +21,9 @@ from server.settings import Settings
 async def stream_plot(request: Request[Any, Any, Any], engine: Engine, settings: Settings) -> Response[Any]:
     """Takes the form's fields (prompt, genre, length, wildness, seed) and answers with text/event-stream.
 
-    The header Plot-Seed tells the seed before the first word. Events: `token` {"text"}, then `done` {"finish_reason", "tokens", "seed"} or `error` {"message"}. A form that cannot
-    be worked from is answered with JSON: 422 {"message", "problems": {field: what is wrong}}, 503 {"message"}.
+    The header Plot-Seed tells the seed before the first word. Events: `token` {"text"}, then `done` {"finish_reason",
+    "tokens", "seed"} or `error` {"message"}. A form that cannot be worked from is answered with JSON: 422 {"message",
+    "problems": {field: what is wrong}}; a full queue with 503 {"message"}.
     """
     try:
         brief = Brief.read(await typed_fields(request), engine.bundle.manifest)

@@ -1,0 +1,158 @@
+"""The page in a real browser: the plot grows, Stop stops it, and the form works without JavaScript."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from server.bundle import Bundle
+from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("CI") != "true", reason="no chromium on PATH (with CI=true this is a failure)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM, "CI=true, and there is no chromium on PATH"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def live(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
+    slow_down(monkeypatch, 0.05)
+    with serving(Bundle.load(tiny_bundle)) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser: Browser, live: LiveServer) -> Iterator[Page]:
+    page = browser.new_page()
+    page.goto(live.address)
+    yield page
+    page.close()
+
+
+def written(page: Page) -> str:
+    return page.locator("#continuation").text_content() or ""
+
+
+def wait_for_more(page: Page, length: int) -> int:
+    """Waits until more than `length` characters are written; how many there are."""
+    page.wait_for_function("length => document.getElementById('continuation').textContent.length > length", arg=length)
+    return len(written(page))
+
+
+def test_the_plot_grows_and_stop_stops_it(page: Page, live: LiveServer) -> None:
+    faults: list[object] = []
+    page.on("pageerror", faults.append)
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.get_by_label("How does it begin?").fill("A detective in Lisbon")
+    page.get_by_label("A paragraph").check()
+    page.get_by_label("wild", exact=True).check()
+    page.get_by_role("button", name="Write").click()
+    seen = wait_for_more(page, 0)
+    for _ in range(3):
+        seen = wait_for_more(page, seen)
+    plot = page.locator("#plot")
+    expect(plot).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#opening")).to_have_text("A detective in Lisbon")
+    page.get_by_role("button", name="Stop").click()
+    expect(plot).to_have_attribute("aria-busy", "false")
+    expect(page.locator("#colophon")).to_contain_text("Stopped.")
+    wait_until_idle(live.engine, seconds=1)
+    assert page.url.rstrip("/") == live.address
+    assert not faults
+
+
+def test_again_writes_another_and_the_seed_gives_the_same(page: Page) -> None:
+    page.get_by_label("How does it begin?").fill("A detective in Lisbon")
+    page.get_by_label("A line").check()
+    page.get_by_label("Seed").fill("7")
+    page.get_by_role("button", name="Write").click()
+    seed = page.get_by_role("link", name="Seed")
+    expect(seed).to_have_text("Seed 7", timeout=15_000)
+    first = written(page)
+    page.get_by_role("button", name="Again").click()
+    expect(page.get_by_label("Seed")).to_have_value("")
+    expect(page.locator("#colophon")).to_be_empty()
+    expect(seed).to_be_visible(timeout=15_000)
+    assert written(page) != first
+    page.get_by_label("Seed").fill("7")
+    page.get_by_role("button", name="Write").click()
+    expect(seed).to_have_text("Seed 7", timeout=15_000)
+    assert written(page) == first
+
+
+def test_leaving_the_page_stops_the_work(page: Page, live: LiveServer) -> None:
+    page.get_by_label("How does it begin?").fill("A detective in Lisbon")
+    page.get_by_label("A paragraph").check()
+    page.get_by_role("button", name="Write").click()
+    wait_for_more(page, 0)
+    page.goto("about:blank")
+    wait_until_idle(live.engine, seconds=2)
+
+
+def test_a_mistake_is_said_at_its_field(page: Page) -> None:
+    page.get_by_role("button", name="Write").click()
+    prompt = page.get_by_label("How does it begin?")
+    expect(page.locator("#prompt-problem")).to_have_text("Write a few words to begin with.")
+    expect(prompt).to_have_attribute("aria-invalid", "true")
+    expect(prompt).to_be_focused()
+    expect(prompt).to_have_accessible_description("Write a few words to begin with.")
+
+
+def test_nothing_on_the_page_moves_while_it_is_written(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            window.shifts = [];
+            new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map((entry) => entry.value)))
+                .observe({ type: "layout-shift", buffered: true });
+        }"""
+    )
+    page.get_by_label("How does it begin?").fill("A detective in Lisbon")
+    page.get_by_role("button", name="Write").click()
+    expect(page.get_by_role("link", name="Seed")).to_be_visible(timeout=20_000)
+    assert sum(page.evaluate("window.shifts")) < 0.01
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_its_window(browser: Browser, live: LiveServer, width: int, scheme: str) -> None:
+    page = browser.new_page(
+        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page.goto(live.address)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.getElementById('plot')).backgroundColor")
+    assert paper == {"light": "rgb(253, 253, 251)", "dark": "rgb(31, 39, 35)"}[scheme]
+    page.close()
+
+
+def test_without_javascript_the_form_gives_a_plot_that_grows(browser: Browser, live: LiveServer) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(live.address)
+    page.get_by_label("How does it begin?").fill("A detective in Lisbon")
+    page.get_by_label("A paragraph").check()
+    page.get_by_role("button", name="Write").click(no_wait_after=True)
+    page.wait_for_url("**/plot#plot", wait_until="commit")
+    lengths = set()
+    while not page.get_by_role("link", name="Seed").is_visible():
+        lengths.add(len(written(page)))
+    assert len(lengths) > 2
+    assert len(written(page)) >= max(lengths) > 0
+    expect(page.get_by_label("How does it begin?")).to_have_value("A detective in Lisbon")
+    expect(page.get_by_role("link", name="Start over")).to_be_visible()
+    page.get_by_role("button", name="Again").click()
+    context.close()

@@ -1,0 +1,64 @@
+"""The server itself, on a free port, for tests that need a real socket."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import uvicorn
+
+from server.app import create_app
+from server.bundle import Bundle
+from server.engine import Engine
+from server.engine.runner import Runner
+from server.settings import Settings
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    """A server that answers at `address`, and its engine."""
+
+    address: str
+    engine: Engine
+
+
+@contextmanager
+def serving(bundle: Bundle) -> Iterator[LiveServer]:
+    """Serves a bundle with uvicorn, in a thread, on a free port."""
+    engine = Engine(bundle, threads=1, queue=4)
+    config = uvicorn.Config(create_app(engine, Settings()), port=0, log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield LiveServer(f"http://127.0.0.1:{port}", engine)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Makes each decode step take so much longer, as on a slower machine, so that a stream can be watched."""
+    decode = Runner.decode
+
+    def decode_slowly(runner: Runner, token_id: int) -> npt.NDArray[np.float32]:
+        time.sleep(seconds)
+        return decode(runner, token_id)
+
+    monkeypatch.setattr(Runner, "decode", decode_slowly)
+
+
+def wait_until_idle(engine: Engine, seconds: float = 5.0) -> None:
+    """Fails if the engine still has a request after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while engine.running or engine.waiting:
+        assert time.monotonic() < deadline, "the engine is still at work"
+        time.sleep(0.005)

@@ -1,0 +1,111 @@
+"""The commands as they are typed."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from server.cli import plotify
+
+ROOT = Path(__file__).parents[2]
+PLOTIFY = [sys.executable, "-c", "from server.cli import main; main()"]
+
+
+def call(*arguments: str | Path, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(plotify, [str(argument) for argument in arguments])
+
+
+def test_generate_prints_the_prompt_and_its_plot(tiny_bundle: Path) -> None:
+    first, second = (call("generate", "A fox", "--model", tiny_bundle, "--seed", "1") for _ in range(2))
+    assert first.exit_code == 0, first.output
+    assert first.output == second.output
+    assert first.output.startswith("A fox")
+    assert len(first.output) > 20
+    other = call("generate", "A fox", "--model", tiny_bundle, "--seed", "1", "--genre", "Horror")
+    assert other.exit_code == 0
+    assert other.output != first.output
+
+
+def test_generate_takes_what_is_asked_for(tiny_bundle: Path) -> None:
+    greedy = [call("generate", "A fox", "--model", tiny_bundle, "--temperature", "0").output for _ in range(2)]
+    assert greedy[0] == greedy[1]
+    short = call("generate", "A fox", "--temperature", "0", "--max-tokens", "3", PLOTIFY_MODEL=str(tiny_bundle))
+    assert greedy[0].startswith(short.output.rstrip("\n�"))
+    assert len(short.output) < len(greedy[0])
+    narrow = call("generate", "A fox", "--model", tiny_bundle, "--top-p", "0.000001").output
+    assert narrow == greedy[0], "only the likeliest token is left"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["A fox", "--genre", "Western"], "unknown genre 'Western'; this model knows Comedy, Drama, Horror"),
+        (["A fox", "--temperature", "nan"], "temperature must be a number from 0 to 10"),
+        (["A fox", "--top-p", "2"], "top_p must be"),
+        (["A fox", "--max-tokens", "0"], "max_tokens must be"),
+        (["A fox", "--seed", "-1"], "seed must be"),
+        ([" "], "The prompt is empty"),
+        (["A fox " * 500], "this model reads at most 127; shorten it"),
+        (["\udcff"], "not Unicode text"),
+    ],
+)
+def test_generate_says_what_is_wrong(tiny_bundle: Path, arguments: list[str], says: str) -> None:
+    result = call("generate", "--model", tiny_bundle, *arguments)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+@pytest.mark.parametrize("command", [["generate", "A fox"], ["serve", "--port", "0"]])
+def test_a_damaged_bundle_is_one_line_and_no_traceback(
+    damaged: Callable[[str, bytes], Path], command: list[str]
+) -> None:
+    folder = damaged("tokenizer.json", b"{}")
+    done = subprocess.run([*PLOTIFY, *command, "--model", folder], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(r"Error: .*tokenizer\.json: sha256 is .* again\n", done.stderr)
+
+
+@pytest.mark.parametrize("command", ["generate", "serve"])
+def test_help_teaches_with_an_example(command: str) -> None:
+    assert f"Example:\n    plotify {command} " in call(command, "--help").output
+
+
+def test_serve_answers_within_five_seconds_and_stops_when_told(tiny_bundle: Path) -> None:
+    began = time.monotonic()
+    command = [*PLOTIFY, "serve", "--model", str(tiny_bundle), "--port", "0"]
+    environment = os.environ | {"PLOTIFY_PORT": "1", "PYTHONUNBUFFERED": ""}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.fullmatch(r"Plotify writes with plotify-tiny at (http://127\.0\.0\.1:\d+)\n", line)
+        assert found, line
+        assert "How does it begin?" in httpx.get(found[1]).text
+        assert time.monotonic() - began < 5
+        with httpx.stream("GET", f"{found[1]}/stream", params={"prompt": "A fox", "length": "paragraph"}):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=8) in (0, -signal.SIGTERM)
+        assert process.stdout.read() == ""
+
+
+def test_a_port_in_use_is_said_clearly(tiny_bundle: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = call("serve", "--model", tiny_bundle, "--port", str(port))
+    assert result.exit_code == 1
+    assert f"Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another" in result.output
+
+
+def test_serve_refuses_settings_that_are_none(tiny_bundle: Path) -> None:
+    result = call("serve", "--model", tiny_bundle, PLOTIFY_QUEUE="many")
+    assert result.exit_code == 1
+    assert "PLOTIFY_QUEUE is 'many'; it must be a whole number" in result.output

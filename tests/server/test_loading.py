@@ -1,0 +1,123 @@
+"""A bundle is loaded whole or refused with one clear line."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.bundle import Bundle, BundleError, PromptTemplate
+from server.engine import Engine
+
+Damage = Callable[[str, bytes], Path]
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BundleError) as refused, Engine(Bundle.load(folder), threads=1):
+        pass
+    message = str(refused.value)
+    assert "\n" not in message
+    assert "again" in message or "name a folder" in message, "it says what to do"
+    return message
+
+
+def changed(tiny_bundle: Path, change: Callable[[dict[str, Any]], object]) -> bytes:
+    manifest = json.loads((tiny_bundle / "bundle.json").read_bytes())
+    change(manifest)
+    return json.dumps(manifest).encode()
+
+
+def test_a_whole_bundle_loads(tiny_bundle: Path) -> None:
+    bundle = Bundle.load(str(tiny_bundle))
+    assert bundle.manifest.name == "plotify-tiny"
+    assert bundle.model_file("fp32").is_file()
+    with pytest.raises(BundleError, match=r"no int3 model in this bundle; choose one of: .*fp32"):
+        bundle.model_file("int3")
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    assert "there is no such folder" in refusal(tmp_path / "nowhere")
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    assert "bundle.json cannot be read (No such file or directory)" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}', b'{"format": 1, "name": 3}'])
+def test_a_manifest_that_is_none(damaged: Damage, content: bytes) -> None:
+    assert "bundle.json: " in refusal(damaged("bundle.json", content))
+
+
+@pytest.mark.parametrize("found", [0, 2, "1", None])
+def test_another_format(damaged: Damage, tiny_bundle: Path, found: object) -> None:
+    folder = damaged("bundle.json", changed(tiny_bundle, lambda manifest: manifest.update(format=found)))
+    assert f"format is {found!r}, this Plotify reads format 1" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda manifest: manifest["model"].update(context="128"), "context"),
+        (lambda manifest: manifest["model"].update(layers=0), "every dimension must be at least 1"),
+        (lambda manifest: manifest["model"].update(end_of_text=10**6), "outside the vocabulary"),
+        (lambda manifest: manifest["model"].update(layers=3), "not those of a 3-layer GPT-2"),
+        (lambda manifest: manifest["model"].update(vocab_size=300), "tokens, bundle.json says 300"),
+        (lambda manifest: manifest["prompt"].update(template="{genre}"), "{genre} and {text}, once each"),
+        (lambda manifest: manifest["prompt"].update(template="{text.__class__}{genre}"), "once each"),
+        (lambda manifest: manifest["prompt"].update(template="{text}{genre"), "prompt"),
+        (lambda manifest: manifest["precisions"].clear(), "names no model"),
+        (lambda manifest: manifest["precisions"]["fp32"].update(file="../model.onnx"), "not the name of a file"),
+        (lambda manifest: manifest["tokenizer"].update(file=""), "not the name of a file"),
+        (lambda manifest: manifest.pop("sampling"), "sampling"),
+    ],
+)
+def test_a_manifest_that_disagrees(
+    damaged: Damage, tiny_bundle: Path, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    assert says in refusal(damaged("bundle.json", changed(tiny_bundle, change)))
+
+
+@pytest.mark.parametrize("name", ["model.fp32.onnx", "tokenizer.json"])
+def test_a_file_with_one_bit_wrong(damaged: Damage, tiny_bundle: Path, name: str) -> None:
+    content = bytearray((tiny_bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    message = refusal(damaged(name, bytes(content)))
+    assert name in message
+    assert "sha256 is" in message
+
+
+@pytest.mark.parametrize("name", ["model.fp32.onnx", "tokenizer.json"])
+def test_a_file_that_is_missing(tiny_bundle: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(tiny_bundle, tmp_path / "copy")
+    (folder / name).unlink()
+    assert f"{name}: cannot be read (No such file or directory)" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "says"),
+    [
+        ("tokenizer", "tokenizer.json", b"{}", "not a tokenizer"),
+        ("fp32", "model.fp32.onnx", b"not a graph", "ONNX Runtime cannot load it"),
+    ],
+)
+def test_a_file_that_is_something_else(
+    damaged: Damage, tiny_bundle: Path, kind: str, name: str, content: bytes, says: str
+) -> None:
+    def sign(manifest: dict[str, Any]) -> None:
+        entry = manifest["tokenizer"] if kind == "tokenizer" else manifest["precisions"][kind]
+        entry["sha256"] = hashlib.sha256(content).hexdigest()
+
+    folder = damaged(name, content)
+    (folder / "bundle.json").write_bytes(changed(tiny_bundle, sign))
+    assert says in refusal(folder)
+
+
+def test_a_prompt_is_filled_in_as_text() -> None:
+    template = PromptTemplate("{genre}: {text}", "Plot", ("Horror",))
+    assert template.fill("a {genre} {0}") == "Plot: a {genre} {0}"
+    assert template.fill("x", "Horror") == "Horror: x"
+    with pytest.raises(ValueError, match="unknown genre 'Western'; this model knows Horror"):
+        template.fill("x", "Western")

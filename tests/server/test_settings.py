@@ -1,0 +1,45 @@
+"""Settings come from the environment, and their documentation is true."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from server.settings import SHIPPED_MODEL, Settings, SettingsError, variable
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
+    table = re.findall(r"^\| `(PLOTIFY_\w+)` \| `(.*?)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
+    defaults = {variable(setting.name): str(setting.default) for setting in fields(Settings)}
+    defaults["PLOTIFY_MODEL"] = str(SHIPPED_MODEL.relative_to(ROOT))
+    assert dict(table) == defaults
+    assert len(table) == len(defaults)
+
+
+def test_every_setting_is_used() -> None:
+    code = "".join(file.read_text() for file in (ROOT / "server").rglob("*.py") if file.name != "settings.py")
+    for setting in fields(Settings):
+        assert f"settings.{setting.name}" in code
+
+
+def test_the_environment_is_read() -> None:
+    found = Settings.read({"PLOTIFY_MODEL": "/m", "PLOTIFY_PORT": "81", "PLOTIFY_LOG_LEVEL": "info", "HOME": "/root"})
+    assert found == Settings(model=Path("/m"), port=81, log_level="info")
+    assert Settings.read({"PLOTIFY_PORT": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PLOTIFY_PORT", "http", "PLOTIFY_PORT is 'http'; it must be a whole number"),
+        ("PLOTIFY_PORT", "65536", "PLOTIFY_PORT is 65536; it must be from 0 to 65535"),
+        ("PLOTIFY_QUEUE", "0", "PLOTIFY_QUEUE is 0; it must be from 1"),
+        ("PLOTIFY_LOG_LEVEL", "loud", "choose one of critical, error"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name: str, value: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        Settings.read({name: value})
