@@ -48,6 +48,7 @@ class Rows:
     Attributes:
         documents: those that fit the context, in the order of the file.
         too_long: how many were left out because they do not.
+        bytes: UTF-8 bytes of the documents' texts.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Rows:
             self.texts.append(encoding.ids)
             self.genres.append([number[genre] for genre in document.genres if genre in number])
             lengths.append(length)
+        self.bytes = sum(len(prompt.body(document.text).encode()) for document in self.documents)
         self.too_long = len(everything) - len(self.documents)
         self.buckets = sorted({min(bucket, context) for bucket in BUCKETS})
         self.bucket_of = np.searchsorted(self.buckets, lengths) if lengths else np.empty(0, np.int64)
@@ -98,7 +100,7 @@ class Rows:
         for bucket, rows in enumerate(self.rows_in):
             members = order[self.bucket_of[order] == bucket]
             batches += [members[i : i + rows] for i in range(0, len(members), rows)]
-        np.random.default_rng((self.seed, epoch, 1)).shuffle(batches)  # type: ignore[arg-type]
+        np.random.default_rng((self.seed, epoch, 1)).shuffle(batches)
         return batches
 
     def training_batch(self, members: npt.NDArray[np.int64], epoch: int) -> Batch:

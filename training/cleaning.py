@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ftfy
 
-EDIT_MARKS = re.compile(r"\bPlot\s+\[\s*edit\s*\]|\[\s*(?:edit|\d{1,3}|citation needed)\s*\]|\[\s*\]")
+EDIT_MARKS = re.compile(r"(?:\bPlot\s+)?\[[\s\[\]]*(?:edit[\s\[\]]*)+|\[\s*(?:\d{1,3}|citation needed)\s*\]")
 """What copying a Wikipedia page leaves behind: section marks and footnotes. They go, the text stays."""
 
 INLINE_TAGS = re.compile(r"</?(?:i|b|em|strong|u|p|br|span)\s*/?>", re.IGNORECASE)

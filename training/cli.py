@@ -1,12 +1,16 @@
 """`plotify prepare` and `plotify train`."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from training.readers import Summary
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -35,7 +39,7 @@ def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longe
 
     if mpst is None and cmu is None:
         raise click.UsageError("give at least one corpus: --mpst FILE or --cmu FILE")
-    corpora = {}
+    corpora: dict[str, tuple[Path, Iterable[Summary]]] = {}
     if mpst:
         corpora["mpst"] = (mpst, read_mpst(mpst))
     if cmu:
@@ -72,8 +76,12 @@ def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longe
 
 @click.command()
 @click.option("--data", type=FOLDER, required=True, help="Data set made by `plotify prepare`.")
-@click.option("--base", default="mini", show_default=True, help="A declared size, a checkpoint's folder, or a hub name.")
-@click.option("--out", type=FOLDER, required=True, help="Folder for the checkpoint; an unfinished run there is resumed.")
+@click.option(
+    "--base", default="mini", show_default=True, help="A declared size, a checkpoint's folder, or a hub name."
+)
+@click.option(
+    "--out", type=FOLDER, required=True, help="Folder for the checkpoint; an unfinished run there is resumed."
+)
 @click.option("--epochs", default=6, show_default=True, help="Times that the data is read.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="End after so many steps, where that is sooner.")
 @click.option("--batch-tokens", default=4096, show_default=True, help="Tokens in a batch, padding included.")
@@ -115,10 +123,9 @@ def train(
       plotify train --data data --base mini --out checkpoint
       plotify train --data data --base openai-community/gpt2 --epochs 3 --out checkpoint
     """
-    import training.model  # noqa: F401 - sets what TensorFlow reads when it is imported
-
     import tensorflow as tf
 
+    import training.model
     from training.settings import ResumeError, TrainingSettings
     from training.sizes import FINE_TUNING_LEARNING_RATE, SIZES
     from training.train import TrainingRun

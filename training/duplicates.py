@@ -8,7 +8,7 @@ from datasketch import MinHash, MinHashLSH
 
 WORDS = re.compile(r"\w+")
 SHINGLE = 3
-"""Words in a shingle: short enough that a one-sentence summary has a dozen, long enough that a phrase is not a theft."""
+"""Words in a shingle: short enough that a one-sentence summary has a dozen, long enough that a phrase is no theft."""
 
 
 def fingerprint(text: str) -> str:

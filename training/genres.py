@@ -11,7 +11,7 @@ TABLE = Path(__file__).with_name("genres.toml")
 def load_table(path: Path = TABLE) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Return ({tag: genres it stands for}, all genres); a tag that says nothing of genre stands for none."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    genres_of: dict[str, tuple[str, ...]] = {tag: () for tag in table["unspecific"]}
+    genres_of: dict[str, tuple[str, ...]] = dict.fromkeys(table["unspecific"], ())
     for genre, tags in table["genres"].items():
         for tag in tags:
             genres_of[tag] = (*genres_of.get(tag, ()), genre)

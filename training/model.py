@@ -24,7 +24,7 @@ class BaseError(Exception):
 
 
 def load_tokenizer(base: str, texts: Iterable[str], saved: Path) -> Tokenizer:
-    """The base's tokenizer, or for a declared size one trained on `texts`; kept in the file `saved` for a resumption."""
+    """The base's tokenizer, or for a declared size one trained on `texts`; kept in `saved` for a resumption."""
     if saved.exists():
         return Tokenizer.from_file(str(saved))
     if base in SIZES:

@@ -1,9 +1,14 @@
-"""AdamW with a warm-up and a linear decay to zero."""
+"""Muon for the matrices of the blocks, AdamW for everything else; a warm-up and a linear decay to zero."""
 
 import tensorflow as tf
 import tf_keras
 
 from training.settings import TrainingSettings
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+UPDATE_SIZE = 0.2
+"""Root mean square of an AdamW update in practice; Muon's are scaled to it, to share rate and decay."""
 
 
 class WarmupThenDecay(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
@@ -22,11 +27,45 @@ class WarmupThenDecay(tf_keras.optimizers.schedules.LearningRateSchedule):  # ty
         return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
 
+def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
+    """Return nearly U Vᵀ for `matrix` = U S Vᵀ, float32 [rows, columns], by Newton-Schulz iteration in bfloat16.
+
+    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
+    """
+    a, b, c = NEWTON_SCHULZ
+    rows, columns = matrix.shape
+    x = tf.cast(matrix / (tf.norm(matrix) + 1e-7), tf.bfloat16)
+    x = tf.transpose(x) if rows > columns else x
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = tf.matmul(x, x, transpose_b=True)
+        x = a * x + tf.matmul(b * gram + c * tf.matmul(gram, gram), x)
+    return tf.cast(tf.transpose(x) if rows > columns else x, tf.float32)
+
+
+class MuonAdamW(tf_keras.optimizers.AdamW):  # type: ignore[misc]
+    """AdamW (Loshchilov and Hutter 2019), with Muon's update for the two-dimensional weights of the blocks.
+
+    Muon's update is scaled by 0.2 sqrt(max(rows, columns)), after Liu et al. 2025 (arXiv:2502.16982).
+    """
+
+    momentum = 0.95
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        if "/h_._" not in variable.name or len(variable.shape) != 2 or variable.shape[0] == 1:
+            super().update_step(gradient, variable)
+            return
+        momentum = self._momentums[self._index_dict[self._var_key(variable)]]
+        momentum.assign(self.momentum * momentum + gradient)
+        direction = orthogonalize(gradient + self.momentum * momentum)
+        scale = UPDATE_SIZE * float(max(variable.shape)) ** 0.5
+        variable.assign_sub(tf.cast(self.learning_rate, tf.float32) * scale * direction)
+
+
 def build_optimizer(
     settings: TrainingSettings, steps: int, variables: list[tf.Variable]
 ) -> tf_keras.optimizers.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) with global-norm clipping; scales the loss where the precision needs it."""
-    optimizer = tf_keras.optimizers.AdamW(
+    """The optimizer of a run, with global-norm clipping; it scales the loss where the precision needs it."""
+    optimizer = MuonAdamW(
         WarmupThenDecay(settings.learning_rate, int(settings.warmup * steps), steps),
         weight_decay=settings.weight_decay,
         beta_2=0.98,

@@ -7,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 INK, ACCENT, QUIET = "#1f2933", "#2a6f77", "#d07c40"
 plt.rcParams.update(
@@ -19,7 +20,9 @@ def draw_lengths(lengths: Mapping[str, Sequence[int]], bounds: tuple[int, int], 
     figure, axes = plt.subplots(figsize=(8, 4))
     low, high = bounds
     edges = [low * (high / low) ** (i / 60) for i in range(61)]
-    axes.hist(list(lengths.values()), bins=edges, stacked=True, label=list(lengths), color=[ACCENT, QUIET][: len(lengths)])
+    axes.hist(
+        list(lengths.values()), bins=edges, stacked=True, label=list(lengths), color=[ACCENT, QUIET][: len(lengths)]
+    )
     axes.set_xscale("log")
     ticks = [t for t in (50, 100, 200, 500, 1000, 2000, 5000, 10000) if low <= t <= high]
     axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
@@ -33,7 +36,9 @@ def draw_genres(genres: Mapping[str, int], without: int, path: Path) -> None:
     """Bars: how many summaries carry each genre, and how many none."""
     rows = [*sorted(genres.items(), key=lambda row: row[1]), ("no genre", without)]
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
-    bars = axes.barh([name for name, _ in rows], [count for _, count in rows], color=[ACCENT] * (len(rows) - 1) + [QUIET])
+    bars = axes.barh(
+        [name for name, _ in rows], [count for _, count in rows], color=[ACCENT] * (len(rows) - 1) + [QUIET]
+    )
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)
     axes.set(xlabel="summaries", title="Genres of the summaries kept (one may have several)")
     save(figure, path)
@@ -53,7 +58,7 @@ def draw_losses(
     save(figure, path)
 
 
-def save(figure: "plt.Figure", path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)

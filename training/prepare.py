@@ -22,6 +22,9 @@ SPLITS = ("train", "validation", "test")
 HELD_OUT_PERMILLE = 50
 """Of a thousand documents, how many go into validation, and how many into test."""
 
+FEWEST_OF_A_GENRE = 20
+"""Training documents that a genre needs to be offered: a model cannot give what it has not read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -142,3 +145,9 @@ def read_split(folder: Path, split: str) -> Iterator[Document]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield Document(**json.loads(line))
+
+
+def trainable_genres(folder: Path) -> tuple[str, ...]:
+    """The genres that a model trained on `folder` can offer, in alphabetical order."""
+    counts = Counter(genre for document in read_split(folder, "train") for genre in document.genres)
+    return tuple(sorted(genre for genre, count in counts.items() if count >= FEWEST_OF_A_GENRE))

@@ -131,7 +131,7 @@ class BrokenRows:
 
 def open_text(path: Path) -> TextIO:
     try:
-        return open(path, encoding="utf-8", errors="replace", newline="")
+        return path.open(encoding="utf-8", errors="replace", newline="")
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror}.") from error
 

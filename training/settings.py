@@ -64,7 +64,9 @@ def claim(folder: Path, settings: TrainingSettings, data: Path) -> None:
         unfinished.replace(record)
         return
     begun = json.loads(record.read_text())
-    differing = [f"{name} was {begun.get(name)}, is now {value}" for name, value in run.items() if begun.get(name) != value]
+    differing = [
+        f"{name} was {begun.get(name)}, is now {value}" for name, value in run.items() if begun.get(name) != value
+    ]
     if differing:
         raise ResumeError(
             f"{folder.parent} holds a run with other settings: {'; '.join(differing)}. Give the same command to resume "

@@ -9,16 +9,15 @@ from time import monotonic
 import tensorflow as tf
 import tf_keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 
 from training.batches import Rows
 from training.checkpoint import sample, write_checkpoint
-from training.genres import load_table
 from training.model import load_model, load_tokenizer
 from training.optimizer import build_optimizer
 from training.plots import draw_losses
-from training.prepare import read_split
+from training.prepare import read_split, trainable_genres
 from training.prompt import PromptTemplate
 from training.settings import TrainingSettings, claim
 from training.state import TrainingState, write_whole
@@ -41,7 +40,7 @@ class TrainingRun:
         claim(folder, settings, data)
         tf_keras.utils.set_random_seed(settings.seed)
         tf_keras.mixed_precision.set_global_policy(settings.precision)
-        self.prompt = PromptTemplate(load_table()[1])
+        self.prompt = PromptTemplate(trainable_genres(data))
         texts = (self.prompt.body(document.text) for document in read_split(data, "train"))
         self.tokenizer: Tokenizer = load_tokenizer(settings.base, texts, folder / "tokenizer.json")
         self.model = load_model(settings.base, self.tokenizer, settings.dropout)
@@ -94,7 +93,7 @@ class TrainingRun:
                 raise
         self.finish()
 
-    def train(self, progress: Progress, bar: int) -> None:
+    def train(self, progress: Progress, bar: TaskID) -> None:
         state, settings = self.state, self.settings
         per_epoch = self.training.batches
         recent: list[float] = []
@@ -124,9 +123,12 @@ class TrainingRun:
                 )
                 recent.clear()
             if state.step % settings.evaluate_every == 0 or state.step == self.steps:
-                loss = evaluate(self.validation, self.evaluate_step)
+                loss, bits_per_byte = evaluate(self.validation, self.evaluate_step)
                 better = "  (best)" if state.record_validation(loss) else ""
-                progress.console.print(f"step {state.step:,}: val_loss {loss:.4f}{better}")
+                progress.console.print(
+                    f"step {state.step:,}: val_loss {loss:.4f}, {bits_per_byte:.3f} bits per byte{better}",
+                    highlight=False,
+                )
             else:
                 state.save_if_due()
 
@@ -164,16 +166,20 @@ class TrainingRun:
         write_whole(self.out / "samples.txt", "\n\n".join(samples) + "\n")
         self.console.print("\n".join(samples), markup=False, highlight=False)
         self.console.print(
-            f"best val_loss {state.best_loss:.4f} at step {state.best_step:,} of {state.step:,}; written to {self.out}: "
-            "the checkpoint, metrics.json, loss.png, samples.txt"
+            f"best val_loss {state.best_loss:.4f} at step {state.best_step:,} of {state.step:,}; written to "
+            f"{self.out}: the checkpoint, metrics.json, loss.png, samples.txt"
         )
 
 
-def evaluate(rows: Rows, step: Step) -> float:
-    """Mean loss over a split, in nats per token, dropout off, each document with its first genre."""
+def evaluate(rows: Rows, step: Step) -> tuple[float, float]:
+    """Loss over a split, dropout off, each document with its first genre.
+
+    Returns:
+        nats per token, and bits per byte; both count the end of text as a token, which takes no byte.
+    """
     total = targets = 0.0
     for members in rows.epoch(0):
         batch = rows.evaluation_batch(members)
         total += float(step(tf.constant(batch.ids), tf.constant(batch.mask)))
         targets += batch.targets
-    return total / targets
+    return total / targets, total / math.log(2) / rows.bytes

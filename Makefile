@@ -1,0 +1,46 @@
+# `make serve` and `make test` are all that a fresh machine needs; Python 3.11 or later must be there.
+
+PYTHON ?= python3
+PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DATA ?= data
+MPST ?= ../shared/corpus/mpst_full_data.csv
+CMU ?= ../shared/corpus/booksummaries.txt
+
+# bfloat16 is half as fast again where the processor has it (AVX512_BF16, AMX); else leave --precision out.
+TRAIN ?= --epochs 12 --batch-tokens 2048 --weight-decay 0.2 --evaluate-every 400 --precision mixed_bfloat16
+
+.PHONY: serve test check bundle lock clean
+
+serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
+	.venv/bin/plotify serve
+
+test: .venv/developing  ## Run all tests
+	.venv/bin/python -m pytest
+
+check: .venv/developing  ## Lint, formatting, types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# Each stamp is newer than what it was installed from, so a second `make` installs nothing.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/serving: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP_INSTALL) --editable .
+	touch $@
+
+.venv/developing: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP_INSTALL) --editable '.[dev]'
+	touch $@ .venv/serving
+
+bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: some hours on two cores, resumable
+	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --out $(DATA)/corpora
+	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/plotify-mini $(TRAIN)
+	.venv/bin/plotify export $(DATA)/plotify-mini --half-weights --force --out models/plotify-mini
+
+lock: .venv/developing  ## Pin what is installed in .venv, for constraints.txt
+	.venv/bin/python -m pip freeze --exclude-editable
+
+clean:  ## Remove the virtual environment and what tools left behind
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,75 @@
+import pytest
+
+from training.cleaning import Bounds, clean, mend
+from training.duplicates import fingerprint, near_duplicates
+from training.genres import GenreGrouper, load_table
+
+BOUNDS = Bounds(shortest=20, longest=200)
+PLAIN = "A quiet clerk inherits a circus that nobody else wants."
+
+
+@pytest.mark.parametrize(
+    ("dirty", "mended"),
+    [
+        ("It&#x2019;s late &amp; dark.", "It's late & dark."),
+        ("She doesnâ€™t <i>even</i> try.", "She doesn't even try."),
+        ("Plot  [edit]  [  [  edit  edit  ]  ]  \n  Roger is taken.[12]", "Roger is taken."),
+        ("  Two\n\n  lines\u00a0here.  ", "Two lines here."),
+        ("cafe\u0301", "café"),
+    ],
+)
+def test_mend(dirty: str, mended: str) -> None:
+    assert mend(dirty) == mended
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (PLAIN, None),
+        (None, "broken row"),
+        (" \n ", "empty"),
+        ("<br>", "empty"),
+        (PLAIN + " {{Infobox film}}", "markup"),
+        (PLAIN + " [[Paris]]", "markup"),
+        (PLAIN + ' <a href="x">more</a>', "markup"),
+        (PLAIN + " See https://example.org", "markup"),
+        (PLAIN + " The caf\ufffd closes.", "damaged characters"),
+        ("Too little.", "too short"),
+        (PLAIN * 4, "too long"),
+    ],
+)
+def test_clean_gives_the_reason(text: str | None, reason: str | None) -> None:
+    assert clean(text, BOUNDS)[1] == reason
+
+
+def test_bounds_are_inclusive_and_checked() -> None:
+    assert clean("x" * 20, BOUNDS)[1] is None
+    assert clean("x" * 200, BOUNDS)[1] is None
+    assert clean("x" * 201, BOUNDS)[1] == "too long"
+    with pytest.raises(ValueError, match="shortest"):
+        Bounds(shortest=10, longest=5)
+
+
+def test_near_duplicates_keeps_the_first_and_the_different() -> None:
+    changed = PLAIN.replace("quiet", "silent")
+    other = "Three sisters open a bakery across the street from the man who ruined their mother."
+    assert near_duplicates([("a", PLAIN * 3), ("b", changed + PLAIN * 2), ("c", other)]) == {"b"}
+
+
+def test_fingerprint_sees_words_only() -> None:
+    assert fingerprint("It’s  LATE.") == fingerprint("it's late!")
+    assert fingerprint("It is late") != fingerprint("It was late")
+
+
+def test_the_table_has_at_most_twelve_genres_and_no_stray_capitals() -> None:
+    genres_of, genres = load_table()
+    assert 1 <= len(genres) <= 12
+    assert all(tag == tag.lower().strip() for tag in genres_of)
+
+
+def test_grouping_counts_what_it_knows() -> None:
+    grouper = GenreGrouper()
+    assert grouper.group(("Gothic", "cult", "Sci-Fi & Fantasy", "horror movies", "made of cheese")) == [
+        "Horror", "Fantasy", "Science Fiction",
+    ]  # fmt: skip
+    assert (grouper.known, grouper.unspecific, dict(grouper.unknown)) == (3, 1, {"made of cheese": 1})

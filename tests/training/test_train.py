@@ -1,0 +1,161 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from server.cli import plotify
+from tests.training.corpora import write_corpora
+
+PLOTIFY = Path(sys.executable).with_name("plotify")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpora")
+    mpst, cmu = write_corpora(folder)
+    command = ["prepare", "--mpst", mpst, "--cmu", cmu, "--out", folder / "data"]
+    assert CliRunner().invoke(plotify, [str(word) for word in command]).exit_code == 0
+    return folder / "data"
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    words = [
+        PLOTIFY,
+        "train",
+        "--data",
+        data,
+        "--base",
+        "minute",
+        "--out",
+        out,
+        "--batch-tokens",
+        "512",
+        "--epochs",
+        "4",
+    ]
+    return [*map(str, words), "--evaluate-every", "10", *more]
+
+
+def train(data: Path, out: Path, *more: str) -> str:
+    done = subprocess.run(command(data, out, *more), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "checkpoint"
+    train(data, out)
+    return out
+
+
+def metrics(checkpoint: Path) -> dict[str, object]:
+    contents: dict[str, object] = json.loads((checkpoint / "metrics.json").read_text())
+    return contents
+
+
+def losses(checkpoint: Path, split: str) -> dict[int, float]:
+    return {m["step"]: m["loss"] for m in metrics(checkpoint)["history"] if m["split"] == split}  # type: ignore[attr-defined]
+
+
+def test_a_training_learns_and_leaves_the_whole_checkpoint(trained: Path) -> None:
+    curve = losses(trained, "validation")
+    assert curve[max(curve)] < curve[min(curve)] - 0.5
+    for name in ("config.json", "tf_model.h5", "tokenizer.json", "test.jsonl", "samples.txt"):
+        assert (trained / name).stat().st_size > 0
+    assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG")
+    about = json.loads((trained / "plotify.json").read_text())
+    assert about["prompt"]["genres"] == ["Comedy", "Horror", "Science Fiction"]
+    assert about["prompt"]["template"].format(genre="Horror", text="A door") == "Horror: A door"
+    assert about["provenance"]["training"]["val_loss"] == min(curve.values())
+    assert {corpus["source"] for corpus in about["provenance"]["corpora"]} == {"mpst", "cmu"}
+
+
+def test_killed_and_started_again_it_ends_where_an_undisturbed_run_does(
+    data: Path, trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    process = subprocess.Popen(command(data, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    history = out / "state" / "history.jsonl"
+    deadline = time.monotonic() + 120
+    while not (history.exists() and "validation" in history.read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "plotify.json").exists()
+    output = train(data, out)
+    resumed = re.search(r"resuming after step (\d+)", output)
+    assert resumed
+    assert int(resumed[1]) >= 10
+    for split in ("train", "validation"):
+        assert losses(out, split).keys() == losses(trained, split).keys()
+        assert losses(out, split) == pytest.approx(losses(trained, split), rel=1e-3)
+    for name in ("best_step", "steps", "tokens"):
+        assert metrics(out)[name] == metrics(trained)[name]
+
+
+def test_another_command_does_not_continue_a_run(data: Path, trained: Path) -> None:
+    done = subprocess.run(command(data, trained, "--seed", "2"), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "seed was 1, is now 2" in done.stderr
+
+
+def test_eager_and_compiled_steps_agree(data: Path, tmp_path: Path) -> None:
+    curves = []
+    for mode in ("--eager", "--xla", "--no-xla"):
+        out = tmp_path / mode.strip("-")
+        train(data, out, mode, "--max-steps", "10")
+        curves.append(losses(out, "train"))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+    assert curves[0] == pytest.approx(curves[2], rel=1e-3)
+
+
+def test_a_checkpoint_is_a_base_and_keeps_its_tokenizer(data: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tuned"
+    done = subprocess.run(
+        [*command(data, out, "--max-steps", "10"), "--base", str(trained)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "tokenizer.json").read_text()) == json.loads((trained / "tokenizer.json").read_text())
+    first = losses(out, "validation")[10]
+    assert first < min(losses(trained, "validation").values()) + 0.05  # it began from the trained weights
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_learns_like_float32(data: Path, trained: Path, tmp_path: Path, precision: str) -> None:
+    train(data, tmp_path / "mixed", "--max-steps", "10", "--precision", precision)
+    train(data, tmp_path / "full", "--max-steps", "10")
+    mixed, full = (losses(tmp_path / name, "validation")[10] for name in ("mixed", "full"))
+    assert mixed == pytest.approx(full, rel=0.02)
+
+
+def test_patience_ends_a_run_with_the_best_weights(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "impatient"
+    # a learning rate this high soon makes it worse
+    train(data, out, "--learning-rate", "1.0", "--patience", "1", "--evaluate-every", "2", "--epochs", "50")
+    curve = losses(out, "validation")
+    assert metrics(out)["stopped"] == "patience"
+    assert metrics(out)["best_step"] == min(curve, key=lambda step: curve[step]) < max(curve)
+
+
+def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
+    for words, says in (
+        (["--data", str(tmp_path)], "plotify prepare"),
+        (["--base", "no/such-model"], "declared size (minute, mini, small)"),
+    ):
+        done = subprocess.run(
+            [*command(data, tmp_path / "out"), *words],
+            capture_output=True, text=True, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert says in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
