@@ -39,8 +39,11 @@ bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: so
 	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/plotify-mini $(TRAIN)
 	.venv/bin/plotify export $(DATA)/plotify-mini --half-weights --force --out models/plotify-mini
 
-lock: .venv/developing  ## Pin what is installed in .venv, for constraints.txt
-	.venv/bin/python -m pip freeze --exclude-editable
+lock:  ## Resolve all extras anew and pin what that gives in constraints.txt
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip install --quiet --editable '.[dev,scale]'
+	(head -2 constraints.txt; build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//') > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 clean:  ## Remove the virtual environment and what tools left behind
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
