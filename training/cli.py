@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from training.readers import Summary
@@ -54,10 +54,10 @@ def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longe
     if not documents:
         raise click.ClickException("nothing was kept: every summary was dropped (see --shortest and --longest)")
 
-    table = Table("source", "read", *REASONS, "kept")
-    for source in corpora:
-        dropped = (report.dropped[source][reason] for reason in REASONS)
-        table.add_row(source, *(f"{n:,}" for n in (report.read[source], *dropped, report.kept[source])))
+    table = Table("summaries", *(Column(source, justify="right") for source in corpora))
+    dropped = {f"dropped: {reason}": {s: report.dropped[s][reason] for s in corpora} for reason in REASONS}
+    for label, counts in {"read": report.read, **dropped, "kept": report.kept}.items():
+        table.add_row(label, *(f"{counts[source]:,}" for source in corpora))
     console.print(table)
     console.print("splits: " + ", ".join(f"{split} {count:,}" for split, count in report.splits.items()))
     unknown = report.tags_unknown.total()

@@ -18,6 +18,7 @@ from training.duplicates import fingerprint, near_duplicates
 from training.genres import GenreGrouper
 from training.readers import Summary
 
+LAYOUTS = {"mpst": "MPST", "cmu": "the CMU Book Summary Dataset"}
 SPLITS = ("train", "validation", "test")
 HELD_OUT_PERMILLE = 50
 """Of a thousand documents, how many go into validation, and how many into test."""
@@ -114,7 +115,13 @@ def prepare(
 def describe(source: str, path: Path) -> dict[str, str | int]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"source": source, "file": path.name, "bytes": path.stat().st_size, "sha256": digest}
+    return {
+        "name": f"{path.name}, in the layout of {LAYOUTS[source]}",
+        "source": source,
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": digest,
+    }
 
 
 def write_splits(documents: dict[str, Document], out: Path) -> dict[str, int]:

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from time import monotonic
 
 import tensorflow as tf
@@ -32,7 +33,10 @@ SAMPLES = 4
 
 
 class TrainingRun:
-    """A run in a folder: begun, or resumed where its last save left it."""
+    """A run in a folder: begun, or resumed where its last save left it.
+
+    `speeds` are the targets per second of each step of this sitting; their median leaves out what compiling takes.
+    """
 
     def __init__(self, settings: TrainingSettings, data: Path, out: Path, console: Console) -> None:
         self.settings, self.data, self.out, self.console = settings, data, out, console
@@ -50,6 +54,7 @@ class TrainingRun:
         optimizer = build_optimizer(settings, int(self.steps), self.model.trainable_variables)
         self.train_step, self.evaluate_step = build_steps(self.model, optimizer, settings)
         self.state = TrainingState(folder, self.model, optimizer)
+        self.speeds: list[float] = []
 
     def rows(self, split: str) -> Rows:
         config = self.model.config
@@ -97,12 +102,13 @@ class TrainingRun:
         state, settings = self.state, self.settings
         per_epoch = self.training.batches
         recent: list[float] = []
-        began, seconds_before, tokens_before = monotonic(), state.seconds, state.tokens
+        began, seconds_before = monotonic(), state.seconds
         epoch_order: tuple[int, list] = (-1, [])  # type: ignore[type-arg]
         while state.step < self.steps and state.stale < settings.patience:
             epoch, position = divmod(state.step, per_epoch)
             if epoch_order[0] != epoch:
                 epoch_order = (epoch, self.training.epoch(epoch))
+            step_began = monotonic()
             batch = self.training.training_batch(epoch_order[1][position], epoch)
             recent.append(float(self.train_step(tf.constant(batch.ids), tf.constant(batch.mask))))
             if not math.isfinite(recent[-1]):
@@ -113,9 +119,11 @@ class TrainingRun:
             state.step += 1
             state.tokens += batch.targets
             state.seconds = seconds_before + monotonic() - began
-            speed = (state.tokens - tokens_before) / (monotonic() - began)
+            self.speeds.append(batch.targets / (monotonic() - step_began))
             progress.update(
-                bar, completed=state.step, speed=f"loss {recent[-1]:.3f}  {speed:,.0f} tokens/s  epoch {epoch + 1}"
+                bar,
+                completed=state.step,
+                speed=f"loss {recent[-1]:.3f}  {median(self.speeds[-100:]):,.0f} tokens/s  epoch {epoch + 1}",
             )
             if state.step % RECORD_EVERY == 0 or state.step == self.steps:
                 state.history.append(
@@ -142,6 +150,7 @@ class TrainingRun:
             "steps": state.step,
             "tokens": state.tokens,
             "seconds": round(state.seconds),
+            "tokens_per_second": round(median(self.speeds)) if self.speeds else None,
             "best_step": state.best_step,
             "val_loss": state.best_loss,
             "stopped": "patience" if state.stale >= self.settings.patience else "all steps done",
