@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import MediaType, Request, Response, get, post
 from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency
 from litestar.response import Redirect, Stream
 
 from server.brief import DEFAULTS, Brief, BriefError
@@ -18,7 +19,7 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @get("/")
-async def desk(request: Request[Any, Any, Any], pages: Pages) -> Response[str]:
+async def desk(request: Request[Any, Any, Any], pages: NamedDependency[Pages]) -> Response[str]:
     """The form; fields of the query are filled in, so that a plot's link brings its form back."""
     page = await pages.render("desk.html", typed=DEFAULTS | await typed_fields(request))
     return Response(page, media_type=MediaType.HTML)
@@ -32,7 +33,10 @@ async def back_to_desk() -> Redirect:
 
 @post("/plot", status_code=200)
 async def write_plot(
-    request: Request[Any, Any, Any], pages: Pages, engine: Engine, settings: Settings
+    request: Request[Any, Any, Any],
+    pages: NamedDependency[Pages],
+    engine: NamedDependency[Engine],
+    settings: NamedDependency[Settings],
 ) -> Response[Any]:
     """The page with the plot, streamed as it is written; or the form with what is wrong (422, 503)."""
     typed = DEFAULTS | await typed_fields(request)

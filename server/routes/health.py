@@ -1,12 +1,13 @@
 """Whether the server is well."""
 
 from litestar import get
+from litestar.di import NamedDependency
 
 from server.engine import Engine
 
 
 @get("/healthz")
-async def health(engine: Engine) -> dict[str, str | int]:
+async def health(engine: NamedDependency[Engine]) -> dict[str, str | int]:
     """The model that is served, and how many requests it has."""
     return {
         "status": "ok",

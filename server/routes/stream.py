@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import HttpMethod, Request, Response, route
 from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency
 from litestar.response import Stream
 from litestar.response.sse import ServerSentEventMessage
 
@@ -18,7 +19,9 @@ from server.settings import Settings
 
 
 @route("/stream", http_method=[HttpMethod.GET, HttpMethod.POST], status_code=200)
-async def stream_plot(request: Request[Any, Any, Any], engine: Engine, settings: Settings) -> Response[Any]:
+async def stream_plot(
+    request: Request[Any, Any, Any], engine: NamedDependency[Engine], settings: NamedDependency[Settings]
+) -> Response[Any]:
     """Takes the form's fields (prompt, genre, length, wildness, seed) and answers with text/event-stream.
 
     The header Plot-Seed tells the seed before the first word. Events: `token` {"text"}, then `done` {"finish_reason",

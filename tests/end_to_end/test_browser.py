@@ -55,7 +55,7 @@ def wait_for_more(page: Page, length: int) -> int:
 
 def test_the_plot_grows_and_stop_stops_it(page: Page, live: LiveServer) -> None:
     faults: list[object] = []
-    page.on("pageerror", faults.append)
+    page.on("pageerror", lambda error: faults.append(error))
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.get_by_label("How does it begin?").fill("A detective in Lisbon")
     page.get_by_label("A paragraph").check()

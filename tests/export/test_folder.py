@@ -33,9 +33,8 @@ def test_force_replaces_it_only_when_the_new_one_is_whole(tmp_path: Path) -> Non
     out = tmp_path / "bundle"
     build(out, "old")
     (out / "stale").touch()
-    with pytest.raises(KeyboardInterrupt), whole_folder(out, "bundle.json", force=True) as building:
-        (building / "bundle.json").write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(TypeError):
+        build(out, None, force=True)  # type: ignore[arg-type]  # stopped in the middle of writing
     assert (out / "bundle.json").read_text() == "old"
     build(out, "new", force=True)
     assert {file.name: file.read_text() for file in out.iterdir()} == {"bundle.json": "new"}
