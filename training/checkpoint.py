@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import tensorflow as tf
+import tf_keras
 from tokenizers import Tokenizer
 from transformers import TFGPT2LMHeadModel
 
@@ -49,9 +50,14 @@ def write_checkpoint(
 
 
 def sample(
-    model: TFGPT2LMHeadModel, tokenizer: Tokenizer, prompt: PromptTemplate, genres: Iterable[str], seed: int
+    checkpoint: Path, tokenizer: Tokenizer, prompt: PromptTemplate, genres: Iterable[str], seed: int
 ) -> list[str]:
-    """One text for each genre from nothing but the genre, with the decoding defaults."""
+    """One text for each genre from nothing but the genre, with the decoding defaults.
+
+    Read back from the folder, in float32: Hugging Face's sampling takes no other logits.
+    """
+    tf_keras.mixed_precision.set_global_policy("float32")
+    model = TFGPT2LMHeadModel.from_pretrained(checkpoint)
     texts = []
     for number, genre in enumerate(genres):
         prefix = tokenizer.encode(prompt.prefix(genre)).ids

@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("USE_TF", "1")
 os.environ.setdefault("USE_TORCH", "0")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +31,7 @@ def load_tokenizer(base: str, texts: Iterable[str], saved: Path) -> Tokenizer:
         tokenizer = train_tokenizer(texts, SIZES[base].vocabulary)
     else:
         try:
+            GPT2Config.from_pretrained(base)  # says plainly what is wrong, where the tokenizer does not
             tokenizer = GPT2TokenizerFast.from_pretrained(base).backend_tokenizer
         except (OSError, ValueError) as error:
             raise BaseError(unreachable(base, error)) from error

@@ -140,8 +140,8 @@ def write_splits(documents: dict[str, Document], out: Path) -> dict[str, int]:
     return counts
 
 
-def read_split(folder: Path, split: str) -> Iterator[Document]:
-    """Yield the documents of one split of a prepared folder.
+def split_file(folder: Path, split: str) -> Path:
+    """The file of one split of a prepared folder.
 
     Raises:
         FileNotFoundError: the folder was not made by `plotify prepare`.
@@ -149,7 +149,12 @@ def read_split(folder: Path, split: str) -> Iterator[Document]:
     path = folder / f"{split}.jsonl"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: make the data set first, with `plotify prepare --out {folder}`")
-    with path.open(encoding="utf-8") as lines:
+    return path
+
+
+def read_split(folder: Path, split: str) -> Iterator[Document]:
+    """Yield the documents of one split of a prepared folder; raises what `split_file` raises."""
+    with split_file(folder, split).open(encoding="utf-8") as lines:
         for line in lines:
             yield Document(**json.loads(line))
 

@@ -5,6 +5,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from training.prepare import split_file
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -53,7 +55,7 @@ def claim(folder: Path, settings: TrainingSettings, data: Path) -> None:
     Raises:
         ResumeError: it was begun with other settings or other data.
     """
-    with (data / "train.jsonl").open("rb") as file:
+    with split_file(data, "train").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     run = {**asdict(settings), "data_sha256": digest}
     record = folder / "run.json"

@@ -171,7 +171,7 @@ class TrainingRun:
         }
         draw_losses(curves["train"], curves["validation"], state.best_step, self.out / "loss.png")
         with self.console.status("writing a few samples"):
-            samples = sample(self.model, self.tokenizer, self.prompt, self.prompt.genres[:SAMPLES], self.settings.seed)
+            samples = sample(self.out, self.tokenizer, self.prompt, self.prompt.genres[:SAMPLES], self.settings.seed)
         write_whole(self.out / "samples.txt", "\n\n".join(samples) + "\n")
         self.console.print("\n".join(samples), markup=False, highlight=False)
         self.console.print(
