@@ -123,26 +123,24 @@ def train(
       plotify train --data data --base mini --out checkpoint
       plotify train --data data --base openai-community/gpt2 --epochs 3 --out checkpoint
     """
-    import tensorflow as tf
-
-    import training.model
+    from training.model import BaseError, on_gpu  # first: it tells TensorFlow and transformers how to load
     from training.settings import ResumeError, TrainingSettings
     from training.sizes import FINE_TUNING_LEARNING_RATE, SIZES
     from training.train import TrainingRun
 
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    gpu = on_gpu()
     size = SIZES.get(base)
     settings = TrainingSettings(
         base=base,
         learning_rate=learning_rate or (size.learning_rate if size else FINE_TUNING_LEARNING_RATE),
         dropout=size.dropout if size and dropout is None else dropout,
-        precision=precision if precision != "auto" else "mixed_float16" if on_gpu else "float32",
-        xla=on_gpu if xla is None else xla,
+        precision=precision if precision != "auto" else "mixed_float16" if gpu else "float32",
+        xla=gpu if xla is None else xla,
         **options,
     )
     try:
         TrainingRun(settings, data, out, Console()).run()
     except KeyboardInterrupt as stop:
         raise click.ClickException("stopped; the same command resumes") from stop
-    except (ResumeError, FileNotFoundError, ValueError, ArithmeticError, training.model.BaseError) as error:
+    except (ResumeError, FileNotFoundError, ValueError, ArithmeticError, BaseError) as error:
         raise click.ClickException(str(error)) from error

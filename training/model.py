@@ -23,6 +23,11 @@ class BaseError(Exception):
     """The base of a training cannot be had; the message says why and what to do."""
 
 
+def on_gpu() -> bool:
+    """Whether TensorFlow has a GPU to train on."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def load_tokenizer(base: str, texts: Iterable[str], saved: Path) -> Tokenizer:
     """The base's tokenizer, or for a declared size one trained on `texts`; kept in `saved` for a resumption."""
     if saved.exists():

@@ -46,6 +46,14 @@ def slow_live(slow_decoding: float, bundle: Bundle) -> Iterator[LiveServer]:
 
 
 @pytest.fixture
+def slower_live(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> Iterator[LiveServer]:
+    """A server whose decode steps are longer than any delay of a busy machine, to count them in."""
+    slow_down(monkeypatch, 0.4)
+    with serving(bundle) as server:
+        yield server
+
+
+@pytest.fixture
 def damaged(tiny_bundle: Path, tmp_path: Path) -> Callable[[str, bytes], Path]:
     """Makes a copy of the bundle with the content of one of its files replaced."""
 

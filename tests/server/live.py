@@ -56,7 +56,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(Runner, "decode", decode_slowly)
 
 
-def wait_until_idle(engine: Engine, seconds: float = 5.0) -> None:
+def wait_until_idle(engine: Engine, seconds: float = 20.0) -> None:
     """Fails if the engine still has a request after so many seconds."""
     deadline = time.monotonic() + seconds
     while engine.running or engine.waiting:

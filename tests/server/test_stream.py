@@ -26,7 +26,7 @@ def events(address: str, fields: dict[str, str], method: str = "GET") -> list[Se
 
 def raw_request(address: str, request: bytes) -> socket.socket:
     parts = urlsplit(address)
-    connection = socket.create_connection((parts.hostname, parts.port), timeout=5)
+    connection = socket.create_connection((parts.hostname, parts.port), timeout=30)
     connection.sendall(request)
     return connection
 
@@ -68,33 +68,32 @@ def test_tokens_come_one_by_one(slow_live: LiveServer, slow_decoding: float) -> 
     ids=["stream", "page"],
 )
 @pytest.mark.parametrize("abruptly", [False, True], ids=["closed", "reset"])
-def test_leaving_stops_the_work(slow_live: LiveServer, request_bytes: bytes, abruptly: bool) -> None:
-    connection = raw_request(slow_live.address, request_bytes)
+def test_leaving_stops_the_work(slower_live: LiveServer, request_bytes: bytes, abruptly: bool) -> None:
+    connection = raw_request(slower_live.address, request_bytes)
     assert b"200 OK" in connection.recv(4096)
-    while slow_live.engine.steps < 3:
-        connection.recv(4096)
-    assert slow_live.engine.running == 1
+    connection.recv(4096)
+    assert slower_live.engine.running == 1
     if abruptly:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     connection.close()
-    steps = slow_live.engine.steps
-    wait_until_idle(slow_live.engine, seconds=1)
-    assert slow_live.engine.steps <= steps + 2, "the step under way, and one more while the news travels"
+    steps = slower_live.engine.steps
+    wait_until_idle(slower_live.engine)
+    assert slower_live.engine.steps <= steps + 2, "the step under way, and one more while the news travels"
 
 
 def test_leaving_the_queue_and_leaving_at_once_leave_nothing_behind(slow_live: LiveServer) -> None:
     request = b"GET /stream?prompt=A+fox&length=paragraph HTTP/1.1\r\nHost: x\r\n\r\n"
     connections = [raw_request(slow_live.address, request) for _ in range(4)]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while slow_live.engine.waiting < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     for connection in connections:
         connection.close()
-    wait_until_idle(slow_live.engine, seconds=1)
+    wait_until_idle(slow_live.engine)
     raw_request(slow_live.address, request).close()
     time.sleep(0.1)
-    wait_until_idle(slow_live.engine, seconds=1)
+    wait_until_idle(slow_live.engine)
 
 
 def test_a_reader_that_does_not_read_keeps_nobody_waiting(slow_live: LiveServer) -> None:
@@ -112,7 +111,7 @@ def test_a_flood_is_turned_away_and_survived(slow_live: LiveServer) -> None:
     assert 4 <= statuses.count(b"200") <= 6
     for connection in connections:
         connection.close()
-    wait_until_idle(slow_live.engine, seconds=2)
+    wait_until_idle(slow_live.engine)
     assert events(slow_live.address, {"prompt": "A fox", "length": "line"})[-1].event == "done"
 
 
