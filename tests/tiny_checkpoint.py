@@ -14,7 +14,6 @@ from pathlib import Path
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-END_OF_TEXT = "<|endoftext|>"
 GENRES = ["Comedy", "Drama", "Horror"]
 HEROES = [
     "A lighthouse keeper",
@@ -46,21 +45,13 @@ def documents() -> list[dict[str, object]]:
 def write(folder: Path) -> None:
     """Writes config.json, tf_model.h5, tokenizer.json, test.jsonl and plotify.json into `folder`."""
     import tensorflow as tf
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import GPT2Config, TFGPT2LMHeadModel
 
+    from training.tokenizer import END_OF_TEXT, train_tokenizer
+
     held_out = documents()
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
     # A third of the documents only: the other characters stay split into bytes.
-    tokenizer.train_from_iterator([str(document["text"]) for document in held_out[::3]], trainer)
+    tokenizer = train_tokenizer([str(document["text"]) for document in held_out[::3]], VOCABULARY)
     end_of_text = tokenizer.token_to_id(END_OF_TEXT)
 
     tf.keras.utils.set_random_seed(20)
