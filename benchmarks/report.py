@@ -1,0 +1,51 @@
+"""What every benchmark says beside its figures: where, when and with what they were measured."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("plotify", "onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "tensorflow", "transformers")
+
+
+def circumstances() -> dict[str, Any]:
+    """Date, machine, its load when the benchmark began, and the versions of what is installed."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "system": platform.platform(),
+            "load_average": os.getloadavg()[0],
+        },
+        "versions": {"python": platform.python_version()} | _versions(),
+    }
+
+
+def write_json(file: Path, benchmark: str, settings: dict[str, Any], results: list[dict[str, Any]]) -> None:
+    """Writes one benchmark's results with the circumstances of this moment."""
+    content = {"benchmark": benchmark, **circumstances(), "settings": settings, "results": results}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        for line in described.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
