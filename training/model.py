@@ -12,11 +12,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import tensorflow as tf
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from transformers import GPT2Config, GPT2TokenizerFast, TFGPT2LMHeadModel
+from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
+from transformers.utils import SAFE_WEIGHTS_NAME, TF2_WEIGHTS_NAME, cached_file
 
 from training.sizes import SIZES
 from training.tokenizer import END_OF_TEXT, train_tokenizer
+
+WEIGHTS = (TF2_WEIGHTS_NAME, SAFE_WEIGHTS_NAME)
 
 
 class BaseError(Exception):
@@ -73,8 +78,8 @@ def load_model(base: str, tokenizer: Tokenizer, dropout: float | None) -> TFGPT2
         )
     else:
         try:
-            model = TFGPT2LMHeadModel.from_pretrained(base, **changes)
-        except (OSError, ValueError, ImportError) as error:
+            model = load_weights(base, GPT2Config.from_pretrained(base, **changes))
+        except (OSError, ValueError) as error:
             raise BaseError(unreachable(base, error)) from error
         if model.config.vocab_size < tokenizer.get_vocab_size() or end_of_text is None:
             raise BaseError(
@@ -82,6 +87,24 @@ def load_model(base: str, tokenizer: Tokenizer, dropout: float | None) -> TFGPT2
                 f"and {'an' if end_of_text is not None else 'no'} {END_OF_TEXT}: they do not belong together"
             )
     model(tf.zeros((1, 2), tf.int32))
+    return model
+
+
+def load_weights(base: str, config: GPT2Config) -> TFGPT2LMHeadModel:
+    """The model with the trained weights of a checkpoint: TensorFlow's if it has them, else PyTorch's safetensors.
+
+    The latter are read as arrays: transformers 4.57 fails on its own way of loading them into TensorFlow.
+    """
+    found = {name: cached_file(base, name, _raise_exceptions_for_missing_entries=False) for name in WEIGHTS}
+    if found[TF2_WEIGHTS_NAME]:
+        return TFGPT2LMHeadModel.from_pretrained(base, config=config, use_safetensors=False)
+    if not found[SAFE_WEIGHTS_NAME]:
+        raise BaseError(f"--base {base}: there are no weights in it; one of {' or '.join(WEIGHTS)} must be there")
+    model = TFGPT2LMHeadModel(config)
+    try:
+        load_pytorch_state_dict_in_tf2_model(model, load_file(found[SAFE_WEIGHTS_NAME]))
+    except AttributeError as error:
+        raise BaseError(f"--base {base}: {SAFE_WEIGHTS_NAME} is not GPT-2's: {error}") from error
     return model
 
 

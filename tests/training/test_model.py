@@ -1,0 +1,111 @@
+"""Bases that are not ours: checkpoints of PyTorch and of TensorFlow, from a folder and from a hub."""
+
+import functools
+import hashlib
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PUBLISHED = """
+import sys, numpy, torch
+from safetensors.torch import save_file
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+from training.tokenizer import train_tokenizer
+out = sys.argv[1]
+torch.manual_seed(3)
+tokenizer = train_tokenizer(["A door opens. Nobody is there."], 300)
+model = GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=16, n_layer=2, n_head=2, n_positions=64)).eval()
+model.save_pretrained(out)
+# as GPT-2 was published: without the prefix of the class, and without the tied head
+own = [(name, value.contiguous()) for name, value in model.state_dict().items() if "lm_head" not in name]
+state = {name.removeprefix("transformer."): value for name, value in own}
+save_file(state, out + "/model.safetensors", {"format": "pt"})
+GPT2TokenizerFast(tokenizer_object=tokenizer).save_pretrained(out)
+numpy.save(out + "/logits.npy", model(torch.arange(10)[None]).logits.detach().numpy())
+"""
+
+LOADED = """
+import sys, numpy, pathlib, tempfile
+from training.model import load_model, load_tokenizer
+import tensorflow as tf
+base, logits, out = sys.argv[1:]
+tokenizer = load_tokenizer(base, [], pathlib.Path(tempfile.mkdtemp()) / "tokenizer.json")
+model = load_model(base, tokenizer, 0.25)
+assert model.config.embd_pdrop == model.config.resid_pdrop == 0.25 and model.config.attn_pdrop == 0
+difference = abs(model(tf.range(10)[None]).logits.numpy() - numpy.load(logits)).max()
+assert difference < 1e-4, difference
+if out != "-": model.save_pretrained(out)
+"""
+
+
+def run(code: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PyTorch checkpoint with the names of weights that openai-community/gpt2 has, and its logits."""
+    folder = tmp_path_factory.mktemp("published")
+    done = run(PUBLISHED, folder, USE_TF="0")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Hub(http.server.SimpleHTTPRequestHandler):
+    """Answers `/owner/name/resolve/main/FILE` as a model hub does, from one folder."""
+
+    def translate_path(self, path: str) -> str:
+        return str(Path(self.directory) / path.rsplit("/", 1)[-1])
+
+    def end_headers(self) -> None:
+        file = Path(self.translate_path(self.path))
+        self.send_header("X-Repo-Commit", "0" * 40)
+        if file.is_file():
+            self.send_header("ETag", f'"{hashlib.sha256(file.read_bytes()).hexdigest()}"')
+        else:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(published: Path) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Hub, directory=str(published)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_pytorch_checkpoint_keeps_its_logits_and_so_does_its_tensorflow_copy(published: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    done = run(LOADED, published, published / "logits.npy", copy)
+    assert done.returncode == 0, done.stderr
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (copy / name).write_bytes((published / name).read_bytes())
+    assert not (copy / "model.safetensors").exists()
+    done = run(LOADED, copy, published / "logits.npy", "-")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_hub_name_loads_from_the_hub(published: Path, hub: str, tmp_path: Path) -> None:
+    environment = {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    done = run(LOADED, "somebody/gpt2-tiny", published / "logits.npy", "-", **environment)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "cache").rglob("model.safetensors"))
+
+
+def test_a_checkpoint_without_weights_says_so(published: Path, tmp_path: Path) -> None:
+    for file in published.glob("*.json"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    done = run(LOADED, tmp_path, published / "logits.npy", "-")
+    assert "there are no weights in it; one of tf_model.h5 or model.safetensors must be there" in done.stderr
