@@ -1,5 +1,6 @@
 """The commands `plotify generate` and `plotify serve`."""
 
+import contextlib
 import dataclasses
 import socket
 from pathlib import Path
@@ -104,7 +105,8 @@ def serve(model: Path | None, host: str | None, port: int | None, threads: int |
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    Server(config).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # how a person stops it
+        Server(config).run(sockets=[listener])
 
 
 def _settings(**flags: Path | str | int | None) -> Settings:
