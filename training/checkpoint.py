@@ -15,7 +15,7 @@ from training.prepare import Document
 from training.prompt import PromptTemplate
 from training.state import write_whole
 
-SAMPLING = {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "repetition_penalty": 1.1}
+SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1}
 """Decoding defaults of the checkpoint, found with `python -m export.decoding` (see docs/training.md)."""
 
 LICENCE = "MIT"
@@ -58,14 +58,14 @@ def sample(
     """
     tf_keras.mixed_precision.set_global_policy("float32")
     model = TFGPT2LMHeadModel.from_pretrained(checkpoint)
+    tf_keras.utils.set_random_seed(seed)  # generate's own `seed` would draw the same number at every step
     texts = []
-    for number, genre in enumerate(genres):
+    for genre in genres:
         prefix = tokenizer.encode(prompt.prefix(genre)).ids
         ids = model.generate(
             tf.constant([prefix], tf.int32),
             attention_mask=tf.ones((1, len(prefix)), tf.int32),
             do_sample=True,
-            seed=(seed, number),
             max_new_tokens=min(SAMPLE_TOKENS, model.config.n_positions - len(prefix)),
             pad_token_id=model.config.eos_token_id,
             **SAMPLING,
