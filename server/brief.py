@@ -40,11 +40,11 @@ class Wildness:
 
 
 WILDNESSES = {
-    1: Wildness("close", temperature=0.55, top_p=-0.25),
+    1: Wildness("close", temperature=0.6, top_p=-0.2),
     2: Wildness("steady", temperature=0.8, top_p=-0.1),
     3: Wildness("even", temperature=1.0, top_p=0.0),
-    4: Wildness("loose", temperature=1.2, top_p=0.4),
-    5: Wildness("wild", temperature=1.45, top_p=0.8),
+    4: Wildness("loose", temperature=1.15, top_p=0.2),
+    5: Wildness("wild", temperature=1.3, top_p=0.4),
 }
 
 DEFAULTS = {"prompt": "", "genre": ANY_GENRE, "length": "lines", "wildness": "3", "seed": ""}
