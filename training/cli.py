@@ -82,16 +82,52 @@ def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longe
 @click.option(
     "--out", type=FOLDER, required=True, help="Folder for the checkpoint; an unfinished run there is resumed."
 )
-@click.option("--epochs", default=6, show_default=True, help="Times that the data is read.")
+@click.option("--epochs", default=6, type=click.IntRange(1), show_default=True, help="Times that the data is read.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="End after so many steps, where that is sooner.")
-@click.option("--batch-tokens", default=4096, show_default=True, help="Tokens in a batch, padding included.")
-@click.option("--learning-rate", type=float, help="Peak learning rate.  [default: the size's own; 5e-5 to fine-tune]")
-@click.option("--warmup", default=0.05, show_default=True, help="Share of the steps in which the rate rises.")
-@click.option("--weight-decay", default=0.1, show_default=True, help="Decoupled weight decay, on matrices.")
-@click.option("--clip", default=1.0, show_default=True, help="Largest global norm of the gradients.")
+@click.option(
+    "--batch-tokens",
+    default=4096,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Tokens in a batch, padding included.",
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Peak learning rate.  [default: the size's own; 5e-5 to fine-tune]",
+)
+@click.option(
+    "--warmup",
+    default=0.05,
+    type=click.FloatRange(0, 1),
+    show_default=True,
+    help="Share of the steps in which the rate rises.",
+)
+@click.option(
+    "--weight-decay",
+    default=0.1,
+    type=click.FloatRange(0),
+    show_default=True,
+    help="Decoupled weight decay, on matrices.",
+)
+@click.option(
+    "--clip",
+    default=1.0,
+    type=click.FloatRange(0, min_open=True),
+    show_default=True,
+    help="Largest global norm of the gradients.",
+)
 @click.option("--dropout", type=click.FloatRange(0, 0.9), help="Dropout.  [default: the size's, or the base's, own]")
-@click.option("--evaluate-every", default=200, show_default=True, help="Steps between evaluations.")
-@click.option("--patience", default=4, show_default=True, help="Evaluations without a better val_loss before it ends.")
+@click.option(
+    "--evaluate-every", default=200, type=click.IntRange(1), show_default=True, help="Steps between evaluations."
+)
+@click.option(
+    "--patience",
+    default=4,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Evaluations without a better val_loss before it ends.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "mixed_float16", "mixed_bfloat16"]),
@@ -101,7 +137,9 @@ def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longe
 )
 @click.option("--xla/--no-xla", default=None, help="Compile steps with XLA.  [default: on a GPU]")
 @click.option("--eager", is_flag=True, help="Run operator by operator, the slow way, for comparison.")
-@click.option("--seed", default=1, show_default=True, help="Seed of weights, data order and samples.")
+@click.option(
+    "--seed", default=1, type=click.IntRange(0), show_default=True, help="Seed of weights, data order and samples."
+)
 def train(
     data: Path,
     base: str,

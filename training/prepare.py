@@ -19,6 +19,7 @@ from training.genres import GenreGrouper
 from training.readers import Summary
 
 LAYOUTS = {"mpst": "MPST", "cmu": "the CMU Book Summary Dataset"}
+REPORT = "prepare.json"
 SPLITS = ("train", "validation", "test")
 HELD_OUT_PERMILLE = 50
 """Of a thousand documents, how many go into validation, and how many into test."""
@@ -108,7 +109,7 @@ def prepare(
         tags_unspecific=grouper.unspecific,
         tags_unknown=grouper.unknown,
     )
-    (out / "prepare.json").write_text(json.dumps(vars(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / REPORT).write_text(json.dumps(vars(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return report, list(kept.values())
 
 
@@ -141,12 +142,22 @@ def write_splits(documents: dict[str, Document], out: Path) -> dict[str, int]:
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """The file of one split of a prepared folder.
+    """The file of one split of a prepared folder; raises what `prepared_file` raises."""
+    return prepared_file(folder, f"{split}.jsonl")
+
+
+def report_file(folder: Path) -> Path:
+    """The file with the report on a prepared folder; raises what `prepared_file` raises."""
+    return prepared_file(folder, REPORT)
+
+
+def prepared_file(folder: Path, name: str) -> Path:
+    """A file that `plotify prepare` leaves.
 
     Raises:
         FileNotFoundError: the folder was not made by `plotify prepare`.
     """
-    path = folder / f"{split}.jsonl"
+    path = folder / name
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: make the data set first, with `plotify prepare --out {folder}`")
     return path

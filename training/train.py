@@ -18,7 +18,7 @@ from training.checkpoint import sample, write_checkpoint
 from training.model import load_model, load_tokenizer
 from training.optimizer import build_optimizer
 from training.plots import draw_losses
-from training.prepare import read_split, trainable_genres
+from training.prepare import read_split, report_file, trainable_genres
 from training.prompt import PromptTemplate
 from training.settings import TrainingSettings, claim
 from training.state import TrainingState, write_whole
@@ -40,6 +40,7 @@ class TrainingRun:
 
     def __init__(self, settings: TrainingSettings, data: Path, out: Path, console: Console) -> None:
         self.settings, self.data, self.out, self.console = settings, data, out, console
+        self.corpora = json.loads(report_file(data).read_text(encoding="utf-8"))["corpora"]
         folder = out / "state"
         claim(folder, settings, data)
         tf_keras.utils.set_random_seed(settings.seed)
@@ -155,14 +156,13 @@ class TrainingRun:
             "val_loss": state.best_loss,
             "stopped": "patience" if state.stale >= self.settings.patience else "all steps done",
         }
-        report = json.loads((self.data / "prepare.json").read_text(encoding="utf-8"))
         write_checkpoint(
             self.out,
             self.model,
             self.tokenizer,
             self.prompt,
             self.rows("test").documents,
-            {"corpora": report["corpora"], "training": training},
+            {"corpora": self.corpora, "training": training},
         )
         write_whole(self.out / "metrics.json", json.dumps({**training, "history": state.history}, indent=1) + "\n")
         curves = {
