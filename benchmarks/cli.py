@@ -41,7 +41,7 @@ def bench() -> None:
 @bench.command()
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The bundle.")
 @click.option("--prompt-tokens", default=64, show_default=True, type=click.IntRange(1))
-@click.option("--new-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens at most.")
+@click.option("--new-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens of each.")
 @click.option("--concurrency", default="1,8", show_default=True, callback=whole_numbers, help="Clients at a time.")
 @click.option(
     "--requests", type=click.IntRange(1), help="Requests of each run. [default: 4 for each client, at least 8]"
@@ -59,21 +59,21 @@ def engine(
 ) -> None:
     """Whole requests through the engine, warm, without the web in between.
 
-    Prompts of random tokens, sampled with the bundle's decoding defaults; a text may end before it has all its tokens.
-    The time to first token includes waiting for a turn.
+    Prompts of random tokens, sampled with the bundle's decoding defaults; the end of text does not stop them, so that
+    every request is the same amount of work. The time to first token includes waiting for a turn.
 
     \b
     Example:
       plotify bench engine --model bundle --prompt-tokens 64 --new-tokens 64 --concurrency 1,8 --json engine.json
     """
-    from benchmarks.load import make_prompts, run_load
+    from benchmarks.load import load_endless, make_prompts, run_load
     from benchmarks.report import write_json
     from benchmarks.timing import summarise
-    from server.bundle import Bundle, BundleError
+    from server.bundle import BundleError
     from server.engine import Engine
 
     try:
-        bundle = Bundle.load(model)
+        bundle = load_endless(model)
     except BundleError as refused:
         raise click.ClickException(str(refused)) from refused
     _check_room(prompt_tokens, new_tokens, bundle.manifest.model.context)
@@ -111,7 +111,7 @@ def engine_table(name: str, summaries: Sequence[Summary]) -> Table:
 @click.argument("checkpoint", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--prompt-tokens", default=64, show_default=True, type=click.IntRange(1))
-@click.option("--new-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens at most.")
+@click.option("--new-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens of each.")
 @click.option("--concurrency", default=8, show_default=True, type=click.IntRange(1), help="Requests at once.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Turns of each, after a warm one.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures here.")
@@ -126,8 +126,8 @@ def eager(
 ) -> None:
     """The engine on BUNDLE against TensorFlow's eager `generate` on CHECKPOINT, by turns.
 
-    The same prompts and sampling for both; TensorFlow gets its requests as one batch, which suits it best. A text may
-    end before it has all its tokens; only tokens before the end of text count.
+    The same prompts, sampling and number of new tokens for both, whatever the model would stop at; TensorFlow gets its
+    requests as one batch, which suits it best.
 
     \b
     Example:

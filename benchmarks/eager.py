@@ -11,8 +11,7 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from benchmarks.load import Prompt, make_prompts, run_load
-from server.bundle import Bundle
+from benchmarks.load import Prompt, load_endless, make_prompts, run_load
 from server.engine import Engine
 
 Runner = Callable[[Sequence[Prompt]], int]
@@ -27,7 +26,7 @@ def compare(
     One round before those counted warms both. Raises ProcessLookupError when one of them has ended early, after it has
     said why on standard error.
     """
-    source = Bundle.load(bundle)
+    source = load_endless(bundle)
     spawn = multiprocessing.get_context("spawn")
     turns: dict[str, Connection] = {}
     processes = []
@@ -59,7 +58,7 @@ def compare(
 
 def serve_engine(turns: Connection, folder: Path, bundle: Path, new_tokens: int, concurrency: int) -> None:
     """Answers the other side's turns with the engine."""
-    with Engine(Bundle.load(folder), queue=concurrency) as engine:
+    with Engine(load_endless(folder), queue=concurrency) as engine:
         _take_turns(turns, lambda prompts: sum(t.tokens for t in run_load(engine, prompts, new_tokens, concurrency)))
 
 
@@ -72,7 +71,7 @@ def serve_eager(turns: Connection, folder: Path, bundle: Path, new_tokens: int, 
     import tensorflow
     from transformers import TFGPT2LMHeadModel
 
-    manifest = Bundle.load(bundle).manifest
+    manifest = load_endless(bundle).manifest
     model = TFGPT2LMHeadModel.from_pretrained(folder, local_files_only=True)
     end_of_text = manifest.model.end_of_text
 

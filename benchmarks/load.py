@@ -3,14 +3,35 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.timing import Timing
-from server.bundle import Bundle, SamplingDefaults
+from server.bundle import Bundle, BundleError, SamplingDefaults
 from server.engine import Engine, Request, Sampling
 
 Prompt = tuple[int, ...]
+
+NEVER = "ÿ"
+"""The token of byte 0xFF in a byte-level BPE, which no UTF-8 text holds and a trained model therefore never draws."""
+
+
+def load_endless(folder: Path) -> Bundle:
+    """The bundle at `folder`, but for its end of text, which is `NEVER`: each request gets all the tokens it asks for.
+
+    So the work is the same in every run and on both sides of a comparison, whatever the model thinks of the prompts.
+    Raises BundleError.
+    """
+    bundle = Bundle.load(folder)
+    never = bundle.tokenizer.token_to_id(NEVER)
+    if never is None:
+        raise BundleError(
+            f"{folder}: its tokenizer is no byte-level BPE; only bundles of `plotify export` are measured"
+        )
+    model = replace(bundle.manifest.model, end_of_text=never)
+    return replace(bundle, manifest=replace(bundle.manifest, model=model))
 
 
 def make_prompts(bundle: Bundle, count: int, tokens: int, seed: int = 0) -> list[Prompt]:

@@ -62,7 +62,7 @@ def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[
         name=manifest["name"],
         width=model["heads"] * model["head_dim"],
         parameters=made["parameters"],
-        corpora=", ".join(str(corpus.get("name", corpus)) for corpus in provenance.get("corpora", [])) or "not stated",
+        corpora="; ".join(str(corpus.get("name", corpus)) for corpus in provenance.get("corpora", [])) or "not stated",
         licence=provenance.get("licence", "not stated"),
         file=precision["file"],
         megabytes=precision["bytes"] / 1e6,

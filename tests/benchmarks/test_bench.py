@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.load import make_prompts, run_load
+from benchmarks.load import load_endless, make_prompts, run_load
 from server.bundle import Bundle
 from server.cli import plotify
 from server.engine import Engine
@@ -32,7 +32,7 @@ def test_prompts_are_repeatable_and_never_hold_the_end_of_text(tiny_bundle: Path
 
 
 def test_every_token_of_every_request_is_counted(tiny_bundle: Path) -> None:
-    with Engine(Bundle.load(tiny_bundle)) as engine:
+    with Engine(load_endless(tiny_bundle)) as engine:
         timings = run_load(engine, make_prompts(engine.bundle, 5, 8), new_tokens=6, concurrency=2)
     assert len(timings) == 5
     for timing in timings:
