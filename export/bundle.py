@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from export import convert
 from export.card import write_card
 from export.checkpoint import Checkpoint, read_checkpoint
-from export.diversity import distinct, repetition
+from export.diversity import distinct, mean_words, repetition
 from export.folder import whole_folder
 from export.graph import Graph, check_graph, share_tied_embedding
 from export.half_weights import round_weights, store_half
@@ -143,6 +143,8 @@ def _diversity(model: "GPT2LMHeadModel", checkpoint: Checkpoint) -> dict[str, An
         "human_distinct_2": distinct(held_out.continuations, 2),
         "repetition": repetition(continued),
         "human_repetition": repetition(held_out.continuations),
+        "words": mean_words(continued),
+        "human_words": mean_words(held_out.continuations),
     }
 
 

@@ -22,6 +22,7 @@ out. Written by `plotify export`; every figure here stands in `bundle.json` too.
 | bits per byte, test split | {bits_per_byte:.3f} |
 | distinct-2 of sampled continuations | {distinct_2:.3f} (of the held-out documents: {human_distinct_2:.3f}) |
 | repeated 4-grams within a continuation | {repetition:.1%} (of the held-out documents: {human_repetition:.1%}) |
+| words until a continuation ends by itself | {words:.0f} (of the held-out documents: {human_words:.0f}) |
 | decoding defaults | {sampling} |
 
 Scored on {documents:,} held-out documents ({truncated} of them cut to the context), each behind its genre; neither
@@ -34,8 +35,8 @@ greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits
 
 It knows how a plot summary sounds, not how the world works. Names, places and who did what drift within a few
 sentences; it does not reason, count, or keep a cast straight; it knows the languages of its corpora only; it may
-repeat clichés and prejudices of its sources. Its text is raw material for a writer, never a statement of fact, and the
-genre is a nudge rather than a promise.
+repeat clichés and prejudices of its sources. It ends where such a text would end, whatever length is asked for. Its
+text is raw material for a writer, never a statement of fact, and the genre is a nudge rather than a promise.
 
 Where a hub is reachable, GPT-2 small fine-tuned by the same two commands is what to use:
 
@@ -72,6 +73,8 @@ def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[
         bits_per_byte=precision["bits_per_byte"],
         distinct_2=sampled["distinct_2"],
         human_distinct_2=sampled["human_distinct_2"],
+        words=sampled["words"],
+        human_words=sampled["human_words"],
         repetition=sampled["repetition"],
         human_repetition=sampled["human_repetition"],
         sampling=", ".join(f"{setting.replace('_', ' ')} {value:g}" for setting, value in manifest["sampling"].items()),

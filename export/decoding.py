@@ -15,7 +15,7 @@ from rich.table import Table
 
 from export import convert
 from export.checkpoint import read_checkpoint
-from export.diversity import distinct, repetition, words
+from export.diversity import distinct, mean_words, repetition
 from export.errors import ExportError
 from export.samples import continue_prompts, cut_held_out
 
@@ -64,7 +64,7 @@ def figures(texts: list[str]) -> list[str]:
         f"{repetition(texts):.2%}",
         f"{distinct(texts, 1):.3f}",
         f"{distinct(texts, 2):.3f}",
-        f"{sum(len(words(text)) for text in texts) / len(texts):.1f}",
+        f"{mean_words(texts):.1f}",
     ]
 
 

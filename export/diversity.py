@@ -9,6 +9,11 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+(?:['’]\w+)*", text.lower())
 
 
+def mean_words(texts: Sequence[str]) -> float:
+    """Words in a text, the mean over at least one of them."""
+    return sum(len(words(text)) for text in texts) / len(texts)
+
+
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
     """All runs of `n` words in `text`."""
     sequence = words(text)
