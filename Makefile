@@ -1,4 +1,4 @@
-# `make serve` and `make test` are all that a fresh machine needs; Python 3.11 or later must be there.
+# `make serve` and `make test` are all that a fresh machine needs; Python 3.11, 3.12 or 3.13 must be there, with venv.
 
 PYTHON ?= python3
 PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -24,6 +24,8 @@ check: .venv/developing  ## Lint, formatting, types
 
 # Each stamp is newer than what it was installed from, so a second `make` installs nothing.
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	    { echo "Plotify needs Python 3.11, 3.12 or 3.13; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/serving: pyproject.toml constraints.txt | .venv/bin/python
@@ -34,7 +36,7 @@ check: .venv/developing  ## Lint, formatting, types
 	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@ .venv/serving
 
-bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: some hours on two cores, resumable
+bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: about an hour on two cores, resumable
 	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --out $(DATA)/corpora
 	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/plotify-mini $(TRAIN)
 	.venv/bin/plotify export $(DATA)/plotify-mini --half-weights --force --out models/plotify-mini

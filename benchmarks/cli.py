@@ -1,8 +1,10 @@
 """The command `plotify bench` and what it can measure."""
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -87,6 +89,7 @@ def engine(
     Console().print(engine_table(bundle.manifest.name, summaries))
     if json_file:
         settings = {"model": bundle.manifest.name, "prompt_tokens": prompt_tokens, "new_tokens": new_tokens}
+        settings["threads"] = threads
         write_json(json_file, "engine", settings, [asdict(summary) for summary in summaries])
 
 
@@ -133,6 +136,8 @@ def eager(
     Example:
       plotify bench eager checkpoint bundle --concurrency 8
     """
+    if importlib.util.find_spec("tensorflow") is None:  # said here, before the process that needs it ends without
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
     from benchmarks.eager import compare
     from benchmarks.report import write_json
     from server.bundle import Bundle, BundleError
@@ -148,7 +153,7 @@ def eager(
     except ProcessLookupError as ended:
         raise click.ClickException(str(ended)) from ended
     table = Table("", "tokens/s, median", "each round", title=f"{manifest.name}, {concurrency} requests at once")
-    medians = {name: sorted(each)[len(each) // 2] for name, each in speeds.items()}
+    medians = {name: median(each) for name, each in speeds.items()}
     for name, each in speeds.items():
         table.add_row(name, f"{medians[name]:.1f}", " ".join(f"{speed:.1f}" for speed in each))
     table.caption = f"the engine is {medians['engine'] / medians['eager']:.1f} times as fast"

@@ -12,7 +12,7 @@ PACKAGES = ("plotify", "onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", 
 
 
 def circumstances() -> dict[str, Any]:
-    """Date, machine, its load when the benchmark began, and the versions of what is installed."""
+    """Date, machine, its load now, the benchmark's own included, and the versions of what is installed."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {

@@ -22,7 +22,7 @@ from export.diversity import distinct, mean_words, repetition
 from export.folder import whole_folder
 from export.graph import Graph, check_graph, share_tied_embedding
 from export.half_weights import round_weights, store_half
-from export.parity import Logits, verify
+from export.parity import Logits, count_identical, verify
 from export.perplexity import Score, ScoredText, score, texts_to_score
 from export.samples import NEW_TOKENS, continue_prompts, cut_held_out, draw_samples
 
@@ -55,7 +55,7 @@ def export_bundle(
         console.print(f"Reading the weights of {folder}")
         original = convert.load_tensorflow(checkpoint)
         twin = convert.to_torch(original)
-        unrounded = None
+        before, unrounded = twin, None
         if half_weights:
             unrounded = _measure(partial(convert.torch_logits, twin), texts, "Scoring the checkpoint", console)
             round_weights(original)
@@ -66,6 +66,7 @@ def export_bundle(
         graph = Graph(building / WEIGHTS, checkpoint.model)
         console.print("Comparing greedy tokens and logits with the checkpoint's")
         parity = verify(graph, partial(convert.tensorflow_logits, original), checkpoint)
+        identical = count_identical(graph, partial(convert.torch_logits, before), checkpoint) if half_weights else None
         measured = _measure(graph.logits, texts, "Scoring the graph", console)
 
         console.print("Drawing samples")
@@ -89,6 +90,7 @@ def export_bundle(
                     "weights_stored_as": "float16" if half_weights else "float32",
                     "unrounded_perplexity": unrounded and unrounded.perplexity,
                     "verified": asdict(parity),
+                    "identical_before_rounding": parity.prompts if identical is None else identical,
                     "measured": {
                         "documents": len(texts),
                         "cut_to_context": sum(text.cut for text in texts),

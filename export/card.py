@@ -26,10 +26,10 @@ out. Written by `plotify export`; every figure here stands in `bundle.json` too.
 | decoding defaults | {sampling} |
 
 Scored on {documents:,} held-out documents ({truncated} of them cut to the context), each behind its genre; neither
-the genre nor the end of text counts. The diversity is that of {sampled_texts} continuations, up to {new_tokens}
+the genre nor the end of text counts.{left_out} The diversity is that of {sampled_texts} continuations, up to {new_tokens}
 tokens each, of held-out beginnings. The ONNX graph was compared with the TensorFlow checkpoint{rounded}: identical
 greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits at most
-{max_logit_difference:.1g} apart.
+{max_logit_difference:.1g} apart.{before_rounding}
 
 ## What it cannot do
 
@@ -38,17 +38,24 @@ sentences; it does not reason, count, or keep a cast straight; it knows the lang
 repeat clichés and prejudices of its sources. It ends where such a text would end, whatever length is asked for. Its
 text is raw material for a writer, never a statement of fact, and the genre is a nudge rather than a promise.
 
+{better}## Samples
+
+The first tries of seeds 1 to {seeds}, genres by turns, with the decoding defaults above; none was picked or edited.
+Drawn with PyTorch's random numbers when the bundle was made; the same seeds give other texts in the server.
+
+{samples}
+"""
+
+
+BETTER = """\
 Where a hub is reachable, GPT-2 small fine-tuned by the same two commands is what to use:
 
     plotify train --data data --base openai-community/gpt2 --out checkpoint
     plotify export checkpoint --out bundle
 
-## Samples
-
-The first tries of seeds 1 to {seeds}, genres by turns, with the decoding defaults above; none was picked or edited.
-
-{samples}
 """
+"""What is said of models that are smaller than that."""
+SMALL = 100_000_000
 
 
 def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[Sample]) -> str:
@@ -57,6 +64,7 @@ def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[
     precision = manifest["precisions"][precision_name]
     made = provenance["export"]
     verified, measured, sampled = made["verified"], made["measured"], made["sampled"]
+    left_out = provenance.get("training", {}).get("longer_than_context", {}).get("test", 0)
     half = made["weights_stored_as"] == "float16"
     return CARD.format(
         **model,
@@ -83,6 +91,12 @@ def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[
         sampled_texts=sampled["texts"],
         new_tokens=sampled["new_tokens"],
         rounded=" (with its matrices rounded to float16 beforehand)" if half else "",
+        before_rounding=f" With the checkpoint as it was, {made['identical_before_rounding']} of the "
+        f"{verified['prompts']} are identical."
+        if half
+        else "",
+        left_out=f" Another {left_out} are longer than the context and were left out." if left_out else "",
+        better=BETTER if made["parameters"] < SMALL else "",
         verified_prompts=verified["prompts"],
         verified_tokens=verified["tokens"],
         max_logit_difference=verified["max_logit_difference"],

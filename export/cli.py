@@ -38,10 +38,15 @@ def export(checkpoint: Path, out: Path, name: str | None, half_weights: bool, fo
 
 def summary(out: Path, manifest: dict[str, Any]) -> Table:
     """The table that the command ends with: a row for each precision of the bundle."""
-    verified = manifest["provenance"]["export"]["verified"]
+    made = manifest["provenance"]["export"]
+    verified = made["verified"]
     caption = (
         f"{verified['tokens']:,} greedy tokens on {verified['prompts']} prompts, all identical to the checkpoint's"
     )
+    if made["weights_stored_as"] == "float16":
+        caption += (
+            f" rounded to float16; on {made['identical_before_rounding']} prompts also to the checkpoint's as it was"
+        )
     table = Table("file", title=f"{manifest['name']} in {out}", caption=caption)
     for heading in ("size", "perplexity", "bits per byte", "largest logit difference"):
         table.add_column(heading, justify="right")

@@ -8,7 +8,7 @@ the prompt, chooses the same tokens throughout. Ties are given no grace: another
 checkpoint's two highest logits are next to equal, and the message then says how near they were.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,12 +80,35 @@ def verify(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> Parity:
 
     Raises ExportError at the first token that differs, and for logits further apart than `TOLERANCE`.
     """
+    prompts, tokens, largest = 0, 0, 0.0
+    for text, each, logits in _side_by_side(graph, reference, checkpoint):
+        _compare_tokens(checkpoint, text, each, logits)
+        prompts, tokens = prompts + 1, tokens + len(each.new)
+        # maximum() keeps a NaN, which the comparison below then refuses.
+        largest = float(np.maximum(largest, np.abs(logits - each.logits).max()))
+    if not largest <= TOLERANCE:
+        raise ExportError(
+            f"the graph's logits differ from the checkpoint's by up to {largest:.3g}, over {TOLERANCE:g}: "
+            "the conversion has changed the model, so nothing was written."
+        )
+    return Parity(prompts, tokens, largest)
+
+
+def count_identical(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> int:
+    """On how many of the prompts of `verify` the greedy continuation of `graph` is that of `reference`, whole."""
+    compared = _side_by_side(graph, reference, checkpoint)
+    return sum(np.array_equal(_choosing(each, logits).argmax(axis=-1), each.new) for _, each, logits in compared)
+
+
+def _side_by_side(
+    graph: Graph, reference: Logits, checkpoint: Checkpoint
+) -> Iterator[tuple[str, Continuation, np.ndarray]]:
+    """Each prompt, how `graph` continues it, and what `reference` makes of that: float32 [prompt + new - 1, vocab]."""
     texts = choose_prompts(checkpoint)
     new_tokens = min(NEW_TOKENS, checkpoint.model.context // 2)
     room = checkpoint.model.context - new_tokens
     prompts = [np.array(checkpoint.encode(text)[:room], np.int64) for text in texts]
     continuations = [decode_greedily(graph, prompt, new_tokens, checkpoint.model.end_of_text) for prompt in prompts]
-    largest = 0.0
     for start in range(0, len(continuations), REFERENCE_BATCH):
         batch = continuations[start : start + REFERENCE_BATCH]
         # Padded on the right, where causal attention of the real tokens does not look.
@@ -93,20 +116,16 @@ def verify(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> Parity:
         for row, each in zip(ids, batch, strict=True):
             row[: len(each.read)] = each.read
         for text, each, padded in zip(texts[start:], batch, reference(ids), strict=False):
-            logits = padded[: len(each.read)]
-            _compare_tokens(checkpoint, text, each, logits)
-            # maximum() keeps a NaN, which the comparison below then refuses.
-            largest = float(np.maximum(largest, np.abs(logits - each.logits).max()))
-    if not largest <= TOLERANCE:
-        raise ExportError(
-            f"the graph's logits differ from the checkpoint's by up to {largest:.3g}, over {TOLERANCE:g}: "
-            "the conversion has changed the model, so nothing was written."
-        )
-    return Parity(len(continuations), sum(len(each.new) for each in continuations), largest)
+            yield text, each, padded[: len(each.read)]
+
+
+def _choosing(each: Continuation, logits: np.ndarray) -> np.ndarray:
+    """The logits that chose the new tokens: float32 [new, vocab]."""
+    return logits[len(each.prompt) - 1 :]
 
 
 def _compare_tokens(checkpoint: Checkpoint, text: str, each: Continuation, logits: np.ndarray) -> None:
-    choosing = logits[len(each.prompt) - 1 :]
+    choosing = _choosing(each, logits)
     for index in np.flatnonzero(choosing.argmax(axis=-1) != each.new)[:1]:
         second, first = np.sort(choosing[index])[-2:]
         ours, theirs = (

@@ -64,12 +64,21 @@ class PromptTemplate:
 
 @dataclass(frozen=True)
 class SamplingDefaults:
-    """The decoding parameters that suit this model, found by measuring at export."""
+    """The decoding parameters that suit this model, in the bounds of the engine's `Sampling`."""
 
     temperature: float
     top_k: int
     top_p: float
     repetition_penalty: float
+
+    def __post_init__(self) -> None:
+        if not (
+            0 <= self.temperature <= 10
+            and self.top_k >= 0
+            and 0 < self.top_p <= 1
+            and 0.1 <= self.repetition_penalty <= 10
+        ):
+            raise ValueError("sampling holds a value that no request may have (temperature, top_k, top_p, penalty)")
 
 
 @dataclass(frozen=True)

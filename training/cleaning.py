@@ -10,7 +10,8 @@ import ftfy
 EDIT_MARKS = re.compile(r"(?:\bPlot\s+)?\[[\s\[\]]*(?:edit[\s\[\]]*)+|\[\s*(?:\d{1,3}|citation needed)\s*\]")
 """What copying a Wikipedia page leaves behind: section marks and footnotes. They go, the text stays."""
 
-INLINE_TAGS = re.compile(r"</?(?:i|b|em|strong|u|p|br|span)\s*/?>", re.IGNORECASE)
+INLINE_TAGS = re.compile(r"</?(?:i|b|em|strong|u|span)\s*/?>", re.IGNORECASE)
+BREAKS = re.compile(r"</?(?:p|br)\s*/?>", re.IGNORECASE)
 
 MARKUP = re.compile(r"<[a-zA-Z/!][^>]*>|\{\{|\}\}|\[\[|\]\]|={3,}|\{\||https?://|www\.|&[a-z]+;")
 """What is left of a page's markup after mending: such a text is not prose, and is dropped."""
@@ -42,7 +43,7 @@ class Bounds:
 def mend(text: str) -> str:
     """Mend what can be mended: entities, mojibake, curly quotes, inline tags, edit marks, white space, Unicode form."""
     text = ftfy.fix_text(html.unescape(text), unescape_html=False)
-    text = EDIT_MARKS.sub(" ", INLINE_TAGS.sub("", text))
+    text = EDIT_MARKS.sub(" ", BREAKS.sub(" ", INLINE_TAGS.sub("", text)))
     return SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip()
 
 

@@ -179,6 +179,6 @@ def train(
     try:
         TrainingRun(settings, data, out, Console()).run()
     except KeyboardInterrupt as stop:
-        raise click.ClickException("stopped; the same command resumes") from stop
+        raise click.ClickException("stopped; the same command resumes from the last save") from stop
     except (ResumeError, FileNotFoundError, ValueError, ArithmeticError, BaseError) as error:
         raise click.ClickException(str(error)) from error

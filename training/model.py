@@ -9,7 +9,6 @@ os.environ.setdefault("USE_TORCH", "0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import tensorflow as tf
 from safetensors.numpy import load_file
@@ -21,8 +20,6 @@ from transformers.utils import SAFE_WEIGHTS_NAME, TF2_WEIGHTS_NAME, cached_file
 from training.sizes import SIZES
 from training.tokenizer import END_OF_TEXT, train_tokenizer
 
-WEIGHTS = (TF2_WEIGHTS_NAME, SAFE_WEIGHTS_NAME)
-
 
 class BaseError(Exception):
     """The base of a training cannot be had; the message says why and what to do."""
@@ -33,22 +30,16 @@ def on_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def load_tokenizer(base: str, texts: Iterable[str], saved: Path) -> Tokenizer:
-    """The base's tokenizer, or for a declared size one trained on `texts`; kept in `saved` for a resumption."""
-    if saved.exists():
-        return Tokenizer.from_file(str(saved))
+def load_tokenizer(base: str, texts: Iterable[str]) -> Tokenizer:
+    """The base's tokenizer, or for a declared size one trained on `texts`."""
     if base in SIZES:
-        tokenizer = train_tokenizer(texts, SIZES[base].vocabulary)
-    else:
-        try:
-            GPT2Config.from_pretrained(base)  # says plainly what is wrong, where the tokenizer does not
-            tokenizer = GPT2TokenizerFast.from_pretrained(base).backend_tokenizer
-        except (OSError, ValueError) as error:
-            raise BaseError(unreachable(base, error)) from error
-        tokenizer.no_truncation()
-    unfinished = saved.with_suffix(".tmp")
-    tokenizer.save(str(unfinished))
-    unfinished.replace(saved)
+        return train_tokenizer(texts, SIZES[base].vocabulary)
+    try:
+        GPT2Config.from_pretrained(base)  # says plainly what is wrong, where the tokenizer does not
+        tokenizer: Tokenizer = GPT2TokenizerFast.from_pretrained(base).backend_tokenizer
+    except (OSError, ValueError) as error:
+        raise BaseError(unreachable(base, error)) from error
+    tokenizer.no_truncation()
     return tokenizer
 
 
@@ -95,14 +86,16 @@ def load_weights(base: str, config: GPT2Config) -> TFGPT2LMHeadModel:
 
     The latter are read as arrays: transformers 4.57 fails on its own way of loading them into TensorFlow.
     """
-    found = {name: cached_file(base, name, _raise_exceptions_for_missing_entries=False) for name in WEIGHTS}
-    if found[TF2_WEIGHTS_NAME]:
+    if cached_file(base, TF2_WEIGHTS_NAME, _raise_exceptions_for_missing_entries=False):
         return TFGPT2LMHeadModel.from_pretrained(base, config=config, use_safetensors=False)
-    if not found[SAFE_WEIGHTS_NAME]:
-        raise BaseError(f"--base {base}: there are no weights in it; one of {' or '.join(WEIGHTS)} must be there")
+    published = cached_file(base, SAFE_WEIGHTS_NAME, _raise_exceptions_for_missing_entries=False)
+    if not published:
+        raise BaseError(
+            f"--base {base}: there are no weights in it; one of {TF2_WEIGHTS_NAME} or {SAFE_WEIGHTS_NAME} must be there"
+        )
     model = TFGPT2LMHeadModel(config)
     try:
-        load_pytorch_state_dict_in_tf2_model(model, load_file(found[SAFE_WEIGHTS_NAME]))
+        load_pytorch_state_dict_in_tf2_model(model, load_file(published))
     except AttributeError as error:
         raise BaseError(f"--base {base}: {SAFE_WEIGHTS_NAME} is not GPT-2's: {error}") from error
     return model

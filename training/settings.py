@@ -4,8 +4,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from training.prepare import split_file
+
+RECORD = "run.json"
 
 
 @dataclass(frozen=True)
@@ -49,23 +52,16 @@ class ResumeError(Exception):
     """The folder holds another run; the message says what differs."""
 
 
-def claim(folder: Path, settings: TrainingSettings, data: Path) -> None:
-    """Write the run into `folder`, or check that the run begun there is this one.
+def is_begun(folder: Path, settings: TrainingSettings, data: Path) -> bool:
+    """Whether `folder` holds this run, begun earlier.
 
     Raises:
-        ResumeError: it was begun with other settings or other data.
+        ResumeError: it holds a run with other settings or other data.
     """
-    with split_file(data, "train").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    run = {**asdict(settings), "data_sha256": digest}
-    record = folder / "run.json"
+    record = folder / RECORD
     if not record.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = record.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(run, indent=1) + "\n")
-        unfinished.replace(record)
-        return
-    begun = json.loads(record.read_text())
+        return False
+    begun, run = json.loads(record.read_text()), described(settings, data)
     differing = [
         f"{name} was {begun.get(name)}, is now {value}" for name, value in run.items() if begun.get(name) != value
     ]
@@ -74,3 +70,16 @@ def claim(folder: Path, settings: TrainingSettings, data: Path) -> None:
             f"{folder.parent} holds a run with other settings: {'; '.join(differing)}. Give the same command to resume "
             "it, or another --out, or remove the folder to begin anew."
         )
+    return True
+
+
+def begin(folder: Path, settings: TrainingSettings, data: Path) -> None:
+    """Note in `folder` that this run is the one that it holds."""
+    unfinished = (folder / RECORD).with_suffix(".tmp")
+    unfinished.write_text(json.dumps(described(settings, data), indent=1) + "\n")
+    unfinished.replace(folder / RECORD)
+
+
+def described(settings: TrainingSettings, data: Path) -> dict[str, Any]:
+    with split_file(data, "train").open("rb") as file:
+        return {**asdict(settings), "data_sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -20,13 +20,13 @@ from training.optimizer import build_optimizer
 from training.plots import draw_losses
 from training.prepare import read_split, report_file, trainable_genres
 from training.prompt import PromptTemplate
-from training.settings import TrainingSettings, claim
+from training.settings import TrainingSettings, begin, is_begun
 from training.state import TrainingState, write_whole
 from training.steps import Step, build_steps
 from training.tokenizer import END_OF_TEXT
 
 RECORD_EVERY = 10
-"""Steps whose losses are averaged into one point of the loss curve."""
+"""Steps whose losses are averaged into one point of the loss curve; a save waits for the point to be whole."""
 
 SAMPLES = 4
 """Genres of which a sample is written at the end."""
@@ -42,15 +42,21 @@ class TrainingRun:
         self.settings, self.data, self.out, self.console = settings, data, out, console
         self.corpora = json.loads(report_file(data).read_text(encoding="utf-8"))["corpora"]
         folder = out / "state"
-        claim(folder, settings, data)
+        begun = is_begun(folder, settings, data)
         tf_keras.utils.set_random_seed(settings.seed)
         tf_keras.mixed_precision.set_global_policy(settings.precision)
         self.prompt = PromptTemplate(trainable_genres(data))
         texts = (self.prompt.body(document.text) for document in read_split(data, "train"))
-        self.tokenizer: Tokenizer = load_tokenizer(settings.base, texts, folder / "tokenizer.json")
+        saved = folder / "tokenizer.json"
+        self.tokenizer = Tokenizer.from_file(str(saved)) if begun else load_tokenizer(settings.base, texts)
         self.model = load_model(settings.base, self.tokenizer, settings.dropout)
         self.training = self.rows("train")
         self.validation = self.rows("validation")
+        self.test = self.rows("test")
+        if not begun:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.tokenizer.save(str(saved))
+            begin(folder, settings, data)
         self.steps = min(settings.epochs * self.training.batches, settings.max_steps or math.inf)
         optimizer = build_optimizer(settings, int(self.steps), self.model.trainable_variables)
         self.train_step, self.evaluate_step = build_steps(self.model, optimizer, settings)
@@ -91,12 +97,7 @@ class TrainingRun:
             TextColumn("{task.fields[speed]}"),
         )
         with Progress(*columns, console=self.console, refresh_per_second=2) as progress:
-            bar = progress.add_task("training", total=self.steps, completed=self.state.step, speed="")
-            try:
-                self.train(progress, bar)
-            except KeyboardInterrupt:
-                self.state.save()
-                raise
+            self.train(progress, progress.add_task("training", total=self.steps, completed=self.state.step, speed=""))
         self.finish()
 
     def train(self, progress: Progress, bar: TaskID) -> None:
@@ -112,11 +113,7 @@ class TrainingRun:
             step_began = monotonic()
             batch = self.training.training_batch(epoch_order[1][position], epoch)
             recent.append(float(self.train_step(tf.constant(batch.ids), tf.constant(batch.mask))))
-            if not math.isfinite(recent[-1]):
-                raise ArithmeticError(
-                    f"the loss is {recent[-1]} after step {state.step + 1}: lower --learning-rate or --clip "
-                    f"(the last good state is in {state.folder})"
-                )
+            self.refuse_divergence("loss", recent[-1])
             state.step += 1
             state.tokens += batch.targets
             state.seconds = seconds_before + monotonic() - began
@@ -133,27 +130,35 @@ class TrainingRun:
                 recent.clear()
             if state.step % settings.evaluate_every == 0 or state.step == self.steps:
                 loss, bits_per_byte = evaluate(self.validation, self.evaluate_step)
+                self.refuse_divergence("val_loss", loss)
                 better = "  (best)" if state.record_validation(loss) else ""
                 progress.console.print(
                     f"step {state.step:,}: val_loss {loss:.4f}, {bits_per_byte:.3f} bits per byte{better}",
                     highlight=False,
                 )
-            else:
+            elif state.step % RECORD_EVERY == 0:
                 state.save_if_due()
+
+    def refuse_divergence(self, name: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise ArithmeticError(
+                f"the {name} is {loss} at step {self.state.step:,}: start anew with a lower --learning-rate or --clip"
+            )
 
     def finish(self) -> None:
         """Write the checkpoint with the best weights, metrics.json, loss.png and samples.txt."""
         state = self.state
         state.restore_best()
+        splits = {"train": self.training, "validation": self.validation, "test": self.test}
         training = {
             **asdict(self.settings),
             "parameters": self.model.count_params(),
             "steps": state.step,
             "tokens": state.tokens,
             "seconds": round(state.seconds),
-            "tokens_per_second": round(median(self.speeds)) if self.speeds else None,
             "best_step": state.best_step,
             "val_loss": state.best_loss,
+            "longer_than_context": {split: rows.too_long for split, rows in splits.items()},
             "stopped": "patience" if state.stale >= self.settings.patience else "all steps done",
         }
         write_checkpoint(
@@ -161,10 +166,13 @@ class TrainingRun:
             self.model,
             self.tokenizer,
             self.prompt,
-            self.rows("test").documents,
+            self.test.documents,
             {"corpora": self.corpora, "training": training},
         )
-        write_whole(self.out / "metrics.json", json.dumps({**training, "history": state.history}, indent=1) + "\n")
+        # of this sitting, where it had steps to do
+        speed = {"tokens_per_second": round(median(self.speeds))} if self.speeds else {}
+        metrics = {**training, **speed, "history": state.history}
+        write_whole(self.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")
         curves = {
             split: [(line["step"], line["loss"]) for line in state.history if line["split"] == split]
             for split in ("train", "validation")

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import Self
 
-from server.bundle import Bundle
+from server.bundle import Bundle, BundleError
 from server.engine.detokenizer import Detokenizer, token_bytes
 from server.engine.errors import EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.engine.runner import Runner
@@ -37,8 +37,14 @@ class Engine:
         self.steps = 0
         self._pieces = token_bytes(bundle.tokenizer)
         self._runner = Runner(bundle, precision, threads)
-        self._runner.prefill([bundle.manifest.model.end_of_text])
-        self._runner.decode(bundle.manifest.model.end_of_text)
+        try:
+            self._runner.prefill([bundle.manifest.model.end_of_text])
+            self._runner.decode(bundle.manifest.model.end_of_text)
+        except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
+            raise BundleError(
+                f"{bundle.model_file(precision)}: does not run as bundle.json describes it ({error}); "
+                "export the checkpoint again"
+            ) from error
         self._waiting: deque[Sequence] = deque()
         self._running: Sequence | None = None
         self._closed = False

@@ -14,6 +14,7 @@ PLAIN = "A quiet clerk inherits a circus that nobody else wants."
         ("It&#x2019;s late &amp; dark.", "It's late & dark."),
         ("She doesnâ€™t <i>even</i> try.", "She doesn't even try."),
         ("Plot  [edit]  [  [  edit  edit  ]  ]  \n  Roger is taken.[12]", "Roger is taken."),
+        ("It ends.<br/>He dies.</p><p>The next", "It ends. He dies. The next"),
         ("  Two\n\n  lines\u00a0here.  ", "Two lines here."),
         ("cafe\u0301", "café"),
     ],

@@ -31,11 +31,11 @@ numpy.save(out + "/logits.npy", model(torch.arange(10)[None]).logits.detach().nu
 """
 
 LOADED = """
-import sys, numpy, pathlib, tempfile
+import sys, numpy
 from training.model import load_model, load_tokenizer
 import tensorflow as tf
 base, logits, out = sys.argv[1:]
-tokenizer = load_tokenizer(base, [], pathlib.Path(tempfile.mkdtemp()) / "tokenizer.json")
+tokenizer = load_tokenizer(base, [])
 model = load_model(base, tokenizer, 0.25)
 assert model.config.embd_pdrop == model.config.resid_pdrop == 0.25 and model.config.attn_pdrop == 0
 difference = abs(model(tf.range(10)[None]).logits.numpy() - numpy.load(logits)).max()

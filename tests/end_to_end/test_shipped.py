@@ -1,0 +1,48 @@
+"""The bundle that ships: whole, small, as good as the issue of it promised, and steered by its genres."""
+
+import re
+
+import pytest
+
+from server.bundle import Bundle
+from server.engine import Engine, Request, Sampling
+from server.settings import SHIPPED_MODEL
+
+WORDS = {
+    "Horror": r"haunt|ghost|evil|demon|terr|horror|killer|supernatural|sinister|deadly|curse|creature|dark|dead|murder",
+    "Romance": r"\blove|romance|romantic|marri|wedding|heart|relationship|affair|couple|husband|wife|dating",
+    "Documentary": r"documentary|docuseries|explores|interviews|footage|true story|real|history|journey|follows",
+}
+SEEDS = range(30)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.load(SHIPPED_MODEL)
+
+
+def test_it_is_whole_small_and_good(bundle: Bundle) -> None:
+    assert sum(file.stat().st_size for file in SHIPPED_MODEL.iterdir()) <= 20e6
+    assert bundle.manifest.precisions["fp32"].bits_per_byte <= 1.65
+    assert bundle.manifest.provenance["export"]["verified"]["prompts"] == 50
+    assert bundle.manifest.provenance["export"]["verified"]["max_logit_difference"] <= 1e-3
+
+
+def test_a_genre_that_is_picked_is_what_one_gets(bundle: Bundle) -> None:
+    """The same opening and seeds under three genres: each genre's own words come up most under it, at least by half."""
+    found: dict[str, dict[str, int]] = {}
+    defaults = bundle.manifest.sampling
+    with Engine(bundle, queue=len(SEEDS)) as engine:
+        for genre in WORDS:
+            prompt = bundle.manifest.prompt.fill("A young woman", genre)
+            streams = [
+                engine.submit(
+                    Request(prompt, Sampling(max_tokens=40, temperature=0.7, top_p=defaults.top_p, seed=seed))
+                )
+                for seed in SEEDS
+            ]
+            texts = ["".join(chunk.text for chunk in stream).lower() for stream in streams]
+            found[genre] = {other: sum(bool(re.search(WORDS[other], text)) for text in texts) for other in WORDS}
+    for genre in WORDS:
+        others = max(found[other][genre] for other in WORDS if other != genre)
+        assert found[genre][genre] >= 1.5 * others, found
