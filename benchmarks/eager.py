@@ -84,7 +84,7 @@ def serve_eager(turns: Connection, folder: Path, bundle: Path, new_tokens: int, 
             do_sample=True,
             eos_token_id=end_of_text,
             pad_token_id=end_of_text,
-            **asdict(manifest.sampling),
+            **{setting: value for setting, value in asdict(manifest.sampling).items() if setting != "guidance"},
         )
         new = texts.numpy()[:, ids.shape[1] :]
         return int((new != end_of_text).sum())

@@ -26,9 +26,9 @@ out. Written by `plotify export`; every figure here stands in `bundle.json` too.
 | decoding defaults | {sampling} |
 
 Scored on {documents:,} held-out documents ({truncated} of them cut to the context), each behind its genre; neither
-the genre nor the end of text counts.{left_out} The diversity is that of {sampled_texts} continuations, up to {new_tokens}
-tokens each, of held-out beginnings. The ONNX graph was compared with the TensorFlow checkpoint{rounded}: identical
-greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits at most
+the genre nor the end of text counts.{left_out} The diversity is that of {sampled_texts} unguided continuations, up to
+{new_tokens} tokens each, of held-out beginnings. The ONNX graph was compared with the TensorFlow checkpoint{rounded}:
+identical greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits at most
 {max_logit_difference:.1g} apart.{before_rounding}
 
 ## What it cannot do
@@ -36,12 +36,13 @@ greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits
 It knows how a plot summary sounds, not how the world works. Names, places and who did what drift within a few
 sentences; it does not reason, count, or keep a cast straight; it knows the languages of its corpora only; it may
 repeat clichés and prejudices of its sources. It ends where such a text would end, whatever length is asked for. Its
-text is raw material for a writer, never a statement of fact, and the genre is a nudge rather than a promise.
+text is raw material for a writer, never a statement of fact.
 
 {better}## Samples
 
 The first tries of seeds 1 to {seeds}, genres by turns, with the decoding defaults above; none was picked or edited.
-Drawn with PyTorch's random numbers when the bundle was made; the same seeds give other texts in the server.
+Each is led away from what it would be without its genre (guidance). Drawn with PyTorch's random numbers when the bundle
+was made; the same seeds give other texts in the server.
 
 {samples}
 """

@@ -103,7 +103,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise ExportError(
             f"{manifest}: the prompt template {prompt.template!r} must hold {{genre}} once and end with {{text}}."
         )
-    for setting, kind in (("temperature", float), ("top_k", int), ("top_p", float), ("repetition_penalty", float)):
+    for setting, kind in (
+        ("temperature", float),
+        ("top_k", int),
+        ("top_p", float),
+        ("repetition_penalty", float),
+        ("guidance", float),
+    ):
         if not isinstance(sampling.get(setting), kind | int):
             raise ExportError(f"{manifest}: sampling.{setting} must be a number, not {sampling.get(setting)!r}.")
     return Checkpoint(

@@ -1,5 +1,6 @@
 """Continuations drawn from the checkpoint, for the model card and for choosing decoding defaults."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,9 +11,13 @@ from export.checkpoint import Checkpoint
 from export.errors import ExportError
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel
+    import torch
+    from transformers import GPT2LMHeadModel, LogitsProcessor
 
 NEW_TOKENS = 100
+PLAUSIBLE = 0.02
+"""Of the likeliest token's probability, what a token needs to be let in by guidance; the server's figure."""
+
 OPENINGS = (
     "A detective in Lisbon",
     "When the last train leaves,",
@@ -52,8 +57,10 @@ def draw_samples(model: "GPT2LMHeadModel", checkpoint: Checkpoint) -> list[Sampl
     samples = []
     for seed, opening in enumerate(OPENINGS, start=1):
         genre = genres[(seed - 1) % len(genres)]
-        prompt = np.array([checkpoint.encode(checkpoint.prompt.join(genre, opening))])
-        (continuation,) = continue_prompts(model, checkpoint, prompt, checkpoint.sampling, seed)
+        prompt, against = (
+            np.array([checkpoint.encode(checkpoint.prompt.join(name, opening))]) for name in (genre, None)
+        )
+        (continuation,) = continue_prompts(model, checkpoint, prompt, checkpoint.sampling, seed, against)
         samples.append(Sample(seed, genre, opening, continuation))
     return samples
 
@@ -77,9 +84,16 @@ def cut_held_out(checkpoint: Checkpoint, count: int = 64, prompt_tokens: int = 1
 
 
 def continue_prompts(
-    model: "GPT2LMHeadModel", checkpoint: Checkpoint, prompts: np.ndarray, sampling: Mapping[str, float], seed: int
+    model: "GPT2LMHeadModel",
+    checkpoint: Checkpoint,
+    prompts: np.ndarray,
+    sampling: Mapping[str, float],
+    seed: int,
+    against: np.ndarray | None = None,
 ) -> list[str]:
     """One continuation, of at most `NEW_TOKENS` tokens, of each of `prompts`, int64 [batch, sequence].
+
+    With `against`, int64 [1, sequence], the one prompt without its genre, it is guided as the server's are.
 
     The same seed, prompts and sampling give the same texts. Sampled by Hugging Face's generate, whose repetition
     penalty looks at the prompt and the continuation.
@@ -95,6 +109,9 @@ def continue_prompts(
         "top_k": int(sampling["top_k"]),
         "top_p": float(sampling["top_p"]),
     }
+    guides = []
+    if against is not None:
+        guides = [guided(model, torch.from_numpy(against), float(sampling["guidance"]))]
     with torch.inference_mode():
         generated = model.generate(
             ids,
@@ -103,6 +120,22 @@ def continue_prompts(
             eos_token_id=end_of_text,
             pad_token_id=end_of_text,
             repetition_penalty=float(sampling["repetition_penalty"]),
+            logits_processor=guides,
             **(choosing if sampling["temperature"] > 0 else {"do_sample": False}),
         )
     return [checkpoint.decode(row.tolist()) for row in generated[:, prompts.shape[1] :]]
+
+
+def guided(model: "GPT2LMHeadModel", against: "torch.Tensor", strength: float) -> "LogitsProcessor":
+    """Classifier-free guidance as the server does it: Hugging Face's, less the tokens that were implausible before."""
+    import torch
+    from transformers import UnbatchedClassifierFreeGuidanceLogitsProcessor as FreeGuidance
+
+    class PlausiblyGuided(FreeGuidance):  # type: ignore[misc]
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            own = scores.log_softmax(dim=-1)
+            implausible = own < own.max(dim=-1, keepdim=True).values + math.log(PLAUSIBLE)
+            merged: torch.Tensor = super().__call__(input_ids, scores)
+            return merged.masked_fill(implausible, -torch.inf)
+
+    return PlausiblyGuided(strength, model, unconditional_ids=against)

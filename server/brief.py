@@ -108,9 +108,14 @@ class Brief:
             top_k=defaults.top_k,
             top_p=defaults.top_p + shift * room,
             repetition_penalty=defaults.repetition_penalty,
+            guidance=defaults.guidance,
             seed=self.seed,
         )
-        return Request(manifest.prompt.fill(self.prompt, self.genre), sampling)
+        return Request(
+            manifest.prompt.fill(self.prompt, self.genre),
+            sampling,
+            against=manifest.prompt.fill(self.prompt) if self.genre else None,
+        )
 
 
 def _whole_number(typed: str) -> int | None:

@@ -70,6 +70,7 @@ class SamplingDefaults:
     top_k: int
     top_p: float
     repetition_penalty: float
+    guidance: float
 
     def __post_init__(self) -> None:
         if not (
@@ -77,8 +78,9 @@ class SamplingDefaults:
             and self.top_k >= 0
             and 0 < self.top_p <= 1
             and 0.1 <= self.repetition_penalty <= 10
+            and 1 <= self.guidance <= 10
         ):
-            raise ValueError("sampling holds a value that no request may have (temperature, top_k, top_p, penalty)")
+            raise ValueError("sampling holds a value that no request may have (see the engine's Sampling)")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ MODEL_HELP = "The bundle: a folder that `plotify export` wrote. Default: $PLOTIF
 @click.option("--max-tokens", type=int, default=120, show_default=True, help="New tokens at most.")
 @click.option("--temperature", type=float, help="0 for the likeliest words, higher is wilder. Default: the model's.")
 @click.option("--top-p", type=float, help="Draw from the likeliest words up to this probability. Default: the model's.")
+@click.option("--guidance", type=float, help="How strongly the genre leads, from 1 on. Default: the model's.")
 @click.option("--seed", type=int, help="The same seed gives the same plot. Default: another one each time.")
 def generate(
     prompt: str,
@@ -27,6 +28,7 @@ def generate(
     max_tokens: int,
     temperature: float | None,
     top_p: float | None,
+    guidance: float | None,
     seed: int | None,
 ) -> None:
     """Write on from PROMPT, printing words as they come.
@@ -51,9 +53,11 @@ def generate(
             top_k=defaults.top_k,
             top_p=defaults.top_p if top_p is None else top_p,
             repetition_penalty=defaults.repetition_penalty,
+            guidance=defaults.guidance if guidance is None else guidance,
             seed=seed,
         )
-        request = Request(bundle.manifest.prompt.fill(opening, genre), sampling)
+        template = bundle.manifest.prompt
+        request = Request(template.fill(opening, genre), sampling, against=template.fill(opening) if genre else None)
         with Engine(bundle, threads=settings.threads) as engine:
             stream = engine.submit(request)
             click.echo(opening, nl=False)

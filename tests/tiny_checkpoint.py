@@ -76,7 +76,7 @@ def write(folder: Path) -> None:
     manifest = {
         "name": "plotify-tiny",
         "prompt": {"template": "{genre}: {text}", "any_genre": "Plot", "genres": GENRES},
-        "sampling": {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "repetition_penalty": 1.1},
+        "sampling": {"temperature": 0.8, "top_k": 0, "top_p": 0.95, "repetition_penalty": 1.1, "guidance": 3.0},
         "provenance": {
             "corpora": [{"name": "sentences invented for the tests"}],
             "training": {"steps": 0},

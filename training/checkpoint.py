@@ -15,7 +15,7 @@ from training.prepare import Document
 from training.prompt import PromptTemplate
 from training.state import write_whole
 
-SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1}
+SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1, "guidance": 3.0}
 """Decoding defaults of the checkpoint, found with `python -m export.decoding` (see docs/training.md)."""
 
 LICENCE = "MIT"
@@ -52,7 +52,7 @@ def write_checkpoint(
 def sample(
     checkpoint: Path, tokenizer: Tokenizer, prompt: PromptTemplate, genres: Iterable[str], seed: int
 ) -> list[str]:
-    """One text for each genre from nothing but the genre, with the decoding defaults.
+    """One text for each genre from nothing but the genre, with the decoding defaults but for guidance.
 
     Read back from the folder, in float32: Hugging Face's sampling takes no other logits.
     """
@@ -68,7 +68,7 @@ def sample(
             do_sample=True,
             max_new_tokens=min(SAMPLE_TOKENS, model.config.n_positions - len(prefix)),
             pad_token_id=model.config.eos_token_id,
-            **SAMPLING,
+            **{setting: value for setting, value in SAMPLING.items() if setting != "guidance"},
         )
         text = tokenizer.decode(ids[0].numpy()[len(prefix) :].tolist(), skip_special_tokens=True).strip()
         texts.append(f"{genre}: {text}")

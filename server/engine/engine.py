@@ -4,6 +4,7 @@ import logging
 import secrets
 import threading
 from collections import deque
+from collections.abc import Sequence as Tokens
 from typing import Self
 
 from server.bundle import Bundle, BundleError
@@ -42,8 +43,8 @@ class Engine:
             self._runner.decode(bundle.manifest.model.end_of_text)
         except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
             raise BundleError(
-                f"{bundle.model_file(precision)}: does not run as bundle.json describes it ({error}); "
-                "export the checkpoint again"
+                f"{bundle.model_file(precision)}: does not run as bundle.json describes it "
+                f"({' '.join(str(error).split())}); export the checkpoint again"
             ) from error
         self._waiting: deque[Sequence] = deque()
         self._running: Sequence | None = None
@@ -70,11 +71,14 @@ class Engine:
         full, EngineError when the engine is closed.
         """
         shape, sampling = self.bundle.manifest.model, request.sampling
-        prompt = self._encode(request)
+        prompt = self._encode(request.prompt)
+        against = self._encode(request.against) if request.against and sampling.guidance > 1 else []
         seed = secrets.randbelow(LARGEST_DRAWN_SEED + 1) if sampling.seed is None else sampling.seed
         sequence = Sequence(
             prompt,
-            limit=min(sampling.max_tokens, shape.context - len(prompt)),
+            against,
+            sampling.guidance,
+            limit=min(sampling.max_tokens, shape.context - max(len(prompt), len(against))),
             end_of_text=shape.end_of_text,
             sampler=Sampler(sampling, seed, prompt, len(self._pieces)),
             detokenizer=Detokenizer(self._pieces),
@@ -103,15 +107,15 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _encode(self, request: Request) -> list[int]:
+    def _encode(self, given: str | Tokens[int]) -> list[int]:
         shape = self.bundle.manifest.model
-        if isinstance(request.prompt, str):
+        if isinstance(given, str):
             try:
-                prompt = list(self.bundle.tokenizer.encode(request.prompt, add_special_tokens=False).ids)
+                prompt = list(self.bundle.tokenizer.encode(given, add_special_tokens=False).ids)
             except TypeError as error:
                 raise InvalidRequest("the prompt is not Unicode text: it holds half a surrogate pair") from error
         else:
-            prompt = list(request.prompt)
+            prompt = list(given)
         if not prompt:
             raise InvalidRequest("the prompt is empty; give it at least one token")
         if len(prompt) > shape.context - 1:
@@ -148,7 +152,7 @@ class Engine:
         """Prefill, then decode until the sequence has ended, its reader has left or the engine is closed."""
         if sequence.channel.cancelled:
             return
-        logits = self._runner.prefill(sequence.prompt)
+        logits = self._runner.prefill(sequence.prompt, sequence.against, sequence.guidance)
         self.steps += 1
         while not (sequence.channel.cancelled or self._closed):
             token = sequence.sampler.draw(logits)

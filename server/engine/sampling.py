@@ -16,6 +16,7 @@ class Sampling:
     top_k: only the k likeliest tokens; 0 for all.
     top_p: only the likeliest tokens that together reach this probability, over 0 up to 1 (Holtzman et al. 2020).
     repetition_penalty: 0.1 to 10; over 1 makes tokens that occurred less likely (CTRL, Keskar et al. 2019).
+    guidance: 1 to 10; over 1 strengthens what sets a prompt apart from its `against` (server/engine/guidance.py).
     seed: 0 or more; the same seed gives the same text. None lets the engine draw one.
 
     Raises InvalidRequest for a value outside these.
@@ -26,6 +27,7 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
+    guidance: float = 1.0
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -36,16 +38,22 @@ class Sampling:
         if self.top_p == 0:
             raise InvalidRequest("top_p must be over 0, got 0; for the likeliest token alone, set temperature to 0")
         _check_number("repetition_penalty", self.repetition_penalty, 0.1, 10.0)
+        _check_number("guidance", self.guidance, 1.0, 10.0)
         if self.seed is not None:
             _check_whole("seed", self.seed, 0)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt, as text or as token ids, and the sampling of its continuation."""
+    """A prompt, as text or as token ids, and the sampling of its continuation.
+
+    against: the prompt that the continuation is led away from, by `Sampling.guidance`; None for none. It doubles the
+    work of each token.
+    """
 
     prompt: str | Sequence[int]
     sampling: Sampling = field(default_factory=Sampling)
+    against: str | Sequence[int] | None = None
 
 
 def _check_whole(name: str, value: object, least: int) -> None:

@@ -10,13 +10,23 @@ from server.engine.stream import Channel, Chunk, FinishReason
 class Sequence:
     """One continuation: its prompt, its sampler, and the text on its way to the reader.
 
+    against, guidance: the prompt that it is led away from, empty for none, and how far.
     limit: how many tokens it may have at most, so that prompt and continuation fit into the context.
     """
 
     def __init__(
-        self, prompt: Tokens[int], limit: int, end_of_text: int, sampler: Sampler, detokenizer: Detokenizer
+        self,
+        prompt: Tokens[int],
+        against: Tokens[int],
+        guidance: float,
+        limit: int,
+        end_of_text: int,
+        sampler: Sampler,
+        detokenizer: Detokenizer,
     ) -> None:
         self.prompt = prompt
+        self.against = against
+        self.guidance = guidance
         self.sampler = sampler
         self.channel = Channel()
         self._limit = limit

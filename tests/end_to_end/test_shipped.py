@@ -1,6 +1,7 @@
 """The bundle that ships: whole, small, as good as the issue of it promised, and steered by its genres."""
 
 import re
+from dataclasses import asdict
 
 import pytest
 
@@ -29,20 +30,15 @@ def test_it_is_whole_small_and_good(bundle: Bundle) -> None:
 
 
 def test_a_genre_that_is_picked_is_what_one_gets(bundle: Bundle) -> None:
-    """The same opening and seeds under three genres: each genre's own words come up most under it, at least by half."""
+    """One opening, the same seeds, three genres: each one's own words come up at least twice as often under it."""
     found: dict[str, dict[str, int]] = {}
-    defaults = bundle.manifest.sampling
     with Engine(bundle, queue=len(SEEDS)) as engine:
         for genre in WORDS:
-            prompt = bundle.manifest.prompt.fill("A young woman", genre)
-            streams = [
-                engine.submit(
-                    Request(prompt, Sampling(max_tokens=40, temperature=0.7, top_p=defaults.top_p, seed=seed))
-                )
-                for seed in SEEDS
-            ]
+            prompt, against = (bundle.manifest.prompt.fill("A young woman", name) for name in (genre, None))
+            samplings = [Sampling(max_tokens=40, **asdict(bundle.manifest.sampling), seed=seed) for seed in SEEDS]
+            streams = [engine.submit(Request(prompt, sampling, against)) for sampling in samplings]
             texts = ["".join(chunk.text for chunk in stream).lower() for stream in streams]
             found[genre] = {other: sum(bool(re.search(WORDS[other], text)) for text in texts) for other in WORDS}
     for genre in WORDS:
         others = max(found[other][genre] for other in WORDS if other != genre)
-        assert found[genre][genre] >= 1.5 * others, found
+        assert found[genre][genre] >= 2 * others, found

@@ -61,3 +61,15 @@ def test_what_a_killed_one_left_is_swept(tmp_path: Path) -> None:
     build(tmp_path / "bundle", "whole")
     assert [file.name for file in (tmp_path / "bundle").iterdir()] == ["bundle.json"]
     assert [folder.name for folder in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_replacement_killed_between_its_two_renames_is_put_back(tmp_path: Path) -> None:
+    out, replaced = tmp_path / "bundle", tmp_path / ".bundle.replaced"
+    build(out, "old")
+    out.rename(replaced)
+    with pytest.raises(ExportError, match="exists already"):
+        build(out, "new")
+    assert (out / "bundle.json").read_text() == "old"
+    build(out, "new", force=True)
+    assert (out / "bundle.json").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [out]

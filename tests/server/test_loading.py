@@ -64,6 +64,8 @@ def test_another_format(damaged: Damage, tiny_bundle: Path, found: object) -> No
         (lambda manifest: manifest["model"].update(layers=0), "every dimension must be at least 1"),
         (lambda manifest: manifest["model"].update(end_of_text=10**6), "outside the vocabulary"),
         (lambda manifest: manifest["model"].update(layers=3), "not those of a 3-layer GPT-2"),
+        (lambda manifest: manifest["model"].update(heads=4, head_dim=8), "does not run as bundle.json describes it"),
+        (lambda manifest: manifest["sampling"].update(top_p=0), "a value that no request may have"),
         (lambda manifest: manifest["model"].update(vocab_size=300), "tokens, bundle.json says 300"),
         (lambda manifest: manifest["prompt"].update(template="{genre}"), "{genre} and {text}, once each"),
         (lambda manifest: manifest["prompt"].update(template="{text.__class__}{genre}"), "once each"),
