@@ -21,8 +21,8 @@ from export.checkpoint import Checkpoint, read_checkpoint
 from export.diversity import distinct, mean_words, repetition
 from export.folder import whole_folder
 from export.graph import Graph, check_graph, share_tied_embedding
-from export.half_weights import round_weights, store_half
-from export.parity import Logits, count_identical, verify
+from export.half_weights import store_half
+from export.parity import Logits, verify
 from export.perplexity import Score, ScoredText, score, texts_to_score
 from export.samples import NEW_TOKENS, continue_prompts, cut_held_out, draw_samples
 
@@ -38,15 +38,13 @@ def export_bundle(
     folder: Path,
     out: Path,
     name: str | None = None,
-    half_weights: bool = False,
     force: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Makes the bundle `out` of the checkpoint in `folder`, and returns its manifest.
 
-    `name` is the model's (None: the checkpoint's); `half_weights` stores matrices as float16; `force` replaces an
-    existing bundle. Progress goes to `console`. Raises ExportError, leaving `out` as it was, when the checkpoint is not
-    one or a check fails.
+    `name` is the model's (None: the checkpoint's); `force` replaces an existing bundle. Progress goes to `console`.
+    Raises ExportError, leaving `out` as it was, when the checkpoint is not one or a check fails.
     """
     console = console or Console(quiet=True)
     with whole_folder(out, MANIFEST, force) as building:
@@ -55,18 +53,12 @@ def export_bundle(
         console.print(f"Reading the weights of {folder}")
         original = convert.load_tensorflow(checkpoint)
         twin = convert.to_torch(original)
-        before, unrounded = twin, None
-        if half_weights:
-            unrounded = _measure(partial(convert.torch_logits, twin), texts, "Scoring the checkpoint", console)
-            round_weights(original)
-            twin = convert.to_torch(original)
 
         console.print("Converting them to ONNX")
-        write_graph(twin, checkpoint, building / WEIGHTS, half_weights)
+        halved = write_graph(twin, checkpoint, building / WEIGHTS)
         graph = Graph(building / WEIGHTS, checkpoint.model)
         console.print("Comparing greedy tokens and logits with the checkpoint's")
         parity = verify(graph, partial(convert.tensorflow_logits, original), checkpoint)
-        identical = count_identical(graph, partial(convert.torch_logits, before), checkpoint) if half_weights else None
         measured = _measure(graph.logits, texts, "Scoring the graph", console)
 
         console.print("Drawing samples")
@@ -78,7 +70,7 @@ def export_bundle(
             "prompt": asdict(checkpoint.prompt),
             "sampling": checkpoint.sampling,
             "tokenizer": {"file": TOKENIZER, "sha256": _sha256(building / TOKENIZER)},
-            "precisions": {"fp32": _describe(building / WEIGHTS, measured, unrounded or measured)},
+            "precisions": {"fp32": _describe(building / WEIGHTS, measured, measured)},
             "provenance": {
                 **checkpoint.provenance,
                 "export": {
@@ -87,10 +79,8 @@ def export_bundle(
                         **{package: version(package) for package in PACKAGES},
                     },
                     "parameters": twin.num_parameters(),
-                    "weights_stored_as": "float16" if half_weights else "float32",
-                    "unrounded_perplexity": unrounded and unrounded.perplexity,
+                    "weights_stored_as": "float16" if halved else "float32",
                     "verified": asdict(parity),
-                    "identical_before_rounding": parity.prompts if identical is None else identical,
                     "measured": {
                         "documents": len(texts),
                         "cut_to_context": sum(text.cut for text in texts),
@@ -106,15 +96,15 @@ def export_bundle(
     return manifest
 
 
-def write_graph(model: "GPT2LMHeadModel", checkpoint: Checkpoint, file: Path, half_weights: bool) -> None:
-    """Writes `model` to `file` as an ONNX graph of format 1 with one embedding, by halves if `half_weights`."""
+def write_graph(model: "GPT2LMHeadModel", checkpoint: Checkpoint, file: Path) -> int:
+    """Writes `model` to `file` as an ONNX graph of format 1 with one embedding; says how many matrices are halved."""
     with tempfile.TemporaryDirectory(prefix="optimum-", dir=file.parent) as folder:
         graph = onnx.load(convert.to_onnx(model, Path(folder)), load_external_data=False)
     check_graph(graph, checkpoint.model)
     share_tied_embedding(graph)
-    if half_weights:
-        store_half(graph)
+    halved = store_half(graph)
     onnx.save(graph, file)
+    return halved
 
 
 def _measure(logits: Logits, texts: list[ScoredText], title: str, console: Console) -> Score:

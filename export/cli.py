@@ -12,9 +12,8 @@ from rich.table import Table
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make: the bundle.")
 @click.option("--name", help="The model's name in the bundle and its API. [default: the checkpoint's]")
-@click.option("--half-weights", is_flag=True, help="Store matrices as float16: half the file, same speed.")
 @click.option("--force", is_flag=True, help="Replace the bundle at --out, once the new one is verified.")
-def export(checkpoint: Path, out: Path, name: str | None, half_weights: bool, force: bool) -> None:
+def export(checkpoint: Path, out: Path, name: str | None, force: bool) -> None:
     """Turn CHECKPOINT, a folder that `plotify train` wrote, into a bundle that `plotify serve` reads.
 
     Converts the TensorFlow weights to ONNX with a KV cache, then checks that both write the same: identical greedy
@@ -24,13 +23,13 @@ def export(checkpoint: Path, out: Path, name: str | None, half_weights: bool, fo
     \b
     Examples:
       plotify export checkpoint --out bundle
-      plotify export checkpoint --out models/plotify-mini --half-weights --force
+      plotify export checkpoint --out models/plotify-mini --force
     """
     from export.bundle import export_bundle
     from export.errors import ExportError
 
     try:
-        manifest = export_bundle(checkpoint, out, name, half_weights, force, Console(stderr=True))
+        manifest = export_bundle(checkpoint, out, name, force, Console(stderr=True))
     except ExportError as refused:
         raise click.ClickException(str(refused)) from refused
     Console().print(summary(out, manifest))
@@ -38,15 +37,10 @@ def export(checkpoint: Path, out: Path, name: str | None, half_weights: bool, fo
 
 def summary(out: Path, manifest: dict[str, Any]) -> Table:
     """The table that the command ends with: a row for each precision of the bundle."""
-    made = manifest["provenance"]["export"]
-    verified = made["verified"]
+    verified = manifest["provenance"]["export"]["verified"]
     caption = (
         f"{verified['tokens']:,} greedy tokens on {verified['prompts']} prompts, all identical to the checkpoint's"
     )
-    if made["weights_stored_as"] == "float16":
-        caption += (
-            f" rounded to float16; on {made['identical_before_rounding']} prompts also to the checkpoint's as it was"
-        )
     table = Table("file", title=f"{manifest['name']} in {out}", caption=caption)
     for heading in ("size", "perplexity", "bits per byte", "largest logit difference"):
         table.add_column(heading, justify="right")

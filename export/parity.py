@@ -94,12 +94,6 @@ def verify(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> Parity:
     return Parity(prompts, tokens, largest)
 
 
-def count_identical(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> int:
-    """On how many of the prompts of `verify` the greedy continuation of `graph` is that of `reference`, whole."""
-    compared = _side_by_side(graph, reference, checkpoint)
-    return sum(np.array_equal(_choosing(each, logits).argmax(axis=-1), each.new) for _, each, logits in compared)
-
-
 def _side_by_side(
     graph: Graph, reference: Logits, checkpoint: Checkpoint
 ) -> Iterator[tuple[str, Continuation, np.ndarray]]:
@@ -119,13 +113,8 @@ def _side_by_side(
             yield text, each, padded[: len(each.read)]
 
 
-def _choosing(each: Continuation, logits: np.ndarray) -> np.ndarray:
-    """The logits that chose the new tokens: float32 [new, vocab]."""
-    return logits[len(each.prompt) - 1 :]
-
-
 def _compare_tokens(checkpoint: Checkpoint, text: str, each: Continuation, logits: np.ndarray) -> None:
-    choosing = _choosing(each, logits)
+    choosing = logits[len(each.prompt) - 1 :]
     for index in np.flatnonzero(choosing.argmax(axis=-1) != each.new)[:1]:
         second, first = np.sort(choosing[index])[-2:]
         ours, theirs = (

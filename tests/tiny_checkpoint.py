@@ -47,6 +47,7 @@ def write(folder: Path) -> None:
     import tensorflow as tf
     from transformers import GPT2Config, TFGPT2LMHeadModel
 
+    from training.checkpoint import round_matrices
     from training.tokenizer import END_OF_TEXT, train_tokenizer
 
     held_out = documents()
@@ -69,6 +70,7 @@ def write(folder: Path) -> None:
     model(tf.constant([[end_of_text]]))
     for weight in model.weights:  # biases and norms too, which start out equal
         weight.assign(weight + tf.random.normal(weight.shape, stddev=0.05))
+    round_matrices(model)
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     lines = [json.dumps(document, ensure_ascii=False) for document in held_out]

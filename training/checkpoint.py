@@ -31,6 +31,7 @@ def write_checkpoint(
     provenance: dict[str, object],
 ) -> None:
     """Write the checkpoint into `out`; `plotify.json` comes last, so a folder that has it is whole."""
+    round_matrices(model)
     description = out / "plotify.json"
     description.unlink(missing_ok=True)
     model.save_pretrained(out)
@@ -47,6 +48,18 @@ def write_checkpoint(
         },
     }
     write_whole(description, json.dumps(contents, indent=1, ensure_ascii=False) + "\n")
+
+
+def round_matrices(model: TFGPT2LMHeadModel) -> None:
+    """Round every matrix to what float16 can hold, in place, so that a bundle can store it by halves and lose nothing.
+
+    Eleven bits are more than training settles; perplexity does not show the difference. (Biases are [1, width] here.)
+    """
+    for weight in model.weights:
+        if len(weight.shape) == 2 and weight.shape[0] > 1:
+            rounded = tf.cast(tf.cast(weight, tf.float16), tf.float32)
+            if tf.reduce_all(tf.math.is_finite(rounded)):  # a matrix with a value over 65,504 stays as it is
+                weight.assign(rounded)
 
 
 def sample(

@@ -50,7 +50,7 @@ def test_the_engine_benchmark_writes_figures_with_their_circumstances(tiny_bundl
     assert re.search(r"^ +3 +\d+\.\d( +[\d.]+ / [\d.]+ / [\d.]+){2}", done.output, re.MULTILINE), done.output
     written = json.loads(file.read_text())
     assert written["benchmark"] == "engine"
-    assert written["settings"] == {"model": "plotify-tiny", "prompt_tokens": 8, "new_tokens": 6}
+    assert written["settings"] == {"model": "plotify-tiny", "prompt_tokens": 8, "new_tokens": 6, "threads": 0}
     assert written["machine"]["cores"] >= 1
     assert "numpy" in written["versions"]
     assert [result["concurrency"] for result in written["results"]] == [1, 3]

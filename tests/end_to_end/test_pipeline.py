@@ -31,7 +31,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("train", "--data", folder / "data", "--base", "minute", "--out", folder / "checkpoint"),
         *("--epochs", 12, "--batch-tokens", 512, "--learning-rate", 0.01),
     )
-    plotify("export", folder / "checkpoint", "--half-weights", "--out", folder / "bundle")
+    plotify("export", folder / "checkpoint", "--out", folder / "bundle")
     return folder / "bundle"
 
 
@@ -90,6 +90,7 @@ def test_the_manifest_tells_where_the_model_comes_from(bundle: Path) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     assert [corpus["file"] for corpus in manifest["provenance"]["corpora"]] == ["mpst.csv", "books.txt"]
     assert manifest["provenance"]["training"]["base"] == "minute"
+    assert manifest["provenance"]["export"]["weights_stored_as"] == "float16"
     assert "in the layout of MPST" in (bundle / "MODEL_CARD.md").read_text()
 
 

@@ -3,11 +3,9 @@
 import numpy as np
 import onnx
 import onnxruntime
-import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.errors import ExportError
-from export.half_weights import round_weights, store_half
+from export.half_weights import store_half
 
 EXACT = np.array([[0.5, -1.25], [3.0, 2.0**-14]], np.float32)
 ROUNDED = np.array([[0.1, 0.2], [0.3, 0.4]], np.float32)
@@ -49,35 +47,3 @@ def test_only_matrices_that_float16_holds_are_halved_and_the_answer_is_bit_for_b
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     assert types == {"exact.half": TensorProto.FLOAT16, "rounded": TensorProto.FLOAT, "bias": TensorProto.FLOAT}
     assert np.array_equal(answer(model), before)
-
-
-class Weight:
-    """What `round_weights` uses of a TensorFlow variable."""
-
-    def __init__(self, name: str, values: np.ndarray) -> None:
-        self.name, self.values, self.shape = name, values, values.shape
-
-    def numpy(self) -> np.ndarray:
-        return self.values
-
-    def assign(self, values: np.ndarray) -> None:
-        self.values = values
-
-
-class Model:
-    def __init__(self, *weights: Weight) -> None:
-        self.weights = weights
-
-
-def test_rounding_reaches_matrices_only() -> None:
-    matrix, bias = Weight("c_attn/weight", ROUNDED), Weight("c_attn/bias", np.array([[0.1, 0.2, 0.3]], np.float32))
-    round_weights(Model(matrix, bias))
-    assert matrix.values.dtype == np.float32
-    assert 0 < np.abs(matrix.values - ROUNDED).max() < 2e-4
-    assert np.array_equal(matrix.values.astype(np.float16).astype(np.float32), matrix.values)
-    assert bias.values[0, 0] == np.float32(0.1)
-
-
-def test_a_weight_too_large_for_float16_is_refused_by_name() -> None:
-    with pytest.raises(ExportError, match=r"wte.*without --half-weights"):
-        round_weights(Model(Weight("wte", np.full((2, 2), 70_000.0, np.float32))))

@@ -27,7 +27,7 @@ def graph(tiny_bundle: Path, checkpoint: Checkpoint) -> Graph:
 def shifted(bundle: Path, checkpoint: Checkpoint, file: Path, change: float) -> Graph:
     """The bundle's graph with one weight changed."""
     model = onnx.load(bundle / "model.fp32.onnx")
-    (tensor,) = (each for each in model.graph.initializer if each.name == "transformer.h.1.mlp.c_fc.weight")
+    (tensor,) = (each for each in model.graph.initializer if each.name == "transformer.h.1.mlp.c_fc.weight.half")
     values = numpy_helper.to_array(tensor).copy()
     values[3, 5] += change
     tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
