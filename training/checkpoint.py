@@ -15,7 +15,7 @@ from training.prepare import Document
 from training.prompt import PromptTemplate
 from training.state import write_whole
 
-SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1, "guidance": 3.0}
+SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1, "guidance": 2.0}
 """Decoding defaults of the checkpoint, found with `python -m export.decoding` (see docs/training.md)."""
 
 LICENCE = "MIT"
