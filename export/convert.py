@@ -66,15 +66,6 @@ def to_torch(model: Any) -> "GPT2LMHeadModel":
     return twin
 
 
-def torch_logits(model: "GPT2LMHeadModel", ids: np.ndarray) -> np.ndarray:
-    """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], without a cache."""
-    import torch
-
-    with torch.inference_mode():
-        logits: np.ndarray = model(torch.from_numpy(ids), use_cache=False).logits.numpy()
-    return logits
-
-
 def to_onnx(model: "GPT2LMHeadModel", folder: Path) -> Path:
     """Optimum's export of `model` for `TASK` into `folder`; the path of the ONNX file."""
     from optimum.exporters.onnx import onnx_export_from_model

@@ -105,13 +105,14 @@ class TrainingRun:
         per_epoch = self.training.batches
         recent: list[float] = []
         began, seconds_before = monotonic(), state.seconds
-        epoch_order: tuple[int, list] = (-1, [])  # type: ignore[type-arg]
+        epoch = state.step // per_epoch
+        order = self.training.epoch(epoch)
         while state.step < self.steps and state.stale < settings.patience:
-            epoch, position = divmod(state.step, per_epoch)
-            if epoch_order[0] != epoch:
-                epoch_order = (epoch, self.training.epoch(epoch))
+            if state.step == (epoch + 1) * per_epoch:
+                epoch += 1
+                order = self.training.epoch(epoch)
             step_began = monotonic()
-            batch = self.training.training_batch(epoch_order[1][position], epoch)
+            batch = self.training.training_batch(order[state.step % per_epoch], epoch)
             recent.append(float(self.train_step(tf.constant(batch.ids), tf.constant(batch.mask))))
             self.refuse_divergence("loss", recent[-1])
             state.step += 1
