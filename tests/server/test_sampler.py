@@ -1,131 +1,329 @@
 """What is drawn, and how often."""
 
 import math
+from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from server.engine import InvalidRequest, Sampling
+from server.engine import Sampling
 from server.engine.sampler import Sampler
 
 Logits = npt.NDArray[np.float32]
+Exact = npt.NDArray[np.float64]
+
+VOCABULARY = 50_257
 
 logits_of_20 = arrays(np.float32, 20, elements=st.floats(-50, 50, width=32))
+tied_logits_of_20 = arrays(np.float32, 20, elements=st.sampled_from([-math.inf, -1.0, 0.0, 0.5]))
 samplings = st.builds(
     Sampling,
     temperature=st.one_of(st.just(0.0), st.floats(1e-12, 10)),
     top_k=st.integers(0, 30),
     top_p=st.floats(1e-6, 1),
+    min_p=st.floats(0, 1),
     repetition_penalty=st.floats(0.1, 10),
+    presence_penalty=st.floats(-2, 2),
+    frequency_penalty=st.floats(-2, 2),
+    logit_bias=st.dictionaries(st.integers(0, 19), st.floats(-100, 100), max_size=3),
+    ignore_end=st.booleans(),
+    logprobs=st.none() | st.integers(0, 20),
 )
 
 
+def sampler(sampling: Sampling, size: int, seed: int = 0, prompt: tuple[int, ...] | list[int] = ()) -> Sampler:
+    """The end of text is the last token."""
+    return Sampler(sampling, seed, prompt, size, size - 1)
+
+
 def draws(sampling: Sampling, logits: Logits, count: int, prompt: tuple[int, ...] = ()) -> npt.NDArray[np.int64]:
-    """`count` first tokens, each of a sequence with its own seed."""
-    tokens = [Sampler(sampling, seed, prompt, logits.size).draw(logits) for seed in range(count)]
+    """How often each token is the first, of `count` sequences, each with its own seed."""
+    tokens = [sampler(sampling, logits.size, seed, prompt).draw(logits).token for seed in range(count)]
     return np.bincount(tokens, minlength=logits.size)
 
 
-def softmax(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    weights = np.exp(scores - scores.max())
+def softmax(scores: npt.NDArray[Any]) -> Exact:
+    weights = np.exp(scores - scores.max(), dtype=np.float64)
     return np.asarray(weights / weights.sum())
+
+
+def penalised(sampling: Sampling, logits: Logits, prompt: list[int], drawn: list[int], end: int) -> Exact:
+    """Bias and penalties, over the whole vocabulary and in float64."""
+    scores, counts = logits.astype(np.float64), np.bincount(drawn, minlength=logits.size)[: logits.size]
+    for token, bias in sampling.logit_bias.items():
+        scores[token] += bias
+    seen = np.isin(np.arange(logits.size), [*prompt, *drawn])
+    penalty = sampling.repetition_penalty
+    scores[seen] = np.where(scores[seen] > 0, scores[seen] / penalty, scores[seen] * penalty)
+    scores -= sampling.frequency_penalty * counts + sampling.presence_penalty * (counts > 0)
+    if sampling.ignore_end:
+        scores[end] = -np.inf
+    return scores
+
+
+def exact(sampling: Sampling, scores: npt.NDArray[Any]) -> Exact:
+    """The probabilities that tokens are drawn with, by sorting: the likeliest first, equals by id."""
+    probabilities = softmax(scores / sampling.temperature)
+    order = np.argsort(-probabilities, kind="stable")
+    kept = order[probabilities[order] >= sampling.min_p * probabilities.max()]
+    kept = kept[: sampling.top_k or None]
+    share = np.cumsum(probabilities[kept]) / probabilities[kept].sum()
+    kept = kept[np.concatenate(([True], share[:-1] < sampling.top_p))]
+    result = np.zeros_like(probabilities)
+    result[kept] = probabilities[kept] / probabilities[kept].sum()
+    return result
+
+
+def assert_as_often(found: npt.NDArray[np.int64], expected: Exact) -> None:
+    count = found.sum()
+    assert not found[expected == 0].any()
+    assert np.all(np.abs(found - count * expected) <= 4.5 * np.sqrt(count * expected * (1 - expected)) + 1e-9)
 
 
 @given(logits_of_20, samplings, st.integers(0, 2**63), st.lists(st.integers(0, 19)))
 def test_the_same_seed_draws_the_same_tokens(logits: Logits, sampling: Sampling, seed: int, prompt: list[int]) -> None:
-    one, other = (Sampler(sampling, seed, prompt, 20) for _ in range(2))
+    one, other = (sampler(sampling, 20, seed, prompt) for _ in range(2))
     drawn = [one.draw(logits) for _ in range(5)]
-    assert drawn == [other.draw(logits) for _ in range(5)]
-    assert all(0 <= token < 20 for token in drawn)
+    # What another sequence draws in between leaves no trace.
+    neighbour = sampler(Sampling(top_p=0.5, repetition_penalty=2), 30, 1)
+    again = []
+    for _ in range(5):
+        again.append(other.draw(logits))
+        neighbour.draw(np.linspace(0, 1, 30, dtype=np.float32))
+    assert drawn == again
+    assert all(0 <= draw.token < 20 for draw in drawn)
 
 
-@given(logits_of_20, st.integers(1, 20), st.integers(0, 1000))
-def test_top_k_draws_among_the_k_likeliest(logits: Logits, top_k: int, seed: int) -> None:
-    token = Sampler(Sampling(temperature=5, top_k=top_k), seed, (), 20).draw(logits)
-    assert np.count_nonzero(logits > logits[token]) < top_k
+@given(logits_of_20 | tied_logits_of_20, samplings, st.integers(0, 1000))
+def test_what_is_drawn_is_among_what_is_kept(logits: Logits, sampling: Sampling, seed: int) -> None:
+    assume(logits[:19].max() > -math.inf)
+    scores = penalised(sampling, logits, [], [], 19)
+    token = sampler(sampling, 20, seed).draw(logits).token
+    higher = scores > scores[token] + 1e-4
+    if sampling.temperature < 1e-5:
+        assert not higher.any()
+        return
+    probabilities = softmax(scores / sampling.temperature)
+    assert probabilities[token] > 0
+    assert probabilities[token] >= sampling.min_p * probabilities.max() * 0.999
+    assert not sampling.top_k or np.count_nonzero(higher) < sampling.top_k
+    assert probabilities[higher].sum() < sampling.top_p + 1e-5
 
 
-@given(logits_of_20, st.floats(0.01, 1), st.integers(0, 1000))
-def test_top_p_draws_among_the_likeliest_that_reach_it(logits: Logits, top_p: float, seed: int) -> None:
-    token = Sampler(Sampling(top_p=top_p), seed, (), 20).draw(logits)
-    probabilities = softmax(logits.astype(np.float64))
-    assert probabilities[logits > logits[token]].sum() < top_p + 1e-9
+@given(tied_logits_of_20, st.integers(1, 20), st.integers(0, 1000))
+def test_among_equals_the_smaller_ids_are_kept(logits: Logits, top_k: int, seed: int) -> None:
+    assume(logits.max() > -math.inf)
+    for sampling in (Sampling(top_k=top_k), Sampling(top_p=0.999 * top_k / 20), Sampling(top_k=top_k, top_p=0.7)):
+        assert exact(sampling, logits)[sampler(sampling, 20, seed).draw(logits).token] > 0
 
 
 @given(logits_of_20, st.integers(0, 1000))
 def test_temperature_towards_zero_is_greedy(logits: Logits, seed: int) -> None:
-    assert logits[Sampler(Sampling(temperature=1e-300), seed, (), 20).draw(logits)] == logits.max()
-    assert Sampler(Sampling(temperature=0), seed, (), 20).draw(logits) == logits.argmax()
-    assert logits[Sampler(Sampling(temperature=10, top_k=1), seed, (), 20).draw(logits)] == logits.max()
-    assert logits[Sampler(Sampling(temperature=10, top_p=1e-9), seed, (), 20).draw(logits)] == logits.max()
+    def drawn(sampling: Sampling) -> int:
+        return sampler(sampling, 20, seed).draw(logits).token
+
+    for temperature in (0.0, 5e-324, 1e-300, 1e-6):
+        assert drawn(Sampling(temperature=temperature)) == logits.argmax()
+    assert drawn(Sampling(temperature=10, top_k=1)) == logits.argmax()
+    for sampling in (Sampling(temperature=10, top_p=1e-9), Sampling(temperature=0.1, min_p=1)):
+        # float32 takes logits that differ by less than its precision for equals.
+        assert logits[drawn(sampling)] == pytest.approx(logits.max(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(),
+        Sampling(temperature=0.5),
+        Sampling(temperature=2.5),
+        Sampling(top_k=2),
+        Sampling(top_p=0.6),
+        Sampling(top_p=0.75),
+        Sampling(top_p=0.05),
+        Sampling(min_p=0.3),
+        Sampling(min_p=0.3, temperature=3),
+        Sampling(top_k=3, top_p=0.7),
+        Sampling(top_k=5, min_p=0.2),
+        Sampling(min_p=0.15, top_p=0.8),
+        Sampling(temperature=1.5, top_k=6, top_p=0.85, min_p=0.05),
+    ],
+    ids=repr,
+)
+def test_tokens_are_drawn_as_often_as_they_are_likely(sampling: Sampling) -> None:
+    logits = np.log(np.array([0.3, 0.02, 0.2, 0.1, 0.1, 0.1, 0.08, 0.05, 0.05], dtype=np.float32))
+    assert_as_often(draws(sampling, logits, 3000), exact(sampling, logits))
 
 
 @pytest.mark.parametrize(
     ("sampling", "expected"),
     [
-        (Sampling(), [0.4, 0.3, 0.2, 0.1]),
         (Sampling(temperature=0.5), [0.16 / 0.3, 0.09 / 0.3, 0.04 / 0.3, 0.01 / 0.3]),
         (Sampling(top_k=2), [4 / 7, 3 / 7, 0, 0]),
         (Sampling(top_p=0.6), [4 / 7, 3 / 7, 0, 0]),
         (Sampling(top_p=0.75), [4 / 9, 3 / 9, 2 / 9, 0]),
         (Sampling(top_k=3, top_p=0.7), [4 / 7, 3 / 7, 0, 0]),
+        (Sampling(min_p=0.4), [4 / 9, 3 / 9, 2 / 9, 0]),
+        (Sampling(min_p=0.4, top_p=0.5), [4 / 7, 3 / 7, 0, 0]),
     ],
+    ids=repr,
 )
-def test_tokens_are_drawn_as_often_as_they_are_likely(sampling: Sampling, expected: list[float]) -> None:
-    count, logits = 4000, np.log(np.array([0.4, 0.3, 0.2, 0.1], dtype=np.float32))
-    found = draws(sampling, logits, count)
-    for times, probability in zip(found, expected, strict=True):
-        deviation = math.sqrt(count * probability * (1 - probability))
-        assert abs(times - count * probability) <= 4.5 * deviation
+def test_the_exact_probabilities_are_these(sampling: Sampling, expected: list[float]) -> None:
+    assert exact(sampling, np.log([0.4, 0.3, 0.2, 0.1])) == pytest.approx(expected)
 
 
-def test_repetition_penalty_divides_positive_logits_and_multiplies_negative_ones() -> None:
-    logits, penalised = np.array([2, -1, 0.5, -2], dtype=np.float32), Sampling(repetition_penalty=2.0)
-    expected = softmax(np.array([1, -2, 0.5, -2]))
-    count = 4000
-    found = draws(penalised, logits, count, prompt=(0, 1, 1))
-    assert np.all(np.abs(found - count * expected) <= 4.5 * np.sqrt(count * expected * (1 - expected)))
+@given(logits_of_20, samplings, st.integers(0, 1000), st.lists(st.integers(0, 19)))
+def test_penalties_and_bias_are_those_of_the_whole_vocabulary(
+    logits: Logits, sampling: Sampling, seed: int, prompt: list[int]
+) -> None:
+    greedy = Sampling(**{**vars(sampling), "temperature": 0.0})
+    sequence, drawn = sampler(greedy, 20, seed, prompt), list[int]()
+    for _ in range(30):
+        scores = penalised(greedy, logits, prompt, drawn, 19)
+        token = sequence.draw(logits).token
+        assert scores[token] == pytest.approx(scores.max(), rel=1e-4, abs=1e-3)
+        drawn.append(token)
 
 
-def test_tokens_that_were_drawn_are_penalised_too() -> None:
-    sampler = Sampler(Sampling(temperature=0, repetition_penalty=3), 0, (), 3)
-    assert [sampler.draw(np.array([3, 2, 0], dtype=np.float32)) for _ in range(2)] == [0, 1]
+def test_penalties_are_drawn_with_as_they_are_computed() -> None:
+    sampling = Sampling(repetition_penalty=2.0, presence_penalty=0.5, frequency_penalty=0.25, logit_bias={4: 1.5})
+    logits, found = np.array([2, -1, 0.5, -2, -1], dtype=np.float32), Counter[tuple[int, int]]()
+    for seed in range(4000):
+        sequence = sampler(sampling, 5, seed, (0, 1, 1))
+        found[sequence.draw(logits).token, sequence.draw(logits).token] += 1
+    first = softmax(penalised(sampling, logits, [0, 1, 1], [], 4))
+    for token in range(5):
+        times = np.array([found[token, second] for second in range(5)])
+        assert abs(times.sum() - 4000 * first[token]) <= 4.5 * math.sqrt(4000 * first[token])
+        assert_as_often(times, softmax(penalised(sampling, logits, [0, 1, 1], [token], 4)))
+
+
+def test_only_what_was_drawn_counts_for_presence_and_frequency() -> None:
+    logits = np.array([3, 2, 0], dtype=np.float32)
+
+    def drawn(**penalty: float) -> list[int]:
+        sequence = sampler(Sampling(temperature=0, **penalty), 3, prompt=(0, 0, 0))  # type: ignore[arg-type]
+        return [sequence.draw(logits).token for _ in range(4)]
+
+    assert drawn(presence_penalty=1.5) == [0, 1, 0, 0]
+    assert drawn(frequency_penalty=0.75) == [0, 0, 1, 0]
+    assert drawn(repetition_penalty=3) == [1, 0, 0, 0]
+
+
+def test_bias_bans_and_forces() -> None:
+    logits = np.array([3, 2, 1], dtype=np.float32)
+    assert draws(Sampling(logit_bias={0: -100}), logits, 200)[0] == 0
+    assert draws(Sampling(logit_bias={2: 100}), logits, 200)[2] == 200
+    assert sampler(Sampling(temperature=0, logit_bias={0: -100, 2: 100}), 3).draw(logits).token == 2
+
+
+@given(logits_of_20, samplings, st.integers(0, 1000))
+def test_an_ignored_end_is_never_drawn(logits: Logits, sampling: Sampling, seed: int) -> None:
+    logits[19] = 60
+    ignoring = Sampling(**{**vars(sampling), "ignore_end": True, "logit_bias": {19: 100}})
+    sequence = sampler(ignoring, 20, seed, [19])
+    assert all(sequence.draw(logits).token != 19 for _ in range(5))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_an_ignored_end_is_drawn_where_guidance_leaves_nothing_else(temperature: float) -> None:
+    logits = np.array([-np.inf, -np.inf, 0], dtype=np.float32)
+    assert sampler(Sampling(temperature=temperature, ignore_end=True), 3).draw(logits).token == 2
+
+
+@given(logits_of_20 | tied_logits_of_20, st.integers(0, 20), st.integers(0, 1000))
+def test_logprobs_are_the_models_own(logits: Logits, count: int, seed: int) -> None:
+    assume(logits.max() > -math.inf)
+    sampling = Sampling(temperature=2, repetition_penalty=3, top_k=5, logprobs=count)
+    drawn = sampler(sampling, 20, seed, [1, 2, 3]).draw(logits)
+    with np.errstate(divide="ignore"):
+        expected = logits - np.log(np.exp(logits.astype(np.float64)).sum())
+    assert drawn.logprobs is not None
+    assert drawn.logprobs.logprob == pytest.approx(expected[drawn.token], abs=1e-4)
+    order = [token for token in np.argsort(-logits, kind="stable") if logits[token] > -math.inf][:count]
+    assert [token for token, _ in drawn.logprobs.top] == order
+    assert [logprob for _, logprob in drawn.logprobs.top] == pytest.approx(expected[order], abs=1e-4)
+
+
+def test_logprobs_are_given_only_where_they_are_asked_for() -> None:
+    logits = np.array([1, 2, 3], dtype=np.float32)
+    assert sampler(Sampling(), 3).draw(logits).logprobs is None
+    alone = sampler(Sampling(logprobs=0), 3).draw(logits).logprobs
+    assert alone is not None
+    assert alone.top == ()
 
 
 def test_ids_beyond_the_tokenizer_are_never_drawn() -> None:
     logits = np.array([0, 1, 9, 9], dtype=np.float32)
-    assert draws(Sampling(temperature=10), logits[:2], 200).all()
-    assert all(Sampler(Sampling(temperature=10), seed, (), 2).draw(logits) < 2 for seed in range(200))
+    for sampling in (Sampling(temperature=10), Sampling(temperature=0), Sampling(top_k=3), Sampling(logprobs=4)):
+        for seed in range(50):
+            drawn = Sampler(sampling, seed, (), 2, 0).draw(logits)
+            assert drawn.token < 2
+            assert drawn.logprobs is None or [token for token, _ in drawn.logprobs.top] == [1, 0]
 
 
 def test_logits_are_left_as_they_were() -> None:
     logits = np.arange(5, dtype=np.float32)
-    Sampler(Sampling(repetition_penalty=2), 1, (4,), 5).draw(logits)
-    assert logits.tolist() == [0, 1, 2, 3, 4]
+    logits.flags.writeable = False
+    everything = Sampling(
+        repetition_penalty=2, logit_bias={1: 3}, top_k=3, top_p=0.5, min_p=0.1, ignore_end=True, logprobs=2
+    )
+    for sampling in (everything, Sampling(), Sampling(temperature=0, frequency_penalty=1)):
+        sampler(sampling, 5, 1, (4,)).draw(logits)
 
 
-@pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_broken_logits_are_refused(broken: float) -> None:
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0), Sampling(top_k=1), Sampling(min_p=0.5)])
+@pytest.mark.parametrize("broken", [[0, math.nan], [math.nan, 0], [math.inf, 0], [-math.inf, -math.inf]])
+def test_broken_logits_are_refused(broken: list[float], sampling: Sampling) -> None:
     with pytest.raises(FloatingPointError, match="not finite"):
-        Sampler(Sampling(), 1, (), 2).draw(np.array([0, broken], dtype=np.float32))
+        sampler(sampling, 2).draw(np.array(broken, dtype=np.float32))
 
 
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_p=0.5), Sampling(top_k=2), Sampling(min_p=0.01)])
+def test_where_one_token_is_possible_it_is_drawn(sampling: Sampling) -> None:
+    for rest in (-math.inf, float(np.finfo(np.float32).min), -1000.0):
+        logits = np.full(700, rest, dtype=np.float32)
+        logits[600] = 3
+        assert draws(sampling, logits, 50)[600] == 50
+
+
+def test_what_is_impossible_is_not_drawn_by_the_smallest_random_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequence = sampler(Sampling(), 3)
+    numbers = iter([0.0, 0.0, 0.0, 0.5])
+    monkeypatch.setattr(sequence, "_random", SimpleNamespace(random=lambda: next(numbers)))
+    assert sequence.draw(np.array([-np.inf, 0, -np.inf], dtype=np.float32)).token == 1
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 3.0, 12.0])
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "sampling",
     [
-        *[("max_tokens", value) for value in (0, -1, 1.5, "9", True, None)],
-        *[("temperature", value) for value in (-0.1, 10.1, math.nan, math.inf, "1", None, True)],
-        *[("top_k", value) for value in (-1, 0.5, None)],
-        *[("top_p", value) for value in (0, 0.0, -0.5, 1.01, math.nan, "x")],
-        *[("repetition_penalty", value) for value in (0, 0.01, 11, math.nan, math.inf)],
-        *[("seed", value) for value in (-1, 1.5, "1", False)],
+        Sampling(top_p=0.9, temperature=0.8),
+        Sampling(top_p=0.1),
+        Sampling(top_k=50, top_p=0.9),
+        Sampling(top_k=3000),
+        Sampling(min_p=0.05, top_p=0.8),
     ],
+    ids=repr,
 )
-def test_wrong_values_are_refused_by_name(name: str, value: Any) -> None:
-    with pytest.raises(InvalidRequest, match=f"^{name} must be .*got "):
-        Sampling(**{name: value})
+def test_a_real_vocabulary_is_drawn_from_as_a_small_one_is(sampling: Sampling, spread: float) -> None:
+    # Rounded, so that there are many equals.
+    logits = (np.random.default_rng(1).normal(size=VOCABULARY) * spread).round(2).astype(np.float32)
+    sequence = sampler(sampling, VOCABULARY, 1)
+    expected = exact(sampling, logits)
+    drawn = np.array([sequence.draw(logits).token for _ in range(1500)])
+    # Where the last kept one lies is float32's to say.
+    kept = expected > 0
+    blurred = kept | (np.abs(logits - logits[kept].min()) <= 0.011)
+    assert blurred[drawn].all()
+    if sampling.top_p == 1:
+        assert kept[drawn].all()
+    # Sixteen groups, as likely as each other, are drawn as often as each other.
+    groups = np.minimum((np.cumsum(expected) - expected / 2) * 16, 15).astype(np.int64)
+    shares = np.bincount(groups, weights=expected, minlength=16)
+    assert_as_often(np.bincount(groups[drawn], minlength=16), np.minimum(shares, 1))
