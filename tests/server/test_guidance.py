@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.bundle import Bundle
 from server.engine import Engine, InvalidRequest, Request, Sampling
@@ -32,18 +34,42 @@ def test_what_was_implausible_before_stays_out() -> None:
     assert np.isfinite(guided[[0, 2]]).all()
 
 
-def test_decoding_keeps_a_cache_for_each_prompt(bundle: Bundle) -> None:
-    runner, plain = Runner(bundle, "fp32", 1), Runner(bundle, "fp32", 1)
-    prompt, against, continuation = [5, 6, 7, 8], [9, 10], [11, 12]
-    logits = runner.prefill(prompt, against, 2.5)
-    for step in range(3):
-        written = continuation[:step]
-        expected = guide(plain.prefill([*prompt, *written]), plain.prefill([*against, *written]), 2.5)
-        finite = np.isfinite(expected)
-        assert np.array_equal(finite, np.isfinite(logits))
-        assert logits[finite] == pytest.approx(expected[finite], abs=1e-3)
-        if step < 2:
-            logits = runner.decode(continuation[step])
+@given(st.integers(0, 2**32), st.floats(0, 15), st.floats(1, 10))
+def test_a_vocabulary_is_guided_as_it_is_in_float64(seed: int, spread: float, strength: float) -> None:
+    logits = (np.random.default_rng(seed).normal(size=(2, 600)) * spread).astype(np.float32)
+    own, plain = (row - np.log(np.exp(row).sum()) for row in logits.astype(np.float64))
+    plausible = own >= own.max() + np.log(PLAUSIBLE)
+    before = logits.copy()
+    guided = guide(logits[0], logits[1], strength)
+    assert guided.dtype == np.float32
+    assert np.array_equal(logits, before)
+    # Beside the bound itself float32 decides.
+    clear = np.abs(own - own.max() - np.log(PLAUSIBLE)) > 1e-4
+    assert np.array_equal(np.isfinite(guided)[clear], plausible[clear])
+    kept = np.isfinite(guided)
+    assert guided[kept] == pytest.approx((plain + strength * (own - plain))[kept], abs=1e-3, rel=1e-4)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_broken_logits_stay_broken(side: int, broken: float) -> None:
+    sides = [probabilities(0.5, 0.3, 0.2), probabilities(0.2, 0.3, 0.5)]
+    sides[side][1] = broken
+    assert not np.isfinite(guide(sides[0], sides[1], 2.0).max())
+
+
+def test_a_guided_continuation_is_led_by_both_prompts_step_by_step(bundle: Bundle) -> None:
+    runner, prompt, against = Runner(bundle, "fp32", 1, rows=1), [5, 6, 7, 8], [9, 10]
+    sampling = Sampling(max_tokens=6, temperature=0, guidance=2.5, ignore_end=True)
+    with Engine(bundle, "fp32", threads=1) as engine:
+        stream = engine.submit(Request(prompt, sampling, against))
+        written = [token for chunk in stream for token in chunk.token_ids]
+    assert len(written) == 6
+    for step, token in enumerate(written):
+        own, plain = (runner.prefill(0, 0, [[*start, *written[:step]]])[0].copy() for start in (prompt, against))
+        guided = guide(own, plain, 2.5)
+        guided[bundle.manifest.model.end_of_text] = -np.inf
+        assert guided[token] == pytest.approx(guided.max(), abs=1e-3)
 
 
 def test_a_genre_that_is_no_different_changes_nothing(bundle: Bundle) -> None:
