@@ -3,8 +3,8 @@
 Sorting 50,257 tokens for each draw would cost more than all else the sampler does, so nothing here sorts them. Top-k
 and min-p first find a score that every kept token reaches, and look only at the tokens that do. Top-p draws from all of
 them and asks of the token drawn whether it belongs to the likeliest; if it does not, the next is drawn from those above
-it. That is exact, and more than two rounds are rare (the rejection sampling of FlashInfer, Ye et al. 2025,
-arXiv:2501.01005).
+it. That is exact, and at the usual top-p one round in ten needs another (the rejection sampling of FlashInfer:
+"Sorting-Free GPU Kernels for LLM Sampling", flashinfer.ai, 2025).
 """
 
 import math
