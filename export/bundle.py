@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -12,26 +13,38 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnxruntime
+from onnx import TensorProto
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from export import convert
+from export.calibration import measure_peaks
 from export.card import write_card
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.diversity import distinct, mean_words, repetition
 from export.folder import whole_folder
-from export.graph import Graph, check_graph, share_tied_embedding
-from export.half_weights import store_half
-from export.parity import Logits, verify
+from export.graph import Graph, check_interface, engine_interface, optimum_interface
+from export.parity import verify
 from export.perplexity import Score, ScoredText, score, texts_to_score
+from export.rewrite.precisions import in_precision, rewrite
 from export.samples import NEW_TOKENS, continue_prompts, cut_held_out, draw_samples
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-FORMAT = 1
-MANIFEST, TOKENIZER, CARD, WEIGHTS = "bundle.json", "tokenizer.json", "MODEL_CARD.md", "model.fp32.onnx"
+FORMAT = 2
+MANIFEST, TOKENIZER, CARD = "bundle.json", "tokenizer.json", "MODEL_CARD.md"
 PACKAGES = ("tensorflow", "transformers", "torch", "optimum-onnx", "onnx", "tokenizers")
+
+
+DEFAULT_PRECISIONS = ("fp32", "int8")
+
+CACHE_TYPES = {
+    "fp32": TensorProto.FLOAT,
+    "fp16": TensorProto.FLOAT16,
+    "int8": TensorProto.INT8,
+    "int4": TensorProto.INT8,
+}
 
 
 def export_bundle(
@@ -39,12 +52,14 @@ def export_bundle(
     out: Path,
     name: str | None = None,
     force: bool = False,
+    precisions: Sequence[str] = DEFAULT_PRECISIONS,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Makes the bundle `out` of the checkpoint in `folder`, and returns its manifest.
 
-    `name` is the model's (None: the checkpoint's); `force` replaces an existing bundle. Progress goes to `console`.
-    Raises ExportError, leaving `out` as it was, when the checkpoint is not one or a check fails.
+    `name` is the model's (None: the checkpoint's); `force` replaces an existing bundle; `precisions` are what it is to
+    carry, of `export.rewrite.precisions.PRECISIONS`. Progress goes to `console`. Raises ExportError, leaving `out` as
+    it was, when the checkpoint is not one or a check fails.
     """
     console = console or Console(quiet=True)
     with whole_folder(out, MANIFEST, force) as building:
@@ -55,11 +70,25 @@ def export_bundle(
         twin = convert.to_torch(original)
 
         console.print("Converting them to ONNX")
-        halved = write_graph(twin, checkpoint, building / WEIGHTS)
-        graph = Graph(building / WEIGHTS, checkpoint.model)
-        console.print("Comparing greedy tokens and logits with the checkpoint's")
-        parity = verify(graph, partial(convert.tensorflow_logits, original), checkpoint)
-        measured = _measure(graph.logits, texts, "Scoring the graph", console)
+        with tempfile.TemporaryDirectory(prefix="graphs-", dir=building) as scratch:
+            rewritten = write_graph(twin, checkpoint, Path(scratch))
+            reference = Path(scratch) / "reference.onnx"
+            onnx.save(rewritten, reference)
+            graph = Graph(reference, checkpoint.model)
+            console.print("Comparing greedy tokens and logits with the checkpoint's")
+            parity = verify(graph, partial(convert.tensorflow_logits, original), checkpoint)
+            measured = _measure(graph, texts, "Scoring fp32", console)
+            peaks = measure_peaks(graph, texts)
+        described = {}
+        for precision in precisions:
+            file = building / f"model.{precision}.onnx"
+            model = in_precision(precision, rewritten, checkpoint.model, peaks)
+            check_interface(model, engine_interface(checkpoint.model, CACHE_TYPES[precision]))
+            onnx.save(model, file)
+            scored = measured
+            if precision != "fp32":  # which computes what the reference computes
+                scored = _measure(Graph(file, checkpoint.model), texts, f"Scoring {precision}", console)
+            described[precision] = _describe(file, scored, measured)
 
         console.print("Drawing samples")
         shutil.copyfile(folder / TOKENIZER, building / TOKENIZER)
@@ -70,7 +99,7 @@ def export_bundle(
             "prompt": asdict(checkpoint.prompt),
             "sampling": checkpoint.sampling,
             "tokenizer": {"file": TOKENIZER, "sha256": _sha256(building / TOKENIZER)},
-            "precisions": {"fp32": _describe(building / WEIGHTS, measured)},
+            "precisions": described,
             "provenance": {
                 **checkpoint.provenance,
                 "export": {
@@ -79,49 +108,48 @@ def export_bundle(
                         **{package: version(package) for package in PACKAGES},
                     },
                     "parameters": twin.num_parameters(),
-                    "weights_stored_as": "float16" if halved else "float32",
                     "verified": asdict(parity),
                     "measured": {
                         "documents": len(texts),
                         "cut_to_context": sum(text.cut for text in texts),
                         "tokens": measured.tokens,
                         "bytes": measured.bytes,
+                        "fp32_perplexity": measured.perplexity,
+                        "fp32_bits_per_byte": measured.bits_per_byte,
                     },
                     "sampled": _diversity(twin, checkpoint),
                 },
             },
         }
-        (building / CARD).write_text(write_card(manifest, "fp32", draw_samples(twin, checkpoint)), encoding="utf-8")
+        (building / CARD).write_text(write_card(manifest, draw_samples(twin, checkpoint)), encoding="utf-8")
         (building / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 
 
-def write_graph(model: "GPT2LMHeadModel", checkpoint: Checkpoint, file: Path) -> int:
-    """Writes `model` to `file` as an ONNX graph of format 1 with one embedding; says how many matrices are halved."""
-    with tempfile.TemporaryDirectory(prefix="optimum-", dir=file.parent) as folder:
-        graph = onnx.load(convert.to_onnx(model, Path(folder)), load_external_data=False)
-    check_graph(graph, checkpoint.model)
-    share_tied_embedding(graph)
-    halved = store_half(graph)
-    onnx.save(graph, file)
-    return halved
+def write_graph(model: "GPT2LMHeadModel", checkpoint: Checkpoint, folder: Path) -> onnx.ModelProto:
+    """The float32 graph for the engine, by way of Optimum's, which is left in `folder`."""
+    graph = onnx.load(convert.to_onnx(model, folder), load_external_data=False)
+    check_interface(graph, optimum_interface(checkpoint.model))
+    rewritten = rewrite(graph, checkpoint.model)
+    check_interface(rewritten, engine_interface(checkpoint.model))
+    return rewritten
 
 
-def _measure(logits: Logits, texts: list[ScoredText], title: str, console: Console) -> Score:
+def _measure(graph: Graph, texts: list[ScoredText], title: str, console: Console) -> Score:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=len(texts))
-        return score(logits, texts, partial(progress.advance, task))
+        return score(graph.logits, texts, partial(progress.advance, task))
 
 
-def _describe(file: Path, measured: Score) -> dict[str, Any]:
+def _describe(file: Path, measured: Score, reference: Score) -> dict[str, Any]:
     return {
         "file": file.name,
         "sha256": _sha256(file),
         "bytes": file.stat().st_size,
         "perplexity": measured.perplexity,
         "bits_per_byte": measured.bits_per_byte,
-        "perplexity_vs_fp32": 1.0,  # this is fp32
+        "perplexity_vs_fp32": measured.perplexity / reference.perplexity,
     }
 
 

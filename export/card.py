@@ -17,9 +17,9 @@ out. Written by `plotify export`; every figure here stands in `bundle.json` too.
 | parameters | {parameters:,} (the token embedding, which is the head too, counted once) |
 | trained on | {corpora} |
 | licence | {licence} |
-| file | `{file}`, {megabytes:.1f} MB{storage} |
 | perplexity per token, test split | {perplexity:.2f} |
 | bits per byte, test split | {bits_per_byte:.3f} |
+{precisions}
 | distinct-2 of sampled continuations | {distinct_2:.3f} (of the held-out documents: {human_distinct_2:.3f}) |
 | repeated 4-grams within a continuation | {repetition:.1%} (of the held-out documents: {human_repetition:.1%}) |
 | words until a continuation ends by itself | {words:.0f} (of the held-out documents: {human_words:.0f}) |
@@ -59,14 +59,12 @@ Where a hub is reachable, GPT-2 small fine-tuned by the same two commands is wha
 SMALL = 100_000_000
 
 
-def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[Sample]) -> str:
-    """The card, in Markdown, of a bundle with this manifest; file and figures are those of one of its precisions."""
+def write_card(manifest: dict[str, Any], samples: Sequence[Sample]) -> str:
+    """The card, in Markdown, of a bundle with this manifest; where not said otherwise, figures are those of fp32."""
     model, provenance = manifest["model"], manifest["provenance"]
-    precision = manifest["precisions"][precision_name]
     made = provenance["export"]
     verified, measured, sampled = made["verified"], made["measured"], made["sampled"]
     left_out = provenance.get("training", {}).get("longer_than_context", {}).get("test", 0)
-    half = made["weights_stored_as"] == "float16"
     return CARD.format(
         **model,
         name=manifest["name"],
@@ -74,11 +72,9 @@ def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[
         parameters=made["parameters"],
         corpora="; ".join(str(corpus.get("name", corpus)) for corpus in provenance.get("corpora", [])) or "not stated",
         licence=provenance.get("licence", "not stated"),
-        file=precision["file"],
-        megabytes=precision["bytes"] / 1e6,
-        storage=", its matrices stored as float16, computed in float32" if half else "",
-        perplexity=precision["perplexity"],
-        bits_per_byte=precision["bits_per_byte"],
+        perplexity=measured["fp32_perplexity"],
+        bits_per_byte=measured["fp32_bits_per_byte"],
+        precisions="\n".join(_precision(each) for each in manifest["precisions"].values()),
         distinct_2=sampled["distinct_2"],
         human_distinct_2=sampled["human_distinct_2"],
         words=sampled["words"],
@@ -98,6 +94,11 @@ def write_card(manifest: dict[str, Any], precision_name: str, samples: Sequence[
         seeds=len(OPENINGS),
         samples="\n\n".join(_sample(sample) for sample in samples),
     )
+
+
+def _precision(precision: dict[str, Any]) -> str:
+    worse = precision["perplexity_vs_fp32"] - 1
+    return f"| `{precision['file']}` | {precision['bytes'] / 1e6:.1f} MB, perplexity {worse:+.2%} against fp32 |"
 
 
 def _sample(sample: Sample) -> str:

@@ -1,35 +1,54 @@
-"""The ONNX graph of a bundle's format 1: its interface, its tied embedding, and running it with a KV cache."""
+"""ONNX graphs of a bundle: what Optimum must give, what the engine reads, and running the latter."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import numpy_helper
 
 from export.checkpoint import Dimensions
 from export.errors import ExportError
 
-Cache = dict[str, np.ndarray]
-"""past_key_values.{layer}.key and .value, float32 [batch, heads, past, head_dim]."""
+BLOCK = 16
+"""The engine reads prompts in multiples of so many tokens; a cache has room for whole ones."""
+
+CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
+
+Interface = dict[str, tuple[int, list[int | None]]]
+"""Name of each input and output: its ONNX element type and its shape (None: varies)."""
 
 
-def expected_interface(model: Dimensions) -> dict[str, tuple[int, list[int | None]]]:
-    """Name of each input and output: its ONNX element type and its shape (None: varies)."""
+def optimum_interface(model: Dimensions) -> Interface:
+    """Of Optimum's `text-generation-with-past`."""
     tokens, whole, real = [None, None], onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
     cache: list[int | None] = [None, model.heads, None, model.head_dim]
-    interface: dict[str, tuple[int, list[int | None]]] = {
-        name: (whole, list(tokens)) for name in ("input_ids", "attention_mask", "position_ids")
-    }
+    interface: Interface = {name: (whole, list(tokens)) for name in ("input_ids", "attention_mask", "position_ids")}
     interface["logits"] = (real, [None, None, model.vocab_size])
-    for layer in range(model.layers):
-        for side in ("key", "value"):
-            interface[f"past_key_values.{layer}.{side}"] = interface[f"present.{layer}.{side}"] = (real, cache)
+    for side in sides(model):
+        interface[f"past_key_values.{side}"] = interface[f"present.{side}"] = (real, cache)
     return interface
 
 
-def check_graph(model: onnx.ModelProto, dimensions: Dimensions) -> None:
-    """Raises ExportError unless inputs and outputs are those of format 1 and all weights lie inside the file."""
+def engine_interface(model: Dimensions, cache_type: int = onnx.TensorProto.FLOAT) -> Interface:
+    """Of format 2, which the engine reads: see `export.rewrite.attention` and `export.rewrite.head`."""
+    whole, short = onnx.TensorProto.INT64, onnx.TensorProto.INT32
+    cache: list[int | None] = [None, model.heads, None, model.head_dim]
+    interface: Interface = {name: (whole, [None, None]) for name in ("input_ids", "position_ids")}
+    interface |= {"seqlens_k": (short, [None]), "total_sequence_length": (short, [1]), "last_tokens": (whole, [None])}
+    interface["logits"] = (onnx.TensorProto.FLOAT, [None, model.vocab_size])
+    for side in sides(model):
+        interface[f"past_key_values.{side}"] = interface[f"present.{side}"] = (cache_type, cache)
+    return interface
+
+
+def sides(model: Dimensions) -> list[str]:
+    """The names of the caches: "0.key", "0.value", "1.key" and so on."""
+    return [f"{layer}.{side}" for layer in range(model.layers) for side in ("key", "value")]
+
+
+def check_interface(model: onnx.ModelProto, expected: Interface) -> None:
+    """Raises ExportError unless inputs and outputs are as expected and all weights lie inside the file."""
     found = {
         value.name: (
             value.type.tensor_type.elem_type,
@@ -37,37 +56,16 @@ def check_graph(model: onnx.ModelProto, dimensions: Dimensions) -> None:
         )
         for value in [*model.graph.input, *model.graph.output]
     }
-    expected = expected_interface(dimensions)
     if found != expected:
         differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-        raise ExportError(f"Optimum's graph differs from format 1 in its inputs or outputs: {', '.join(differing)}.")
+        raise ExportError(f"the graph's inputs or outputs are not the expected ones: {', '.join(differing)}.")
     outside = [tensor.name for tensor in model.graph.initializer if tensor.external_data]
     if outside:
         raise ExportError(f"the graph keeps weights outside its file ({outside[0]} and others): it is over 2 GB.")
 
 
-def share_tied_embedding(model: onnx.ModelProto) -> None:
-    """Replaces the language-model head's copy of the token embedding by a Transpose of the embedding itself, in place.
-
-    The exporter folds that transpose into a second [width, vocab] matrix. ONNX Runtime folds it too, when it loads the
-    graph, so sharing costs nothing there and nearly halves the file of a small model. Raises ExportError when the head
-    is not the embedding transposed.
-    """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    head = next((node for node in model.graph.node if "logits" in node.output), None)
-    embedding = weights.get("transformer.wte.weight")
-    if head is None or head.op_type != "MatMul" or embedding is None or head.input[1] not in weights:
-        raise ExportError("the graph's head is not a MatMul by a stored matrix: Optimum's export has changed its form.")
-    copy = weights[head.input[1]]
-    if not np.array_equal(numpy_helper.to_array(copy), numpy_helper.to_array(embedding).T):
-        raise ExportError("the graph's head is not its token embedding transposed: the weights are not tied.")
-    transpose = onnx.helper.make_node("Transpose", [embedding.name], [copy.name], "lm_head/Transpose", perm=[1, 0])
-    model.graph.node.insert(0, transpose)
-    model.graph.initializer.remove(copy)
-
-
 class Graph:
-    """A session on an ONNX file of format 1, on the CPU.
+    """A session on an ONNX file of format 2, on the CPU, and the cache of the texts that it is on.
 
     Raises onnxruntime's own errors when the file is not a graph that it can run.
     """
@@ -80,27 +78,51 @@ class Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self._model = model
-        self._cache_names = [f"{layer}.{side}" for layer in range(model.layers) for side in ("key", "value")]
+        types = {entry.name: entry.type for entry in self._session.get_inputs()}
+        self._cache_type = CACHE_TYPES[types["past_key_values.0.key"]]
+        self._cache: dict[str, np.ndarray] = {}
+        self._length = 0
 
-    def step(self, ids: np.ndarray, past: Cache | None = None) -> tuple[np.ndarray, Cache]:
-        """Feeds `ids`, int64 [batch, sequence], behind `past`, the cache of what came before (None: nothing did).
+    @property
+    def cache(self) -> Mapping[str, np.ndarray]:
+        """Keys and values of what was read: for "0.key" and so on [batch, heads, tokens, head_dim]."""
+        return {side: values[:, :, : self._length] for side, values in self._cache.items()}
 
-        Returns the logits, float32 [batch, sequence, vocab], and the cache that now includes `ids`.
+    def logits(self, ids: np.ndarray, room: int = 0) -> np.ndarray:
+        """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], from an empty cache.
+
+        room: how many tokens will follow by `step`.
         """
-        logits, *present = self._session.run(None, self._feeds(ids, past))
-        return logits, {f"past_key_values.{name}": side for name, side in zip(self._cache_names, present, strict=True)}
+        capacity = -(-(ids.shape[1] + room) // BLOCK) * BLOCK
+        shape = (ids.shape[0], self._model.heads, capacity, self._model.head_dim)
+        self._cache = {side: np.zeros(shape, self._cache_type) for side in sides(self._model)}
+        self._length = 0
+        return self.step(ids)
 
-    def logits(self, ids: np.ndarray) -> np.ndarray:
-        """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], from an empty cache."""
-        logits: np.ndarray = self._session.run(["logits"], self._feeds(ids, None))[0]
-        return logits
+    def step(self, ids: np.ndarray) -> np.ndarray:
+        """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], behind what was read before.
 
-    def _feeds(self, ids: np.ndarray, past: Cache | None) -> dict[str, np.ndarray]:
+        More than one token at a time behind others only for a batch of one.
+        """
         batch, length = ids.shape
-        if past is None:
-            empty = np.zeros((batch, self._model.heads, 0, self._model.head_dim), np.float32)
-            past = {f"past_key_values.{name}": empty for name in self._cache_names}
-        start = next(iter(past.values())).shape[2]
-        positions = np.broadcast_to(np.arange(start, start + length, dtype=np.int64), ids.shape)
-        mask = np.ones((batch, start + length), np.int64)
-        return {"input_ids": ids, "attention_mask": mask, "position_ids": positions, **past}
+        end = self._length + length
+        positions = np.arange(self._length, end, dtype=np.int64)
+        feeds = {
+            "input_ids": ids,
+            "position_ids": np.ascontiguousarray(np.broadcast_to(positions, ids.shape)),
+            "seqlens_k": np.full(batch, end - 1, np.int32),
+            "total_sequence_length": np.array([end], np.int32),
+            "last_tokens": np.arange(ids.size, dtype=np.int64),
+        }
+        binding = self._session.io_binding()
+        for name, values in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(values))
+        for side, values in self._cache.items():
+            memory = ("cpu", 0, values.dtype.type, list(values.shape), values.ctypes.data)
+            binding.bind_input(f"past_key_values.{side}", *memory)
+            binding.bind_output(f"present.{side}", *memory)
+        logits = np.empty((ids.size, self._model.vocab_size), np.float32)
+        binding.bind_output("logits", "cpu", 0, np.float32, list(logits.shape), logits.ctypes.data)
+        self._session.run_with_iobinding(binding)
+        self._length = end
+        return logits.reshape(batch, length, -1)

@@ -17,7 +17,7 @@ from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.graph import Graph
 
-PROMPTS, NEW_TOKENS = 50, 32
+PROMPTS, NEW_TOKENS = 200, 64
 TOLERANCE = 1e-3
 """Largest difference allowed between a logit of the graph and the checkpoint's."""
 
@@ -66,10 +66,10 @@ def choose_prompts(checkpoint: Checkpoint, count: int = PROMPTS) -> list[str]:
 
 def decode_greedily(graph: Graph, prompt: np.ndarray, new_tokens: int, end_of_text: int) -> Continuation:
     """Continues `prompt`, int64 [prompt], by the highest logit, through the cache, to `end_of_text` or `new_tokens`."""
-    logits, cache = graph.step(prompt[None])
+    logits = graph.logits(prompt[None], room=new_tokens)
     rows, new = [logits[0]], [int(logits[0, -1].argmax())]
     while len(new) < new_tokens and new[-1] != end_of_text:
-        logits, cache = graph.step(np.array([new[-1:]]), cache)
+        logits = graph.step(np.array([new[-1:]]))
         rows.append(logits[0])
         new.append(int(logits[0, -1].argmax()))
     return Continuation(prompt, np.array(new), np.concatenate(rows))

@@ -1,0 +1,13 @@
+"""float16 for CUDA, by ONNX Runtime's own converter."""
+
+import onnx
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+
+def to_half(graph: OnnxModel) -> onnx.ModelProto:
+    """The rewritten float32 graph with weights, arithmetic and caches in float16, and logits in float32 as before."""
+    converted: onnx.ModelProto = convert_float_to_float16(
+        graph.model, keep_io_types=["logits"], op_block_list=[], disable_shape_infer=True, force_fp16_initializers=True
+    )
+    return converted

@@ -1,0 +1,32 @@
+"""Tokens in one row: the network computes on [batch × sequence, width], as its products do anyway.
+
+Optimum's graph reshapes around each product, from [batch, sequence, width] to two axes and back. With the tokens
+flattened once, behind the inputs, all of that goes.
+"""
+
+import numpy as np
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from export.errors import ExportError
+from export.rewrite.nodes import add, constant, reader_of, tidy, writer_of
+
+
+def flatten_tokens(graph: OnnxModel) -> None:
+    """Flattens `input_ids` and `position_ids` before the embeddings, and takes the products' reshapes out.
+
+    Raises ExportError for a graph whose embeddings or products are not those of a GPT-2.
+    """
+    row = constant(graph, "one_row", np.array([-1], np.int64))
+    for ids, embedding in (("input_ids", "transformer.wte.weight"), ("position_ids", "transformer.wpe.weight")):
+        reader_of(graph, embedding).input[1] = add(graph, "Reshape", [ids, row], f"{ids}.flat")
+    products = graph.get_nodes_by_op_type("Gemm")
+    if not products:
+        raise ExportError("the graph holds no Gemm: Optimum's export has changed its form.")
+    for product in products:
+        before = writer_of(graph, product.input[0], "Reshape")
+        (after,) = graph.get_children(product)
+        if after.op_type != "Reshape":
+            raise ExportError(f"{product.name} is not followed by a Reshape: Optimum's export has changed its form.")
+        product.input[0] = before.input[0]
+        graph.replace_input_of_all_nodes(after.output[0], product.output[0])
+    tidy(graph)
