@@ -1,6 +1,6 @@
 """The bundle: a folder with a manifest, a tokenizer and one ONNX file for each precision, checked as it is loaded.
 
-`bundle.json` (format 1) says what the other files are and what they must hash to. A bundle that does not agree with its
+`bundle.json` (format 2) says what the other files are and what they must hash to. A bundle that does not agree with its
 manifest is refused whole, with one line that names the file, what is wrong with it and what to do.
 """
 
@@ -14,7 +14,10 @@ from typing import Any
 import msgspec
 from tokenizers import Tokenizer
 
-FORMAT = 1
+FORMAT = 2
+
+FASTEST_FIRST = ("int8", "int4", "fp32")
+"""Precisions in the order in which a server prefers them: int8 writes for many at once as fast as any."""
 
 
 class BundleError(Exception):
@@ -105,7 +108,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`bundle.json`, format 1."""
+    """`bundle.json`, format 2."""
 
     format: int
     name: str
@@ -141,6 +144,11 @@ class Bundle:
             carried = ", ".join(self.manifest.precisions)
             raise BundleError(f"{self.path}: there is no {precision} model in this bundle; choose one of: {carried}")
         return self.path / self.manifest.precisions[precision].file
+
+    def fastest_precision(self) -> str:
+        """The one that serves many at once the fastest, of those that this bundle carries."""
+        carried = self.manifest.precisions
+        return next((precision for precision in FASTEST_FIRST if precision in carried), next(iter(carried)))
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import threading
-from collections import deque
+import time
 from collections.abc import Sequence as Tokens
 from typing import Self
 
@@ -13,8 +13,9 @@ from server.engine.errors import EngineBusy, EngineError, InvalidRequest, Prompt
 from server.engine.runner import Runner
 from server.engine.sampler import Sampler
 from server.engine.sampling import Request
-from server.engine.sequence import Sequence
-from server.engine.stream import Stream
+from server.engine.scheduler import Prefill, Scheduler
+from server.engine.sequence import Context, Job, Logits, Sequence
+from server.engine.stream import Channel, Item, Stream, deliver
 
 logger = logging.getLogger(__name__)
 
@@ -23,46 +24,63 @@ LARGEST_DRAWN_SEED = 999_999
 
 
 class Engine:
-    """Serves requests one after another, on one thread that owns the session.
+    """Writes many sequences at once, on one thread that owns the session and the cache.
 
-    bundle: a checked bundle. precision: one that it carries. threads: how many ONNX Runtime computes with, 0 for one
-    for each physical core. queue: how many requests may wait while one is running.
+    bundle: a checked bundle. precision: one that it carries; None for its fastest. threads: how many ONNX Runtime
+    computes with, 0 for one for each physical core. queue: how many requests may wait for rows. rows: how many
+    sequences are written at once, a guided one counting twice. kept: how many prompts stay in the cache for those who
+    ask again.
 
     Loads the model and runs it once, so that the first request is as fast as the others. Raises BundleError for a model
     that cannot be run. Close it, or use it as a context manager.
     """
 
-    def __init__(self, bundle: Bundle, precision: str = "fp32", threads: int = 0, queue: int = 64) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: str | None = None,
+        threads: int = 0,
+        queue: int = 64,
+        rows: int = 64,
+        kept: int = 32,
+    ) -> None:
         self.bundle = bundle
+        self.precision = precision or bundle.fastest_precision()
         self.queue = queue
         self.steps = 0
+        self.seconds = 0.0
         self._pieces = token_bytes(bundle.tokenizer)
-        self._runner = Runner(bundle, precision, threads)
+        self._runner = Runner(bundle, self.precision, threads, rows + kept)
         try:
-            self._runner.prefill([bundle.manifest.model.end_of_text])
-            self._runner.decode(bundle.manifest.model.end_of_text)
+            self._runner.prefill(0, 0, [[bundle.manifest.model.end_of_text]])
+            self._runner.decode([bundle.manifest.model.end_of_text], [1])
         except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
             raise BundleError(
-                f"{bundle.model_file(precision)}: does not run as bundle.json describes it "
+                f"{bundle.model_file(self.precision)}: does not run as bundle.json describes it "
                 f"({' '.join(str(error).split())}); export the checkpoint again"
             ) from error
-        self._waiting: deque[Sequence] = deque()
-        self._running: Sequence | None = None
+        self._scheduler = Scheduler(self._runner.cache, rows, kept)
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._serve, name="plotify-engine", daemon=True)
         self._thread.start()
 
     @property
+    def model_seconds(self) -> float:
+        """How much of `seconds`, the time that all `steps` took, the session ran."""
+        return self._runner.seconds
+
+    @property
     def running(self) -> int:
         """How many sequences are being written."""
-        return int(self._running is not None)
+        with self._changed:
+            return self._scheduler.running
 
     @property
     def waiting(self) -> int:
         """How many requests wait for their turn."""
         with self._changed:
-            return sum(not sequence.channel.cancelled for sequence in self._waiting)
+            return sum(not job.abandoned for job in self._scheduler.waiting)
 
     def submit(self, request: Request) -> Stream:
         """Queues a request and returns at once. From any thread.
@@ -70,29 +88,37 @@ class Engine:
         Raises InvalidRequest (PromptTooLong for a prompt of more than context - 1 tokens), EngineBusy when the queue is
         full, EngineError when the engine is closed.
         """
-        shape, sampling = self.bundle.manifest.model, request.sampling
-        prompt = self._encode(request.prompt)
-        against = self._encode(request.against) if request.against and sampling.guidance > 1 else []
-        seed = secrets.randbelow(LARGEST_DRAWN_SEED + 1) if sampling.seed is None else sampling.seed
-        sequence = Sequence(
-            prompt,
-            against,
-            sampling.guidance,
-            limit=min(sampling.max_tokens, shape.context - max(len(prompt), len(against))),
-            end_of_text=shape.end_of_text,
-            sampler=Sampler(sampling, seed, prompt, len(self._pieces)),
-            detokenizer=Detokenizer(self._pieces),
-        )
-        with self._changed:
-            if self._closed:
-                raise EngineError("the engine is closed")
-            if len(self._waiting) >= self.queue:
-                self._waiting = deque(waiting for waiting in self._waiting if not waiting.channel.cancelled)
-            if len(self._waiting) >= self.queue:
-                raise EngineBusy(f"{len(self._waiting)} requests are waiting already; try again in a moment")
-            self._waiting.append(sequence)
-            self._changed.notify()
-        return Stream(sequence.channel, seed, len(prompt))
+        return self.submit_several(request, 1)[0]
+
+    def submit_several(self, request: Request, count: int) -> list[Stream]:
+        """So many continuations of one request, whose prompt is read once. From any thread.
+
+        They are drawn with seeds that follow one another, from the request's own on; each is what a request of its own
+        with its seed would give. Raises what `submit` raises, and InvalidRequest for more than the engine has rows for.
+        """
+        sampling, shape = request.sampling, self.bundle.manifest.model
+        prompts = [self._encode(request.prompt)]
+        if request.against and sampling.guidance > 1:
+            prompts.append(self._encode(request.against))
+        most = self._scheduler.rows // len(prompts)
+        if not 1 <= count <= most:
+            raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
+        if any(token >= len(self._pieces) for token in sampling.logit_bias):
+            raise InvalidRequest(f"logit_bias: a token id lies outside the vocabulary (0 to {len(self._pieces) - 1})")
+        first = secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
+        limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
+        sequences = [
+            Sequence(
+                sampling,
+                limit,
+                shape.end_of_text,
+                Sampler(sampling, seed, prompts[0], len(self._pieces), shape.end_of_text),
+                Detokenizer(self._pieces),
+            )
+            for seed in range(first, first + count)
+        ]
+        self._enqueue(Job([Context(prompt) for prompt in prompts], sequences))
+        return [Stream(sequence.channel, seed, len(prompts[0])) for seed, sequence in enumerate(sequences, start=first)]
 
     def close(self) -> None:
         """Stops within one step; streams that have not ended raise EngineError."""
@@ -124,39 +150,95 @@ class Engine:
             raise InvalidRequest(f"a token id of the prompt lies outside the vocabulary (0 to {len(self._pieces) - 1})")
         return prompt
 
-    def _serve(self) -> None:
-        while (sequence := self._next()) is not None:
-            try:
-                self._write(sequence)
-            except Exception as error:
-                logger.exception("A request failed; the engine goes on with the next one")
-                sequence.channel.put(EngineError(f"the model failed: {error}"))
-        for sequence in [*([self._running] if self._running else []), *self._waiting]:
-            sequence.channel.put(EngineError("the engine was closed"))
-        self._waiting.clear()
-        self._running = None
-
-    def _next(self) -> Sequence | None:
-        """Waits for the next sequence whose reader is still there; None once the engine is closed."""
+    def _enqueue(self, job: Job) -> None:
         with self._changed:
             if self._closed:
-                return None
-            self._running = None
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if self._closed:
-                return None
-            self._running = self._waiting.popleft()
-            return self._running
+                raise EngineError("the engine is closed")
+            waiting = self._scheduler.waiting
+            if len(waiting) >= self.queue + self._scheduler.free:
+                for abandoned in [other for other in waiting if other.abandoned]:
+                    waiting.remove(abandoned)
+            if len(waiting) >= self.queue + self._scheduler.free:
+                raise EngineBusy(f"{len(waiting)} requests are waiting already; try again in a moment")
+            waiting.append(job)
+            self._changed.notify()
 
-    def _write(self, sequence: Sequence) -> None:
-        """Prefill, then decode until the sequence has ended, its reader has left or the engine is closed."""
-        if sequence.channel.cancelled:
-            return
-        logits = self._runner.prefill(sequence.prompt, sequence.against, sequence.guidance)
+    def _serve(self) -> None:
+        while self._has_work():
+            start = time.perf_counter()
+            try:
+                deliver(self._step())
+            except Exception as error:
+                logger.exception("A step failed; the engine goes on with the requests that wait")
+                self._fail(EngineError(f"the model failed: {error}"))
+            self.seconds += time.perf_counter() - start
+        self._fail(EngineError("the engine was closed"), waiting=True)
+
+    def _has_work(self) -> bool:
+        """Waits until there is some; False once the engine is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._scheduler.idle)
+            return not self._closed
+
+    def _step(self) -> list[tuple[Channel, Item]]:
+        """Reads a piece of what arrives and writes a token of each sequence: schedule, run, sample."""
+        with self._changed:
+            self._scheduler.release([each for each in self._scheduler.writing if each.channel.cancelled])
+            prefill = self._scheduler.next_prefill()
+        sent: list[tuple[Channel, Item]] = []
+        if prefill is not None:
+            self._read(prefill, sent)
+        if self._scheduler.decoding:
+            self._write(sent)
         self.steps += 1
-        while not (sequence.channel.cancelled or self._closed):
-            token = sequence.sampler.draw(logits)
-            if sequence.append(token) is not None:
-                return
-            logits = self._runner.decode(token)
-            self.steps += 1
+        return sent
+
+    def _read(self, prefill: Prefill, sent: list[tuple[Channel, Item]]) -> None:
+        logits = self._runner.prefill(prefill.row, prefill.start, prefill.pieces)
+        for context, row in zip(prefill.contexts, logits, strict=True):
+            context.logits = row.copy()
+        with self._changed:
+            arrived = self._scheduler.has_read(prefill)
+        for job in arrived:
+            prompts = [prompt.logits for prompt in job.prompts if prompt.logits is not None]
+            self._extend([(sequence, prompts) for sequence in job.sequences], sent)
+            for prompt in job.prompts:
+                prompt.logits = None
+
+    def _write(self, sent: list[tuple[Channel, Item]]) -> None:
+        decoding = self._scheduler.decoding
+        logits = self._runner.decode(
+            [context.tokens[-1] for context in decoding], [context.cached for context in decoding]
+        )
+        for context in decoding:
+            context.cached += 1
+        self._extend(
+            [
+                (sequence, [logits[context.row] for context in sequence.contexts])
+                for sequence in self._scheduler.writing
+            ],
+            sent,
+        )
+
+    def _extend(self, drawing: list[tuple[Sequence, list[Logits]]], sent: list[tuple[Channel, Item]]) -> None:
+        """Draws a token for each sequence, from the logits of its contexts; those that end give their rows back."""
+        for sequence, logits in drawing:
+            try:
+                chunk = sequence.extend(logits)
+            except FloatingPointError as error:
+                sequence.finished = True
+                sent.append((sequence.channel, EngineError(f"the model failed: {error}")))
+                continue
+            if chunk is not None:
+                sent.append((sequence.channel, chunk))
+        with self._changed:
+            self._scheduler.release([sequence for sequence, _ in drawing if sequence.finished])
+
+    def _fail(self, error: EngineError, waiting: bool = False) -> None:
+        """Ends what is being written, and with `waiting` what is to be, with an error."""
+        with self._changed:
+            failed = self._scheduler.clear()
+            if waiting:
+                failed += [sequence for job in self._scheduler.waiting for sequence in job.sequences]
+                self._scheduler.waiting.clear()
+        deliver((sequence.channel, error) for sequence in failed)

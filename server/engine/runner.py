@@ -1,86 +1,135 @@
-"""The model on ONNX Runtime: prefill a prompt, then decode a token at a time with the KV cache."""
+"""The model on ONNX Runtime: reads prompts and decodes rows, on a cache that it writes in place."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
 from server.bundle import Bundle, BundleError
-from server.engine.guidance import guide
+from server.engine.cache import Cache, whole_blocks
+
+Logits = npt.NDArray[np.float32]
+
+CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
+
+SLOWER_ON_CPU = ["SkipLayerNormFusion"]
+"""Optimizations of ONNX Runtime that are left out: its SkipLayerNormalization takes four times as long as the addition
+and the LayerNormalization that it replaces."""
+
+SPINNING_MICROSECONDS = "50"
+"""How long a thread of ONNX Runtime waits for its next piece of work before it gives the core back: from one operator
+to the next, but not from one step to the next, when the core belongs to sampling and to the web server."""
 
 
 class Runner:
-    """One session and the KV caches of the sequence it is on. Not thread-safe: one thread owns it.
+    """One session and its cache of `rows`. Not thread-safe: one thread owns it.
+
+    seconds: how long the session has run so far.
 
     Raises BundleError for a graph that is not the one the manifest describes.
     """
 
-    def __init__(self, bundle: Bundle, precision: str, threads: int) -> None:
+    def __init__(self, bundle: Bundle, precision: str, threads: int, rows: int) -> None:
         path, shape = bundle.model_file(precision), bundle.manifest.model
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # Threads that spin while they wait would starve the event loop of the web server beside them.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.spin_duration_us", SPINNING_MICROSECONDS)
         try:
-            self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_ON_CPU
+            )
         except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the checkpoint again") from error
-        sides = [f"{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
-        self._past_names = [f"past_key_values.{side}" for side in sides]
-        self._output_names = ["logits", *(f"present.{side}" for side in sides)]
-        expected = {"input_ids", "attention_mask", "position_ids", *self._past_names}
-        if {entry.name for entry in self._session.get_inputs()} != expected:
+        inputs = {entry.name: entry.type for entry in self._session.get_inputs()}
+        sides = [f"past_key_values.{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
+        given = {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "last_tokens"}
+        if inputs.keys() != given | set(sides) or inputs[sides[0]] not in CACHE_TYPES:
             raise BundleError(
-                f"{path}: its inputs are not those of a {shape.layers}-layer GPT-2 with a KV cache; "
+                f"{path}: its inputs are not those of a {shape.layers}-layer GPT-2 with a cache in place; "
                 "export the checkpoint again"
             )
-        empty = np.zeros((1, shape.heads, 0, shape.head_dim), dtype=np.float32)
-        self._empty = [ort.OrtValue.ortvalue_from_numpy(empty) for _ in sides]
-        self._caches: list[Cache] = []
-        self._guidance = 1.0
+        self.cache = Cache(shape, rows, CACHE_TYPES[inputs[sides[0]]])
+        self._shape = shape
+        self._logits = np.empty((rows, shape.vocab_size), np.float32)
+        self._ids = np.zeros(rows, np.int64)
+        self._positions = np.zeros(rows, np.int64)
+        self._seqlens = np.zeros(rows, np.int32)
+        self._total = np.zeros(1, np.int32)
+        self._counting = np.arange(rows, dtype=np.int64)
+        self._decodings: dict[int, Any] = {}
+        self.seconds = 0.0
 
-    def prefill(
-        self, token_ids: Sequence[int], against: Sequence[int] = (), guidance: float = 1.0
-    ) -> npt.NDArray[np.float32]:
-        """Starts a sequence: logits [vocab] after the last of `token_ids`, of which there is at least one.
+    def prefill(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Logits:
+        """Reads a piece of each prompt into the rows from `row` on; logits [pieces, vocab] after each one's last token.
 
-        With `against`, the tokens of the prompt without its genre, a second cache runs beside the first, and the logits
-        of this call and of every `decode` after it are guided.
+        start: how many tokens their rows hold already; for more than one piece, none. What is returned is overwritten
+        by the next run.
         """
-        self._guidance = guidance
-        prompts = [token_ids, against] if against else [token_ids]
-        self._caches = [Cache(self._empty) for _ in prompts]
-        return self._merge([self._run(*started) for started in zip(self._caches, prompts, strict=True)])
-
-    def decode(self, token_id: int) -> npt.NDArray[np.float32]:
-        """Goes on with the sequence: logits [vocab] after one more token."""
-        return self._merge([self._run(cache, [token_id]) for cache in self._caches])
-
-    def _merge(self, logits: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-        return logits[0] if len(logits) == 1 else guide(logits[0], logits[1], self._guidance)
-
-    def _run(self, cache: "Cache", token_ids: Sequence[int]) -> npt.NDArray[np.float32]:
-        end = cache.length + len(token_ids)
+        longest = max(map(len, pieces))
+        width = min(whole_blocks(longest), self.cache.capacity - start)
+        ids = np.zeros((len(pieces), width), np.int64)
+        for line, piece in zip(ids, pieces, strict=True):
+            line[: len(piece)] = piece
+        # Padding is read like tokens: what it leaves behind in the cache lies beyond the prompt, where the next tokens
+        # are written before anything looks.
+        end = start + width
+        positions = np.minimum(np.arange(start, end), self._shape.context - 1)
         inputs = {
-            "input_ids": np.array([token_ids], dtype=np.int64),
-            "attention_mask": np.ones((1, end), dtype=np.int64),
-            "position_ids": np.arange(cache.length, end, dtype=np.int64)[np.newaxis],
+            "input_ids": ids,
+            "position_ids": np.broadcast_to(positions, ids.shape),
+            "seqlens_k": np.full(len(pieces), end - 1, np.int32),
+            "total_sequence_length": np.array([end], np.int32),
+            "last_tokens": np.arange(len(pieces)) * width + [len(piece) - 1 for piece in pieces],
         }
-        feeds = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
-        feeds.update(zip(self._past_names, cache.values, strict=True))
-        # The new cache stays an OrtValue and is fed back as it is: turned into numpy it would be copied at every step.
-        logits, *cache.values = self._session.run_with_ort_values(self._output_names, feeds)
-        cache.length = end
-        result: npt.NDArray[np.float32] = logits.numpy()[0, -1]
-        return result
+        binding = self._bind(row, len(pieces))
+        for name, values in inputs.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(values))
+        self._run(binding)
+        return self._logits[: len(pieces)]
 
+    def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+        """Adds one token to each of the first rows, which hold `lengths` tokens; logits [rows, vocab] after it.
 
-@dataclass
-class Cache:
-    """The keys and values of `length` tokens: for each layer and side [1, heads, length, head_dim] float32."""
+        What is returned is overwritten by the next run.
+        """
+        count = len(tokens)
+        self._ids[:count] = tokens
+        self._positions[:count] = self._seqlens[:count] = lengths
+        self._total[0] = self._seqlens[:count].max() + 1
+        if count not in self._decodings:
+            self._decodings[count] = self._bind_decoding(count)
+        self._run(self._decodings[count])
+        return self._logits[:count]
 
-    values: list[ort.OrtValue]
-    length: int = 0
+    def _run(self, binding: Any) -> None:
+        start = time.perf_counter()
+        self._session.run_with_iobinding(binding)
+        self.seconds += time.perf_counter() - start
+
+    def _bind_decoding(self, count: int) -> Any:
+        binding = self._bind(0, count)
+        for name, values, shape in (
+            ("input_ids", self._ids, [count, 1]),
+            ("position_ids", self._positions, [count, 1]),
+            ("seqlens_k", self._seqlens, [count]),
+            ("total_sequence_length", self._total, [1]),
+            ("last_tokens", self._counting, [count]),
+        ):
+            binding.bind_input(name, "cpu", 0, values.dtype.type, shape, values.ctypes.data)
+        return binding
+
+    def _bind(self, row: int, count: int) -> Any:
+        """A binding of `count` rows of the cache from `row` on, past and present alike, and of as many logits."""
+        binding, shape = self._session.io_binding(), self._shape
+        rows = [count, shape.heads, self.cache.capacity, shape.head_dim]
+        for side in self.cache.sides:
+            memory = ("cpu", 0, self.cache.dtype.type, rows, self.cache.address(side, row))
+            binding.bind_input(f"past_key_values.{side.name}", *memory)
+            binding.bind_output(f"present.{side.name}", *memory)
+        logits = [count, shape.vocab_size]
+        binding.bind_output("logits", "cpu", 0, np.float32, logits, self._logits.ctypes.data)
+        return binding

@@ -1,52 +1,120 @@
-"""The state of one continuation while it is being written."""
+"""What is being written: the rows of the cache, the continuations that use them, the requests they belong to."""
 
 from collections.abc import Sequence as Tokens
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from server.engine.detokenizer import Detokenizer
-from server.engine.sampler import Sampler
+from server.engine.guidance import guide
+from server.engine.sampler import Drawn, Sampler, TokenLogprobs
+from server.engine.sampling import Sampling
+from server.engine.stops import StopStrings
 from server.engine.stream import Channel, Chunk, FinishReason
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(eq=False)
+class Context:
+    """The tokens before the next one, of which a row of the cache holds the first `cached`.
+
+    row: which one; -1 before it has one. logits: [vocab] after the last token of a prompt that was read whole.
+    """
+
+    tokens: list[int]
+    cached: int = 0
+    row: int = -1
+    logits: Logits | None = None
+
+    @property
+    def unread(self) -> int:
+        """How many tokens the cache does not hold yet."""
+        return len(self.tokens) - self.cached
 
 
 class Sequence:
-    """One continuation: its prompt, its sampler, and the text on its way to the reader.
+    """One continuation: its contexts, its sampler, and the text on its way to the reader.
 
-    against, guidance: the prompt that it is led away from, empty for none, and how far.
-    limit: how many tokens it may have at most, so that prompt and continuation fit into the context.
+    contexts: of the prompt, and, for a guided request, of the one that it is led away from.
+    limit: how many tokens it may have at most, so that prompt and continuation fit into the model's context.
     """
 
     def __init__(
         self,
-        prompt: Tokens[int],
-        against: Tokens[int],
-        guidance: float,
+        sampling: Sampling,
         limit: int,
         end_of_text: int,
         sampler: Sampler,
         detokenizer: Detokenizer,
     ) -> None:
-        self.prompt = prompt
-        self.against = against
-        self.guidance = guidance
-        self.sampler = sampler
+        self.contexts: list[Context] = []
         self.channel = Channel()
+        self.finished = False
+        self._guidance = sampling.guidance
+        self._endless = sampling.ignore_end
         self._limit = limit
         self._end_of_text = end_of_text
+        self._sampler = sampler
         self._detokenizer = detokenizer
+        self._stops = StopStrings(sampling.stop)
         self._length = 0
         self._unsent: list[int] = []
+        self._unsent_logprobs: list[TokenLogprobs] = []
 
-    def append(self, token: int) -> FinishReason | None:
-        """Takes the next token, sends what text it completes, and says whether (and why) it was the last."""
-        if token == self._end_of_text:
-            return self._send(self._detokenizer.flush(), "stop")
+    def extend(self, logits: Tokens[Logits]) -> Chunk | None:
+        """Draws the next token from the logits [vocab] of each context; the text it completes, if any.
+
+        Afterwards the sequence is `finished`, with the chunk that says why, or each context has one more token.
+        """
+        drawn = self._sampler.draw(logits[0] if len(logits) == 1 else guide(logits[0], logits[1], self._guidance))
+        if drawn.token == self._end_of_text and not self._endless:
+            return self._finish(self._rest(), "stop")
         self._length += 1
-        self._unsent.append(token)
-        text = self._detokenizer.push(token)
+        for context in self.contexts:
+            context.tokens.append(drawn.token)
+        return self._show(drawn)
+
+    def _show(self, drawn: Drawn) -> Chunk | None:
+        self._unsent.append(drawn.token)
+        if drawn.logprobs is not None:
+            self._unsent_logprobs.append(drawn.logprobs)
+        text, stopped = self._stops.push(self._detokenizer.push(drawn.token))
+        if stopped:
+            return self._finish(text, "stop")
         if self._length == self._limit:
-            return self._send(text + self._detokenizer.flush(), "length")
+            return self._finish(text + self._rest(), "length")
         return self._send(text, None) if text else None
 
-    def _send(self, text: str, finish_reason: FinishReason | None) -> FinishReason | None:
-        self.channel.put(Chunk(text, tuple(self._unsent), finish_reason))
+    def _rest(self) -> str:
+        text, stopped = self._stops.push(self._detokenizer.flush())
+        return text if stopped else text + self._stops.flush()
+
+    def _finish(self, text: str, reason: FinishReason) -> Chunk:
+        self.finished = True
+        return self._send(text, reason)
+
+    def _send(self, text: str, finish_reason: FinishReason | None) -> Chunk:
+        chunk = Chunk(text, tuple(self._unsent), finish_reason, tuple(self._unsent_logprobs))
         self._unsent.clear()
-        return finish_reason
+        self._unsent_logprobs.clear()
+        return chunk
+
+
+@dataclass(eq=False)
+class Job:
+    """A request: the prompts to read, once, and the sequences that go on from them."""
+
+    prompts: list[Context]
+    sequences: list[Sequence] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the cache it takes while it is written."""
+        return len(self.prompts) * len(self.sequences)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody reads any of it."""
+        return all(sequence.channel.cancelled for sequence in self.sequences)

@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from server.engine.errors import EngineError
+from server.engine.sampler import TokenLogprobs
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -15,54 +17,70 @@ FinishReason = Literal["stop", "length", "cancelled"]
 class Chunk:
     """Some text and the tokens that it came from; the last one of a stream carries the reason why it is the last.
 
-    finish_reason: "stop" when the model ended the text (the end-of-text token itself is not in `token_ids`), "length"
-    when max_tokens or the context's end was reached, "cancelled" when the reader wanted no more; None before the end.
+    finish_reason: "stop" when the model ended the text (the end-of-text token itself is not in `token_ids`) or a stop
+    string did, "length" when max_tokens or the context's end was reached, "cancelled" when the reader wanted no more;
+    None before the end. logprobs: one for each of `token_ids` where the sampling asks for them, otherwise none.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     finish_reason: FinishReason | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
+
+
+Item = Chunk | EngineError
 
 
 class Channel:
-    """What is written of one request, on its way from the engine to the reader. Safe from any thread."""
+    """What is written of one sequence, on its way from the engine to the reader. Safe from any thread."""
 
     def __init__(self) -> None:
         self.cancelled = False
-        self._items: deque[Chunk | EngineError] = deque()
+        self._items: deque[Item] = deque()
         self._filled = threading.Condition()
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, item: Chunk | EngineError) -> None:
-        """Hands an item to the reader; a last chunk or an error is the end."""
+    def put(self, item: Item) -> asyncio.Future[None] | None:
+        """Hands an item to the reader; a last chunk or an error is the end. Returns who is to be woken, if anyone."""
         with self._filled:
             self._items.append(item)
             self._filled.notify()
             waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            try:
-                waiter.get_loop().call_soon_threadsafe(_wake, waiter)
-            except RuntimeError:  # the reader's event loop is closed: nobody is left to read
-                self.cancelled = True
+            return waiter
 
-    def take(self) -> Chunk | EngineError:
+    def take(self) -> Item:
         """The next item; blocks until there is one."""
         with self._filled:
             self._filled.wait_for(lambda: self._items)
             return self._items.popleft()
 
-    async def take_async(self) -> Chunk | EngineError:
+    async def take_async(self) -> Item:
         """The next item; waits for one without blocking the event loop."""
         while True:
             with self._filled:
                 if self._items:
                     return self._items.popleft()
-                self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+                waiter = self._waiter = asyncio.get_running_loop().create_future()
+            await waiter
+
+
+def deliver(items: Iterable[tuple[Channel, Item]]) -> None:
+    """Hands each channel its item, and wakes each event loop once for all of its readers: waking is what costs."""
+    waiters: dict[asyncio.AbstractEventLoop, list[tuple[Channel, asyncio.Future[None]]]] = {}
+    for channel, item in items:
+        waiter = channel.put(item)
+        if waiter is not None:
+            waiters.setdefault(waiter.get_loop(), []).append((channel, waiter))
+    for loop, waiting in waiters.items():
+        try:
+            loop.call_soon_threadsafe(_wake, [waiter for _, waiter in waiting])
+        except RuntimeError:  # the event loop is closed: nobody is left to read
+            for channel, _ in waiting:
+                channel.cancelled = True
 
 
 class Stream:
-    """The continuation of one request, as it comes. Iterate over it with `for` or with `async for`, in one place.
+    """One continuation, as it comes. Iterate over it with `for` or with `async for`, in one place.
 
     Ends after the chunk that carries a finish_reason; raises EngineError where the engine failed. A stream that is
     cancelled, or that nobody holds any longer, stops within one decode step.
@@ -81,7 +99,7 @@ class Stream:
         """Stops the work. What was written before can still be read; then the stream ends with "cancelled"."""
         if not self._channel.cancelled:
             self._channel.cancelled = True
-            self._channel.put(Chunk("", finish_reason="cancelled"))
+            deliver([(self._channel, Chunk("", finish_reason="cancelled"))])
 
     def __iter__(self) -> "Stream":
         return self
@@ -103,7 +121,7 @@ class Stream:
         # The flag alone: the garbage collector may call this while the channel's lock is held.
         self._channel.cancelled = True
 
-    def _receive(self, item: Chunk | EngineError) -> Chunk:
+    def _receive(self, item: Item) -> Chunk:
         if isinstance(item, EngineError):
             self._ended = True
             raise item
@@ -111,6 +129,7 @@ class Stream:
         return item
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)

@@ -1,0 +1,66 @@
+"""Prompts that were read before, kept for those who ask again or go on from there."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from server.engine.cache import BLOCK, Cache
+
+LEAST = 2 * BLOCK
+"""A prompt of fewer tokens is read again as quickly as it is looked up."""
+
+Tokens = npt.NDArray[np.int64]
+
+
+class Prefixes:
+    """The prompts in rows `first` to `first + count - 1` of a cache; the one unused for longest makes room.
+
+    Only what was read as a prompt is kept, in whole blocks: its keys and values are, to the last bit, those of reading
+    it again, so a request gives the same tokens whether or not it found a prefix.
+    """
+
+    def __init__(self, cache: Cache, first: int, count: int) -> None:
+        self._cache = cache
+        self._free = list(range(first, first + count))
+        self._kept: OrderedDict[int, Tokens] = OrderedDict()
+
+    def find(self, prompt: Sequence[int]) -> tuple[int, int]:
+        """The row that shares the longest beginning with `prompt`, and how many tokens of it are of use; (0, 0): none.
+
+        At least the last token is left to be read, since its logits are what the reading is for.
+        """
+        wanted = np.asarray(prompt)
+        best, length = 0, 0
+        for row, tokens in self._kept.items():
+            common = min(len(tokens), len(wanted) - 1)
+            differing = np.flatnonzero(tokens[:common] != wanted[:common])
+            shared = int(differing[0]) if differing.size else common
+            if shared // BLOCK * BLOCK > length:
+                best, length = row, shared // BLOCK * BLOCK
+        if length:
+            self._kept.move_to_end(best)
+        return best, length
+
+    def keep(self, prompt: Sequence[int], row: int) -> None:
+        """Copies what `row` holds of `prompt`, all of it read, in place of what that makes superfluous."""
+        tokens = np.array(prompt[: len(prompt) // BLOCK * BLOCK])
+        if len(tokens) < LEAST or not (self._free or self._kept):
+            return
+        for kept in list(self._kept):
+            other = self._kept[kept]
+            if len(other) >= len(tokens) and np.array_equal(other[: len(tokens)], tokens):
+                self._kept.move_to_end(kept)
+                return
+            if len(other) < len(tokens) and np.array_equal(tokens[: len(other)], other):
+                del self._kept[kept]
+                self._free.append(kept)
+        target = self._free.pop() if self._free else self._kept.popitem(last=False)[0]
+        self._cache.copy(row, target, len(tokens))
+        self._kept[target] = tokens
+
+    def clear(self) -> None:
+        """Forgets everything, after an error that may have left rows half written."""
+        self._free.extend(self._kept)
+        self._kept.clear()
