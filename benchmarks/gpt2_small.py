@@ -1,0 +1,140 @@
+"""GPT-2 at its real size with random weights, for benchmarks where no model hub is: `python -m benchmarks.gpt2_small`.
+
+How fast a model computes does not depend on what it has learnt. The checkpoint is written in the layout that
+`plotify train` leaves, its twin in Hugging Face's, and the bundle by `plotify export`, checks and all.
+"""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+FOLDER = Path("build/gpt2-small")
+PRECISIONS = ("fp32", "int8", "int4")
+
+VOCABULARY = 50_257
+END_OF_TEXT = "<|endoftext|>"
+TEXTS = (
+    "A lighthouse keeper finds a letter that he wrote to himself, and nobody on the island believes him.",
+    "Two sisters inherit a railway station where no train has stopped for forty years.",
+    "An orphaned chess player follows a stranger through the old harbour until the river turns back.",
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The same weights three times: for TensorFlow, for Hugging Face's PyTorch models, and for the engine."""
+
+    checkpoint: Path
+    hf: Path
+    bundle: Path
+
+
+def weights(folder: Path = FOLDER) -> Weights:
+    """Those in `folder`, made there first where they are not: once, in a few minutes, in a process of its own.
+
+    Raises ChildProcessError when that fails, after it has said why on standard error.
+    """
+    made = Weights(folder / "checkpoint", folder / "hf", folder / "bundle")
+    if not (made.bundle / "bundle.json").is_file():
+        done = subprocess.run([sys.executable, "-m", "benchmarks.gpt2_small", "--out", str(folder)], check=False)
+        if done.returncode:
+            raise ChildProcessError("GPT-2 with random weights could not be made; what is written above says why")
+    return made
+
+
+def make_tokenizer() -> Tokenizer:
+    """A byte-level BPE of GPT-2's size: the bytes, and invented syllables of two to four letters."""
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    space = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(" ")[0][0]
+    two = [(first, second) for first in letters for second in letters]
+    three = [("".join(pair), letter) for pair in two for letter in letters]
+    spaced = [(space, "".join(parts)) for parts in (*two, *three)]
+    four = (("".join(parts), letter) for parts in three for letter in letters)
+    bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = list(itertools.islice(itertools.chain(two, three, spaced, four), VOCABULARY - len(bytes_) - 1))
+    tokens = [*bytes_, *("".join(parts) for parts in merges), END_OF_TEXT]
+    tokenizer = Tokenizer(models.BPE({token: index for index, token in enumerate(tokens)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([END_OF_TEXT])
+    return tokenizer
+
+
+def write_checkpoint(folder: Path) -> None:
+    """The TensorFlow checkpoint, in the layout of `plotify train`."""
+    import tensorflow as tf
+    from transformers import GPT2Config, TFGPT2LMHeadModel
+
+    from training.checkpoint import round_matrices
+
+    tokenizer = make_tokenizer()
+    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+    tf.keras.utils.set_random_seed(1)
+    model = TFGPT2LMHeadModel(GPT2Config(bos_token_id=end_of_text, eos_token_id=end_of_text))
+    model(tf.constant([[end_of_text]]))
+    for weight in model.weights:  # biases too, which start out as zeros and would hide a mistake
+        weight.assign(weight + tf.random.normal(weight.shape, stddev=0.01))
+    round_matrices(model)
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    documents = [{"text": text, "genres": [], "title": "Invented", "source": "mpst"} for text in TEXTS]
+    (folder / "test.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
+    manifest = {
+        "name": "gpt2-small",
+        "prompt": {"template": "{genre}: {text}", "any_genre": "Plot", "genres": []},
+        "sampling": {"temperature": 1.0, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.0, "guidance": 1.0},
+        "provenance": {
+            "corpora": [{"name": "none: the weights are random"}],
+            "training": {"steps": 0},
+            "licence": "MIT",
+            "versions": {"tensorflow": tf.__version__},
+        },
+    }
+    (folder / "plotify.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def write_twin(checkpoint: Path, folder: Path) -> None:
+    """The same weights in Hugging Face's layout for PyTorch."""
+    from export.checkpoint import read_checkpoint
+    from export.convert import load_tensorflow, to_torch
+
+    to_torch(load_tensorflow(read_checkpoint(checkpoint))).save_pretrained(folder)
+    shutil.copyfile(checkpoint / "tokenizer.json", folder / "tokenizer.json")
+
+
+@click.command()
+@click.option("--out", default=FOLDER, show_default=True, type=click.Path(path_type=Path))
+def make(out: Path) -> None:
+    """Make GPT-2 at its real size with random weights in the folder --out, for benchmarks.
+
+    \b
+    Example:
+      python -m benchmarks.gpt2_small --out build/gpt2-small
+    """
+    from rich.console import Console
+
+    from export.bundle import export_bundle
+
+    console = Console(stderr=True)
+    console.print("Making GPT-2 at its real size with random weights")
+    shutil.rmtree(out, ignore_errors=True)
+    made = Weights(out / "checkpoint", out / "hf", out / "bundle")
+    made.checkpoint.mkdir(parents=True)
+    write_checkpoint(made.checkpoint)
+    write_twin(made.checkpoint, made.hf)
+    export_bundle(made.checkpoint, made.bundle, precisions=PRECISIONS, console=console)
+
+
+if __name__ == "__main__":
+    make()
