@@ -128,12 +128,14 @@ class Scheduler:
             if job.abandoned:
                 self.waiting.popleft()
                 continue
+            if job.rows > free:
+                break
             found = [self.prefixes.find(prompt.tokens) for prompt in job.prompts]
             reused = any(length for _, length in found)
             tokens = max(tokens, *(whole_blocks(len(prompt.tokens)) for prompt in job.prompts))
             prompts += len(job.prompts)
             alone = reused or len(job.sequences) > 1
-            if job.rows > free or (self.arriving and (alone or tokens * prompts > budget)):
+            if self.arriving and (alone or tokens * prompts > budget):
                 break
             self.waiting.popleft()
             for prompt, (row, length) in zip(job.prompts, found, strict=True):
