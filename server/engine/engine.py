@@ -1,6 +1,7 @@
 """The engine: requests in, streams of tokens out."""
 
 import logging
+import operator
 import secrets
 import threading
 import time
@@ -98,9 +99,11 @@ class Engine:
         """
         sampling, shape = request.sampling, self.bundle.manifest.model
         prompts = [self._encode(request.prompt)]
-        if request.against and sampling.guidance > 1:
+        if request.against is not None and sampling.guidance > 1:
             prompts.append(self._encode(request.against))
         most = self._scheduler.rows // len(prompts)
+        if not most:
+            raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
         if not 1 <= count <= most:
             raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
         if any(token >= len(self._pieces) for token in sampling.logit_bias):
@@ -117,8 +120,11 @@ class Engine:
             )
             for seed in range(first, first + count)
         ]
+        streams = [
+            Stream(sequence.channel, seed, len(prompts[0])) for seed, sequence in enumerate(sequences, start=first)
+        ]
         self._enqueue(Job([Context(prompt) for prompt in prompts], sequences))
-        return [Stream(sequence.channel, seed, len(prompts[0])) for seed, sequence in enumerate(sequences, start=first)]
+        return streams
 
     def close(self) -> None:
         """Stops within one step; streams that have not ended raise EngineError."""
@@ -141,7 +147,10 @@ class Engine:
             except TypeError as error:
                 raise InvalidRequest("the prompt is not Unicode text: it holds half a surrogate pair") from error
         else:
-            prompt = list(given)
+            try:
+                prompt = [operator.index(token) for token in given]
+            except TypeError as error:
+                raise InvalidRequest("the prompt is neither text nor a list of token ids") from error
         if not prompt:
             raise InvalidRequest("the prompt is empty; give it at least one token")
         if len(prompt) > shape.context - 1:
@@ -167,7 +176,7 @@ class Engine:
         while self._has_work():
             start = time.perf_counter()
             try:
-                deliver(self._step())
+                self._step()
             except Exception as error:
                 logger.exception("A step failed; the engine goes on with the requests that wait")
                 self._fail(EngineError(f"the model failed: {error}"))
@@ -180,18 +189,20 @@ class Engine:
             self._changed.wait_for(lambda: self._closed or not self._scheduler.idle)
             return not self._closed
 
-    def _step(self) -> list[tuple[Channel, Item]]:
-        """Reads a piece of what arrives and writes a token of each sequence: schedule, run, sample."""
+    def _step(self) -> None:
+        """Reads a piece of what arrives and writes a token of each sequence: schedule, run, sample, deliver."""
         with self._changed:
             self._scheduler.release([each for each in self._scheduler.writing if each.channel.cancelled])
             prefill = self._scheduler.next_prefill()
         sent: list[tuple[Channel, Item]] = []
-        if prefill is not None:
-            self._read(prefill, sent)
-        if self._scheduler.decoding:
-            self._write(sent)
-        self.steps += 1
-        return sent
+        try:
+            if prefill is not None:
+                self._read(prefill, sent)
+            if self._scheduler.decoding:
+                self._write(sent)
+            self.steps += 1
+        finally:  # a sequence that ended before an error is known to nobody afterwards
+            deliver(sent)
 
     def _read(self, prefill: Prefill, sent: list[tuple[Channel, Item]]) -> None:
         logits = self._runner.prefill(prefill.row, prefill.start, prefill.pieces)
