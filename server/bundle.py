@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 
 FORMAT = 2
 
-FASTEST_FIRST = ("int8", "int4", "fp32")
-"""Precisions in the order in which a server prefers them: int8 writes for many at once as fast as any."""
+FASTEST_FIRST = {"cpu": ("int8", "int4", "fp32"), "cuda": ("fp16",)}
+"""For each device, precisions in the order in which a server prefers them. On a processor int8 writes for many at once
+as fast as any."""
 
 
 class BundleError(Exception):
@@ -145,10 +146,10 @@ class Bundle:
             raise BundleError(f"{self.path}: there is no {precision} model in this bundle; choose one of: {carried}")
         return self.path / self.manifest.precisions[precision].file
 
-    def fastest_precision(self) -> str:
-        """The one that serves many at once the fastest, of those that this bundle carries."""
+    def fastest_precision(self, device: str = "cpu") -> str:
+        """The one that serves many at once the fastest on "cpu" or "cuda", of those that this bundle carries."""
         carried = self.manifest.precisions
-        return next((precision for precision in FASTEST_FIRST if precision in carried), next(iter(carried)))
+        return next((precision for precision in FASTEST_FIRST[device] if precision in carried), next(iter(carried)))
 
 
 def _read_manifest(folder: Path) -> Manifest:

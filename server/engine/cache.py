@@ -4,11 +4,13 @@ Rows are counted from the front. The first ones belong to sequences that are bei
 block of memory to bind; behind them lie the rows that keep prompts for later (`server/engine/prefixes.py`).
 """
 
+import math
 import mmap
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from onnxruntime import OrtValue
 
 from server.bundle import ModelShape
 
@@ -24,10 +26,10 @@ def whole_blocks(tokens: int) -> int:
 
 @dataclass(frozen=True)
 class Side:
-    """The keys or the values of one layer: [rows, heads, capacity, head_dim]."""
+    """The keys or the values of one layer: [rows, heads, capacity, head_dim], an OrtValue where a device holds them."""
 
     name: str
-    values: npt.NDArray[np.generic]
+    values: npt.NDArray[np.generic] | OrtValue
 
 
 class Cache:
@@ -39,15 +41,17 @@ class Cache:
     def __init__(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> None:
         self.capacity = whole_blocks(shape.context)
         self.dtype = np.dtype(dtype)
+        row = (shape.heads, self.capacity, shape.head_dim)
+        self.row_bytes = math.prod(row) * self.dtype.itemsize
         self.sides = [
-            Side(f"{layer}.{side}", _zeros((rows, shape.heads, self.capacity, shape.head_dim), self.dtype))
+            Side(f"{layer}.{side}", self._zeros((rows, *row)))
             for layer in range(shape.layers)
             for side in ("key", "value")
         ]
 
     def address(self, side: Side, row: int) -> int:
         """Where in memory `row` of `side` begins; the rows after it follow without a gap."""
-        return int(side.values.ctypes.data) + row * side.values.strides[0]
+        return int(side.values.ctypes.data) + row * self.row_bytes
 
     def copy(self, source: int, target: int, tokens: int) -> None:
         """Copies the first `tokens` of one row to another."""
@@ -55,10 +59,9 @@ class Cache:
             for side in self.sides:
                 side.values[target, :, :tokens] = side.values[source, :, :tokens]
 
-
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
-    """Memory of its own, in small pages: with huge ones a short sequence would take what a full row takes."""
-    memory = mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize)
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(memory, dtype).reshape(shape)
+    def _zeros(self, shape: tuple[int, ...]) -> npt.NDArray[np.generic] | OrtValue:
+        """Memory of its own, in small pages: with huge ones a short sequence would take what a full row takes."""
+        memory = mmap.mmap(-1, math.prod(shape) * self.dtype.itemsize)
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+        return np.frombuffer(memory, self.dtype).reshape(shape)

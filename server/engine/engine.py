@@ -10,7 +10,9 @@ from typing import Self
 
 from server.bundle import Bundle, BundleError
 from server.engine.detokenizer import Detokenizer, token_bytes
-from server.engine.errors import EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine.device import choose
+from server.engine.device_runner import DeviceRunner
+from server.engine.errors import DeviceError, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.engine.runner import Runner
 from server.engine.sampler import Sampler
 from server.engine.sampling import Request
@@ -27,13 +29,13 @@ LARGEST_DRAWN_SEED = 999_999
 class Engine:
     """Writes many sequences at once, on one thread that owns the session and the cache.
 
-    bundle: a checked bundle. precision: one that it carries; None for its fastest. threads: how many ONNX Runtime
-    computes with, 0 for one for each physical core. queue: how many requests may wait for rows. rows: how many
-    sequences are written at once, a guided one counting twice. kept: how many prompts stay in the cache for those who
-    ask again.
+    bundle: a checked bundle. precision: one that it carries; None for its fastest on the device. threads: how many ONNX
+    Runtime computes with on the processor, 0 for one for each physical core. queue: how many requests may wait for
+    rows. rows: how many sequences are written at once, a guided one counting twice. kept: how many prompts stay in the
+    cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU where there is one that can run the model.
 
     Loads the model and runs it once, so that the first request is as fast as the others. Raises BundleError for a model
-    that cannot be run. Close it, or use it as a context manager.
+    that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager.
     """
 
     def __init__(
@@ -44,18 +46,23 @@ class Engine:
         queue: int = 64,
         rows: int = 64,
         kept: int = 32,
+        device: str = "auto",
     ) -> None:
         self.bundle = bundle
-        self.precision = precision or bundle.fastest_precision()
+        self.device, self.precision = choose(bundle, device, precision)
         self.queue = queue
         self.steps = 0
         self.seconds = 0.0
         self._pieces = token_bytes(bundle.tokenizer)
-        self._runner = Runner(bundle, self.precision, threads, rows + kept)
+        runner = DeviceRunner if self.device == "cuda" else Runner
+        self._runner = runner(bundle, self.precision, threads, rows + kept)
         try:
             self._runner.prefill(0, 0, [[bundle.manifest.model.end_of_text]])
             self._runner.decode([bundle.manifest.model.end_of_text], [1])
         except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
+            if self.device == "cuda":
+                reason = " ".join(str(error).split())
+                raise DeviceError(f"the GPU cannot run this model ({reason}); choose the device cpu") from error
             raise BundleError(
                 f"{bundle.model_file(self.precision)}: does not run as bundle.json describes it "
                 f"({' '.join(str(error).split())}); export the checkpoint again"

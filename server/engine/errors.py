@@ -5,6 +5,10 @@ class EngineError(Exception):
     """The engine could not finish a request; other requests are not affected."""
 
 
+class DeviceError(EngineError):
+    """The device that was asked for cannot be computed on; the message says what is missing and what to do."""
+
+
 class EngineBusy(EngineError):
     """The queue is full; the same request may be submitted again later."""
 

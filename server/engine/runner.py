@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from server.bundle import Bundle, BundleError
+from server.bundle import Bundle, BundleError, ModelShape
 from server.engine.cache import Cache, whole_blocks
+from server.engine.errors import DeviceError
 
 Logits = npt.NDArray[np.float32]
 
@@ -32,6 +34,8 @@ class Runner:
     Raises BundleError for a graph that is not the one the manifest describes.
     """
 
+    device = "cpu"
+
     def __init__(self, bundle: Bundle, precision: str, threads: int, rows: int) -> None:
         path, shape = bundle.model_file(precision), bundle.manifest.model
         options = ort.SessionOptions()
@@ -39,9 +43,9 @@ class Runner:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.spin_duration_us", SPINNING_MICROSECONDS)
         try:
-            self._session = ort.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_ON_CPU
-            )
+            self._session = self._open(path, options)
+        except DeviceError:
+            raise
         except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the checkpoint again") from error
         inputs = {entry.name: entry.type for entry in self._session.get_inputs()}
@@ -52,7 +56,7 @@ class Runner:
                 f"{path}: its inputs are not those of a {shape.layers}-layer GPT-2 with a cache in place; "
                 "export the checkpoint again"
             )
-        self.cache = Cache(shape, rows, CACHE_TYPES[inputs[sides[0]]])
+        self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]]])
         self._shape = shape
         self._logits = np.empty((rows, shape.vocab_size), np.float32)
         self._ids = np.zeros(rows, np.int64)
@@ -60,6 +64,16 @@ class Runner:
         self._seqlens = np.zeros(rows, np.int32)
         self._total = np.zeros(1, np.int32)
         self._counting = np.arange(rows, dtype=np.int64)
+        self._addresses = {
+            name: self._place(name, values)
+            for name, values in (
+                ("logits", self._logits),
+                ("input_ids", self._ids),
+                ("position_ids", self._positions),
+                ("seqlens_k", self._seqlens),
+                ("last_tokens", self._counting),
+            )
+        }
         self._decodings: dict[int, Any] = {}
         self.seconds = 0.0
 
@@ -87,9 +101,8 @@ class Runner:
         }
         binding = self._bind(row, len(pieces))
         for name, values in inputs.items():
-            binding.bind_cpu_input(name, np.ascontiguousarray(values))
-        self._run(binding)
-        return self._logits[: len(pieces)]
+            self._feed(binding, name, np.ascontiguousarray(values))
+        return self._run(binding, len(pieces))
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
         """Adds one token to each of the first rows, which hold `lengths` tokens; logits [rows, vocab] after it.
@@ -100,36 +113,60 @@ class Runner:
         self._ids[:count] = tokens
         self._positions[:count] = self._seqlens[:count] = lengths
         self._total[0] = self._seqlens[:count].max() + 1
-        if count not in self._decodings:
-            self._decodings[count] = self._bind_decoding(count)
-        self._run(self._decodings[count])
+        return self._run_decoding(count)
+
+    def _open(self, path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+        providers = ["CPUExecutionProvider"]
+        return ort.InferenceSession(path, options, providers=providers, disabled_optimizers=SLOWER_ON_CPU)
+
+    def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> Cache:
+        return Cache(shape, rows, dtype)
+
+    def _place(self, name: str, values: npt.NDArray[Any]) -> int:
+        """Where in the device's memory a decode finds `values`, or leaves what becomes of them."""
+        return int(values.ctypes.data)
+
+    def _feed(self, binding: Any, name: str, values: npt.NDArray[Any]) -> None:
+        """Binds an input of a prefill."""
+        binding.bind_cpu_input(name, values)
+
+    def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Logits:
+        start = time.perf_counter()
+        self._session.run_with_iobinding(binding, options)
+        logits = self._read_logits(binding, count)
+        self.seconds += time.perf_counter() - start
+        return logits
+
+    def _run_decoding(self, count: int) -> Logits:
+        return self._run(self._decoding(count), count)
+
+    def _read_logits(self, binding: Any, count: int) -> Logits:
         return self._logits[:count]
 
-    def _run(self, binding: Any) -> None:
-        start = time.perf_counter()
-        self._session.run_with_iobinding(binding)
-        self.seconds += time.perf_counter() - start
-
-    def _bind_decoding(self, count: int) -> Any:
-        binding = self._bind(0, count)
-        for name, values, shape in (
-            ("input_ids", self._ids, [count, 1]),
-            ("position_ids", self._positions, [count, 1]),
-            ("seqlens_k", self._seqlens, [count]),
-            ("total_sequence_length", self._total, [1]),
-            ("last_tokens", self._counting, [count]),
-        ):
-            binding.bind_input(name, "cpu", 0, values.dtype.type, shape, values.ctypes.data)
-        return binding
+    def _decoding(self, count: int) -> Any:
+        """The binding of a decode of so many rows, made once."""
+        if count not in self._decodings:
+            self._decodings[count] = binding = self._bind(0, count)
+            for name, values, shape in (
+                ("input_ids", self._ids, [count, 1]),
+                ("position_ids", self._positions, [count, 1]),
+                ("seqlens_k", self._seqlens, [count]),
+                ("last_tokens", self._counting, [count]),
+            ):
+                binding.bind_input(name, self.device, 0, values.dtype.type, shape, self._addresses[name])
+            # GroupQueryAttention reads this one on the host, whatever the device.
+            total = self._total
+            binding.bind_input("total_sequence_length", "cpu", 0, total.dtype.type, [1], total.ctypes.data)
+        return self._decodings[count]
 
     def _bind(self, row: int, count: int) -> Any:
         """A binding of `count` rows of the cache from `row` on, past and present alike, and of as many logits."""
         binding, shape = self._session.io_binding(), self._shape
+        logits = [count, shape.vocab_size]
+        binding.bind_output("logits", self.device, 0, np.float32, logits, self._addresses["logits"])
         rows = [count, shape.heads, self.cache.capacity, shape.head_dim]
         for side in self.cache.sides:
-            memory = ("cpu", 0, self.cache.dtype.type, rows, self.cache.address(side, row))
+            memory = (self.device, 0, self.cache.dtype.type, rows, self.cache.address(side, row))
             binding.bind_input(f"past_key_values.{side.name}", *memory)
             binding.bind_output(f"present.{side.name}", *memory)
-        logits = [count, shape.vocab_size]
-        binding.bind_output("logits", "cpu", 0, np.float32, logits, self._logits.ctypes.data)
         return binding

@@ -1,0 +1,127 @@
+"""Where the model is computed: on the processor, or on an NVIDIA GPU where one is there and all that it needs."""
+
+import contextlib
+import ctypes
+import io
+import logging
+from pathlib import Path
+from typing import Literal
+
+import onnxruntime as ort
+
+from server.bundle import FASTEST_FIRST, Bundle
+from server.engine.errors import DeviceError
+
+logger = logging.getLogger(__name__)
+
+Device = Literal["cpu", "cuda"]
+
+CUDA = "CUDAExecutionProvider"
+
+DRIVER = "libcuda.so.1"
+
+RUNS_ON_CUDA = FASTEST_FIRST["cuda"]
+"""ONNX Runtime 1.31 has GroupQueryAttention on CUDA for float16 and bfloat16 alone, and no MatMulIntegerToFloat. What
+has no CUDA kernel falls back to the processor, where the whole cache would go and come back from at every layer."""
+
+NO_PROVIDER = (
+    "this ONNX Runtime was built without CUDA; install onnxruntime-gpu in its place (there is one for Linux on x86-64)"
+)
+NO_DRIVER = (
+    "no NVIDIA driver answers; install it until nvidia-smi lists a GPU (in a container: docker run --gpus all), "
+    "or choose the device cpu"
+)
+NO_LIBRARIES = (
+    "ONNX Runtime finds a GPU, but cannot load its CUDA libraries; "
+    f"pip install 'onnxruntime-gpu[cuda,cudnn]=={ort.__version__}', with a driver that is new enough for them, "
+    "or choose the device cpu"
+)
+
+COPYING = (
+    b'\x08\x08:X\n\x1a\n\x06source\x12\x06target"\x08Identity\x12\x04copyZ\x19\n\x06source\x12\x0f\n\r\x08\x02\x12\t'
+    b"\n\x07\x12\x05bytesb\x19\n\x06target\x12\x0f\n\r\x08\x02\x12\t\n\x07\x12\x05bytesB\x04\n\x00\x10\x10"
+)
+"""An ONNX model of one Identity, from `source` to `target`, both uint8 [bytes]: what copies within a device's memory,
+and what shows whether a session opens there. Serving has no onnx package to build it with; a test has."""
+
+
+def choose(bundle: Bundle, device: str, precision: str | None) -> tuple[Device, str]:
+    """Where to compute which of a bundle's precisions; None is the fastest there.
+
+    "auto" takes a GPU only for what runs on it. Raises DeviceError for a device that is not there, or that cannot run
+    the precision.
+    """
+    possible = bundle.manifest.precisions if precision is None else [precision]
+    if device == "auto" and not any(each in RUNS_ON_CUDA for each in possible):
+        device = "cpu"
+    chosen = choose_device(device)
+    precision = precision or bundle.fastest_precision(chosen)
+    if chosen == "cuda" and precision not in RUNS_ON_CUDA:
+        raise DeviceError(
+            f"{bundle.path}: its {precision} model does not run on cuda, where only {', '.join(RUNS_ON_CUDA)} does; "
+            "export the checkpoint with --precision all and choose that, or choose the device cpu"
+        )
+    return chosen, precision
+
+
+def choose_device(device: str) -> Device:
+    """What "auto", "cpu" or "cuda" comes to on this machine.
+
+    "auto" is "cuda" where it can be computed on, and "cpu" elsewhere. Raises DeviceError for "cuda" elsewhere.
+    """
+    if device == "cpu":
+        return "cpu"
+    missing = what_cuda_lacks()
+    if missing is None:
+        return "cuda"
+    if device == "cuda":
+        raise DeviceError(f"cuda: {missing}")
+    logger.info("Computing on the processor: %s", missing)
+    return "cpu"
+
+
+def what_cuda_lacks() -> str | None:
+    """What is missing here to compute on a GPU, and what to do about it; None where nothing is."""
+    if CUDA not in ort.get_available_providers():
+        return NO_PROVIDER
+    if not driver_answers():
+        return NO_DRIVER
+    ort.set_default_logger_severity(4)  # what it would say, NO_LIBRARIES says better
+    try:
+        open_session(COPYING, "cuda", ort.SessionOptions())
+    except Exception:  # onnxruntime's own exceptions have no common base below Exception
+        return NO_LIBRARIES
+    finally:
+        ort.set_default_logger_severity(2)  # its default
+    return None
+
+
+def driver_answers() -> bool:
+    """Whether the NVIDIA driver is there, works, and has a GPU."""
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def open_session(
+    model: Path | bytes, device: str, options: ort.SessionOptions, capture: bool = False
+) -> ort.InferenceSession:
+    """A session that computes on `device`; with `capture` it may keep runs as CUDA graphs.
+
+    Raises DeviceError where CUDA cannot be loaded, and ONNX Runtime's errors for a model that it cannot run.
+    """
+    if device == "cpu":
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # The libraries that pip installs lie where the loader does not look. What this prints of those that it cannot find
+    # is left out: they may not be needed, and if they are, the provider is missing below.
+    with contextlib.redirect_stdout(io.StringIO()):
+        ort.preload_dlls()
+    provider = (CUDA, {"enable_cuda_graph": "1" if capture else "0"})
+    session = ort.InferenceSession(model, options, providers=[provider], enable_fallback=0)
+    # Without its libraries ONNX Runtime logs a warning and computes on the processor.
+    if session.get_providers()[0] != CUDA:
+        raise DeviceError(f"cuda: {NO_LIBRARIES}")
+    return session
