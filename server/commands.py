@@ -4,11 +4,17 @@ import contextlib
 import dataclasses
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from server.settings import LOG_LEVELS, Settings, SettingsError
+from server.settings import DEVICES, LOG_LEVELS, PRECISIONS, Settings, SettingsError
 
+if TYPE_CHECKING:
+    from server.engine import Engine
+
+PRECISION_HELP = "Which of the bundle's models writes. Default: $PLOTIFY_PRECISION, else auto: its fastest."
+DEVICE_HELP = "Where it computes. Default: $PLOTIFY_DEVICE, else auto: a GPU where there is one."
 MODEL_HELP = "The bundle: a folder that `plotify export` wrote. Default: $PLOTIFY_MODEL, else the one that ships."
 
 
@@ -20,6 +26,8 @@ MODEL_HELP = "The bundle: a folder that `plotify export` wrote. Default: $PLOTIF
 @click.option("--temperature", type=float, help="0 for the likeliest words, higher is wilder. Default: the model's.")
 @click.option("--top-p", type=float, help="Draw from the likeliest words up to this probability. Default: the model's.")
 @click.option("--guidance", type=float, help="How strongly the genre leads, from 1 on. Default: the model's.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help=PRECISION_HELP)
+@click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
 @click.option("--seed", type=int, help="The same seed gives the same plot. Default: another one each time.")
 def generate(
     prompt: str,
@@ -29,6 +37,8 @@ def generate(
     temperature: float | None,
     top_p: float | None,
     guidance: float | None,
+    precision: str | None,
+    device: str | None,
     seed: int | None,
 ) -> None:
     """Write on from PROMPT, printing words as they come.
@@ -37,29 +47,28 @@ def generate(
     Example:
       plotify generate "A detective in Lisbon" --genre Horror --seed 1
     """
-    from server.bundle import Bundle, BundleError
-    from server.engine import Engine, EngineError, Request, Sampling
+    from server.bundle import BundleError
+    from server.engine import EngineError, Request, Sampling
 
-    settings = _settings(model=model)
+    settings = _settings(model=model, precision=precision, device=device)
     opening = prompt.strip()
     if not opening:
         raise click.UsageError("The prompt is empty; write a few words to begin with.")
     try:
-        bundle = Bundle.load(settings.model)
-        defaults = bundle.manifest.sampling
-        sampling = Sampling(
-            max_tokens=max_tokens,
-            temperature=defaults.temperature if temperature is None else temperature,
-            top_k=defaults.top_k,
-            top_p=defaults.top_p if top_p is None else top_p,
-            repetition_penalty=defaults.repetition_penalty,
-            guidance=defaults.guidance if guidance is None else guidance,
-            seed=seed,
-        )
-        template = bundle.manifest.prompt
-        request = Request(template.fill(opening, genre), sampling, against=template.fill(opening) if genre else None)
-        with Engine(bundle, threads=settings.threads) as engine:
-            stream = engine.submit(request)
+        with _engine(dataclasses.replace(settings, rows=2, kept=0)) as engine:
+            manifest = engine.bundle.manifest
+            template, defaults = manifest.prompt, manifest.sampling
+            sampling = Sampling(
+                max_tokens=max_tokens,
+                temperature=defaults.temperature if temperature is None else temperature,
+                top_k=defaults.top_k,
+                top_p=defaults.top_p if top_p is None else top_p,
+                repetition_penalty=defaults.repetition_penalty,
+                guidance=defaults.guidance if guidance is None else guidance,
+                seed=seed,
+            )
+            against = template.fill(opening) if genre else None
+            stream = engine.submit(Request(template.fill(opening, genre), sampling, against))
             click.echo(opening, nl=False)
             for chunk in stream:
                 click.echo(chunk.text, nl=False)
@@ -74,9 +83,21 @@ def generate(
 @click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
 @click.option("--host", help="Address to listen on; 0.0.0.0 for every network. Default: $PLOTIFY_HOST, else 127.0.0.1.")
 @click.option("--port", type=int, help="Port to listen on; 0 for any free one. Default: $PLOTIFY_PORT, else 8000.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help=PRECISION_HELP)
+@click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
 @click.option("--threads", type=int, help="Threads that compute; 0 for all cores. Default: $PLOTIFY_THREADS, else 0.")
+@click.option("--rows", type=int, help="Sequences that are written at once. Default: $PLOTIFY_ROWS, else 64.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Default: $PLOTIFY_LOG_LEVEL, else warning.")
-def serve(model: Path | None, host: str | None, port: int | None, threads: int | None, log_level: str | None) -> None:
+def serve(
+    model: Path | None,
+    host: str | None,
+    port: int | None,
+    precision: str | None,
+    device: str | None,
+    threads: int | None,
+    rows: int | None,
+    log_level: str | None,
+) -> None:
     """Serve the page and its streams, until interrupted. docs/settings.md lists what the environment can set.
 
     \b
@@ -87,14 +108,23 @@ def serve(model: Path | None, host: str | None, port: int | None, threads: int |
     import uvicorn
 
     from server.app import create_app
-    from server.bundle import Bundle, BundleError
-    from server.engine import Engine
+    from server.bundle import BundleError
+    from server.engine import EngineError
 
-    settings = _settings(model=model, host=host, port=port, threads=threads, log_level=log_level)
+    settings = _settings(
+        model=model,
+        host=host,
+        port=port,
+        precision=precision,
+        device=device,
+        threads=threads,
+        rows=rows,
+        log_level=log_level,
+    )
     listener = _listen(settings.host, settings.port)
     try:
-        engine = Engine(Bundle.load(settings.model), threads=settings.threads, queue=settings.queue)
-    except BundleError as error:
+        engine = _engine(settings)
+    except (BundleError, EngineError) as error:
         raise click.ClickException(str(error)) from error
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
 
@@ -120,6 +150,22 @@ def _settings(**flags: Path | str | int | None) -> Settings:
         return dataclasses.replace(Settings.read(), **given)  # type: ignore[arg-type]
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _engine(settings: Settings) -> "Engine":
+    """The engine on the settings' bundle. Raises BundleError and EngineError."""
+    from server.bundle import Bundle
+    from server.engine import Engine
+
+    return Engine(
+        Bundle.load(settings.model),
+        precision=None if settings.precision == "auto" else settings.precision,
+        device=settings.device,
+        threads=settings.threads,
+        queue=settings.queue,
+        rows=settings.rows,
+        kept=settings.kept,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 PREFIX = "PLOTIFY_"
+PRECISIONS = ("auto", "fp32", "int8", "int4", "fp16")
+DEVICES = ("auto", "cpu", "cuda")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
 
@@ -25,8 +27,12 @@ class Settings:
     model: the bundle that is served.
     host: address to listen on; 0.0.0.0 for every network.
     port: TCP port to listen on; 0 for any that is free.
+    precision: which of the bundle's models writes; auto for its fastest on the device.
+    device: where it computes: cpu, cuda, or auto for a GPU where there is one.
     threads: threads that compute; 0 for one for each physical core.
-    queue: requests that may wait while one is running; more are told to come back.
+    rows: sequences that are written at once; a plot with a genre counts as two.
+    kept: prompts that stay in memory, so that asking again or going on begins at once.
+    queue: requests that may wait for rows; more are told to come back.
     max_tokens: the longest plot, in tokens; longer lengths of the form are cut to it.
     log_level: what is logged to stderr; from info on, every HTTP request.
     """
@@ -34,8 +40,12 @@ class Settings:
     model: Path = SHIPPED_MODEL
     host: str = "127.0.0.1"
     port: int = 8000
+    precision: str = "auto"
+    device: str = "auto"
     threads: int = 0
-    queue: int = 32
+    rows: int = 64
+    kept: int = 32
+    queue: int = 64
     max_tokens: int = 256
     log_level: str = "warning"
 
@@ -43,13 +53,16 @@ class Settings:
         for name, least, most in (
             ("port", 0, 65535),
             ("threads", 0, 1024),
+            ("rows", 2, 1024),
+            ("kept", 0, 1024),
             ("queue", 1, 4096),
             ("max_tokens", 1, 4096),
         ):
             if not least <= getattr(self, name) <= most:
                 raise SettingsError(f"{variable(name)} is {getattr(self, name)}; it must be from {least} to {most}")
-        if self.log_level not in LOG_LEVELS:
-            raise SettingsError(f"{variable('log_level')} is {self.log_level!r}; choose one of {', '.join(LOG_LEVELS)}")
+        for name, known in (("precision", PRECISIONS), ("device", DEVICES), ("log_level", LOG_LEVELS)):
+            if getattr(self, name) not in known:
+                raise SettingsError(f"{variable(name)} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -21,7 +21,7 @@ SLOWER_ON_CPU = ["SkipLayerNormFusion"]
 """Optimizations of ONNX Runtime that are left out: its SkipLayerNormalization takes four times as long as the addition
 and the LayerNormalization that it replaces."""
 
-SPINNING_MICROSECONDS = "50"
+SPINNING_MICROSECONDS = "100"
 """How long a thread of ONNX Runtime waits for its next piece of work before it gives the core back: from one operator
 to the next, but not from one step to the next, when the core belongs to sampling and to the web server."""
 
