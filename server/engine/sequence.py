@@ -70,7 +70,7 @@ class Sequence:
         """
         drawn = self._sampler.draw(logits[0] if len(logits) == 1 else guide(logits[0], logits[1], self._guidance))
         if drawn.token == self._end_of_text and not self._endless:
-            return self._finish(self._rest(), "stop")
+            return self._end("", "stop")
         self._length += 1
         for context in self.contexts:
             context.tokens.append(drawn.token)
@@ -84,12 +84,15 @@ class Sequence:
         if stopped:
             return self._finish(text, "stop")
         if self._length == self._limit:
-            return self._finish(text + self._rest(), "length")
+            return self._end(text, "length")
         return self._send(text, None) if text else None
 
-    def _rest(self) -> str:
-        text, stopped = self._stops.push(self._detokenizer.flush())
-        return text if stopped else text + self._stops.flush()
+    def _end(self, text: str, reason: FinishReason) -> Chunk:
+        """The end, with what was held back of the text; that may still complete a stop string."""
+        rest, stopped = self._stops.push(self._detokenizer.flush())
+        if stopped:
+            return self._finish(text + rest, "stop")
+        return self._finish(text + rest + self._stops.flush(), reason)
 
     def _finish(self, text: str, reason: FinishReason) -> Chunk:
         self.finished = True
