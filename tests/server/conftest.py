@@ -12,6 +12,7 @@ from server.bundle import Bundle
 from server.engine import Engine
 from server.settings import Settings
 from tests.server.live import LiveServer, serving, slow_down
+from tests.server.runs import Run, record
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,8 @@ def bundle(tiny_bundle: Path) -> Bundle:
 
 @pytest.fixture
 def engine(bundle: Bundle) -> Iterator[Engine]:
-    with Engine(bundle, threads=1, queue=4) as engine:
+    """One that writes four sequences at once, while four requests wait."""
+    with Engine(bundle, threads=1, queue=4, rows=4) as engine:
         yield engine
 
 
@@ -29,6 +31,12 @@ def engine(bundle: Bundle) -> Iterator[Engine]:
 def client(engine: Engine) -> Iterator[TestClient[Litestar]]:
     with TestClient(create_app(engine, Settings())) as client:
         yield client
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """What the session was asked to compute, in order."""
+    return record(monkeypatch)
 
 
 @pytest.fixture

@@ -2,19 +2,17 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 import uvicorn
 
 from server.app import create_app
 from server.bundle import Bundle
 from server.engine import Engine
-from server.engine.runner import Runner
+from server.engine.runner import Logits, Runner
 from server.settings import Settings
 
 
@@ -28,8 +26,8 @@ class LiveServer:
 
 @contextmanager
 def serving(bundle: Bundle) -> Iterator[LiveServer]:
-    """Serves a bundle with uvicorn, in a thread, on a free port."""
-    engine = Engine(bundle, threads=1, queue=4)
+    """Serves a bundle with uvicorn, in a thread, on a free port: two rows to write, four requests to wait."""
+    engine = Engine(bundle, threads=1, queue=4, rows=2)
     config = uvicorn.Config(create_app(engine, Settings()), port=0, log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -49,9 +47,9 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Makes each decode step take so much longer, as on a slower machine, so that a stream can be watched."""
     decode = Runner.decode
 
-    def decode_slowly(runner: Runner, token_id: int) -> npt.NDArray[np.float32]:
+    def decode_slowly(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
         time.sleep(seconds)
-        return decode(runner, token_id)
+        return decode(runner, tokens, lengths)
 
     monkeypatch.setattr(Runner, "decode", decode_slowly)
 

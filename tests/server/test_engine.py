@@ -1,51 +1,28 @@
-"""Requests in, streams out: the same tokens as without a cache, ends, cancelling, errors, bounds."""
+"""Requests in, streams out: the same tokens as without a cache, why they end, what is refused."""
 
-import asyncio
-import gc
-import threading
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import onnxruntime as ort
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Chunk, Engine, EngineBusy, EngineError, InvalidRequest, PromptTooLong, Request, Sampling
-from server.engine.runner import Runner
-from tests.server.live import wait_until_idle
+from server.engine import Engine, InvalidRequest, PromptTooLong, Request, Sampling
+from server.engine.sequence import Job
+from tests.server.reading import GREEDY, PRECISIONS, PROMPT, one_by_one, recomputed, text_of, tokens_of
 
-PROMPT = "Plot: A detective in Lisbon"
-GREEDY = Sampling(max_tokens=30, temperature=0)
-
-
-def tokens_of(chunks: list[Chunk]) -> list[int]:
-    return [token for chunk in chunks for token in chunk.token_ids]
+GUIDED = Sampling(max_tokens=4, guidance=2.0)
 
 
-def text_of(chunks: list[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
-
-
-def recomputed(bundle: Bundle, prompt: list[int], count: int) -> list[int]:
-    """Greedy tokens, each from a whole run over everything before it."""
-    shape = bundle.manifest.model
-    session = ort.InferenceSession(bundle.model_file("fp32"), providers=["CPUExecutionProvider"])
-    empty = np.zeros((1, shape.heads, 0, shape.head_dim), dtype=np.float32)
-    past = {entry.name: empty for entry in session.get_inputs() if entry.name.startswith("past_key_values")}
-    tokens = list(prompt)
-    for _ in range(count):
-        ids = np.array([tokens])
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "position_ids": np.arange(ids.size)[None]}
-        tokens.append(int(session.run(["logits"], inputs | past)[0][0, -1].argmax()))
-    return tokens[len(prompt) :]
-
-
-def test_greedy_tokens_are_those_of_a_run_without_a_cache(bundle: Bundle, engine: Engine) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_greedy_tokens_are_those_of_a_run_without_a_cache(bundle: Bundle, precision: str) -> None:
     prompt = bundle.tokenizer.encode(PROMPT).ids
-    first, second = (list(engine.submit(Request(PROMPT, GREEDY))) for _ in range(2))
-    expected = recomputed(bundle, prompt, GREEDY.max_tokens)
+    expected = recomputed(bundle, precision, prompt, GREEDY.max_tokens)
     assert bundle.manifest.model.end_of_text not in expected
+    with Engine(bundle, precision, threads=1) as engine:
+        first, second = (list(engine.submit(Request(PROMPT, GREEDY))) for _ in range(2))
     assert tokens_of(first) == tokens_of(second) == expected
     assert text_of(first) == bundle.tokenizer.decode(expected)
 
@@ -54,172 +31,187 @@ def test_text_and_token_ids_are_the_same_prompt(bundle: Bundle, engine: Engine) 
     prompt = bundle.tokenizer.encode(PROMPT).ids
     as_text, as_tokens = engine.submit(Request(PROMPT, GREEDY)), engine.submit(Request(prompt, GREEDY))
     assert as_text.prompt_tokens == as_tokens.prompt_tokens == len(prompt)
-    assert tokens_of(list(as_text)) == tokens_of(list(as_tokens))
+    assert tokens_of(as_text) == tokens_of(as_tokens)
+
+
+def test_the_prompt_is_counted_without_what_was_written(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    enqueue = Engine._enqueue
+
+    def enqueue_and_wait_until_written(engine: Engine, job: Job) -> None:
+        enqueue(engine, job)
+        while engine.running or engine.waiting:
+            pass
+
+    monkeypatch.setattr(Engine, "_enqueue", enqueue_and_wait_until_written)
+    given = [5] * 40
+    with Engine(bundle, threads=1) as engine:
+        assert engine.submit(Request(given, GREEDY)).prompt_tokens == 40
+    assert given == [5] * 40
 
 
 def test_a_seed_gives_the_same_text_and_another_seed_another(engine: Engine) -> None:
-    texts = [text_of(list(engine.submit(Request(PROMPT, Sampling(seed=seed))))) for seed in (1, 2, 1)]
+    texts = [text_of(engine.submit(Request(PROMPT, Sampling(seed=seed)))) for seed in (1, 2, 1)]
     assert texts[0] == texts[2] != texts[1]
 
 
 def test_a_drawn_seed_gives_its_text_again(engine: Engine) -> None:
     stream = engine.submit(Request(PROMPT, Sampling()))
     again = engine.submit(Request(PROMPT, Sampling(seed=stream.seed)))
-    assert text_of(list(stream)) == text_of(list(again))
+    assert text_of(stream) == text_of(again)
     assert len({engine.submit(Request(PROMPT, Sampling(max_tokens=1))).seed for _ in range(3)}) == 3
 
 
+def test_continuations_are_what_requests_with_the_seeds_that_follow_give(engine: Engine) -> None:
+    for request in (
+        Request(PROMPT, Sampling(max_tokens=20, seed=7)),
+        Request([3] * 50, Sampling(max_tokens=20, seed=7, repetition_penalty=1.3)),
+        Request([3] * 50, Sampling(max_tokens=20, seed=7, guidance=2.0), against=[4] * 37),
+    ):
+        count = 4 if request.against is None else 2
+        streams = engine.submit_several(request, count)
+        assert [stream.seed for stream in streams] == list(range(7, 7 + count))
+        alone = [replace(request, sampling=replace(request.sampling, seed=7 + k)) for k in range(count)]
+        together = [tokens_of(stream) for stream in streams]
+        assert together == one_by_one(engine, alone)
+        assert len({tuple(tokens) for tokens in together}) == count
+
+
+def test_continuations_with_drawn_seeds_come_again(engine: Engine) -> None:
+    streams = engine.submit_several(Request(PROMPT), 3)
+    first = streams[0].seed
+    again = engine.submit_several(Request(PROMPT, Sampling(seed=first)), 3)
+    assert [tokens_of(stream) for stream in streams] == [tokens_of(stream) for stream in again]
+
+
 def test_a_stream_ends_with_length_at_max_tokens(engine: Engine) -> None:
-    chunks = list(engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=5))))
-    assert len(tokens_of(chunks)) == 5
-    assert [chunk.finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["length"]
+    for most in (1, 5):
+        chunks = list(engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=most))))
+        assert len(tokens_of(chunks)) == most
+        assert [chunk.finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["length"]
 
 
-def test_a_stream_ends_with_length_where_the_context_ends(bundle: Bundle, engine: Engine) -> None:
-    context = bundle.manifest.model.context
-    for prompt_tokens in (context - 1, context - 7):
-        chunks = list(engine.submit(Request([5] * prompt_tokens, replace(GREEDY, max_tokens=50))))
-        assert len(tokens_of(chunks)) == context - prompt_tokens
+@pytest.mark.parametrize("missing", [1, 2, 7, 16, 17])
+def test_a_stream_ends_with_length_where_the_context_ends(bundle: Bundle, engine: Engine, missing: int) -> None:
+    """Of a guided one, where the longer of its prompts ends it."""
+    prompt = [5] * (bundle.manifest.model.context - missing)
+    endless = Sampling(max_tokens=50, temperature=0, ignore_end=True)
+    for request in (
+        Request(prompt, endless),
+        Request(prompt, replace(endless, guidance=2.0), against=[5]),
+        Request([5], replace(endless, guidance=2.0), against=prompt),
+    ):
+        chunks = list(engine.submit(request))
+        assert len(tokens_of(chunks)) == missing
         assert chunks[-1].finish_reason == "length"
 
 
 def test_a_stream_ends_with_stop_at_the_end_of_text(bundle: Bundle) -> None:
-    third = recomputed(bundle, bundle.tokenizer.encode(PROMPT).ids, 3)[2]
+    third = recomputed(bundle, "fp32", bundle.tokenizer.encode(PROMPT).ids, 3)[2]
     ended_there = replace(bundle.manifest, model=replace(bundle.manifest.model, end_of_text=third))
-    with Engine(replace(bundle, manifest=ended_there), threads=1) as engine:
+    with Engine(replace(bundle, manifest=ended_there), "fp32", threads=1) as engine:
         chunks = list(engine.submit(Request(PROMPT, GREEDY)))
     assert chunks[-1].finish_reason == "stop"
     assert third not in tokens_of(chunks)
     assert len(tokens_of(chunks)) <= 2
 
 
-def test_many_at_once_get_what_one_alone_gets(engine: Engine) -> None:
-    alone = [text_of(list(engine.submit(Request(PROMPT, Sampling(seed=seed))))) for seed in range(4)]
-    streams = [engine.submit(Request(PROMPT, Sampling(seed=seed))) for seed in range(4)]
-
-    async def read_all() -> list[str]:
-        async def read(index: int) -> str:
-            return "".join([chunk.text async for chunk in streams[index]])
-
-        return list(await asyncio.gather(*map(read, reversed(range(4)))))
-
-    assert asyncio.run(read_all())[::-1] == alone
-
-
-def test_the_event_loop_stays_free_while_a_stream_is_read(engine: Engine, slow_decoding: float) -> None:
-    async def count_while_reading() -> int:
-        ticks, reading = 0, asyncio.create_task(read())
-        while not reading.done():
-            ticks += 1
-            await asyncio.sleep(slow_decoding / 5)
-        return ticks
-
-    async def read() -> None:
-        async for _ in engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=8))):
-            pass
-
-    assert asyncio.run(count_while_reading()) >= 16
+def test_a_stop_string_ends_the_text_wherever_tokens_end(engine: Engine) -> None:
+    """Each pair of characters that two tokens have between them is a stop string once."""
+    across = 0
+    for seed in range(8):
+        sampling = Sampling(max_tokens=16, seed=seed, ignore_end=True)
+        chunks = list(engine.submit(Request(PROMPT, sampling)))
+        text, border = text_of(chunks), 0
+        for chunk in chunks[:-1]:
+            border += len(chunk.text)
+            stop = text[border - 1 : border + 1]
+            stopped = list(engine.submit(Request(PROMPT, replace(sampling, stop=(stop,)))))
+            assert text_of(stopped) == text[: text.index(stop)]
+            assert stopped[-1].finish_reason == "stop"
+            ids = tokens_of(stopped)
+            assert ids == tokens_of(chunks)[: len(ids)]
+            across += 1
+    assert across > 30
 
 
-def test_cancelling_stops_within_one_decode_step(engine: Engine, slow_decoding: float) -> None:
-    stream = engine.submit(Request(PROMPT, GREEDY))
-    next(stream)
-    stream.cancel()
-    steps = engine.steps
-    assert list(stream)[-1] == Chunk("", (), "cancelled")
-    wait_until_idle(engine)
-    assert engine.steps <= steps + 1
-    assert list(stream) == []
-
-
-def test_cancelling_wakes_a_reader(engine: Engine, slow_decoding: float) -> None:
-    blocking, waiting = (engine.submit(Request(PROMPT, Sampling(max_tokens=40))) for _ in range(2))
-    threading.Timer(0.1, waiting.cancel).start()
-    assert [chunk.finish_reason for chunk in waiting] == ["cancelled"]
-    assert engine.running == 1
-    blocking.cancel()
-
-
-def test_a_stream_that_nobody_holds_stops(engine: Engine, slow_decoding: float) -> None:
-    stream = engine.submit(Request(PROMPT, GREEDY))
-    next(stream)
-    steps = engine.steps
-    del stream
-    gc.collect()
-    wait_until_idle(engine)
-    assert engine.steps <= steps + 1
-
-
-def test_a_reader_whose_event_loop_has_ended_is_no_longer_served(engine: Engine, slow_decoding: float) -> None:
-    stream = engine.submit(Request(PROMPT, GREEDY))
-
-    async def wait_a_little() -> None:
-        async with asyncio.timeout(slow_decoding / 2):
-            async for _ in stream:
-                pass
-
-    with pytest.raises(TimeoutError):
-        asyncio.run(wait_a_little())
-    wait_until_idle(engine)
-    assert engine.steps < GREEDY.max_tokens
-
-
-def test_an_error_in_the_session_ends_one_stream_and_no_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = text_of(list(engine.submit(Request(PROMPT, GREEDY))))
-    decode, calls = Runner.decode, iter(range(1000))
-
-    def fail_once(runner: Runner, token_id: int) -> object:
-        # A token outside the vocabulary makes ONNX Runtime itself fail.
-        return decode(runner, 10**6 if next(calls) == 3 else token_id)
-
-    monkeypatch.setattr(Runner, "decode", fail_once)
-    failing, following = (engine.submit(Request(PROMPT, GREEDY)) for _ in range(2))
-    with pytest.raises(EngineError, match="the model failed"):
-        list(failing)
-    assert list(failing) == []
-    assert text_of(list(following)) == expected
-
-
-def test_the_queue_is_bounded_and_frees_itself(engine: Engine, slow_decoding: float) -> None:
-    running = engine.submit(Request(PROMPT, Sampling(max_tokens=100)))
-    next(running)
-    waiting = [engine.submit(Request(PROMPT, GREEDY)) for _ in range(engine.queue)]
-    assert (engine.running, engine.waiting) == (1, engine.queue)
-    with pytest.raises(EngineBusy, match="4 requests are waiting already; try again"):
-        engine.submit(Request(PROMPT, GREEDY))
-    waiting[1].cancel()
-    assert engine.waiting == engine.queue - 1
-    last = engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=2)))
-    for stream in (running, *waiting):
-        stream.cancel()
-    assert len(tokens_of(list(last))) == 2
+def test_log_probabilities_come_with_their_tokens(engine: Engine) -> None:
+    """Also where several tokens are needed for one character, and come in one chunk."""
+    sampling = Sampling(max_tokens=60, seed=3, logprobs=5, repetition_penalty=1.3, ignore_end=True)
+    chunks = list(engine.submit(Request(PROMPT, sampling)))
+    assert max(len(chunk.token_ids) for chunk in chunks) > 1
+    context = engine.submit(Request(PROMPT, replace(sampling, logprobs=None))).prompt_tokens
+    ids = tokens_of(chunks)
+    found = [each for chunk in chunks for each in chunk.logprobs]
+    assert [len(chunk.logprobs) for chunk in chunks] == [len(chunk.token_ids) for chunk in chunks]
+    assert len(found) == 60
+    prompt = engine.bundle.tokenizer.encode(PROMPT).ids
+    assert len(prompt) == context
+    for at in (0, 1, 17, 59):
+        # The same place again, as the first of a greedy continuation: its likeliest tokens are the ones told.
+        (again,) = engine.submit(Request(prompt + ids[:at], Sampling(max_tokens=1, temperature=0, logprobs=5)))
+        told = dict(again.logprobs[0].top)
+        assert [token for token, _ in found[at].top] == list(told)
+        assert [value for _, value in found[at].top] == pytest.approx(list(told.values()), abs=0.05)
+    for token, each in zip(ids, found, strict=True):
+        assert each.logprob == dict(each.top).get(token, each.logprob)
+        assert each.logprob <= each.top[0][1] <= 0
+        assert math.fsum(math.exp(value) for _, value in each.top) <= 1 + 1e-6
 
 
 @pytest.mark.parametrize(
     ("prompt", "says"),
-    [("", "empty"), ([], "empty"), ([-1], "outside the vocabulary"), ([10**6], "outside"), ("\ud800", "not Unicode")],
+    [
+        ("", "empty"),
+        ([], "empty"),
+        ([-1], "outside the vocabulary"),
+        ([10**6], "outside"),
+        ([10**30], "outside"),
+        ("\ud800", "not Unicode"),
+        ([1.5], "neither text nor a list of token ids"),
+        (["a"], "neither text nor"),
+        ([[1]], "neither text nor"),
+        (None, "neither text nor"),
+        (7, "neither text nor"),
+    ],
 )
-def test_prompts_that_cannot_be_served(engine: Engine, prompt: str | list[int], says: str) -> None:
+@pytest.mark.parametrize("against", [False, True])
+def test_prompts_that_cannot_be_served(engine: Engine, prompt: Any, says: str, against: bool) -> None:
+    request = Request([5], GUIDED, against=prompt) if against else Request(prompt, GREEDY)
+    if against and prompt is None:
+        assert len(tokens_of(engine.submit(request))) <= 4, "none to lead away from"
+        return
     with pytest.raises(InvalidRequest, match=says):
-        engine.submit(Request(prompt, GREEDY))
+        engine.submit(request)
 
 
 def test_a_prompt_that_is_too_long_says_by_how_much(bundle: Bundle, engine: Engine) -> None:
     context = bundle.manifest.model.context
-    with pytest.raises(PromptTooLong, match=f"is {context} tokens long, this model reads at most {context - 1}"):
+    says = f"is {context} tokens long, this model reads at most {context - 1}"
+    with pytest.raises(PromptTooLong, match=says):
         engine.submit(Request([5] * context, GREEDY))
+    with pytest.raises(PromptTooLong, match=says):
+        engine.submit(Request([5], GUIDED, against=[5] * context))
 
 
-def test_closing_ends_every_stream(bundle: Bundle, slow_decoding: float) -> None:
-    engine = Engine(bundle, threads=1)
-    streams = [engine.submit(Request(PROMPT, GREEDY)) for _ in range(3)]
-    next(streams[0])
-    engine.close()
-    for stream in streams:
-        with pytest.raises(EngineError, match="closed"):
-            list(stream)
-    with pytest.raises(EngineError, match="closed"):
-        engine.submit(Request(PROMPT, GREEDY))
+def test_a_bias_of_a_token_that_is_none(engine: Engine) -> None:
+    with pytest.raises(InvalidRequest, match=r"logit_bias: .* outside the vocabulary"):
+        engine.submit(Request(PROMPT, Sampling(logit_bias={10**6: 1.0})))
+
+
+@pytest.mark.parametrize(("count", "against"), [(0, None), (-1, None), (5, None), (3, [4])])
+def test_as_many_continuations_as_there_are_rows(engine: Engine, count: int, against: Sequence[int] | None) -> None:
+    most = 2 if against else 4
+    with pytest.raises(InvalidRequest, match=f"{count} continuations at once: this engine writes 1 to {most} of such"):
+        engine.submit_several(Request(PROMPT, GUIDED, against), count)
+    assert len(engine.submit_several(Request(PROMPT, GUIDED, against), most)) == most
+
+
+def test_a_guided_request_needs_two_rows(bundle: Bundle) -> None:
+    with Engine(bundle, threads=1, rows=1) as engine:
+        with pytest.raises(InvalidRequest, match="takes two rows, and this engine has only one"):
+            engine.submit(Request(PROMPT, GUIDED, against="A detective in Lisbon"))
+        unguided = replace(GREEDY, guidance=1.0)
+        assert len(tokens_of(engine.submit(Request(PROMPT, unguided, against="A detective in Lisbon")))) == 30
 
 
 def test_the_engine_has_no_web_code_in_it() -> None:

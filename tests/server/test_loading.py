@@ -46,15 +46,15 @@ def test_no_manifest(tmp_path: Path) -> None:
     assert "bundle.json cannot be read (No such file or directory)" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 1}', b'{"format": 1, "name": 3}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 2}', b'{"format": 2, "name": 3}'])
 def test_a_manifest_that_is_none(damaged: Damage, content: bytes) -> None:
     assert "bundle.json: " in refusal(damaged("bundle.json", content))
 
 
-@pytest.mark.parametrize("found", [0, 2, "1", None])
+@pytest.mark.parametrize("found", [0, 1, 3, "2", None])
 def test_another_format(damaged: Damage, tiny_bundle: Path, found: object) -> None:
     folder = damaged("bundle.json", changed(tiny_bundle, lambda manifest: manifest.update(format=found)))
-    assert f"format is {found!r}, this Plotify reads format 1" in refusal(folder)
+    assert f"format is {found!r}, this Plotify reads format 2" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_file_that_is_missing(tiny_bundle: Path, tmp_path: Path, name: str) ->
     ("kind", "name", "content", "says"),
     [
         ("tokenizer", "tokenizer.json", b"{}", "not a tokenizer"),
-        ("fp32", "model.fp32.onnx", b"not a graph", "ONNX Runtime cannot load it"),
+        ("int8", "model.int8.onnx", b"not a graph", "ONNX Runtime cannot load it"),
     ],
 )
 def test_a_file_that_is_something_else(

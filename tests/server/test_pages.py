@@ -143,9 +143,7 @@ def test_garbage_is_refused_or_read_as_text(client: Client, content: bytes, kind
 
 
 def test_a_full_queue_keeps_the_form(client: Client, engine: Engine, slow_decoding: float) -> None:
-    streams = [engine.submit(Request("x", Sampling(max_tokens=50)))]
-    next(streams[0])
-    streams += [engine.submit(Request("x", Sampling())) for _ in range(engine.queue)]
+    streams = [engine.submit(Request("x", Sampling(ignore_end=True))) for _ in range(4 + engine.queue)]
     response = client.post("/plot", data={"prompt": "A fox"})
     assert response.status_code == 503
     assert response.headers["retry-after"]
@@ -156,7 +154,7 @@ def test_a_full_queue_keeps_the_form(client: Client, engine: Engine, slow_decodi
 
 
 def test_a_plot_that_breaks_off_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(runner: Runner, token_id: int) -> None:
+    def fail(runner: Runner, tokens: list[int], lengths: list[int]) -> None:
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(Runner, "decode", fail)

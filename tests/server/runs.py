@@ -1,0 +1,50 @@
+"""Watching what the engine's session computes, and meddling with it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from server.engine.runner import Logits, Runner
+
+Decode = Callable[[Runner, Sequence[int], Sequence[int]], Logits]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the session: how many rows it had, and how many tokens of each it was given."""
+
+    kind: str
+    rows: int
+    tokens: int
+
+
+def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """A list to which every run is added as it begins."""
+    prefill, decode = Runner.prefill, Runner.decode
+    runs: list[Run] = []
+
+    def recorded_prefill(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Logits:
+        runs.append(Run("prefill", len(pieces), max(map(len, pieces))))
+        return prefill(runner, row, start, pieces)
+
+    def recorded_decode(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+        runs.append(Run("decode", len(tokens), 1))
+        return decode(runner, tokens, lengths)
+
+    monkeypatch.setattr(Runner, "prefill", recorded_prefill)
+    monkeypatch.setattr(Runner, "decode", recorded_decode)
+    return runs
+
+
+def meddle(monkeypatch: pytest.MonkeyPatch, with_decode: Callable[[int, Callable[[], Logits], Runner], Logits]) -> None:
+    """Puts `with_decode` in the place of each decode: it is told the run's number, from 1 on, and how to do it."""
+    decode: Decode = Runner.decode
+    count = 0
+
+    def meddled(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+        nonlocal count
+        count += 1
+        return with_decode(count, lambda: decode(runner, tokens, lengths), runner)
+
+    monkeypatch.setattr(Runner, "decode", meddled)

@@ -1,0 +1,167 @@
+"""Who waits, who leaves, and that nobody is left behind."""
+
+import gc
+import random
+import threading
+from dataclasses import replace
+
+import pytest
+
+from server.bundle import Bundle
+from server.engine import Chunk, Engine, EngineBusy, EngineError, Request, Sampling, Stream
+from tests.server.live import wait_until_idle
+from tests.server.reading import GREEDY, PROMPT, one_by_one, some_requests, tokens_of
+from tests.server.runs import Run
+
+ENDLESS = Sampling(max_tokens=100, ignore_end=True)
+
+
+def test_cancelling_stops_within_one_decode_step(engine: Engine, slow_decoding: float, runs: list[Run]) -> None:
+    stream = engine.submit(Request(PROMPT, ENDLESS))
+    next(stream)
+    stream.cancel()
+    begun = len(runs)
+    assert list(stream)[-1] == Chunk("", (), "cancelled")
+    wait_until_idle(engine)
+    assert len(runs) <= begun + 1
+    assert list(stream) == []
+
+
+def test_a_stream_that_nobody_holds_stops(engine: Engine, slow_decoding: float, runs: list[Run]) -> None:
+    stream = engine.submit(Request(PROMPT, ENDLESS))
+    next(stream)
+    begun = len(runs)
+    del stream
+    gc.collect()
+    wait_until_idle(engine)
+    assert len(runs) <= begun + 1
+
+
+def test_cancelling_wakes_a_reader(bundle: Bundle, slow_decoding: float) -> None:
+    with Engine(bundle, threads=1, rows=1) as engine:
+        blocking, waiting = (engine.submit(Request(PROMPT, ENDLESS)) for _ in range(2))
+        next(blocking)
+        threading.Timer(0.1, waiting.cancel).start()
+        assert [chunk.finish_reason for chunk in waiting] == ["cancelled"]
+        assert (engine.running, engine.waiting) == (1, 0)
+        blocking.cancel()
+
+
+def test_one_continuation_may_leave_and_the_others_go_on(engine: Engine, slow_decoding: float) -> None:
+    request = Request(PROMPT, replace(ENDLESS, max_tokens=12, seed=1))
+    expected = [tokens_of(stream) for stream in engine.submit_several(request, 3)]
+    streams = engine.submit_several(request, 3)
+    next(streams[1])
+    streams[1].cancel()
+    assert [tokens_of(streams[0]), tokens_of(streams[2])] == [expected[0], expected[2]]
+    early = engine.submit_several(request, 3)
+    early[0].cancel()
+    assert [tokens_of(stream) for stream in early[1:]] == expected[1:]
+
+
+def test_the_queue_is_bounded_and_frees_itself(bundle: Bundle, slow_decoding: float) -> None:
+    with Engine(bundle, threads=1, queue=4, rows=1) as engine:
+        running = engine.submit(Request(PROMPT, ENDLESS))
+        next(running)
+        waiting = [engine.submit(Request(PROMPT, GREEDY)) for _ in range(engine.queue)]
+        assert (engine.running, engine.waiting) == (1, engine.queue)
+        with pytest.raises(EngineBusy, match="4 requests are waiting already; try again"):
+            engine.submit(Request(PROMPT, GREEDY))
+        waiting[1].cancel()
+        assert engine.waiting == engine.queue - 1
+        last = engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=2)))
+        for stream in (running, *waiting):
+            stream.cancel()
+        assert len(tokens_of(last)) == 2
+
+
+def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
+    """Also behind one that waits for all of the rows."""
+    with Engine(bundle, threads=1, queue=20, rows=4) as engine:
+        sampling = replace(ENDLESS, max_tokens=40)
+        first = engine.submit_several(Request(PROMPT, sampling), 4)
+        guided = Request(PROMPT, replace(sampling, guidance=2.0), against="A detective in Lisbon")
+        wide = engine.submit_several(guided, 2)
+        last = engine.submit(Request(PROMPT, replace(sampling, max_tokens=1)))
+        assert len(tokens_of(last)) == 1
+        assert (engine.running, engine.waiting) == (0, 0), "the others ended before"
+        assert [len(tokens_of(stream)) for stream in (*first, *wide)] == [40] * 6
+
+
+@pytest.mark.timeout(60)
+def test_closing_ends_every_stream(bundle: Bundle, slow_decoding: float) -> None:
+    """Those that run, those that wait, and those that somebody waits for."""
+    engine = Engine(bundle, threads=1, rows=20)
+    streams = [engine.submit(Request(PROMPT, ENDLESS)) for _ in range(26)]
+    for stream in streams[:20]:
+        next(stream)
+    assert (engine.running, engine.waiting) == (20, 6)
+    ends: list[str] = []
+
+    def read(stream: Stream) -> None:
+        try:
+            list(stream)
+        except EngineError as error:
+            ends.append(str(error))
+
+    readers = [threading.Thread(target=read, args=(stream,)) for stream in streams[:8] + streams[20:23]]
+    for reader in readers:
+        reader.start()
+    engine.close()
+    for reader in readers:
+        reader.join()
+    assert ends == ["the engine was closed"] * 11
+    for stream in streams[8:20] + streams[23:]:
+        with pytest.raises(EngineError, match="closed"):
+            list(stream)
+        assert list(stream) == []
+    assert (engine.running, engine.waiting) == (0, 0)
+    with pytest.raises(EngineError, match="closed"):
+        engine.submit(Request(PROMPT, GREEDY))
+    engine.close()
+
+
+@pytest.mark.timeout(120)
+def test_a_storm_of_those_who_come_and_go_leaves_the_others_as_they_were(bundle: Bundle) -> None:
+    """Six threads submit and leave as chance has it, while one reads all that it asked for."""
+    asked = some_requests(30, seed=11)
+    with Engine(bundle, threads=1, kept=0) as engine:
+        expected = one_by_one(engine, asked)
+    with Engine(bundle, threads=1, rows=4, kept=3, queue=1) as engine:
+        calm = threading.Event()
+        busy = 0
+
+        def come_and_go(seed: int) -> None:
+            nonlocal busy
+            chance = random.Random(seed)
+            while not calm.is_set():
+                request = chance.choice(asked)
+                try:
+                    streams = engine.submit_several(request, chance.randint(1, 2))
+                except EngineBusy:
+                    busy += 1
+                    continue
+                for stream in streams:
+                    for _ in range(chance.choice((0, 0, 1, 3))):
+                        next(stream, None)
+                    if chance.random() < 0.7:
+                        stream.cancel()
+
+        storm = [threading.Thread(target=come_and_go, args=(seed,)) for seed in range(6)]
+        for thread in storm:
+            thread.start()
+        found: list[list[int]] = []
+        try:
+            while len(found) < len(asked):
+                try:
+                    found.append(tokens_of(engine.submit(asked[len(found)])))
+                except EngineBusy:
+                    continue
+        finally:
+            calm.set()
+            for thread in storm:
+                thread.join()
+        wait_until_idle(engine)
+        assert found == expected
+        assert busy > 0
+        assert one_by_one(engine, asked[:3]) == expected[:3]

@@ -1,0 +1,112 @@
+"""Reading streams on event loops: many at once, on several loops, slowly, and not at all."""
+
+import asyncio
+import threading
+from dataclasses import replace
+
+import pytest
+
+from server.bundle import Bundle
+from server.engine import Engine, Request, Sampling, Stream
+from tests.server.live import wait_until_idle
+from tests.server.reading import GREEDY, PROMPT, one_by_one, text_of, tokens_of
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def read(stream: Stream) -> list[int]:
+    return [token async for chunk in stream for token in chunk.token_ids]
+
+
+def test_many_at_once_get_what_one_alone_gets(engine: Engine) -> None:
+    alone = [text_of(engine.submit(Request(PROMPT, Sampling(seed=seed)))) for seed in range(4)]
+    streams = [engine.submit(Request(PROMPT, Sampling(seed=seed))) for seed in range(4)]
+
+    async def read_all() -> list[str]:
+        async def text(index: int) -> str:
+            return "".join([chunk.text async for chunk in streams[index]])
+
+        return list(await asyncio.gather(*map(text, reversed(range(4)))))
+
+    assert asyncio.run(read_all())[::-1] == alone
+
+
+def test_two_event_loops_and_a_thread_read_at_once(bundle: Bundle) -> None:
+    requests = [Request(PROMPT, Sampling(max_tokens=30, seed=seed, ignore_end=True)) for seed in range(50)]
+    with Engine(bundle, threads=1, rows=24, queue=50) as engine:
+        expected = one_by_one(engine, requests)
+        found: dict[int, list[int]] = {}
+
+        async def ask_and_read(index: int) -> None:
+            found[index] = await read(engine.submit(requests[index]))
+
+        async def ask_all(indices: range) -> None:
+            await asyncio.gather(*map(ask_and_read, indices))
+
+        loops = [
+            threading.Thread(target=lambda part=part: asyncio.run(ask_all(part))) for part in (range(20), range(20, 40))
+        ]
+        for loop in loops:
+            loop.start()
+        streams = [engine.submit(requests[index]) for index in range(40, 50)]
+        found |= {index: tokens_of(stream) for index, stream in enumerate(streams, start=40)}
+        for loop in loops:
+            loop.join()
+    assert [found[index] for index in range(50)] == expected
+
+
+def test_a_reader_that_stops_reading_holds_nobody_up(bundle: Bundle) -> None:
+    """And finds everything when it comes back."""
+    request = Request(PROMPT, Sampling(max_tokens=40, seed=1, ignore_end=True))
+    with Engine(bundle, threads=1, rows=2) as engine:
+        (expected,) = one_by_one(engine, [request])
+
+        async def stop_reading_and_come_back() -> list[int]:
+            idle = engine.submit(request)
+            first = await anext(idle)
+            for seed in range(5):
+                assert len(await read(engine.submit(Request(PROMPT, replace(request.sampling, seed=seed))))) == 40
+            return [*first.token_ids, *await read(idle)]
+
+        assert asyncio.run(stop_reading_and_come_back()) == expected
+
+
+def test_a_reader_may_give_up_waiting_and_try_again(engine: Engine, slow_decoding: float) -> None:
+    request = Request(PROMPT, replace(GREEDY, max_tokens=5))
+    (expected,) = one_by_one(engine, [request])
+
+    async def impatiently() -> list[int]:
+        stream, found = engine.submit(request), list[int]()
+        while len(found) < len(expected):
+            try:
+                async with asyncio.timeout(slow_decoding / 5):
+                    found += (await anext(stream)).token_ids
+            except TimeoutError:
+                continue
+        return found
+
+    assert asyncio.run(impatiently()) == expected
+
+
+def test_the_event_loop_stays_free_while_a_stream_is_read(engine: Engine, slow_decoding: float) -> None:
+    async def count_while_reading() -> int:
+        ticks, reading = 0, asyncio.create_task(read(engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=8)))))
+        while not reading.done():
+            ticks += 1
+            await asyncio.sleep(slow_decoding / 5)
+        return ticks
+
+    assert asyncio.run(count_while_reading()) >= 16
+
+
+def test_a_reader_whose_event_loop_has_ended_is_no_longer_served(engine: Engine, slow_decoding: float) -> None:
+    stream = engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=100)))
+
+    async def wait_a_little() -> None:
+        async with asyncio.timeout(slow_decoding / 2):
+            await read(stream)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait_a_little())
+    wait_until_idle(engine)
+    assert engine.steps < 100
