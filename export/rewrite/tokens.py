@@ -24,9 +24,9 @@ def flatten_tokens(graph: OnnxModel) -> None:
         raise ExportError("the graph holds no Gemm: Optimum's export has changed its form.")
     for product in products:
         before = writer_of(graph, product.input[0], "Reshape")
-        (after,) = graph.get_children(product)
-        if after.op_type != "Reshape":
-            raise ExportError(f"{product.name} is not followed by a Reshape: Optimum's export has changed its form.")
+        behind = graph.get_children(product)
+        if [node.op_type for node in behind] != ["Reshape"]:
+            raise ExportError(f"{product.name} is not followed by one Reshape: Optimum's export has changed its form.")
         product.input[0] = before.input[0]
-        graph.replace_input_of_all_nodes(after.output[0], product.output[0])
+        graph.replace_input_of_all_nodes(behind[0].output[0], product.output[0])
     tidy(graph)
