@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.checkpoint import Dimensions
+from export.errors import ExportError
 from export.rewrite.nodes import constant, reader_of, weight_of
 
 PEAK = 127
@@ -24,12 +25,16 @@ Peaks = Mapping[str, np.ndarray]
 def quantize_cache(graph: OnnxModel, model: Dimensions, peaks: Peaks) -> None:
     """Turns the caches of a rewritten float32 graph to int8, [batch, heads, capacity, head_dim] as before.
 
-    To come before the weights are quantized. What exceeds its channel's peak later is clipped.
+    To come before the weights are quantized. What exceeds its channel's peak later is clipped. Raises ExportError for
+    a graph without this attention in every layer.
     """
+    attentions = graph.get_nodes_by_op_type("GroupQueryAttention")
+    if len(attentions) != model.layers:
+        raise ExportError(f"{len(attentions)} attentions have a cache in place, in {model.layers} layers.")
     scale = constant(graph, "cache.scale", np.array([1 / PEAK], np.float32))
     for layer in range(model.layers):
         _even_out(graph, layer, peaks)
-    for attention in graph.get_nodes_by_op_type("GroupQueryAttention"):
+    for attention in attentions:
         attention.input.extend([*[""] * (12 - len(attention.input)), scale, scale])
         for attribute in ("k_quant_type", "v_quant_type"):
             attention.attribute.append(helper.make_attribute(attribute, "PER_TENSOR"))
