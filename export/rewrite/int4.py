@@ -27,29 +27,37 @@ def quantize_weights(graph: OnnxModel) -> None:
     The head is the embedding already (`share_tied_embedding`), and both read the same four bits.
     """
     for product in graph.get_nodes_by_op_type("Gemm"):
-        steps, scales = quantize_blocks(weight_of(graph, product.input[1]).T)
+        value = weight_of(graph, product.input[1]).T
+        steps, scales = quantize_blocks(value)
         weight = constant(graph, f"{product.input[1]}.int4", _packed(steps))
         scale = constant(graph, f"{product.input[1]}.scale", scales)
-        _replace(graph, product, weight, scale, steps.shape, bias=product.input[2])
+        _replace(graph, product, weight, scale, value.shape, bias=product.input[2])
     head, lookup = writer_of(graph, "logits", "MatMul"), lookup_of(graph)
-    steps, scales = quantize_blocks(weight_of(graph, EMBEDDING))
+    value = weight_of(graph, EMBEDDING)
+    steps, scales = quantize_blocks(value)
     packed = _packed(steps)
     weight, scale = constant(graph, f"{EMBEDDING}.int4", packed), constant(graph, f"{EMBEDDING}.scale", scales)
     shape = constant(graph, "embedding.shape", np.array([len(packed), -1], np.int64))
     flat = add(graph, "Reshape", [weight, shape], f"{EMBEDDING}.flat")
     graph.remove_node(lookup)
-    add(
+    columns = value.shape[1]
+    whole = columns % BLOCK == 0
+    rows = add(
         graph,
         "GatherBlockQuantized",
         [flat, lookup.input[1], scale],
-        lookup.output[0],
+        lookup.output[0] if whole else f"{EMBEDDING}.padded",
         MICROSOFT,
         block_size=BLOCK,
         gather_axis=0,
         quantize_axis=1,
         bits=4,
     )
-    _replace(graph, head, weight, scale, steps.shape, bias=None)
+    if not whole:
+        bounds = {"start": 0, "end": columns, "axis": 1}
+        cut = [constant(graph, f"embedding.{name}", np.array([at], np.int64)) for name, at in bounds.items()]
+        add(graph, "Slice", [rows, *cut], lookup.output[0])
+    _replace(graph, head, weight, scale, value.shape, bias=None)
     tidy(graph)
 
 
@@ -85,7 +93,7 @@ def _packed(steps: np.ndarray) -> np.ndarray:
 def _replace(
     graph: OnnxModel, product: NodeProto, weight: str, scale: str, shape: tuple[int, ...], bias: str | None
 ) -> None:
-    output, rows, columns = product.output[0], product.input[0], shape[0]
+    output, rows = product.output[0], product.input[0]
     graph.remove_node(product)
     inputs = [rows, weight, scale, *(["", "", bias] if bias else [])]
     add(
@@ -94,8 +102,8 @@ def _replace(
         inputs,
         output,
         MICROSOFT,
-        K=shape[1] * BLOCK,
-        N=columns,
+        K=shape[1],
+        N=shape[0],
         bits=4,
         block_size=BLOCK,
         accuracy_level=ACCURACY_LEVEL,
