@@ -14,6 +14,4 @@ def fuse_gelu(graph: OnnxModel, model: Dimensions) -> None:
     tidy(graph)
     found = len(graph.get_nodes_by_op_type("FastGelu"))
     if found != model.layers:
-        raise ExportError(
-            f"{found} activations in {model.layers} layers: Optimum's export has changed its form."
-        )
+        raise ExportError(f"{found} activations in {model.layers} layers: Optimum's export has changed its form.")
