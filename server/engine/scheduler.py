@@ -8,7 +8,7 @@ read the whole block joins the rows before it. No other block begins before.
 from collections import deque
 from dataclasses import dataclass
 
-from server.engine.cache import Cache, whole_blocks
+from server.engine.cache import BLOCK, Cache, whole_blocks
 from server.engine.prefixes import Prefixes
 from server.engine.sequence import Context, Job, Sequence
 
@@ -17,6 +17,9 @@ MOST_PREFILL = 512
 
 LEAST_PREFILL = 32
 """Tokens that are read in one step at least, however few rows are being written."""
+
+FAR_BACK = 512
+"""A token behind so many others takes about twice as long to read as the first ones of a prompt."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ class Scheduler:
         longest = whole_blocks(max(context.unread for context in unread))
         if len(unread) > 1 and not any(context.cached for context in unread) and longest * len(unread) <= budget:
             return Prefill(unread, 0, longest)
-        return Prefill(unread[:1], unread[0].cached, min(whole_blocks(unread[0].unread), budget))
+        start = unread[0].cached
+        if self.decoding:  # attention to what lies before a token counts, too
+            budget = max(BLOCK, budget * FAR_BACK // (FAR_BACK + start) // BLOCK * BLOCK)
+        return Prefill(unread[:1], start, min(whole_blocks(unread[0].unread), budget))
 
     def has_read(self, prefill: Prefill) -> list[Job]:
         """Notes what was read; the jobs that arrived with it, whose sequences have their contexts now."""
