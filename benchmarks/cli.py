@@ -1,18 +1,23 @@
 """The command `plotify bench` and what it can measure."""
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
+from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks.timing import PERCENTILES, Summary
+from benchmarks.peers.command import peers
+from benchmarks.timing import PERCENTILES, Round, Summary
+
+if TYPE_CHECKING:
+    from server.engine import Engine
+
+GPT2_SMALL = "gpt2-small"
 
 
 def whole_numbers(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
@@ -36,61 +41,176 @@ def bench() -> None:
     \b
     Examples:
       plotify bench engine --model bundle --concurrency 1,8
-      plotify bench eager checkpoint bundle
+      plotify bench arrivals --model bundle
+      plotify bench peers --concurrency 1,8,64 --out peers
     """
 
 
+bench.add_command(peers)
+
+
 @bench.command()
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The bundle.")
+@click.option("--model", required=True, help="A bundle, or gpt2-small: GPT-2 at its real size with random weights.")
+@click.option("--precision", help="One that the bundle carries. [default: its fastest]")
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option("--prompt-tokens", default=64, show_default=True, type=click.IntRange(1))
 @click.option("--new-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens of each.")
 @click.option("--concurrency", default="1,8", show_default=True, callback=whole_numbers, help="Clients at a time.")
-@click.option(
-    "--requests", type=click.IntRange(1), help="Requests of each run. [default: 4 for each client, at least 8]"
-)
+@click.option("--requests", default=2, show_default=True, type=click.IntRange(1), help="Of each client, in each round.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Turns of each concurrency.")
+@click.option("--greedy", is_flag=True, help="Take the likeliest token. [default: draw, temperature 1, top-p 0.9]")
 @click.option("--threads", default=0, show_default=True, type=click.IntRange(0), help="0: one for each core.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures here.")
 def engine(
-    model: Path,
+    model: str,
+    precision: str | None,
+    device: str,
     prompt_tokens: int,
     new_tokens: int,
     concurrency: tuple[int, ...],
-    requests: int | None,
+    requests: int,
+    rounds: int,
+    greedy: bool,
     threads: int,
     json_file: Path | None,
 ) -> None:
     """Whole requests through the engine, warm, without the web in between.
 
-    Prompts of random tokens, sampled with the bundle's decoding defaults; the end of text does not stop them, so that
-    every request is the same amount of work. The time to first token includes waiting for a turn.
+    Prompts of random tokens; the end of text does not stop a request, so that each is the same amount of work. The
+    concurrencies take turns, so that a machine whose speed drifts drifts under all of them; tokens per second are the
+    median of the rounds, the latencies those of all requests. "Beside the model" is what scheduling, sampling and
+    detokenizing add to the time that the session itself runs.
 
     \b
-    Example:
+    Examples:
       plotify bench engine --model bundle --prompt-tokens 64 --new-tokens 64 --concurrency 1,8 --json engine.json
+      plotify bench engine --model gpt2-small --precision int8 --concurrency 1,8,32,64
     """
-    from benchmarks.load import load_endless, make_prompts, run_load
+    from benchmarks.load import make_prompts, run_load
     from benchmarks.report import write_json
     from benchmarks.timing import summarise
     from server.bundle import BundleError
-    from server.engine import Engine
+    from server.engine import EngineError, Sampling
+
+    sampling = Sampling(new_tokens, temperature=0) if greedy else Sampling(new_tokens, temperature=1, top_p=0.9)
+    measured: dict[int, list[Round]] = {clients: [] for clients in concurrency}
+    try:
+        with open_engine(model, precision, device, threads, max(concurrency)) as running:
+            bundle = running.bundle
+            _check_room(prompt_tokens, new_tokens, bundle.manifest.model.context)
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                task = progress.add_task("Measuring", total=(rounds + 1) * sum(concurrency))
+                for turn in range(rounds + 1):
+                    for clients in concurrency:
+                        prompts = make_prompts(bundle, clients * (requests if turn else 1), prompt_tokens, seed=turn)
+                        before = running.seconds, running.model_seconds
+                        timings = run_load(running, prompts, sampling, clients)
+                        spent = running.seconds - before[0], running.model_seconds - before[1]
+                        if turn:  # the first one warms
+                            measured[clients].append(Round(timings, *spent))
+                        progress.advance(task, clients)
+    except (BundleError, EngineError, ChildProcessError) as refused:
+        raise click.ClickException(str(refused)) from refused
+    summaries = [summarise(clients, turns) for clients, turns in measured.items()]
+    named = f"{bundle.manifest.name}, {running.precision}"
+    Console().print(engine_table(named, summaries))
+    if json_file:
+        settings = {
+            "model": bundle.manifest.name,
+            "precision": running.precision,
+            "prompt_tokens": prompt_tokens,
+            "new_tokens": new_tokens,
+            "sampling": "greedy" if greedy else "temperature 1, top-p 0.9",
+            "threads": threads,
+            "rounds": rounds,
+        }
+        write_json(json_file, "engine", settings, [asdict(summary) for summary in summaries])
+
+
+@bench.command()
+@click.option("--model", default=GPT2_SMALL, show_default=True, help="A bundle, or gpt2-small.")
+@click.option("--precision", help="One that the bundle carries. [default: its fastest]")
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--again-tokens", default=512, show_default=True, type=click.IntRange(33), help="Of a text asked twice.")
+@click.option("--streams", default=16, show_default=True, type=click.IntRange(1), help="That run when the other comes.")
+@click.option("--long-tokens", default=900, show_default=True, type=click.IntRange(1), help="Of the prompt that comes.")
+@click.option("--new-tokens", default=160, show_default=True, type=click.IntRange(32), help="Of each stream.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures here.")
+def arrivals(
+    model: str,
+    precision: str | None,
+    device: str,
+    again_tokens: int,
+    streams: int,
+    long_tokens: int,
+    new_tokens: int,
+    rounds: int,
+    json_file: Path | None,
+) -> None:
+    """What a writer feels: asking again for a long text, and a long text arriving among running streams.
+
+    "Again" is the time to the first token of a text that was read before, beside that of the first time. The streams'
+    gaps are the seconds between their tokens from before the long prompt arrives to their end.
+
+    \b
+    Example:
+      plotify bench arrivals --model gpt2-small --precision int8
+    """
+    from statistics import median
+
+    from benchmarks.arrivals import PROMPT_TOKENS, arrive_among, ask_again
+    from benchmarks.report import write_json
+    from server.bundle import BundleError
+    from server.engine import EngineError
 
     try:
-        bundle = load_endless(model)
-    except BundleError as refused:
+        with open_engine(model, precision, device, 0, 64) as running:
+            context = running.bundle.manifest.model.context
+            for read, written in ((again_tokens, 4), (long_tokens, 4), (PROMPT_TOKENS, new_tokens)):
+                _check_room(read, written, context)
+            with Console(stderr=True).status("Asking again"):
+                again = ask_again(running, again_tokens, rounds)
+            with Console(stderr=True).status("Letting a long prompt arrive"):
+                turns = [arrive_among(running, streams, new_tokens, long_tokens, seed) for seed in range(rounds + 1)]
+            arrived = turns[1:]  # the first one warms
+    except (BundleError, EngineError, ChildProcessError) as refused:
         raise click.ClickException(str(refused)) from refused
-    _check_room(prompt_tokens, new_tokens, bundle.manifest.model.context)
-    summaries = []
-    with Engine(bundle, threads=threads, queue=max(concurrency)) as running:
-        for clients in track(concurrency, "Measuring", console=Console(stderr=True), transient=True):
-            count = requests or max(8, 4 * clients)
-            run_load(running, make_prompts(bundle, clients, prompt_tokens, seed=1), new_tokens, clients)
-            timings = run_load(running, make_prompts(bundle, count, prompt_tokens), new_tokens, clients)
-            summaries.append(summarise(clients, timings))
-    Console().print(engine_table(bundle.manifest.name, summaries))
+    gaps = [gap for each in arrived for gap in each.gaps]
+    ratio = median(each.ratio for each in arrived)
+    table = Table("", "", title=f"{running.bundle.manifest.name}, {running.precision}", box=SIMPLE_HEAD)
+    table.add_row(f"first token, {again_tokens} tokens read", f"{_milliseconds(median(again.cold))} ms")
+    table.add_row("the same text again", f"{_milliseconds(median(again.again))} ms, {again.ratio:.1%}")
+    table.add_row(f"{streams} streams: gap between tokens, p50", f"{_milliseconds(median(gaps))} ms")
+    table.add_row(f"p99, while {long_tokens} tokens arrive", f"{ratio:.2f} times that (median of {rounds} rounds)")
+    table.add_row("first token of these", f"{_milliseconds(median(each.time_to_first_token for each in arrived))} ms")
+    Console().print(table)
     if json_file:
-        settings = {"model": bundle.manifest.name, "prompt_tokens": prompt_tokens, "new_tokens": new_tokens}
-        settings["threads"] = threads
-        write_json(json_file, "engine", settings, [asdict(summary) for summary in summaries])
+        settings = {"model": running.bundle.manifest.name, "precision": running.precision, "rounds": rounds}
+        results = [
+            {"again_tokens": again_tokens, "ratio": again.ratio, **asdict(again)},
+            {
+                "streams": streams,
+                "long_tokens": long_tokens,
+                "ratio": ratio,
+                "rounds": [each.ratio for each in arrived],
+            },
+        ]
+        write_json(json_file, "arrivals", settings, results)
+
+
+def open_engine(model: str, precision: str | None, device: str, threads: int, rows: int) -> "Engine":
+    """The engine on a bundle, or on GPT-2 small with random weights, which are made first where they are not there.
+
+    Raises BundleError, EngineError, and ChildProcessError when the weights could not be made.
+    """
+    from benchmarks.gpt2_small import weights
+    from server.bundle import Bundle
+    from server.engine import Engine
+
+    bundle = Bundle.load(weights().bundle if model == GPT2_SMALL else Path(model))
+    return Engine(bundle, precision, device=device, threads=threads, rows=max(rows, 2), queue=rows)
 
 
 def engine_table(name: str, summaries: Sequence[Summary]) -> Table:
@@ -98,7 +218,7 @@ def engine_table(name: str, summaries: Sequence[Summary]) -> Table:
     ranks = " / ".join(f"p{rank}" for rank in PERCENTILES)
     title, caption = f"{name}: whole requests through the engine", f"first, next token: {ranks} in milliseconds"
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD)
-    for heading in ("clients", "tokens/s", "first token", "next token"):
+    for heading in ("clients", "tokens/s", "first token", "next token", "beside the model"):
         table.add_column(heading, justify="right", no_wrap=True)
     for summary in summaries:
         latencies = (summary.time_to_first_token, summary.inter_token_latency)
@@ -106,64 +226,9 @@ def engine_table(name: str, summaries: Sequence[Summary]) -> Table:
             str(summary.concurrency),
             f"{summary.tokens_per_second:.1f}",
             *(" / ".join(_milliseconds(seconds) for seconds in ranked.values()) for ranked in latencies),
+            f"{summary.beside_the_model:+.1%}",
         )
     return table
-
-
-@bench.command()
-@click.argument("checkpoint", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--prompt-tokens", default=64, show_default=True, type=click.IntRange(1))
-@click.option("--new-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens of each.")
-@click.option("--concurrency", default=8, show_default=True, type=click.IntRange(1), help="Requests at once.")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Turns of each, after a warm one.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures here.")
-def eager(
-    checkpoint: Path,
-    bundle: Path,
-    prompt_tokens: int,
-    new_tokens: int,
-    concurrency: int,
-    rounds: int,
-    json_file: Path | None,
-) -> None:
-    """The engine on BUNDLE against TensorFlow's eager `generate` on CHECKPOINT, by turns.
-
-    The same prompts, sampling and number of new tokens for both, whatever the model would stop at; TensorFlow gets its
-    requests as one batch, which suits it best.
-
-    \b
-    Example:
-      plotify bench eager checkpoint bundle --concurrency 8
-    """
-    if importlib.util.find_spec("tensorflow") is None:  # said here, before the process that needs it ends without
-        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
-    from benchmarks.eager import compare
-    from benchmarks.report import write_json
-    from server.bundle import Bundle, BundleError
-
-    try:
-        manifest = Bundle.load(bundle).manifest
-    except BundleError as refused:
-        raise click.ClickException(str(refused)) from refused
-    _check_room(prompt_tokens, new_tokens, manifest.model.context)
-    try:
-        with Console(stderr=True).status("Taking turns"):
-            speeds = compare(checkpoint, bundle, prompt_tokens, new_tokens, concurrency, rounds)
-    except ProcessLookupError as ended:
-        raise click.ClickException(str(ended)) from ended
-    table = Table("", "tokens/s, median", "each round", title=f"{manifest.name}, {concurrency} requests at once")
-    medians = {name: median(each) for name, each in speeds.items()}
-    for name, each in speeds.items():
-        table.add_row(name, f"{medians[name]:.1f}", " ".join(f"{speed:.1f}" for speed in each))
-    table.caption = f"the engine is {medians['engine'] / medians['eager']:.1f} times as fast"
-    Console().print(table)
-    if json_file:
-        settings = {"model": manifest.name, "prompt_tokens": prompt_tokens, "new_tokens": new_tokens}
-        results = [
-            {"system": name, "concurrency": concurrency, "tokens_per_second": each} for name, each in speeds.items()
-        ]
-        write_json(json_file, "eager", settings, results)
 
 
 def _check_room(prompt_tokens: int, new_tokens: int, context: int) -> None:

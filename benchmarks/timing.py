@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -36,32 +37,53 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Round:
+    """The requests of one turn, and how many seconds the engine's steps took, and its session within them."""
+
+    timings: Sequence[Timing]
+    engine_seconds: float
+    model_seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """From the first submission to the last end."""
+        seconds = max(timing.ended for timing in self.timings) - min(timing.submitted for timing in self.timings)
+        return sum(timing.tokens for timing in self.timings) / seconds
+
+
+@dataclass(frozen=True)
 class Summary:
-    """All requests of one run. Percentiles in seconds, by their rank: 50, 95, 99."""
+    """All rounds of one concurrency. Latencies are percentiles in seconds, by their rank: 50, 95, 99.
+
+    tokens_per_second: the median of `each_round`. beside_the_model: what the engine's steps took beside the session's
+    own time, as a share of that.
+    """
 
     concurrency: int
     requests: int
     tokens: int
-    seconds: float
     tokens_per_second: float
+    each_round: list[float]
     time_to_first_token: dict[int, float]
     inter_token_latency: dict[int, float]
+    beside_the_model: float
 
 
-def summarise(concurrency: int, timings: Sequence[Timing]) -> Summary:
-    """Of at least one request. Throughput counts from the first submission to the last end."""
-    seconds = max(timing.ended for timing in timings) - min(timing.submitted for timing in timings)
-    tokens = sum(timing.tokens for timing in timings)
+def summarise(concurrency: int, rounds: Sequence[Round]) -> Summary:
+    """Of at least one round of at least one request."""
+    timings = [timing for each in rounds for timing in each.timings]
+    speeds = [each.tokens_per_second for each in rounds]
     return Summary(
         concurrency=concurrency,
         requests=len(timings),
-        tokens=tokens,
-        seconds=seconds,
-        tokens_per_second=tokens / seconds,
+        tokens=sum(timing.tokens for timing in timings),
+        tokens_per_second=median(speeds),
+        each_round=speeds,
         time_to_first_token=percentiles(
             [timing.arrivals[0][0] - timing.submitted for timing in timings if timing.tokens]
         ),
         inter_token_latency=percentiles([gap for timing in timings for gap in timing.gaps]),
+        beside_the_model=sum(each.engine_seconds for each in rounds) / sum(each.model_seconds for each in rounds) - 1,
     )
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.load import load_endless, make_prompts, run_load
+from benchmarks.gpt2_small import END_OF_TEXT, VOCABULARY, make_tokenizer
+from benchmarks.load import make_prompts, run_load
 from server.bundle import Bundle
 from server.cli import plotify
-from server.engine import Engine
+from server.engine import Engine, Sampling
 
 SMALL = ("--prompt-tokens", "8", "--new-tokens", "6")
 
@@ -31,31 +32,34 @@ def test_prompts_are_repeatable_and_never_hold_the_end_of_text(tiny_bundle: Path
     assert len(used) > 350
 
 
-def test_every_token_of_every_request_is_counted(tiny_bundle: Path) -> None:
-    with Engine(load_endless(tiny_bundle)) as engine:
-        timings = run_load(engine, make_prompts(engine.bundle, 5, 8), new_tokens=6, concurrency=2)
-    assert len(timings) == 5
+def test_every_request_gets_all_its_tokens_whatever_the_model_would_stop_at(tiny_bundle: Path) -> None:
+    with Engine(Bundle.load(tiny_bundle), rows=2) as engine:
+        timings = run_load(engine, make_prompts(engine.bundle, 5, 8), Sampling(max_tokens=40), concurrency=2)
+    assert [timing.tokens for timing in timings] == [40] * 5
     for timing in timings:
-        assert timing.tokens <= 6
         times = [timing.submitted, *(time for time, _ in timing.arrivals), timing.ended]
         assert times == sorted(times)
-    assert sum(timing.tokens for timing in timings) > 20
 
 
 def test_the_engine_benchmark_writes_figures_with_their_circumstances(tiny_bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "new" / "engine.json"
-    done = bench("engine", "--model", tiny_bundle, *SMALL, "--concurrency", "1,3", "--requests", "4", "--json", file)
+    arguments = ("--precision", "fp32", *SMALL, "--concurrency", "1,3", "--rounds", "2", "--json", file)
+    done = bench("engine", "--model", tiny_bundle, *arguments)
     assert done.exit_code == 0, done.output
     assert "tokens/s" in done.output
-    assert re.search(r"^ +3 +\d+\.\d( +[\d.]+ / [\d.]+ / [\d.]+){2}", done.output, re.MULTILINE), done.output
+    row = r"^ +3 +\d+\.\d( +[\d.]+ / [\d.]+ / [\d.]+){2} +\+\d+\.\d%"
+    assert re.search(row, done.output, re.MULTILINE), done.output
     written = json.loads(file.read_text())
     assert written["benchmark"] == "engine"
-    assert written["settings"] == {"model": "plotify-tiny", "prompt_tokens": 8, "new_tokens": 6, "threads": 0}
+    assert written["settings"]["precision"] == "fp32"
+    assert written["settings"]["sampling"] == "temperature 1, top-p 0.9"
     assert written["machine"]["cores"] >= 1
     assert "numpy" in written["versions"]
     assert [result["concurrency"] for result in written["results"]] == [1, 3]
     for result in written["results"]:
-        assert result["requests"] == 4
+        assert result["requests"] == 2 * 2 * result["concurrency"]
+        assert result["tokens"] == 6 * result["requests"]
+        assert len(result["each_round"]) == 2
         assert set(result["time_to_first_token"]) == set(result["inter_token_latency"]) == {"50", "95", "99"}
 
 
@@ -79,17 +83,28 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     assert "Error: " in done.output
 
 
-def test_eager_and_engine_take_turns(tiny_checkpoint: Path, tiny_bundle: Path, tmp_path: Path) -> None:
-    file = tmp_path / "eager.json"
-    done = bench("eager", tiny_checkpoint, tiny_bundle, *SMALL, "--concurrency", "2", "--rounds", "2", "--json", file)
-    assert done.exit_code == 0, done.output
-    results = json.loads(file.read_text())["results"]
-    assert [result["system"] for result in results] == ["eager", "engine"]
-    assert all(len(result["tokens_per_second"]) == 2 for result in results)
-    assert all(speed > 0 for result in results for speed in result["tokens_per_second"])
-
-
-def test_a_side_that_cannot_start_is_named(tiny_bundle: Path, tmp_path: Path) -> None:
-    done = bench("eager", tmp_path, tiny_bundle, *SMALL, "--rounds", "1")
+def test_a_precision_that_the_bundle_lacks_is_refused_by_name(tiny_bundle: Path) -> None:
+    done = bench("engine", "--model", tiny_bundle, "--precision", "int2", *SMALL)
     assert done.exit_code == 1
-    assert "the eager process ended early" in done.output
+    assert "there is no int2 model in this bundle; choose one of: fp32" in done.output
+
+
+def test_the_tokenizer_of_random_gpt2_has_its_size_and_reads_back_what_it_wrote() -> None:
+    tokenizer = make_tokenizer()
+    assert tokenizer.get_vocab_size() == VOCABULARY
+    assert tokenizer.token_to_id(END_OF_TEXT) == VOCABULARY - 1
+    text = "A baker from Łódź — 東京"
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_the_arrivals_benchmark_measures_again_and_a_long_prompt(tiny_bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "arrivals.json"
+    sizes = ("--again-tokens", "64", "--streams", "2", "--long-tokens", "100", "--new-tokens", "40", "--rounds", "2")
+    done = bench("arrivals", "--model", tiny_bundle, *sizes, "--json", file)
+    assert done.exit_code == 0, done.output
+    assert "the same text again" in done.output
+    again, arrived = json.loads(file.read_text())["results"]
+    assert len(again["cold"]) == len(again["again"]) == 2
+    assert again["ratio"] > 0
+    assert len(arrived["rounds"]) == 2
+    assert all(ratio >= 1 for ratio in arrived["rounds"])
