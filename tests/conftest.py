@@ -30,7 +30,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_checkpoint: Path) -> Path:
-    """The bundle that `plotify export` makes of `tiny_checkpoint`."""
+    """The bundle that `plotify export` makes of `tiny_checkpoint`, in every precision."""
     bundle = tiny_checkpoint.parent / "bundle"
-    run(PYTHON.with_name("plotify"), "export", tiny_checkpoint, "--out", bundle)
+    run(PYTHON.with_name("plotify"), "export", tiny_checkpoint, "--out", bundle, "--precision", "all")
     return bundle
