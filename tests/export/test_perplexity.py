@@ -1,52 +1,38 @@
-"""Bits per byte against a slow computation that shares no code: one token at a time, in float64."""
+"""Bits per byte against a slow computation that shares no code: Optimum's graph, token by token."""
 
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
-from export.checkpoint import Checkpoint, Document, read_checkpoint
+from export.checkpoint import Checkpoint, Document
 from export.errors import ExportError
 from export.graph import Graph
 from export.perplexity import score, texts_to_score
+from tests.export.rows import Optimum
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
-    return read_checkpoint(tiny_checkpoint)
-
-
-def slow_bits(model: Path, prefix: list[int], text: list[int]) -> float:
+def slow_bits(optimum: Optimum, prefix: list[int], text: list[int]) -> float:
     """-log2 of the probability of `text` behind `prefix`, each token from a run of its own over all before it."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    empty = {
-        value.name: np.zeros((1, value.shape[1], 0, value.shape[3]), np.float32)
-        for value in session.get_inputs()
-        if value.name.startswith("past")
-    }
     bits, ids = 0.0, list(prefix)
     for token in text:
-        feeds = {
-            "input_ids": np.array([ids]),
-            "attention_mask": np.ones((1, len(ids)), np.int64),
-            "position_ids": np.arange(len(ids))[None],
-        }
-        logits = session.run(["logits"], feeds | empty)[0][0, -1].astype(np.float64)
+        logits = optimum.logits(np.array(ids))[-1].astype(np.float64)
         bits -= math.log2(math.exp(logits[token]) / np.exp(logits).sum())
         ids.append(token)
     return bits
 
 
-def test_bits_per_byte_and_perplexity_are_the_slow_ones(tiny_bundle: Path, checkpoint: Checkpoint) -> None:
+def test_bits_per_byte_and_perplexity_are_the_slow_ones(
+    tiny_bundle: Path, checkpoint: Checkpoint, optimum: Optimum
+) -> None:
     documents = (Document("A door… 🎭", ("Horror", "Drama")), Document("Zoë loses her café in São Tomé.", ()))
     few = replace(checkpoint, documents=documents)
     encode = checkpoint.encode
     assert encode("Horror: A door… 🎭") == encode("Horror:") + encode(" A door… 🎭")
-    bits = slow_bits(tiny_bundle / "model.fp32.onnx", encode("Horror:"), encode(" A door… 🎭"))
-    bits += slow_bits(tiny_bundle / "model.fp32.onnx", encode("Plot:"), encode(" Zoë loses her café in São Tomé."))
+    bits = slow_bits(optimum, encode("Horror:"), encode(" A door… 🎭"))
+    bits += slow_bits(optimum, encode("Plot:"), encode(" Zoë loses her café in São Tomé."))
     tokens = len(encode(" A door… 🎭")) + len(encode(" Zoë loses her café in São Tomé."))
     size = sum(1 + len(document.text.encode()) for document in documents)
 
