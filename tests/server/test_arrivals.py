@@ -41,11 +41,14 @@ def test_a_long_prompt_is_read_in_pieces_between_the_others_tokens(
     with Engine(bundle, threads=1) as engine:
         runs.clear()
         arrive_among(monkeypatch, engine, running, [Request([9] * 100, ENDLESS)])
-    pieces = [at for at, run in enumerate(runs) if run.kind == "prefill" and run.tokens > 1]
-    assert [runs[at].tokens for at in pieces] == [32, 32, 32, 4]
-    assert pieces == list(range(pieces[0], pieces[0] + 7, 2)), "one token of each stream between any two"
-    assert {runs[at + 1] for at in pieces[:3]} == {Run("decode", 16, 1)}
-    assert runs[pieces[3] + 1] == Run("decode", 17, 1), "the newcomer's second token is written with the others'"
+    reading = [at for at, run in enumerate(runs) if run.kind == "prefill" and run.tokens > 1]
+    *pieces, last = [runs[at].tokens for at in reading]
+    assert sum(pieces) + last == 100
+    assert len(pieces) >= 3
+    assert all(piece <= 32 and piece % 16 == 0 for piece in pieces)
+    assert reading == list(range(reading[0], reading[-1] + 1, 2)), "one token of each stream between any two"
+    assert {runs[at + 1] for at in reading[:-1]} == {Run("decode", 16, 1)}
+    assert runs[reading[-1] + 1] == Run("decode", 17, 1), "the newcomer's second token is written with the others'"
 
 
 def test_a_prompt_is_read_at_once_where_nobody_is_written(bundle: Bundle, runs: list[Run]) -> None:
@@ -79,6 +82,6 @@ def test_pieces_and_company_change_no_token(
     with Engine(bundle, precision, threads=1, kept=0, queue=40) as engine:
         runs.clear()
         found = arrive_among(monkeypatch, engine, running, arriving)
-    pieces = {run.tokens for run in runs if run.kind == "prefill"}
-    assert {32, 48} <= pieces, "read in pieces"
+    pieces = {run.tokens for run in runs if run.kind == "prefill" and run.tokens % 16 == 0}
+    assert len(pieces) > 1, "read in pieces of more than one length"
     assert found == expected
