@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from export import convert
-from export.calibration import measure_peaks
+from export.calibration import measure_peaks, watch
 from export.card import write_card
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.diversity import distinct, mean_words, repetition
@@ -78,7 +78,7 @@ def export_bundle(
             console.print("Comparing greedy tokens and logits with the checkpoint's")
             parity = verify(graph, partial(convert.tensorflow_logits, original), checkpoint)
             measured = _measure(graph, texts, "Scoring fp32", console)
-            peaks = measure_peaks(graph, texts)
+            peaks = measure_peaks(watch(rewritten, checkpoint.model, Path(scratch) / "watched.onnx"), texts)
         described = {}
         for precision in precisions:
             file = building / f"model.{precision}.onnx"

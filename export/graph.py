@@ -1,6 +1,6 @@
 """ONNX graphs of a bundle: what Optimum must give, what the engine reads, and running the latter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +67,12 @@ def check_interface(model: onnx.ModelProto, expected: Interface) -> None:
 class Graph:
     """A session on an ONNX file of format 2, on the CPU, and the cache of the texts that it is on.
 
+    watched: further outputs of the file, of which `seen` holds the values of the last run.
+
     Raises onnxruntime's own errors when the file is not a graph that it can run.
     """
 
-    def __init__(self, file: Path, model: Dimensions) -> None:
+    def __init__(self, file: Path, model: Dimensions, watched: Sequence[str] = ()) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # Threads that spin for work lose it to whoever else computes on this machine, a training run for one: without
@@ -82,6 +84,8 @@ class Graph:
         self._cache_type = CACHE_TYPES[types["past_key_values.0.key"]]
         self._cache: dict[str, np.ndarray] = {}
         self._length = 0
+        self._watched = watched
+        self.seen: dict[str, np.ndarray] = {}
 
     @property
     def cache(self) -> Mapping[str, np.ndarray]:
@@ -123,6 +127,10 @@ class Graph:
             binding.bind_output(f"present.{side}", *memory)
         logits = np.empty((ids.size, self._model.vocab_size), np.float32)
         binding.bind_output("logits", "cpu", 0, np.float32, list(logits.shape), logits.ctypes.data)
+        for name in self._watched:
+            binding.bind_output(name, "cpu")
         self._session.run_with_iobinding(binding)
         self._length = end
+        if self._watched:
+            self.seen = dict(zip(self._watched, binding.copy_outputs_to_cpu()[-len(self._watched) :], strict=True))
         return logits.reshape(batch, length, -1)

@@ -1,13 +1,18 @@
 """8-bit products whose rows stay independent of one another.
 
-Weights are int8 with a scale for each column. Activations are quantized as they come, each row (token) by its own
-maximum, to uint8 around 128, and go through `com.microsoft.MatMulIntegerToFloat`; the row's scale is multiplied back
-behind it. ONNX Runtime's own `DynamicQuantizeMatMul` takes one scale for the whole tensor: a request's numbers would
-depend on who else is in the batch, and an outlier of one row would coarsen all others.
+Weights are int8 with a scale for each column. Activations are uint8 around 128, and go through
+`com.microsoft.MatMulIntegerToFloat`. Where it is known beforehand how far they reach (`export.rewrite.smoothing`), one
+fixed scale quantizes them. Where it is not, each row (token) is quantized by its own maximum, and the row's scale is
+multiplied back behind the product. ONNX Runtime's own `DynamicQuantizeMatMul` takes one scale for the whole tensor, as
+it comes: a request's numbers would depend on who else is in the batch, and an outlier of one row would coarsen all
+others.
 
 uint8 × int8 is the pairing that processors have instructions for. Without VNNI, AVX2 adds pairs of its products in 16
 bits that saturate; weights of at most ±63 keep 255 × 63 × 2 within them, so WEIGHT_PEAK is what is exact everywhere.
 """
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from onnx import NodeProto, TensorProto
@@ -23,8 +28,10 @@ GELU_LEAST = -0.17005
 """A little under the least value of the tanh approximation of GELU, which it takes near −0.75."""
 
 
-def quantize_rows(graph: OnnxModel) -> None:
+def quantize_rows(graph: OnnxModel, reaches: Mapping[str, float] = MappingProxyType({})) -> None:
     """Replaces every product of a rewritten float32 graph, and its token embedding, by int8 ones.
+
+    reaches: for the inputs of products where it is known, the largest magnitude; what goes beyond it is clipped.
 
     The embedding is stored once, [vocab, width] with a scale for each token, and transposed for the head, which ONNX
     Runtime does when it loads the graph. The head is the embedding already (`share_tied_embedding`).
@@ -33,7 +40,11 @@ def quantize_rows(graph: OnnxModel) -> None:
         values, scales = quantize_columns(weight_of(graph, product.input[1]))
         weight = constant(graph, f"{product.input[1]}.int8", values)
         scale = constant(graph, f"{product.input[1]}.scale", scales)
-        _replace(graph, product, weight, scale, product.input[2], "input_ids.flat", len(values))
+        reach = reaches.get(product.input[0])
+        if reach is None:
+            _replace(graph, product, weight, scale, product.input[2], "input_ids.flat", len(values))
+        else:
+            _replace_fixed(graph, product, weight, scale, reach)
     _share_embedding(graph)
     blocked = next(entry for entry in graph.model.opset_import if entry.domain == "")
     blocked.version = max(blocked.version, 21)  # the first in which QuantizeLinear takes a scale for each row
@@ -60,6 +71,16 @@ def _share_embedding(graph: OnnxModel) -> None:
     add(graph, "Mul", [real, add(graph, "Unsqueeze", [row_scales, second], f"{EMBEDDING}.steps")], lookup.output[0])
     transposed = add(graph, "Transpose", [stored], "lm_head.int8", perm=[1, 0])
     _replace(graph, head, transposed, scale, bias=None, rows="last_tokens", width=len(values))
+
+
+def _replace_fixed(graph: OnnxModel, product: NodeProto, weight: str, scale: str, reach: float) -> None:
+    """`product` by its quantized self, whose left side reaches so far and no further."""
+    name, output, bias = product.input[0], product.output[0], product.input[2]
+    zero = constant(graph, "row.zero", np.array(ROW_ZERO, np.uint8))
+    step = constant(graph, f"{name}.step", np.array(reach / ROW_PEAK, np.float32))
+    quantized = add(graph, "QuantizeLinear", [name, step, zero], f"{name}.uint8")
+    graph.remove_node(product)
+    add(graph, "MatMulIntegerToFloat", [quantized, weight, step, scale, zero, "", bias], output, MICROSOFT)
 
 
 def _replace(

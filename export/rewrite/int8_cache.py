@@ -9,17 +9,19 @@ are divided by, the projection behind the attention is multiplied by.
 from collections.abc import Mapping
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.checkpoint import Dimensions
 from export.errors import ExportError
-from export.rewrite.nodes import constant, reader_of, weight_of
+from export.rewrite.nodes import constant, reader_of, replace_weight, stored_value, weight_of
 
 PEAK = 127
 
 Peaks = Mapping[str, np.ndarray]
-"""For "0.key", "0.value", "1.key" and so on: the largest magnitude of each channel, float32 [heads, head_dim]."""
+"""For "0.key", "0.value", "1.key" and so on: the largest magnitude of each channel, float32 [heads, head_dim].
+
+For what layer norms give, by its name in the graph, float32 [width]."""
 
 
 def quantize_cache(graph: OnnxModel, model: Dimensions, peaks: Peaks) -> None:
@@ -50,9 +52,9 @@ def _even_out(graph: OnnxModel, layer: int, peaks: Peaks) -> None:
     factors = np.concatenate([keys, 1 / keys, 1 / values])
     into = reader_of(graph, f"transformer.h.{layer}.attn.c_attn.weight")
     out_of = reader_of(graph, f"transformer.h.{layer}.attn.c_proj.weight")
-    _store(graph, into.input[1], weight_of(graph, into.input[1]) * factors)
-    _store(graph, out_of.input[1], weight_of(graph, out_of.input[1]) * values[:, None])
-    bias = constant(graph, f"transformer.h.{layer}.attn.c_attn.even_bias", _value(graph, into.input[2]) * factors)
+    replace_weight(graph, into.input[1], weight_of(graph, into.input[1]) * factors)
+    replace_weight(graph, out_of.input[1], weight_of(graph, out_of.input[1]) * values[:, None])
+    bias = constant(graph, f"transformer.h.{layer}.attn.c_attn.even_bias", stored_value(graph, into.input[2]) * factors)
     into.input[2] = bias
 
 
@@ -60,13 +62,3 @@ def _channels(peak: np.ndarray) -> np.ndarray:
     """Peaks [width], none of them zero: a channel that never moved cannot say how far it might."""
     moved = peak[peak > 0]
     return np.where(peak > 0, peak, moved.min() if moved.size else 1).astype(np.float32).reshape(-1)
-
-
-def _value(graph: OnnxModel, name: str) -> np.ndarray:
-    """A weight that may be stored under the name of an equal one, behind an Identity."""
-    writer = graph.output_name_to_node().get(name)
-    return weight_of(graph, name if writer is None else writer.input[0])
-
-
-def _store(graph: OnnxModel, name: str, value: np.ndarray) -> None:
-    graph.get_initializer(name).CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))

@@ -57,6 +57,17 @@ def weight_of(graph: OnnxModel, name: str) -> np.ndarray:
     return value
 
 
+def stored_value(graph: OnnxModel, name: str) -> np.ndarray:
+    """A weight that may be stored under the name of an equal one, behind an Identity."""
+    writer = graph.output_name_to_node().get(name)
+    return weight_of(graph, name if writer is None else writer.input[0])
+
+
+def replace_weight(graph: OnnxModel, name: str, value: np.ndarray) -> None:
+    """Gives the initializer `name` another value, as float32."""
+    graph.get_initializer(name).CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
+
+
 def tidy(graph: OnnxModel) -> None:
     """Drops the nodes and weights that no output needs, and sorts the rest, the same way every time."""
     graph.prune_graph(allow_remove_graph_inputs=True)

@@ -1,7 +1,6 @@
 """From Optimum's graph to one for each precision."""
 
 import copy
-from collections.abc import Callable
 
 import onnx
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -15,6 +14,7 @@ from export.rewrite.head import gather_before_head
 from export.rewrite.int4 import quantize_weights
 from export.rewrite.int8 import quantize_rows
 from export.rewrite.int8_cache import Peaks, quantize_cache
+from export.rewrite.smoothing import smooth
 from export.rewrite.tied import share_tied_embedding
 from export.rewrite.tokens import flatten_tokens
 
@@ -38,7 +38,7 @@ def rewrite(model: onnx.ModelProto, dimensions: Dimensions) -> onnx.ModelProto:
 def in_precision(precision: str, rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks) -> onnx.ModelProto:
     """One of `PRECISIONS` of a rewritten float32 graph, which stays as it is.
 
-    peaks: what keys and values reached at most on real text, for the caches of int8 and int4.
+    peaks: what `export.calibration` measured on real text.
     """
     graph = OnnxModel(copy.deepcopy(rewritten))
     if precision == "fp32":
@@ -47,6 +47,8 @@ def in_precision(precision: str, rewritten: onnx.ModelProto, dimensions: Dimensi
     if precision == "fp16":
         return to_half(graph)
     quantize_cache(graph, dimensions, peaks)
-    quantize: Callable[[OnnxModel], None] = {"int8": quantize_rows, "int4": quantize_weights}[precision]
-    quantize(graph)
+    if precision == "int4":
+        quantize_weights(graph)
+    else:
+        quantize_rows(graph, smooth(graph, dimensions, peaks))
     return graph.model

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
+from export.calibration import measure_peaks, watch
 from export.checkpoint import Checkpoint, Dimensions, read_checkpoint
+from export.perplexity import texts_to_score
 from export.rewrite.precisions import rewrite
 from tests.conftest import PYTHON, run
 from tests.export.rows import Optimum
@@ -55,3 +58,12 @@ def optimum(optimum_file: Path) -> Optimum:
 def rewritten(optimum_file: Path, dimensions: Dimensions) -> onnx.ModelProto:
     """The float32 graph for the engine. Copy it before changing it."""
     return rewrite(onnx.load(optimum_file), dimensions)
+
+
+@pytest.fixture(scope="session")
+def peaks(
+    rewritten: onnx.ModelProto, checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, np.ndarray]:
+    """How far caches and layer norms of the rewritten graph reach on the held-out documents."""
+    file = tmp_path_factory.mktemp("watched") / "watched.onnx"
+    return dict(measure_peaks(watch(rewritten, checkpoint.model, file), texts_to_score(checkpoint)))

@@ -11,15 +11,10 @@ from export import cli
 from export.bundle import CACHE_TYPES
 from export.checkpoint import Dimensions
 from export.errors import ExportError
-from export.graph import check_interface, engine_interface, sides
+from export.graph import check_interface, engine_interface
 from export.rewrite.int8_cache import Peaks
 from export.rewrite.precisions import PRECISIONS, in_precision, rewrite
 from tests.export.rows import Optimum, Rows, furthest, random_ids
-
-
-@pytest.fixture(scope="module")
-def peaks(dimensions: Dimensions) -> Peaks:
-    return {side: np.full((dimensions.heads, dimensions.head_dim), 4, np.float32) for side in sides(dimensions)}
 
 
 def test_the_rewritten_graph_is_optimums(rewritten: onnx.ModelProto, dimensions: Dimensions, optimum: Optimum) -> None:
