@@ -1,0 +1,138 @@
+"""The command `plotify bench peers`."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks import gpt2_small
+from benchmarks.gpt2_small import Weights
+from benchmarks.peers.ctranslate import CTranslate2
+from benchmarks.peers.eager import PyTorchEager, TensorFlowEager
+from benchmarks.peers.engine import Plotify
+from benchmarks.peers.llama import LlamaCpp
+from benchmarks.peers.openvino import OpenVino
+from benchmarks.peers.optimum_onnx import OptimumOnnx
+from benchmarks.peers.peer import Peer
+
+FAMILIES: dict[str, Callable[[], tuple[Peer, ...]]] = {
+    "tensorflow": lambda: (TensorFlowEager(),),
+    "pytorch": lambda: (PyTorchEager(),),
+    "optimum": lambda: (OptimumOnnx(),),
+    "ctranslate2": lambda: (CTranslate2("fp32"), CTranslate2("int8")),
+    "llama.cpp": lambda: (LlamaCpp("f32"), LlamaCpp("q8_0"), LlamaCpp("q4_0")),
+    "openvino": lambda: (OpenVino("fp32"), OpenVino("int8")),
+}
+PRECISIONS = ("fp32", "int8", "int4")
+
+
+def counts(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
+    """Of "1,8,64". Raises click.BadParameter for anything but different numbers over 0."""
+    try:
+        numbers = tuple(int(number) for number in given.split(","))
+    except ValueError as wrong:
+        raise click.BadParameter(f"{given!r} is not a list of whole numbers such as 1,8") from wrong
+    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise click.BadParameter(f"{given!r} must hold different numbers, 1 or more")
+    return numbers
+
+
+def some_of(known: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
+    """A callback for an option that is a list of the names in `known`, "all" for each of them."""
+
+    def read(context: click.Context, parameter: click.Parameter, given: str) -> tuple[str, ...]:
+        names = known if given == "all" else tuple(dict.fromkeys(filter(None, given.split(","))))
+        for name in names:
+            if name not in known:
+                raise click.BadParameter(f"{name!r} is none of {', '.join(known)}")
+        return names
+
+    return read
+
+
+@click.command()
+@click.option("--model", default="gpt2-small", show_default=True, help="A folder with checkpoint, hf and bundle in it.")
+@click.option("--peers", default="all", show_default=True, callback=some_of(tuple(FAMILIES)), metavar="NAME,NAME")
+@click.option("--precisions", default="all", show_default=True, callback=some_of(PRECISIONS), help="Of our engine.")
+@click.option("--concurrency", default="1,8,64", show_default=True, callback=counts, help="Requests at once.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Turns of each, after a warm one.")
+@click.option("--prompt-tokens", default=64, show_default=True, type=click.IntRange(1))
+@click.option("--new-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens of each.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="For figures and logs.")
+def peers(
+    model: str,
+    peers: tuple[str, ...],
+    precisions: tuple[str, ...],
+    concurrency: tuple[int, ...],
+    rounds: int,
+    prompt_tokens: int,
+    new_tokens: int,
+    out: Path,
+) -> None:
+    """Our engine against the engines you could run the same model with instead.
+
+    The same weights, prompts and cores for all, greedy; each in a process of its own, by turns. gpt2-small is GPT-2 at
+    its real size with random weights, made at the first run; so are the files that the others want. A peer that is not
+    installed is named with the line that installs it. Peers: tensorflow, pytorch, optimum, ctranslate2, llama.cpp,
+    openvino. docs/peers.md says how each is set up.
+
+    \b
+    Examples:
+      plotify bench peers --out build/peers
+      plotify bench peers --peers ctranslate2,openvino --precisions int8 --concurrency 1,64 --out build/peers
+    """
+    from benchmarks.peers.course import Course
+    from benchmarks.peers.report import as_results, draw, peers_table, remarks
+    from benchmarks.peers.turns import compete
+    from benchmarks.report import write_json
+
+    weights = find_weights(model)
+    config = json.loads((weights.hf / "config.json").read_text(encoding="utf-8"))
+    if prompt_tokens + new_tokens > config["n_positions"]:
+        raise click.UsageError(
+            f"{prompt_tokens} prompt and {new_tokens} new tokens are over the model's {config['n_positions']}."
+        )
+    contenders: list[Peer] = [peer for name in peers for peer in FAMILIES[name]()]
+    contenders += map(Plotify, precisions)
+    course = Course(concurrency, rounds, prompt_tokens, new_tokens, config["vocab_size"])
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=course.steps(len(contenders)))
+        figures = compete(
+            contenders,
+            weights,
+            course,
+            folder=conversions(weights),
+            logs=out / "logs",
+            progress=lambda step: bar.update(task, description=step, advance=1),
+        )
+    settings = {"model": model, "prompt_tokens": prompt_tokens, "new_tokens": new_tokens, "rounds": rounds}
+    write_json(out / "peers.json", "peers", settings, as_results(figures))
+    draw(out / "peers.png", f"{model}, {prompt_tokens} + {new_tokens} tokens", figures, course)
+    Console().print(peers_table(model, figures, course))
+    for remark in remarks(figures, course):
+        click.echo(remark)  # unwrapped, so that a line that installs can be copied
+
+
+def find_weights(model: str) -> Weights:
+    """Those of gpt2-small, made first if they are not there, or of a folder. Raises click.ClickException."""
+    if model == "gpt2-small":
+        try:
+            return gpt2_small.weights()
+        except ChildProcessError as failed:
+            raise click.ClickException(str(failed)) from failed
+    folder = Path(model)
+    for file in ("checkpoint/tf_model.h5", "hf/model.safetensors", "bundle/bundle.json"):
+        if not (folder / file).is_file():
+            raise click.ClickException(f"{folder}: {file} is missing; see docs/peers.md for what belongs there")
+    return Weights(folder / "checkpoint", folder / "hf", folder / "bundle")
+
+
+def conversions(weights: Weights) -> Path:
+    """Where the peers' own files of these very weights are kept: other weights get another folder."""
+    with (weights.hf / "model.safetensors").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return weights.hf.parent / "peers" / digest[:12]

@@ -1,0 +1,88 @@
+"""The two frameworks' own `generate`: the whole batch at once, each step dispatched operator by operator."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpt2_small import Weights
+from benchmarks.peers.peer import Prompt, cores
+
+
+@dataclass
+class TensorFlowEager:
+    """`TFGPT2LMHeadModel.generate` on the checkpoint itself: what the project began with."""
+
+    name: str = "TensorFlow eager"
+    precision: str = "fp32"
+    install: str = "pip install tensorflow==2.21.0 tf-keras==2.21.0 'transformers>=4.57,<4.58'"
+    packages: tuple[str, ...] = ("tensorflow", "transformers")
+    _model: Any = None
+
+    def prepare(self, weights: Weights, folder: Path) -> None:
+        """Loads the checkpoint; nothing is converted. Raises ImportError."""
+        # Read once, when TensorFlow is first imported: transformers needs Keras 2.
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import tensorflow
+        from transformers import TFGPT2LMHeadModel
+
+        tensorflow.config.threading.set_intra_op_parallelism_threads(cores())
+        self._model = never_ending(TFGPT2LMHeadModel.from_pretrained(weights.checkpoint, local_files_only=True))
+
+    def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
+        """One batch."""
+        import tensorflow
+
+        ids = tensorflow.constant(prompts)
+        texts = self._model.generate(
+            ids, attention_mask=tensorflow.ones_like(ids), max_new_tokens=new_tokens, do_sample=False
+        )
+        return _after(texts.numpy(), len(prompts[0]))
+
+
+@dataclass
+class PyTorchEager:
+    """`GPT2LMHeadModel.generate`. Its tokens are what those of the other contenders are compared with."""
+
+    name: str = "PyTorch eager"
+    precision: str = "fp32"
+    install: str = "pip install torch==2.13.0 'transformers>=4.57,<4.58'"
+    packages: tuple[str, ...] = ("torch", "transformers")
+    _model: Any = None
+
+    def prepare(self, weights: Weights, folder: Path) -> None:
+        """Loads the weights; nothing is converted. Raises ImportError."""
+        import torch
+        from transformers import GPT2LMHeadModel
+
+        torch.set_num_threads(cores())
+        self._model = never_ending(GPT2LMHeadModel.from_pretrained(weights.hf, local_files_only=True).eval())
+
+    def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
+        """One batch."""
+        return generate_with_torch(self._model, prompts, new_tokens)
+
+
+def never_ending(model: Any) -> Any:
+    """`model`, of transformers or Optimum, which no token ends any more and which is greedy."""
+    model.generation_config.eos_token_id = None
+    model.generation_config.pad_token_id = 0  # nothing is padded, but `generate` warns without one
+    model.generation_config.do_sample = False
+    return model
+
+
+def generate_with_torch(model: Any, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
+    """The new tokens of `model.generate` on one batch, for models that take PyTorch's tensors."""
+    import torch
+
+    ids = torch.tensor(prompts)
+    with torch.inference_mode():
+        texts = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new_tokens)
+    return _after(texts.numpy(), len(prompts[0]))
+
+
+def _after(texts: Any, prompt_tokens: int) -> list[list[int]]:
+    new: list[list[int]] = texts[:, prompt_tokens:].tolist()
+    return new

@@ -1,0 +1,73 @@
+"""OpenVINO by its own server for many requests: OpenVINO GenAI's continuous batching, on what Optimum Intel exports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpt2_small import Weights
+from benchmarks.peers.peer import Prompt, convert_once, cores
+
+HINTS: dict[str, dict[str, str]] = {
+    "fp32": {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"},
+    "int8": {},
+}
+"""By itself OpenVINO computes in bfloat16 where the processor can, and keeps the cache in 8 bits: not fp32 any more."""
+
+
+@dataclass
+class OpenVino:
+    """precision: "fp32", or "int8" for int8 weights and OpenVINO's own choice of everything else."""
+
+    precision: str
+    install: str = "pip install openvino-genai==2026.4.1.0 optimum-intel==1.27.0 nncf==3.4.0"
+    packages: tuple[str, ...] = ("openvino", "openvino-genai", "optimum-intel", "nncf")
+    _pipeline: Any = None
+
+    @property
+    def name(self) -> str:
+        """With the precision."""
+        return f"OpenVINO {self.precision}"
+
+    def prepare(self, weights: Weights, folder: Path) -> None:
+        """Exports into FOLDER/openvino-fp32 or openvino-int8. Raises ImportError."""
+        import openvino_genai
+        from optimum.intel import OVModelForCausalLM
+
+        def export(path: Path) -> None:
+            compressed = self.precision == "int8"
+            model = OVModelForCausalLM.from_pretrained(weights.hf, export=True, load_in_8bit=compressed, compile=False)
+            model.save_pretrained(path)
+            _write_tokenizer(weights.hf, path)
+
+        exported = convert_once(folder / f"openvino-{self.precision}", export)
+        scheduler = openvino_genai.SchedulerConfig()
+        scheduler.enable_prefix_caching = False  # no two prompts have a beginning in common
+        config = {"INFERENCE_NUM_THREADS": cores(), **HINTS[self.precision]}
+        self._pipeline = openvino_genai.ContinuousBatchingPipeline(exported, scheduler, "CPU", config)
+
+    def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
+        """A request for each prompt, all submitted together."""
+        import numpy as np
+        import openvino_genai
+        from openvino import Tensor
+
+        settings = openvino_genai.GenerationConfig()
+        settings.max_new_tokens = new_tokens
+        settings.ignore_eos = True
+        settings.do_sample = False
+        requests = [Tensor(np.array([prompt], dtype=np.int64)) for prompt in prompts]
+        results = self._pipeline.generate(requests, [settings] * len(requests))
+        return [list(result.m_generation_ids[0]) for result in results]
+
+
+def _write_tokenizer(hf: Path, folder: Path) -> None:
+    """The pipeline opens with one only, although it gets and gives token ids here."""
+    from openvino import save_model
+    from openvino_tokenizers import convert_tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(hf / "tokenizer.json"))
+    encoder, decoder = convert_tokenizer(tokenizer, with_detokenizer=True)
+    save_model(encoder, folder / "openvino_tokenizer.xml")
+    save_model(decoder, folder / "openvino_detokenizer.xml")

@@ -1,0 +1,181 @@
+"""`plotify bench peers` on the minute checkpoint: that each peer runs its weights, not how fast it is.
+
+Peers that are not installed are left out, and say so.
+"""
+
+import importlib.util
+import json
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.gpt2_small import Weights
+from benchmarks.peers.command import FAMILIES, PRECISIONS, conversions, peers
+from benchmarks.peers.course import Course
+from benchmarks.peers.engine import Plotify
+from benchmarks.peers.gguf_file import gguf_name
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.ratios import agreements
+from benchmarks.peers.turns import REST, Contender, compete
+from tests.conftest import PYTHON, run
+
+MODULES = {
+    "tensorflow": ("tensorflow", "tf_keras", "transformers"),
+    "pytorch": ("torch", "transformers"),
+    "optimum": ("optimum.onnxruntime",),
+    "ctranslate2": ("ctranslate2",),
+    "llama.cpp": ("llama_cpp", "gguf"),
+    "openvino": ("openvino_genai", "optimum.intel", "nncf"),
+}
+COURSE = Course(concurrency=(3,), rounds=1, prompt_tokens=8, new_tokens=6, vocabulary=400)
+WIDE = """
+import sys, torch, transformers
+torch.manual_seed(1)
+config = transformers.GPT2Config(
+    vocab_size=400, n_positions=128, n_embd=64, n_layer=2, n_head=2, initializer_range=0.2
+)
+transformers.GPT2LMHeadModel(config).save_pretrained(sys.argv[1])
+"""
+SMALL = ("--prompt-tokens", "8", "--new-tokens", "6", "--rounds", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_checkpoint: Path, tiny_bundle: Path) -> Weights:
+    twin = tiny_checkpoint.parent / "hf"
+    script = (
+        "import sys, pathlib as p; from benchmarks.gpt2_small import write_twin; write_twin(*map(p.Path, sys.argv[1:]))"
+    )
+    run(PYTHON, "-c", script, tiny_checkpoint, twin)
+    return Weights(tiny_checkpoint, twin, tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def wide_weights(tiny_weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    """Random ones of width 64, in PyTorch's layout alone: under that, llama.cpp's AMX products are wrong."""
+    folder = tmp_path_factory.mktemp("wide") / "hf"
+    run(PYTHON, "-c", WIDE, folder)
+    (folder / "tokenizer.json").write_bytes((tiny_weights.hf / "tokenizer.json").read_bytes())
+    return Weights(folder, folder, folder)
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_each_peer_writes_what_pytorch_writes(
+    tiny_weights: Weights, wide_weights: Weights, tmp_path: Path, family: str
+) -> None:
+    """fp32 the same tokens; with fewer bits the same first ones more often than chance, which is 1 in 400."""
+    _skip_unless_installed(family)
+    weights = wide_weights if family == "llama.cpp" else tiny_weights
+    contenders: list[Peer] = [*FAMILIES[family](), *(FAMILIES["pytorch"]() if family != "pytorch" else ())]
+    figures = compete(contenders, weights, COURSE, conversions(weights), tmp_path)
+    alike = agreements(figures)
+    for each in figures:
+        assert each.problem is None, f"{each.problem}\n{(tmp_path / each.name.replace(' ', '-')).with_suffix('.log')}"
+        assert len(each.speeds[3]) == 1
+        if each.precision == "fp32":
+            assert alike[each.name].all == 1.0, each.name
+        else:
+            assert alike[each.name].first >= 0.25, each.name
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_a_peer_that_waits_does_not_compute(wide_weights: Weights, tiny_weights: Weights, family: str) -> None:
+    """Or it would slow down the one whose turn it is."""
+    if not Path("/proc/self/stat").is_file():
+        pytest.skip("processor time is read from /proc")
+    _skip_unless_installed(family)
+    weights = wide_weights if family == "llama.cpp" else tiny_weights
+    contender = Contender(FAMILIES[family]()[0], weights, conversions(weights), weights.hf / "waiting.log")
+    try:
+        contender.wait()
+        assert contender.take(COURSE.prompts(3, seed=0), 6), contender.figures.problem
+        time.sleep(REST)
+        [process] = multiprocessing.active_children()
+        before = _processor_ticks(process.pid)
+        time.sleep(1)
+        assert _processor_ticks(process.pid) - before < 10, "over a tenth of a core"
+    finally:
+        contender.close()
+
+
+def test_our_engine_writes_what_pytorch_writes(tiny_weights: Weights, tmp_path: Path) -> None:
+    carried = json.loads((tiny_weights.bundle / "bundle.json").read_text())["precisions"]
+    contenders: list[Peer] = [*FAMILIES["pytorch"](), *(Plotify(name) for name in PRECISIONS if name in carried)]
+    figures = compete(contenders, tiny_weights, COURSE, tmp_path, tmp_path / "logs")
+    assert [each.problem for each in figures] == [None] * len(contenders)
+    assert agreements(figures)["Plotify fp32"].all == 1.0
+
+
+def test_the_command_writes_figures_and_a_chart(tiny_weights: Weights, tmp_path: Path) -> None:
+    model = _folder_of(tiny_weights, tmp_path / "model")
+    chosen = ("--peers", "pytorch", "--precisions", "fp32", "--concurrency", "1,2")
+    done = CliRunner().invoke(peers, ["--model", str(model), "--out", str(tmp_path / "out"), *SMALL, *chosen])
+    assert done.exit_code == 0, done.output
+    assert "Plotify fp32" in done.output
+    assert "100% / 100%" in done.output
+    written = json.loads((tmp_path / "out" / "peers.json").read_text())
+    assert written["benchmark"] == "peers"
+    assert [each["name"] for each in written["results"]] == ["PyTorch eager", "Plotify fp32"]
+    assert all(set(each["tokens_per_second"]) == {"1", "2"} for each in written["results"])
+    assert (tmp_path / "out" / "peers.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--concurrency", "1,many"), "'1,many' is not a list of whole numbers"),
+        (("--concurrency", "8,8"), "must hold different numbers"),
+        (("--peers", "pytorch,vllm"), "'vllm' is none of tensorflow, pytorch"),
+        (("--precisions", "fp8"), "'fp8' is none of fp32, int8, int4"),
+        (("--prompt-tokens", "100", "--new-tokens", "100"), "100 prompt and 100 new tokens are over the model's 128"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    tiny_weights: Weights, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    model = _folder_of(tiny_weights, tmp_path / "model")
+    done = CliRunner().invoke(peers, ["--model", str(model), "--out", str(tmp_path / "out"), *arguments])
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def test_a_folder_without_the_weights_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(peers, ["--model", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "checkpoint/tf_model.h5 is missing" in done.output
+
+
+def test_weights_have_gguf_names() -> None:
+    assert gguf_name("transformer.wte.weight") == "token_embd.weight"
+    assert gguf_name("transformer.h.11.mlp.c_proj.bias") == "blk.11.ffn_down.bias"
+
+
+def test_contenders_have_names_of_their_own() -> None:
+    names = [peer.name for family in FAMILIES.values() for peer in family()]
+    assert len(set(names)) == len(names)
+    assert set(MODULES) == set(FAMILIES)
+
+
+def _folder_of(weights: Weights, folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("checkpoint", "hf", "bundle"):
+        (folder / name).symlink_to(getattr(weights, name), target_is_directory=True)
+    return folder
+
+
+def _skip_unless_installed(family: str) -> None:
+    for module in MODULES[family]:
+        try:
+            found = importlib.util.find_spec(module)
+        except ModuleNotFoundError:  # of the package that it is in
+            found = None
+        if found is None:
+            pytest.skip(f"{module} is not installed")
+
+
+def _processor_ticks(process: int | None) -> int:
+    """User and system time, in hundredths of a second."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
