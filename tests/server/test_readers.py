@@ -88,6 +88,20 @@ def test_a_reader_may_give_up_waiting_and_try_again(engine: Engine, slow_decodin
     assert asyncio.run(impatiently()) == expected
 
 
+def test_a_reader_that_gave_up_keeps_nobody_asleep(engine: Engine, slow_decoding: float) -> None:
+    """Readers on one event loop are woken together."""
+    request = Request(PROMPT, replace(GREEDY, max_tokens=10, seed=1))
+
+    async def one_gives_up() -> list[int]:
+        leaving, staying = engine.submit_several(request, 2)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(slow_decoding / 2):
+                await read(leaving)
+        return await read(staying)
+
+    assert len(asyncio.run(one_gives_up())) == 10
+
+
 def test_the_event_loop_stays_free_while_a_stream_is_read(engine: Engine, slow_decoding: float) -> None:
     async def count_while_reading() -> int:
         ticks, reading = 0, asyncio.create_task(read(engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=8)))))
