@@ -16,7 +16,7 @@ class OptimumOnnx:
 
     name: str = "Optimum ONNX Runtime"
     precision: str = "fp32"
-    install: str = "pip install optimum-onnx==0.1.0 onnxruntime==1.31.1"
+    install: str = "pip install optimum-onnx==0.1.0"
     packages: tuple[str, ...] = ("optimum-onnx", "onnxruntime", "onnxruntime-gpu")
     _model: Any = None
 
