@@ -9,7 +9,7 @@ CMU ?= ../shared/corpus/booksummaries.txt
 # bfloat16 is a fifth faster where the processor has it (AVX512_BF16, AMX); else leave --precision out.
 TRAIN ?= --epochs 8 --batch-tokens 2048 --weight-decay 0.2 --evaluate-every 400 --precision mixed_bfloat16
 
-.PHONY: serve test check bundle lock clean
+.PHONY: serve test check gpu-check bundle lock clean
 
 serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 	.venv/bin/plotify serve
@@ -35,6 +35,10 @@ check: .venv/developing  ## Lint, formatting, types
 .venv/developing: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@ .venv/serving
+
+gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on it against the engine on the processor
+	$(PIP_INSTALL) 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
+	.venv/bin/python -m pytest tests/server/test_cuda.py -rs
 
 bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: about an hour on two cores, resumable
 	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --out $(DATA)/corpora
