@@ -78,7 +78,7 @@ def engine(
 
     Prompts of random tokens; the end of text does not stop a request, so that each is the same amount of work. The
     concurrencies take turns, so that a machine whose speed drifts drifts under all of them; tokens per second are the
-    median of the rounds, the latencies those of all requests. "Beside the model" is what scheduling, sampling and
+    median of the rounds, the latencies those of all requests. "Beside" is what scheduling, sampling and
     detokenizing add to the time that the session itself runs.
 
     \b
@@ -87,7 +87,7 @@ def engine(
       plotify bench engine --model gpt2-small --precision int8 --concurrency 1,8,32,64
     """
     from benchmarks.load import make_prompts, run_load
-    from benchmarks.report import write_json
+    from benchmarks.report import peak_resident_bytes, write_json
     from benchmarks.timing import summarise
     from server.bundle import BundleError
     from server.engine import EngineError, Sampling
@@ -115,6 +115,7 @@ def engine(
     summaries = [summarise(clients, turns) for clients, turns in measured.items()]
     named = f"{bundle.manifest.name}, {running.precision}"
     Console().print(engine_table(named, summaries))
+    click.echo(f"memory: {peak_resident_bytes() / 1e6:.0f} MB resident at most, this benchmark included")
     if json_file:
         settings = {
             "model": bundle.manifest.name,
@@ -124,6 +125,7 @@ def engine(
             "sampling": "greedy" if greedy else "temperature 1, top-p 0.9",
             "threads": threads,
             "rounds": rounds,
+            "resident_bytes": peak_resident_bytes(),
         }
         write_json(json_file, "engine", settings, [asdict(summary) for summary in summaries])
 
@@ -216,9 +218,12 @@ def open_engine(model: str, precision: str | None, device: str, threads: int, ro
 def engine_table(name: str, summaries: Sequence[Summary]) -> Table:
     """A row for each concurrency."""
     ranks = " / ".join(f"p{rank}" for rank in PERCENTILES)
-    title, caption = f"{name}: whole requests through the engine", f"first, next token: {ranks} in milliseconds"
+    title, caption = (
+        f"{name}: whole requests through the engine",
+        (f"first, next token: {ranks} in milliseconds; beside: what the engine adds to the model's own time"),
+    )
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD)
-    for heading in ("clients", "tokens/s", "first token", "next token", "beside the model"):
+    for heading in ("clients", "tokens/s", "first token", "next token", "beside"):
         table.add_column(heading, justify="right", no_wrap=True)
     for summary in summaries:
         latencies = (summary.time_to_first_token, summary.inter_token_latency)

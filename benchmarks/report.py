@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import resource
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +25,12 @@ def circumstances() -> dict[str, Any]:
         },
         "versions": {"python": platform.python_version()} | _versions(),
     }
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process has held at once."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): kilobytes, but on macOS bytes
 
 
 def write_json(file: Path, benchmark: str, settings: dict[str, Any], results: list[dict[str, Any]]) -> None:

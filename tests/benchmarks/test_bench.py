@@ -52,6 +52,7 @@ def test_the_engine_benchmark_writes_figures_with_their_circumstances(tiny_bundl
     written = json.loads(file.read_text())
     assert written["benchmark"] == "engine"
     assert written["settings"]["precision"] == "fp32"
+    assert written["settings"]["resident_bytes"] > 10e6
     assert written["settings"]["sampling"] == "temperature 1, top-p 0.9"
     assert written["machine"]["cores"] >= 1
     assert "numpy" in written["versions"]

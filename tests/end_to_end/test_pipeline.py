@@ -90,7 +90,7 @@ def test_the_manifest_tells_where_the_model_comes_from(bundle: Path) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     assert [corpus["file"] for corpus in manifest["provenance"]["corpora"]] == ["mpst.csv", "books.txt"]
     assert manifest["provenance"]["training"]["base"] == "minute"
-    assert manifest["provenance"]["export"]["weights_stored_as"] == "float16"
+    assert set(manifest["precisions"]) == {"fp32", "int8"}
     assert "in the layout of MPST" in (bundle / "MODEL_CARD.md").read_text()
 
 

@@ -25,7 +25,7 @@ def bundle() -> Bundle:
 def test_it_is_whole_small_and_good(bundle: Bundle) -> None:
     assert sum(file.stat().st_size for file in SHIPPED_MODEL.iterdir()) <= 20e6
     assert all(precision.bits_per_byte <= 1.65 for precision in bundle.manifest.precisions.values())
-    assert bundle.manifest.provenance["export"]["verified"]["prompts"] == 50
+    assert bundle.manifest.provenance["export"]["verified"]["prompts"] == 200
     assert bundle.manifest.provenance["export"]["verified"]["max_logit_difference"] <= 1e-3
 
 
