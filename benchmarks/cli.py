@@ -42,6 +42,7 @@ def bench() -> None:
     Examples:
       plotify bench engine --model bundle --concurrency 1,8
       plotify bench arrivals --model bundle
+      plotify bench operators --model bundle
       plotify bench peers --concurrency 1,8,64 --out peers
     """
 
@@ -200,6 +201,44 @@ def arrivals(
             },
         ]
         write_json(json_file, "arrivals", settings, results)
+
+
+@bench.command()
+@click.option("--model", default=GPT2_SMALL, show_default=True, help="A bundle, or gpt2-small.")
+@click.option("--precision", help="One that the bundle carries. [default: its fastest]")
+@click.option("--rows", default=64, show_default=True, type=click.IntRange(1), help="Rows of a decode.")
+@click.option(
+    "--tokens", default=64, show_default=True, type=click.IntRange(1), help="Of each row, and of each prompt."
+)
+def operators(model: str, precision: str | None, rows: int, tokens: int) -> None:
+    """Which operators a step's time goes to, by ONNX Runtime's own profile, which makes it a little slower.
+
+    \b
+    Example:
+      plotify bench operators --model gpt2-small --precision int8 --rows 64
+    """
+    from benchmarks.gpt2_small import weights
+    from benchmarks.operators import PREFILL_ROWS, profile_decode, profile_prefill
+    from server.bundle import Bundle, BundleError
+
+    try:
+        bundle = Bundle.load(weights().bundle if model == GPT2_SMALL else Path(model))
+        _check_room(tokens, 1, bundle.manifest.model.context)
+        precision = precision or bundle.fastest_precision()
+        with Console(stderr=True).status("Profiling"):
+            decode, prefill = (
+                profile_decode(bundle, precision, rows, tokens),
+                profile_prefill(bundle, precision, tokens),
+            )
+    except (BundleError, ChildProcessError) as refused:
+        raise click.ClickException(str(refused)) from refused
+    headings = ("operator", f"decode, {rows} rows", f"prefill, {PREFILL_ROWS} × {tokens} tokens")
+    table = Table(*headings, title=f"{bundle.manifest.name}, {precision}: milliseconds a run", box=SIMPLE_HEAD)
+    for name, spent in decode.milliseconds.items():
+        table.add_row(name, f"{spent:.2f}", f"{prefill.milliseconds.get(name, 0):.2f}")
+    sums = (sum(each.milliseconds.values()) for each in (decode, prefill))
+    table.add_row(f"all {decode.nodes} nodes", *(f"{spent:.2f}" for spent in sums))
+    Console().print(table)
 
 
 def open_engine(model: str, precision: str | None, device: str, threads: int, rows: int) -> "Engine":

@@ -109,3 +109,12 @@ def test_the_arrivals_benchmark_measures_again_and_a_long_prompt(tiny_bundle: Pa
     assert again["ratio"] > 0
     assert len(arrived["rounds"]) == 2
     assert all(ratio >= 1 for ratio in arrived["rounds"])
+
+
+def test_the_operators_benchmark_says_where_the_time_goes(tiny_bundle: Path) -> None:
+    done = bench("operators", "--model", tiny_bundle, "--precision", "int8", "--rows", "3", "--tokens", "20")
+    assert done.exit_code == 0, done.output
+    for operator in ("MatMulIntegerToFloat", "GroupQueryAttention", "LayerNormalization"):
+        assert re.search(rf"^ +{operator} +\d+\.\d\d +\d+\.\d\d", done.output, re.MULTILINE), done.output
+    assert "SkipLayerNormalization" not in done.output
+    assert re.search(r"all \d+ nodes", done.output)
