@@ -15,7 +15,7 @@ from benchmarks.peers.ctranslate import CTranslate2
 from benchmarks.peers.eager import PyTorchEager, TensorFlowEager
 from benchmarks.peers.engine import Plotify
 from benchmarks.peers.llama import LlamaCpp
-from benchmarks.peers.openvino import OpenVino
+from benchmarks.peers.openvino import HINTS, OpenVino
 from benchmarks.peers.optimum_onnx import OptimumOnnx
 from benchmarks.peers.peer import Peer
 
@@ -23,9 +23,9 @@ FAMILIES: dict[str, Callable[[], tuple[Peer, ...]]] = {
     "tensorflow": lambda: (TensorFlowEager(),),
     "pytorch": lambda: (PyTorchEager(),),
     "optimum": lambda: (OptimumOnnx(),),
-    "ctranslate2": lambda: (CTranslate2("fp32"), CTranslate2("int8")),
+    "ctranslate2": lambda: (CTranslate2("fp32"), CTranslate2("int8"), CTranslate2("int8", replicas=True)),
     "llama.cpp": lambda: (LlamaCpp("f32"), LlamaCpp("q8_0"), LlamaCpp("q4_0")),
-    "openvino": lambda: (OpenVino("fp32"), OpenVino("int8")),
+    "openvino": lambda: tuple(map(OpenVino, HINTS)),
 }
 PRECISIONS = ("fp32", "int8", "int4")
 

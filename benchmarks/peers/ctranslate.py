@@ -13,9 +13,14 @@ COMPUTE_TYPES = {"fp32": "float32", "int8": "int8"}
 
 @dataclass
 class CTranslate2:
-    """precision: "fp32", or "int8", for which CTranslate2 quantises the weights as it loads them."""
+    """precision: "fp32", or "int8", for which CTranslate2 quantises the weights as it loads them.
+
+    replicas: a batch is split among as many workers as there are cores, which share the weights and have a core each;
+    otherwise all cores work on one batch.
+    """
 
     precision: str
+    replicas: bool = False
     install: str = "pip install ctranslate2==4.8.5"
     packages: tuple[str, ...] = ("ctranslate2",)
     _model: Any = None
@@ -23,8 +28,8 @@ class CTranslate2:
 
     @property
     def name(self) -> str:
-        """With the precision."""
-        return f"CTranslate2 {self.precision}"
+        """With the precision, and how it uses the cores."""
+        return f"CTranslate2 {self.precision}{' replicas' if self.replicas else ''}"
 
     def prepare(self, weights: Weights, folder: Path) -> None:
         """Converts into FOLDER/ctranslate2, at fp32 for both. Raises ImportError."""
@@ -39,17 +44,18 @@ class CTranslate2:
             str(converted),
             device="cpu",
             compute_type=COMPUTE_TYPES[self.precision],
-            inter_threads=1,
-            intra_threads=cores(),
+            inter_threads=cores() if self.replicas else 1,
+            intra_threads=1 if self.replicas else cores(),
         )
         tokenizer = Tokenizer.from_file(str(weights.hf / "tokenizer.json"))
         # Prompts are given as tokens, not ids.
         self._tokens = [tokenizer.id_to_token(token) or "" for token in range(tokenizer.get_vocab_size())]
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
-        """One batch, greedy."""
+        """One batch, or one for each replica, greedy."""
         results = self._model.generate_batch(
             [[self._tokens[token] for token in prompt] for prompt in prompts],
+            max_batch_size=-(-len(prompts) // cores()) if self.replicas else 0,
             max_length=new_tokens,
             min_length=new_tokens,  # the end of the text is not chosen before
             beam_size=1,
