@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from benchmarks.measured import GPT2_SMALL, check_room, measured_bundle
 from benchmarks.peers.command import peers
+from benchmarks.report import milliseconds
+from benchmarks.serve.command import serve
 from benchmarks.timing import PERCENTILES, Round, Summary
 
 if TYPE_CHECKING:
     from server.engine import Engine
-
-GPT2_SMALL = "gpt2-small"
 
 
 def whole_numbers(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
@@ -44,10 +45,12 @@ def bench() -> None:
       plotify bench arrivals --model bundle
       plotify bench operators --model bundle
       plotify bench peers --concurrency 1,8,64 --out peers
+      plotify bench serve --model bundle
     """
 
 
 bench.add_command(peers)
+bench.add_command(serve)
 
 
 @bench.command()
@@ -98,7 +101,7 @@ def engine(
     try:
         with open_engine(model, precision, device, threads, max(concurrency)) as running:
             bundle = running.bundle
-            _check_room(prompt_tokens, new_tokens, bundle.manifest.model.context)
+            check_room(bundle, prompt_tokens, new_tokens)
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
                 task = progress.add_task("Measuring", total=(rounds + 1) * sum(concurrency))
@@ -170,9 +173,8 @@ def arrivals(
 
     try:
         with open_engine(model, precision, device, 0, 64) as running:
-            context = running.bundle.manifest.model.context
             for read, written in ((again_tokens, 4), (long_tokens, 4), (PROMPT_TOKENS, new_tokens)):
-                _check_room(read, written, context)
+                check_room(running.bundle, read, written)
             with Console(stderr=True).status("Asking again"):
                 again = ask_again(running, again_tokens, rounds)
             with Console(stderr=True).status("Letting a long prompt arrive"):
@@ -183,11 +185,11 @@ def arrivals(
     gaps = [gap for each in arrived for gap in each.gaps]
     ratio = median(each.ratio for each in arrived)
     table = Table("", "", title=f"{running.bundle.manifest.name}, {running.precision}", box=SIMPLE_HEAD)
-    table.add_row(f"first token, {again_tokens} tokens read", f"{_milliseconds(median(again.cold))} ms")
-    table.add_row("the same text again", f"{_milliseconds(median(again.again))} ms, {again.ratio:.1%}")
-    table.add_row(f"{streams} streams: gap between tokens, p50", f"{_milliseconds(median(gaps))} ms")
+    table.add_row(f"first token, {again_tokens} tokens read", f"{milliseconds(median(again.cold))} ms")
+    table.add_row("the same text again", f"{milliseconds(median(again.again))} ms, {again.ratio:.1%}")
+    table.add_row(f"{streams} streams: gap between tokens, p50", f"{milliseconds(median(gaps))} ms")
     table.add_row(f"p99, while {long_tokens} tokens arrive", f"{ratio:.2f} times that (median of {rounds} rounds)")
-    table.add_row("first token of these", f"{_milliseconds(median(each.time_to_first_token for each in arrived))} ms")
+    table.add_row("first token of these", f"{milliseconds(median(each.time_to_first_token for each in arrived))} ms")
     Console().print(table)
     if json_file:
         settings = {"model": running.bundle.manifest.name, "precision": running.precision, "rounds": rounds}
@@ -217,13 +219,11 @@ def operators(model: str, precision: str | None, rows: int, tokens: int) -> None
     Example:
       plotify bench operators --model gpt2-small --precision int8 --rows 64
     """
-    from benchmarks.gpt2_small import weights
     from benchmarks.operators import PREFILL_ROWS, profile_decode, profile_prefill
-    from server.bundle import Bundle, BundleError
+    from server.bundle import BundleError
 
     try:
-        bundle = Bundle.load(weights().bundle if model == GPT2_SMALL else Path(model))
-        _check_room(tokens, 1, bundle.manifest.model.context)
+        bundle = measured_bundle(model, tokens, 1)
         precision = precision or bundle.fastest_precision()
         with Console(stderr=True).status("Profiling"):
             decode, prefill = (
@@ -246,11 +246,9 @@ def open_engine(model: str, precision: str | None, device: str, threads: int, ro
 
     Raises BundleError, EngineError, and ChildProcessError when the weights could not be made.
     """
-    from benchmarks.gpt2_small import weights
-    from server.bundle import Bundle
     from server.engine import Engine
 
-    bundle = Bundle.load(weights().bundle if model == GPT2_SMALL else Path(model))
+    bundle = measured_bundle(model, 0, 0)
     return Engine(bundle, precision, device=device, threads=threads, rows=max(rows, 2), queue=rows)
 
 
@@ -269,16 +267,7 @@ def engine_table(name: str, summaries: Sequence[Summary]) -> Table:
         table.add_row(
             str(summary.concurrency),
             f"{summary.tokens_per_second:.1f}",
-            *(" / ".join(_milliseconds(seconds) for seconds in ranked.values()) for ranked in latencies),
+            *(" / ".join(milliseconds(seconds) for seconds in ranked.values()) for ranked in latencies),
             f"{summary.beside_the_model:+.1%}",
         )
     return table
-
-
-def _check_room(prompt_tokens: int, new_tokens: int, context: int) -> None:
-    if prompt_tokens + new_tokens > context:
-        raise click.UsageError(f"{prompt_tokens} prompt and {new_tokens} new tokens are over the model's {context}.")
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{1e3 * seconds:.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.1f}"

@@ -10,7 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("plotify", "onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "tensorflow", "transformers")
+PACKAGES = (
+    "plotify",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "tokenizers",
+    "litestar",
+    "uvicorn",
+    "tensorflow",
+    "transformers",
+)
 
 
 def circumstances() -> dict[str, Any]:
@@ -38,6 +48,11 @@ def write_json(file: Path, benchmark: str, settings: dict[str, Any], results: li
     content = {"benchmark": benchmark, **circumstances(), "settings": settings, "results": results}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def milliseconds(seconds: float) -> str:
+    """For a table: of a tenth of a second or more, whole ones."""
+    return f"{1e3 * seconds:.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.1f}"
 
 
 def _processor() -> str:

@@ -47,8 +47,7 @@ class Round:
     @property
     def tokens_per_second(self) -> float:
         """From the first submission to the last end."""
-        seconds = max(timing.ended for timing in self.timings) - min(timing.submitted for timing in self.timings)
-        return sum(timing.tokens for timing in self.timings) / seconds
+        return tokens_per_second(self.timings)
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,12 @@ def summarise(concurrency: int, rounds: Sequence[Round]) -> Summary:
         inter_token_latency=percentiles([gap for timing in timings for gap in timing.gaps]),
         beside_the_model=sum(each.engine_seconds for each in rounds) / sum(each.model_seconds for each in rounds) - 1,
     )
+
+
+def tokens_per_second(timings: Sequence[Timing]) -> float:
+    """New tokens of requests that ran side by side, over the time from the first submission to the last end."""
+    seconds = max(timing.ended for timing in timings) - min(timing.submitted for timing in timings)
+    return sum(timing.tokens for timing in timings) / seconds
 
 
 def percentiles(values: Sequence[float]) -> dict[int, float]:
