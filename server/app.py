@@ -1,5 +1,6 @@
 """The Litestar app around an engine."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,9 +16,10 @@ from litestar.types import Message, Scope
 
 from server.engine import Engine
 from server.pages import STATIC, Pages
+from server.plots import Plots
 from server.routes.desk import back_to_desk, desk, write_plot
 from server.routes.health import health
-from server.routes.stream import stream_plot
+from server.routes.plots import api
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -41,11 +43,13 @@ REFUSALS = {
 def create_app(engine: Engine, settings: Settings) -> Litestar:
     """The app; it closes the engine when it shuts down."""
     pages = Pages(engine.bundle.manifest)
+    plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
 
     @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
         yield
-        engine.close()
+        await asyncio.to_thread(engine.close)
+        await plots.close()
 
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """A page (or JSON, for a program) for every error that no route has answered itself."""
@@ -55,7 +59,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         message = REFUSALS.get(
             status, "Something went wrong here." if status >= 500 else "This request makes no sense."
         )
-        if request.url.path in ("/stream", "/healthz"):
+        if f"{request.url.path}/".startswith(("/api/", "/healthz/")):
             return Response({"message": message}, status_code=status)
         # Streamed because an exception handler of Litestar cannot await.
         return Stream(pages.stream("refusal.html", message=message), status_code=status, media_type=MediaType.HTML)
@@ -65,7 +69,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             desk,
             back_to_desk,
             write_plot,
-            stream_plot,
+            api,
             health,
             create_static_files_router(
                 path="/static",
@@ -76,6 +80,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         dependencies={
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
+            "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
             "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},

@@ -1,5 +1,6 @@
 """The commands `plotify generate` and `plotify serve`."""
 
+import asyncio
 import contextlib
 import dataclasses
 import socket
@@ -103,7 +104,7 @@ def serve(
     \b
     Example:
       plotify serve --model bundle --port 8080
-      curl -N 'http://127.0.0.1:8080/stream?prompt=A+detective+in+Lisbon'
+      curl http://127.0.0.1:8080/api/plots -d prompt='A detective in Lisbon'
     """
     import uvicorn
 
@@ -132,6 +133,11 @@ def serve(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             click.echo(f"Plotify writes with {engine.bundle.manifest.name} at {address}")
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Uvicorn waits for open answers before it tells the app; without an engine they end at once.
+            await asyncio.to_thread(engine.close)
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         create_app(engine, settings),

@@ -13,8 +13,9 @@ SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
 class Plot:
     """Submits the request of a brief; iterate over it for the text, piece by piece, in order.
 
-    opening: the writer's words. seed: what gives this plot again. tokens: how many were written.
-    finish_reason: None until the end. failure: what to tell the reader when the engine failed, otherwise None.
+    opening: the writer's words. seed: what gives this plot again. prompt_tokens: how many the prompt has.
+    tokens: how many were written. finish_reason: None until the end. failure: what to tell the reader when the engine
+    failed, otherwise None.
 
     Raises BriefError for a prompt that is too long and EngineBusy (EngineError) when there is no room for it.
     """
@@ -27,6 +28,7 @@ class Plot:
         self._enough = brief.length.enough
         self.opening = brief.prompt
         self.seed = self._stream.seed
+        self.prompt_tokens = self._stream.prompt_tokens
         self.tokens = 0
         self.finish_reason: FinishReason | None = None
         self.failure: str | None = None
@@ -48,8 +50,8 @@ class Plot:
         except EngineError as error:
             self.failure = f"The plot broke off: {error}."
 
-    async def cancel(self) -> None:
-        """Ends the work, wherever it is; for a plot that has ended, nothing."""
+    def cancel(self) -> None:
+        """Ends the work, wherever it is; for a plot that has ended, nothing. From any thread."""
         self._stream.cancel()
 
 

@@ -34,6 +34,10 @@ class Settings:
     kept: prompts that stay in memory, so that asking again or going on begins at once.
     queue: requests that may wait for rows; more are told to come back.
     max_tokens: the longest plot, in tokens; longer lengths of the form are cut to it.
+    plot_grace: seconds that a plot of /api/plots is written on while nobody follows it; then it is cancelled.
+    plot_ttl: seconds that a plot of /api/plots can be read after its end.
+    plot_limit: plots of /api/plots that are kept after their end; those that ended longest ago go first.
+    heartbeat: seconds of silence after which an event stream sends a comment.
     log_level: what is logged to stderr; from info on, every HTTP request.
     """
 
@@ -47,6 +51,10 @@ class Settings:
     kept: int = 32
     queue: int = 64
     max_tokens: int = 256
+    plot_grace: int = 30
+    plot_ttl: int = 300
+    plot_limit: int = 1024
+    heartbeat: int = 15
     log_level: str = "warning"
 
     def __post_init__(self) -> None:
@@ -57,6 +65,10 @@ class Settings:
             ("kept", 0, 1024),
             ("queue", 1, 4096),
             ("max_tokens", 1, 4096),
+            ("plot_grace", 1, 86400),
+            ("plot_ttl", 1, 86400),
+            ("plot_limit", 1, 65536),
+            ("heartbeat", 1, 3600),
         ):
             if not least <= getattr(self, name) <= most:
                 raise SettingsError(f"{variable(name)} is {getattr(self, name)}; it must be from {least} to {most}")

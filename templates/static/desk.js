@@ -4,30 +4,29 @@ const [form, sheet, blank, opening, continuation, colophon, notice, write, stop,
   "brief", "plot", "blank", "opening", "continuation", "colophon", "notice", "write", "stop", "again", "start-over",
 ].map((id) => document.getElementById(id));
 const endings = JSON.parse(colophon.dataset.endings);
-let reading = null;
+let busy = false;
+let stopWriting = () => {};
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (reading) return;
+  if (busy) return;
   if (event.submitter === again) document.getElementById("seed").value = "";
   writePlot(new URLSearchParams(new FormData(form)));
 });
-stop.addEventListener("click", () => reading?.abort());
+stop.addEventListener("click", () => stopWriting());
 
 async function writePlot(fields) {
-  reading = new AbortController();
-  let seed;
+  busy = true;
   try {
-    const response = await fetch("/stream", { method: "POST", body: fields, signal: reading.signal });
+    const response = await fetch("/api/plots", { method: "POST", body: fields });
     if (!response.ok) return refuse(await response.json());
-    seed = response.headers.get("Plot-Seed");
+    const plot = await response.json();
     begin(fields.get("prompt").trim());
-    colophonFor(await readInto(continuation, response), fields, seed);
-  } catch (error) {
-    if (error.name === "AbortError") colophonFor(endings.cancelled, fields, seed);
-    else say("The connection to Plotify was lost. Try again in a moment.");
+    colophonFor(await readInto(continuation, plot), fields, plot.seed);
+  } catch {
+    say("The connection to Plotify was lost. Try again in a moment.");
   } finally {
-    reading = null;
+    busy = false;
     showWriting(false);
   }
 }
@@ -53,42 +52,42 @@ function showWriting(writing) {
   if (focused === stop) again.focus();
 }
 
-// Appends the words of the stream as they are whole, and returns how it ended.
-async function readInto(element, response) {
+// Appends the words of the plot as they are whole, and resolves to how it ended. A connection that is lost comes back
+// by itself, and the plot goes on where it was; one that is refused rejects.
+function readInto(element, plot) {
   const text = element.appendChild(document.createTextNode(""));
   let word = "";
-  for await (const [name, data] of events(response.body.getReader())) {
-    if (name === "token") {
-      word += data.text;
+  return new Promise((resolve, reject) => {
+    const source = new EventSource(plot.events);
+    const end = (ending) => {
+      source.close();
+      say("");
+      text.appendData(word);
+      resolve(ending);
+    };
+    stopWriting = () => {
+      fetch(plot.self, { method: "DELETE" }).catch(() => {});  // unread, it is stopped a little later
+      end(endings.cancelled);
+    };
+    source.addEventListener("open", () => say(""));
+    source.addEventListener("token", ({ data }) => {
+      word += JSON.parse(data).text;
       const whole = word.search(/\s\S*$/);
       if (whole > 0) text.appendData(word.slice(0, whole));
       if (whole > 0) word = word.slice(whole);
-    } else {
-      text.appendData(word);
-      return name === "done" ? endings[data.finish_reason] : data.message;
-    }
-  }
-  throw new Error("The stream ended without an ending.");
-}
-
-async function* events(reader) {
-  const decoder = new TextDecoder();
-  let received = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const messages = (received + decoder.decode(value, { stream: true })).split("\n\n");
-    received = messages.pop();
-    for (const message of messages) {
-      const fields = Object.fromEntries(message.split("\n").map((line) => line.split(/: (.*)/s, 2)));
-      yield [fields.event, JSON.parse(fields.data)];
-    }
-  }
+    });
+    source.addEventListener("done", ({ data }) => end(endings[JSON.parse(data).finish_reason]));
+    // The plot's own error has data, the connection's has none.
+    source.addEventListener("error", ({ data }) => {
+      if (data) end(JSON.parse(data).message);
+      else if (source.readyState === EventSource.CLOSED) reject(source);
+      else say("The connection was lost; the plot goes on when it is back.");
+    });
+  });
 }
 
 function colophonFor(ending, fields, seed) {
   colophon.textContent = `${ending} `;
-  if (!seed) return;
   const link = colophon.appendChild(document.createElement("a"));
   fields.set("seed", seed);
   link.href = `/?${fields}`;

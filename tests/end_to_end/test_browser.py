@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from server.bundle import Bundle
+from server.settings import Settings
 from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -31,7 +32,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def live(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
     slow_down(monkeypatch, 0.05)
-    with serving(Bundle.load(tiny_bundle)) as server:
+    with serving(Bundle.load(tiny_bundle), Settings(plot_grace=1)) as server:
         yield server
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from httpx_sse import connect_sse
 
+from tests.server.following import following, start
 from tests.training.corpora import DOES, ENDS, WHOM, write_corpora
 
 PLOTIFY = Path(sys.executable).with_name("plotify")
@@ -61,7 +61,7 @@ def test_tokens_arrive_one_by_one_and_the_model_has_learned(address: str) -> Non
         "wildness": "1",
         "seed": "1",
     }
-    with httpx.Client(timeout=60) as client, connect_sse(client, "GET", f"{address}/stream", params=fields) as source:
+    with following(start(address, fields)) as source:
         for event in source.iter_sse():
             if event.event == "token":
                 events += 1

@@ -25,10 +25,12 @@ class LiveServer:
 
 
 @contextmanager
-def serving(bundle: Bundle) -> Iterator[LiveServer]:
+def serving(bundle: Bundle, settings: Settings | None = None) -> Iterator[LiveServer]:
     """Serves a bundle with uvicorn, in a thread, on a free port: two rows to write, four requests to wait."""
     engine = Engine(bundle, threads=1, queue=4, rows=2)
-    config = uvicorn.Config(create_app(engine, Settings()), port=0, log_level="error", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        create_app(engine, settings or Settings()), port=0, log_level="error", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from server.cli import plotify
+from tests.server.following import following, start
 
 ROOT = Path(__file__).parents[2]
 PLOTIFY = [sys.executable, "-c", "from server.cli import main; main()"]
@@ -92,11 +93,11 @@ def test_serve_starts_with_little_work_and_stops_when_told(tiny_bundle: Path, to
             found = re.fullmatch(r"Plotify writes with plotify-tiny at (http://127\.0\.0\.1:\d+)\n", line)
             assert found, line
             assert "How does it begin?" in httpx.get(found[1], timeout=30).text
-            with httpx.stream(
-                "GET", f"{found[1]}/stream", params={"prompt": "A fox", "length": "paragraph"}, timeout=30
-            ):
+            with following(start(found[1], {"prompt": "A fox", "length": "paragraph"})) as source:
                 process.send_signal(told)
+                end = list(source.iter_sse())[-1]
                 assert process.wait(timeout=30) == code
+            assert end.event in ("error", "done")  # done where the plot was faster than the signal
             assert process.stdout.read() == ""
         finally:
             process.kill()

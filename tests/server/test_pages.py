@@ -167,11 +167,11 @@ def test_a_fault_of_ours_is_a_plain_page(engine: Engine, client: Client, monkeyp
     monkeypatch.setattr(engine, "submit", lambda request: 1 / 0)
     client.app.debug = False
     with TestClient(client.app, raise_server_exceptions=False) as quiet:
-        page, stream = quiet.post("/plot", data={"prompt": "x"}), quiet.get("/stream", params={"prompt": "x"})
-    assert page.status_code == stream.status_code == 500
+        page, plot = quiet.post("/plot", data={"prompt": "x"}), quiet.post("/api/plots", json={"prompt": "x"})
+    assert page.status_code == plot.status_code == 500
     assert "Something went wrong here." in page.text
-    assert stream.json() == {"message": "Something went wrong here."}
-    assert "ZeroDivisionError" not in page.text + stream.text
+    assert plot.json() == {"message": "Something went wrong here."}
+    assert "ZeroDivisionError" not in page.text + plot.text
 
 
 def test_addresses_that_are_none(client: Client) -> None:
@@ -188,7 +188,8 @@ def test_every_answer_has_the_security_headers(client: Client) -> None:
         client.get("/static/desk.js"),
         client.get("/healthz"),
         client.post("/plot", data={"prompt": ""}),
-        client.get("/stream", params={"prompt": "A fox", "length": "line"}),
+        client.post("/api/plots", json={"prompt": "A fox", "length": "line"}),
+        client.get("/api/plots/none/events"),
     ]
     for answer in answers:
         assert answer.headers["content-security-policy"].startswith("default-src 'self';")

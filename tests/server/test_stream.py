@@ -1,8 +1,11 @@
-"""Server-sent events, over a real socket."""
+"""Plots as server-sent events, over a real socket."""
 
 import itertools
+import random
 import socket
+import threading
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -10,18 +13,13 @@ import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
 from server.bundle import Bundle
-from tests.server.live import LiveServer, serving, wait_until_idle
+from server.engine import Request, Sampling
+from server.settings import Settings
+from tests.server.cutting import AT_ONCE, cutting
+from tests.server.following import LONG, follow, following, read, start, text_of
+from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
 
-LONG = {"prompt": "A fox", "length": "paragraph", "wildness": "5"}
-
-
-def events(address: str, fields: dict[str, str], method: str = "GET") -> list[ServerSentEvent]:
-    carried = {"params": fields} if method == "GET" else {"data": fields}
-    with httpx.Client(timeout=30) as client, connect_sse(client, method, f"{address}/stream", **carried) as source:
-        assert source.response.status_code == 200
-        assert source.response.headers["cache-control"] == "no-store"
-        assert source.response.headers["x-accel-buffering"] == "no"
-        return list(source.iter_sse())
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 29\r\n\r\nprompt=A+fox&length=paragraph"
 
 
 def raw_request(address: str, request: bytes) -> socket.socket:
@@ -31,95 +29,215 @@ def raw_request(address: str, request: bytes) -> socket.socket:
     return connection
 
 
+def leave(connection: socket.socket, abruptly: bool) -> None:
+    if abruptly:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+    connection.close()
+
+
+@pytest.fixture
+def impatient_live(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> Iterator[LiveServer]:
+    """A server that gives a plot up a second after its last reader has left, long before it would end by itself."""
+    slow_down(monkeypatch, 0.4)
+    with serving(bundle, Settings(plot_grace=1)) as server:
+        yield server
+
+
 def test_tokens_then_done_the_same_for_the_same_seed(bundle: Bundle) -> None:
     fields = {"prompt": "A fox", "length": "line", "seed": "5", "genre": "Horror"}
     with serving(bundle) as live:
-        first, second = events(live.address, fields), events(live.address, fields, "POST")
-    assert [(event.event, event.data) for event in first] == [(event.event, event.data) for event in second]
+        plots = [start(live.address, fields) for _ in range(2)]
+        first, second = [follow(plot) for plot in plots]
+        found = read(plots[0])
+    assert plots[0]["seed"] == 5
+    assert [(event.event, event.data, event.id) for event in first] == [
+        (event.event, event.data, event.id) for event in second
+    ]
+    assert [event.id for event in first] == [str(number) for number in range(1, len(first) + 1)]
     assert {event.event for event in first[:-1]} == {"token"}
+    assert all(event.json()["text"] for event in first[:-1])
     assert first[-1].event == "done"
     end = first[-1].json()
     assert end["seed"] == 5
     assert end["finish_reason"] in ("stop", "length")
-    assert end["tokens"] >= len(first) - 1 > 0
-    assert all(event.json()["text"] for event in first[:-1])
+    usage = end["usage"]
+    assert usage["completion_tokens"] >= len(first) - 1 > 0
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert found == {
+        "id": plots[0]["id"],
+        "state": "done",
+        "prompt": "A fox",
+        "text": text_of(first),
+        "seed": 5,
+        "usage": usage,
+        "last_event_id": len(first),
+        "finish_reason": end["finish_reason"],
+        "problem": None,
+    }
 
 
 def test_tokens_come_one_by_one(slow_live: LiveServer, slow_decoding: float) -> None:
     arrivals = []
-    with (
-        httpx.Client() as client,
-        connect_sse(client, "GET", f"{slow_live.address}/stream", params=LONG | {"length": "line"}) as source,
-    ):
-        for event in source.iter_sse():
-            arrivals.append((event.event, time.monotonic()))
+    with following(start(slow_live.address, LONG | {"length": "line"})) as source:
+        for _ in source.iter_sse():
+            arrivals.append(time.monotonic())
     assert len(arrivals) > 5
-    spans = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(arrivals)]
+    spans = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     assert sorted(spans)[len(spans) // 2] > slow_decoding / 2
 
 
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"GET /stream?prompt=A+fox&length=paragraph HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /plot HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-        b"Content-Length: 29\r\n\r\nprompt=A+fox&length=paragraph",
-    ],
-    ids=["stream", "page"],
-)
+@pytest.mark.parametrize("chance", range(2))
+def test_a_connection_cut_ten_times_is_resumed_to_the_identical_text(
+    undisturbed: str, slow_live: LiveServer, chance: int
+) -> None:
+    """Cut at any byte: in the headers, in the middle of an event."""
+    lengths = random.Random(chance)
+    found: list[ServerSentEvent] = []
+    with cutting(slow_live.address, [lengths.randrange(1, 700) for _ in range(10)]) as cuts:
+        plot = start(slow_live.address, LONG)
+        events = plot["events"].replace(slow_live.address, cuts.address)
+        while not found or found[-1].event != "done":
+            headers = {"Last-Event-ID": found[-1].id} if found else {}
+            try:
+                with (
+                    httpx.Client(timeout=30) as client,
+                    connect_sse(client, "GET", events, headers=headers) as source,
+                ):
+                    for event in source.iter_sse():
+                        found.append(event)
+            except httpx.TransportError:
+                continue
+    assert cuts.cut == 10
+    assert cuts.connections == 11
+    assert [event.id for event in found] == [str(number) for number in range(1, len(found) + 1)]
+    assert text_of(found) == read(plot)["text"] == undisturbed
+
+
+@pytest.fixture
+def undisturbed(bundle: Bundle) -> str:
+    """The text of the plot LONG, from a server that nobody troubles."""
+    with serving(bundle) as live:
+        plot = start(live.address, LONG)
+        text = text_of(follow(plot))
+    assert len(text) > 100
+    return text
+
+
+def test_several_readers_follow_one_plot_and_a_late_one_catches_up(slow_live: LiveServer) -> None:
+    plot = start(slow_live.address, LONG)
+    found: dict[int, list[ServerSentEvent]] = {}
+
+    def read_on(number: int) -> None:
+        found[number] = follow(plot)
+
+    readers = [threading.Thread(target=read_on, args=(number,)) for number in range(3)]
+    for reader in readers[:2]:
+        reader.start()
+    with following(plot) as source:
+        for event in source.iter_sse():
+            if event.id == "10":
+                readers[2].start()
+                break
+    for reader in readers:
+        reader.join()
+    found[3] = follow(plot)
+    found[4] = found[3][:10] + follow(plot, "10")
+    assert [[event.id for event in events] for events in found.values()] == [[event.id for event in found[3]]] * 5
+    assert [text_of(events) for events in found.values()] == [read(plot)["text"]] * 5
+
+
 @pytest.mark.parametrize("abruptly", [False, True], ids=["closed", "reset"])
-def test_leaving_stops_the_work(slower_live: LiveServer, request_bytes: bytes, abruptly: bool) -> None:
-    connection = raw_request(slower_live.address, request_bytes)
+def test_leaving_the_page_stops_the_work_at_once(slower_live: LiveServer, abruptly: bool) -> None:
+    connection = raw_request(slower_live.address, b"POST /plot HTTP/1.1\r\nHost: x\r\n" + FORM)
     assert b"200 OK" in connection.recv(4096)
     connection.recv(4096)
     assert slower_live.engine.running == 1
-    if abruptly:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-    connection.close()
+    leave(connection, abruptly)
     steps = slower_live.engine.steps
     wait_until_idle(slower_live.engine)
     assert slower_live.engine.steps <= steps + 2, "the step under way, and one more while the news travels"
 
 
-def test_leaving_the_queue_and_leaving_at_once_leave_nothing_behind(slow_live: LiveServer) -> None:
-    request = b"GET /stream?prompt=A+fox&length=paragraph HTTP/1.1\r\nHost: x\r\n\r\n"
-    connections = [raw_request(slow_live.address, request) for _ in range(5)]
-    deadline = time.monotonic() + 20
-    while slow_live.engine.waiting < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for connection in connections:
-        connection.close()
-    wait_until_idle(slow_live.engine)
-    raw_request(slow_live.address, request).close()
-    time.sleep(0.1)
-    wait_until_idle(slow_live.engine)
+@pytest.mark.parametrize("abruptly", [False, True], ids=["closed", "reset"])
+def test_a_plot_that_is_left_goes_on_for_its_grace_and_ends_then(impatient_live: LiveServer, abruptly: bool) -> None:
+    plot = start(impatient_live.address, LONG)
+    path = urlsplit(plot["events"]).path.encode()
+    connection = raw_request(impatient_live.address, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"200 OK" in connection.recv(4096)
+    time.sleep(1.5)
+    assert impatient_live.engine.running == 1, "somebody follows it"
+    leave(connection, abruptly)
+    steps = impatient_live.engine.steps
+    wait_until_idle(impatient_live.engine)
+    assert impatient_live.engine.steps <= steps + 5, "three within the grace, and those of leaving"
+    found = read(plot)
+    assert (found["state"], found["finish_reason"]) == ("done", "cancelled")
+    assert found["text"]
+
+
+def test_plots_that_nobody_follows_leave_rows_and_queue(impatient_live: LiveServer) -> None:
+    plots = [start(impatient_live.address, LONG) for _ in range(5)]
+    assert impatient_live.engine.running + impatient_live.engine.waiting == 5
+    assert read(plots[4])["state"] == "waiting"
+    wait_until_idle(impatient_live.engine)
+    assert {read(plot)["finish_reason"] for plot in plots} == {"cancelled"}
+
+
+def test_a_plot_that_waits_is_followed_and_kept_alive(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_down(monkeypatch, 0.05)
+    with serving(bundle, Settings(heartbeat=1)) as live:
+        ahead = live.engine.submit_several(Request("A hen", Sampling(max_tokens=100, ignore_end=True)), 2)
+        plot = start(live.address, LONG)
+        with httpx.stream("GET", plot["events"], timeout=30) as answer:
+            pieces = answer.iter_text()
+            received = next(pieces)
+            while received.count("\n") < 3:
+                received += next(pieces)
+            assert received == "retry: 1000\n:\n:\n"
+            for stream in ahead:
+                stream.cancel()
+            received = next(pieces)
+        assert received.startswith("id: 1\nevent: token\n")
+        assert httpx.delete(plot["self"]).status_code == 204
+
+
+def test_stopping_tells_the_readers_and_keeps_what_was_written(slower_live: LiveServer) -> None:
+    plot = start(slower_live.address, LONG)
+    with following(plot) as source:
+        events = source.iter_sse()
+        found = [next(events), next(events)]
+        steps = slower_live.engine.steps
+        for _ in range(2):
+            answer = httpx.delete(plot["self"], timeout=30)
+            assert (answer.status_code, answer.content) == (204, b"")
+        found += events
+    assert found[-1].event == "done"
+    assert found[-1].json()["finish_reason"] == "cancelled"
+    wait_until_idle(slower_live.engine)
+    assert slower_live.engine.steps <= steps + 3
+    assert read(plot)["text"] == text_of(found)
+    assert [event.id for event in follow(plot, found[1].id)] == [event.id for event in found[2:]]
 
 
 def test_a_reader_that_does_not_read_keeps_nobody_waiting(slow_live: LiveServer) -> None:
-    idle = raw_request(slow_live.address, b"GET /stream?prompt=A+fox&length=line HTTP/1.1\r\nHost: x\r\n\r\n")
+    plot = start(slow_live.address, LONG)
+    path = urlsplit(plot["events"]).path.encode()
+    idle = [raw_request(slow_live.address, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(3)]
     assert httpx.get(f"{slow_live.address}/healthz").json()["status"] == "ok"
-    assert events(slow_live.address, {"prompt": "A hen", "length": "line"})[-1].event == "done"
-    idle.close()
-
-
-def test_a_flood_is_turned_away_and_survived(slow_live: LiveServer) -> None:
-    request = b"GET /stream?prompt=A+fox&length=paragraph HTTP/1.1\r\nHost: x\r\n\r\n"
-    connections = [raw_request(slow_live.address, request) for _ in range(40)]
-    statuses = [connection.recv(12).split()[1] for connection in connections]
-    assert set(statuses) == {b"200", b"503"}
-    assert 6 <= statuses.count(b"200") <= 8
-    for connection in connections:
+    assert follow(plot)[-1].event == "done"
+    for connection in idle:
         connection.close()
-    wait_until_idle(slow_live.engine)
-    assert events(slow_live.address, {"prompt": "A fox", "length": "line"})[-1].event == "done"
 
 
-def test_a_form_that_cannot_be_worked_from_is_answered_with_json(slow_live: LiveServer) -> None:
-    answer = httpx.get(f"{slow_live.address}/stream", params={"prompt": " ", "wildness": "9"})
-    assert answer.status_code == 422
-    assert set(answer.json()["problems"]) == {"prompt", "wildness"}
-    assert answer.json()["message"] == " ".join(answer.json()["problems"].values())
-    answer = httpx.get(f"{slow_live.address}/stream", params={"prompt": "a long way " * 500})
-    assert answer.status_code == 422
-    assert "Too long" in answer.json()["problems"]["prompt"]
+def test_a_flood_is_turned_away_and_survived(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_down(monkeypatch, 0.05)
+    with serving(bundle, Settings(plot_grace=1)) as live:
+        request = b"POST /api/plots HTTP/1.1\r\nHost: x\r\n" + FORM
+        connections = [raw_request(live.address, request) for _ in range(40)]
+        statuses = [connection.recv(12).split()[1] for connection in connections]
+        assert set(statuses) == {b"201", b"503"}
+        assert 6 <= statuses.count(b"201") <= 8
+        for connection in connections:
+            connection.close()
+        wait_until_idle(live.engine)
+        assert follow(start(live.address, {"prompt": "A fox", "length": "line"}))[-1].event == "done"

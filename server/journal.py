@@ -1,0 +1,121 @@
+"""What has been written of a plot, event by event, for any number of readers."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import ClassVar, Literal
+
+import msgspec
+
+from server.engine import FinishReason
+from server.plot import Plot
+
+logger = logging.getLogger(__name__)
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """How many tokens were read and written.
+
+    prompt_tokens: of the prompt, in the model's template. completion_tokens: of the text. total_tokens: both.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Token(msgspec.Struct, frozen=True):
+    """The next piece of the text: what a token has made whole of it, never empty."""
+
+    name: ClassVar[Literal["token"]] = "token"
+    text: str
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The end. finish_reason: "stop", "length", or "cancelled". seed: what gives the same text again."""
+
+    name: ClassVar[Literal["done"]] = "done"
+    finish_reason: FinishReason
+    usage: Usage
+    seed: int
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The end of a plot that could not be finished. message: what to tell the reader."""
+
+    name: ClassVar[Literal["error"]] = "error"
+    message: str
+
+
+Event = Token | Done | Failed
+
+
+class Journal:
+    """The one log of a plot's events; readers are positions in it, and hold nothing up. Belongs to one event loop.
+
+    id: what it is found by. events: the tokens so far, then the end: at most one more than the plot may have tokens.
+    end: the last event, once it is there. readers: how many follow it.
+    """
+
+    def __init__(self, id: str, plot: Plot) -> None:
+        self.id = id
+        self.plot = plot
+        self.events: list[Event] = []
+        self.end: Done | Failed | None = None
+        self.readers = 0
+        self._grown = asyncio.Event()
+
+    @property
+    def text(self) -> str:
+        """What is written so far."""
+        return "".join(event.text for event in self.events if isinstance(event, Token))
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens so far."""
+        read, written = self.plot.prompt_tokens, self.plot.tokens
+        return Usage(read, written, read + written)
+
+    async def write(self) -> None:
+        """Takes the plot down to its end, whoever reads."""
+        try:
+            async for text in self.plot:
+                self._append(Token(text))
+            failure = self.plot.failure
+        except Exception:  # readers wait for an end
+            logger.exception("Plot %s failed", self.id)
+            failure = "The plot broke off: something went wrong here."
+        if failure is None and self.plot.finish_reason is not None:
+            self.end = Done(self.plot.finish_reason, self.usage, self.plot.seed)
+        else:
+            self.end = Failed(failure or "The plot broke off.")
+        self._append(self.end)
+
+    async def follow(self, after: int, heartbeat: float) -> AsyncIterator[list[Event]]:
+        """The events behind the first `after`, as they come, until the end; all that are there at once.
+
+        An empty list whenever nothing has come for `heartbeat` seconds.
+        """
+        while True:
+            if ready := self.events[after:]:
+                after += len(ready)
+                yield ready
+            elif self.end is not None:
+                return
+            else:
+                try:
+                    async with asyncio.timeout(heartbeat):
+                        await self._grown.wait()
+                except TimeoutError:
+                    yield []
+
+    async def until_ended(self) -> None:
+        """Returns when the last event is there."""
+        while self.end is None:
+            await self._grown.wait()
+
+    def _append(self, event: Event) -> None:
+        self.events.append(event)
+        # Wakes those who wait now; whoever comes later looks at the events first.
+        self._grown.set()
+        self._grown.clear()
