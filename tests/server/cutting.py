@@ -40,7 +40,8 @@ def cutting(address: str, limits: Sequence[int], path: bytes = b"/events") -> It
                     cuts.connections += 1
                     number, limit = next(left, (-1, None))
                 with socket.create_connection((upstream.hostname, upstream.port)) as server:
-                    server.sendall(asked)
+                    # One request for each connection, so that each is seen.
+                    server.sendall(asked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
                     threading.Thread(target=send_on, args=(client, server), daemon=True).start()
                     while data := server.recv(65536):
                         client.sendall(data[:limit])

@@ -3,6 +3,8 @@
 import itertools
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from httpx_sse import ServerSentEvent, connect_sse
 from server.bundle import Bundle
 from server.engine import Request, Sampling
 from server.settings import Settings
+from tests.documentation import example
 from tests.server.cutting import AT_ONCE, cutting
 from tests.server.following import LONG, follow, following, read, start, text_of
 from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
@@ -121,6 +124,16 @@ def undisturbed(bundle: Bundle) -> str:
         text = text_of(follow(plot))
     assert len(text) > 100
     return text
+
+
+def test_the_documented_client_writes_the_whole_plot_over_a_connection_that_breaks(slow_live: LiveServer) -> None:
+    fields = {"prompt": "A detective in Lisbon", "length": "lines", "seed": "1"}
+    whole = text_of(follow(start(slow_live.address, fields)))
+    with cutting(slow_live.address, (1, 900, 1500)) as cuts:
+        program = example("plots.md", "python", cuts.address)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+        assert cuts.connections == 4
+    assert done.stdout.startswith(f"{whole}\ndone: {{'finish_reason': 'length', "), done.stderr
 
 
 def test_several_readers_follow_one_plot_and_a_late_one_catches_up(slow_live: LiveServer) -> None:

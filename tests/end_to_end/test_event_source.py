@@ -1,0 +1,97 @@
+"""A browser's EventSource: a plot survives its connection, and nobody comes back after its end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from server.bundle import Bundle
+from tests.documentation import example
+from tests.server.cutting import cutting
+from tests.server.following import LONG, follow, start, text_of
+from tests.server.live import LiveServer, serving, slow_down
+
+CUTS = (1, 900, 600, 1200)
+"""Bytes after which connections end: in the status line, and in the middle of events."""
+
+CONNECTIONS = len(CUTS) + 1
+
+
+@pytest.fixture
+def live(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
+    slow_down(monkeypatch, 0.05)
+    with serving(Bundle.load(tiny_bundle)) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+def example_page(page: Page, address: str, html: str) -> None:
+    """Opens a page of the server's origin that is not the server's."""
+
+    def answer(route: Route) -> None:
+        route.fulfill(body=html, content_type="text/html")
+
+    page.route("**/example", answer)
+    page.goto(f"{address}/example")
+
+
+def test_the_page_writes_the_whole_plot_over_a_connection_that_breaks(page: Page, live: LiveServer) -> None:
+    whole = text_of(follow(start(live.address, LONG)))
+    with cutting(live.address, CUTS) as cuts:
+        page.goto(cuts.address)
+        page.get_by_label("How does it begin?").fill(LONG["prompt"])
+        page.get_by_label("A paragraph").check()
+        page.get_by_label("wild", exact=True).check()
+        page.get_by_label("Seed").fill(LONG["seed"])
+        page.get_by_role("button", name="Write").click()
+        expect(page.locator("#notice")).to_contain_text("The connection was lost; the plot goes on when it is back.")
+        expect(page.get_by_role("link", name="Seed 1")).to_be_visible(timeout=60_000)
+        assert page.locator("#continuation").text_content() == whole
+        expect(page.locator("#notice")).to_be_hidden()
+        assert cuts.cut == len(CUTS)
+        page.wait_for_timeout(2500)  # it would come back after one second
+        assert cuts.connections == CONNECTIONS
+
+
+def test_the_documented_page_does_the_same(page: Page, live: LiveServer) -> None:
+    fields = {"prompt": "A detective in Lisbon", "length": "lines", "seed": "1"}
+    whole = text_of(follow(start(live.address, fields)))
+    with cutting(live.address, CUTS[:2]) as cuts:
+        example_page(page, cuts.address, example("plots.md", "html", cuts.address))
+        expect(page.locator("#ending")).to_have_text("length", timeout=60_000)
+        assert page.locator("#plot").text_content() == whole
+        assert cuts.connections == 3
+
+
+def test_a_source_that_is_never_closed_stops_by_itself(page: Page, live: LiveServer) -> None:
+    with cutting(live.address, []) as cuts:
+        plot = start(live.address, {"prompt": "A fox", "length": "line"})
+        example_page(page, cuts.address, "<!doctype html><title>Never closes</title>")
+        page.evaluate(
+            """(address) => {
+                window.source = new EventSource(address);
+                window.ends = 0;
+                source.addEventListener("done", () => window.ends++);
+            }""",
+            plot["events"].replace(live.address, ""),
+        )
+        page.wait_for_function("source.readyState === EventSource.CLOSED", timeout=60_000)
+        page.wait_for_timeout(2500)
+        assert page.evaluate("window.ends") == 1
+        assert cuts.connections == 2, "it came back once, and was sent away"
+
+
+def test_a_plot_that_the_server_has_forgotten_is_said_to_be_lost(page: Page, live: LiveServer) -> None:
+    page.route("**/events", lambda route: route.fulfill(status=404, json={"message": "There is no such plot."}))
+    page.goto(live.address)
+    page.get_by_label("How does it begin?").fill("A fox")
+    page.get_by_role("button", name="Write").click()
+    expect(page.locator("#notice")).to_have_text("The connection to Plotify was lost. Try again in a moment.")
+    expect(page.get_by_role("button", name="Write")).to_be_visible()
