@@ -81,14 +81,13 @@ class Journal:
         try:
             async for text in self.plot:
                 self._append(Token(text))
-            failure = self.plot.failure
         except Exception:  # readers wait for an end
             logger.exception("Plot %s failed", self.id)
-            failure = "The plot broke off: something went wrong here."
-        if failure is None and self.plot.finish_reason is not None:
-            self.end = Done(self.plot.finish_reason, self.usage, self.plot.seed)
+        reason = self.plot.finish_reason
+        if reason is None:
+            self.end = Failed(self.plot.failure or "The plot broke off: something went wrong here.")
         else:
-            self.end = Failed(failure or "The plot broke off.")
+            self.end = Done(reason, self.usage, self.plot.seed)
         self._append(self.end)
 
     async def follow(self, after: int, heartbeat: float) -> AsyncIterator[list[Event]]:

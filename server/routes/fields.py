@@ -1,9 +1,12 @@
 """The form's fields, however a request carries them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request
 from litestar.enums import RequestEncodingType
+from litestar.exceptions import ClientException, SerializationException
+from litestar.openapi.spec import Operation, RequestBody
 
 from server.brief import DEFAULTS
 
@@ -16,3 +19,33 @@ async def typed_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
     else:
         carried = list(request.query_params.multi_items())
     return {name: value for name, value in carried if name in DEFAULTS and isinstance(value, str)}
+
+
+class BriefCarrier(Request[Any, Any, Any]):
+    """A request whose brief comes as JSON or as the fields of a form."""
+
+    async def body(self) -> bytes:
+        """The body; an empty one is a brief without fields, to be told what it lacks."""
+        return await super().body() or b"{}"
+
+    async def json(self) -> Any:
+        """The brief's fields. Raises ClientException: 415 for a body of another kind, 400 for one that is not JSON."""
+        kind, known = self.content_type[0], (RequestEncodingType.JSON.value, RequestEncodingType.URL_ENCODED.value)
+        if kind not in known:
+            raise ClientException(f"The body's type is {kind[:80]!r}; send {' or '.join(known)}.", status_code=415)
+        if kind == RequestEncodingType.URL_ENCODED:
+            return await typed_fields(self)
+        try:
+            return await super().json()
+        except (SerializationException, RecursionError) as error:
+            raise ClientException(f"The body is not JSON that can be read: {error}.") from error
+
+
+@dataclass
+class BriefOperation(Operation):
+    """The operation's description, which knows that the brief may be a form too."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.request_body, RequestBody):
+            content = self.request_body.content
+            content[RequestEncodingType.URL_ENCODED.value] = content[RequestEncodingType.JSON.value]

@@ -61,7 +61,6 @@ function readInto(element, plot) {
     const source = new EventSource(plot.events);
     const end = (ending) => {
       source.close();
-      say("");
       text.appendData(word);
       resolve(ending);
     };
@@ -69,7 +68,7 @@ function readInto(element, plot) {
       fetch(plot.self, { method: "DELETE" }).catch(() => {});  // unread, it is stopped a little later
       end(endings.cancelled);
     };
-    source.addEventListener("open", () => say(""));
+    source.addEventListener("open", () => { colophon.textContent = ""; });
     source.addEventListener("token", ({ data }) => {
       word += JSON.parse(data).text;
       const whole = word.search(/\s\S*$/);
@@ -81,7 +80,7 @@ function readInto(element, plot) {
     source.addEventListener("error", ({ data }) => {
       if (data) end(JSON.parse(data).message);
       else if (source.readyState === EventSource.CLOSED) reject(source);
-      else say("The connection was lost; the plot goes on when it is back.");
+      else colophon.textContent = "The connection was lost; the plot goes on when it is back.";
     });
   });
 }

@@ -51,10 +51,10 @@ def test_the_page_writes_the_whole_plot_over_a_connection_that_breaks(page: Page
         page.get_by_label("wild", exact=True).check()
         page.get_by_label("Seed").fill(LONG["seed"])
         page.get_by_role("button", name="Write").click()
-        expect(page.locator("#notice")).to_contain_text("The connection was lost; the plot goes on when it is back.")
+        expect(page.locator("#colophon")).to_have_text("The connection was lost; the plot goes on when it is back.")
         expect(page.get_by_role("link", name="Seed 1")).to_be_visible(timeout=60_000)
         assert page.locator("#continuation").text_content() == whole
-        expect(page.locator("#notice")).to_be_hidden()
+        expect(page.locator("#colophon")).to_have_text("Broken off: out of room. Seed 1")
         assert cuts.cut == len(CUTS)
         page.wait_for_timeout(2500)  # it would come back after one second
         assert cuts.connections == CONNECTIONS

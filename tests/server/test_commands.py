@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from server.cli import plotify
-from tests.server.following import following, start
+from tests.server.following import LONG, following, start
 
 ROOT = Path(__file__).parents[2]
 PLOTIFY = [sys.executable, "-c", "from server.cli import main; main()"]
@@ -93,16 +93,37 @@ def test_serve_starts_with_little_work_and_stops_when_told(tiny_bundle: Path, to
             found = re.fullmatch(r"Plotify writes with plotify-tiny at (http://127\.0\.0\.1:\d+)\n", line)
             assert found, line
             assert "How does it begin?" in httpx.get(found[1], timeout=30).text
-            with following(start(found[1], {"prompt": "A fox", "length": "paragraph"})) as source:
+            with httpx.stream("POST", f"{found[1]}/plot", data={"prompt": "A fox", "length": "paragraph"}, timeout=30):
                 process.send_signal(told)
-                end = list(source.iter_sse())[-1]
                 assert process.wait(timeout=30) == code
-            assert end.event in ("error", "done")  # done where the plot was faster than the signal
             assert process.stdout.read() == ""
         finally:
             process.kill()
     # Processor time, so that other work on the machine does not count.
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - work < 4
+
+
+def test_serve_ends_what_it_writes_with_an_error_when_it_is_stopped(tiny_bundle: Path) -> None:
+    """At once: uvicorn would wait for open answers, then cut them off without an ending."""
+    slowed = "import pytest; from tests.server.live import slow_down; slow_down(pytest.MonkeyPatch(), 0.3)"
+    program = f"{slowed}; from server.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--model", str(tiny_bundle), "--port", "0", "--rows", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline().split()[-1]
+            plots = [start(address, LONG) for _ in range(3)]
+            with following(plots[0]) as first, following(plots[2]) as waiting:
+                written = first.iter_sse()
+                assert next(written).event == "token"
+                process.send_signal(signal.SIGTERM)
+                ends = [list(written)[-1], list(waiting.iter_sse())[-1]]
+            assert [(end.event, end.json()) for end in ends] == [
+                ("error", {"message": "The plot broke off: the engine was closed."})
+            ] * 2
+            process.wait(timeout=30)
+        finally:
+            process.kill()
 
 
 def test_a_port_in_use_is_said_clearly(tiny_bundle: Path) -> None:
