@@ -49,7 +49,7 @@ async def start_plot(
     address = f"/api/plots/{journal.id}"
     return Response(
         Started(journal.id, journal.plot.seed, address, f"{address}/events"),
-        headers={"Location": address, "Cache-Control": "no-store"},
+        headers={"Location": address},
     )
 
 
@@ -60,9 +60,9 @@ UNKNOWN = {
 
 
 @get("/{plot_id:str}", responses=UNKNOWN)
-async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> Response[PlotSoFar]:
+async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> PlotSoFar:
     """What is there of a plot. Asking for it counts as following it for a moment."""
-    return Response(PlotSoFar.of(plots.find(plot_id)), headers={"Cache-Control": "no-store"})
+    return PlotSoFar.of(plots.find(plot_id))
 
 
 @delete("/{plot_id:str}", responses=UNKNOWN)
@@ -136,5 +136,6 @@ api = Router(
     "/api/plots",
     route_handlers=[start_plot, read_plot, cancel_plot, follow_plot],
     exception_handlers=dict.fromkeys((BriefError, ClientException, EngineError, UnknownEvent, UnknownPlot), _refuse),
+    response_headers={"Cache-Control": "no-store"},
     tags=["plots"],
 )

@@ -58,7 +58,9 @@ def test_the_plot_grows_and_stop_stops_it(page: Page, live: LiveServer) -> None:
     plot = page.locator("#plot")
     expect(plot).to_have_attribute("aria-busy", "true")
     expect(page.locator("#opening")).to_have_text("A detective in Lisbon")
-    page.get_by_role("button", name="Stop").click()
+    with page.expect_response(lambda response: response.request.method == "DELETE") as answer:
+        page.get_by_role("button", name="Stop").click()
+    assert answer.value.status == 204
     expect(plot).to_have_attribute("aria-busy", "false")
     expect(page.locator("#colophon")).to_contain_text("Stopped.")
     wait_until_idle(live.engine)

@@ -51,7 +51,7 @@ def cutting(address: str, limits: Sequence[int], path: bytes = b"/events") -> It
                                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
                             break
                         limit = None if limit is None else limit - len(data)
-                client.shutdown(socket.SHUT_RDWR)
+                client.shutdown(socket.SHUT_RD)  # ends the other thread's reading, so that closing closes
 
         def serve() -> None:
             with contextlib.suppress(OSError):  # the listener is closed

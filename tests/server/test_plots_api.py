@@ -108,6 +108,7 @@ def test_a_plot_that_has_ended_sends_a_reader_who_knows_all_of_it_away(client: C
     last = ended(client, plot)["last_event_id"]
     answer = client.get(plot["events"], headers={"Last-Event-ID": str(last)})
     assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["cache-control"] == "no-store"
     answer = client.get(plot["events"], headers={"Last-Event-ID": str(last - 1)})
     assert answer.text.startswith(f"retry: 1000\nid: {last}\nevent: done\n")
 
