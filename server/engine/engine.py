@@ -17,6 +17,7 @@ from server.engine.runner import Runner
 from server.engine.sampler import Sampler
 from server.engine.sampling import Request
 from server.engine.scheduler import Prefill, Scheduler
+from server.engine.scoring import Scores
 from server.engine.sequence import Context, Job, Logits, Sequence
 from server.engine.stream import Channel, Item, Stream, deliver
 
@@ -51,6 +52,7 @@ class Engine:
         self.bundle = bundle
         self.device, self.precision = choose(bundle, device, precision)
         self.queue = queue
+        self.rows = rows
         self.steps = 0
         self.seconds = 0.0
         self._pieces = token_bytes(bundle.tokenizer)
@@ -93,8 +95,8 @@ class Engine:
     def submit(self, request: Request) -> Stream:
         """Queues a request and returns at once. From any thread.
 
-        Raises InvalidRequest (PromptTooLong for a prompt of more than context - 1 tokens), EngineBusy when the queue is
-        full, EngineError when the engine is closed.
+        Raises InvalidRequest (PromptTooLong for a prompt that leaves no room for a new token, where one is asked for),
+        EngineBusy when the queue is full, EngineError when the engine is closed.
         """
         return self.submit_several(request, 1)[0]
 
@@ -105,10 +107,11 @@ class Engine:
         with its seed would give. Raises what `submit` raises, and InvalidRequest for more than the engine has rows for.
         """
         sampling, shape = request.sampling, self.bundle.manifest.model
-        prompts = [self._encode(request.prompt)]
+        longest = shape.context - min(sampling.max_tokens, 1)
+        prompts = [self._encode(request.prompt, longest)]
         if request.against is not None and sampling.guidance > 1:
-            prompts.append(self._encode(request.against))
-        most = self._scheduler.rows // len(prompts)
+            prompts.append(self._encode(request.against, longest))
+        most = self.rows // len(prompts)
         if not most:
             raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
         if not 1 <= count <= most:
@@ -117,6 +120,8 @@ class Engine:
             raise InvalidRequest(f"logit_bias: a token id lies outside the vocabulary (0 to {len(self._pieces) - 1})")
         first = secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
+        wanted = request.prompt_logprobs
+        scores = None if wanted is None else Scores(prompts[0], wanted, len(self._pieces))
         sequences = [
             Sequence(
                 sampling,
@@ -124,14 +129,28 @@ class Engine:
                 shape.end_of_text,
                 Sampler(sampling, seed, prompts[0], len(self._pieces), shape.end_of_text),
                 Detokenizer(self._pieces),
+                scores,
             )
             for seed in range(first, first + count)
         ]
         streams = [
             Stream(sequence.channel, seed, len(prompts[0])) for seed, sequence in enumerate(sequences, start=first)
         ]
-        self._enqueue(Job([Context(prompt) for prompt in prompts], sequences))
+        contexts = [Context(prompt) for prompt in prompts]
+        contexts[0].scores = scores
+        self._enqueue(Job(contexts, sequences))
         return streams
+
+    def encode(self, text: str) -> list[int]:
+        """The token ids of a text. Raises InvalidRequest for what is not Unicode text."""
+        try:
+            return list(self.bundle.tokenizer.encode(text, add_special_tokens=False).ids)
+        except TypeError as error:
+            raise InvalidRequest("the prompt is not Unicode text: it holds half a surrogate pair") from error
+
+    def spell(self, token: int) -> bytes:
+        """The bytes that a token stands for; of a special token, which stands for none, its name."""
+        return self._pieces[token] or str(self.bundle.tokenizer.id_to_token(token)).encode()
 
     def close(self) -> None:
         """Stops within one step; streams that have not ended raise EngineError."""
@@ -146,13 +165,9 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _encode(self, given: str | Tokens[int]) -> list[int]:
-        shape = self.bundle.manifest.model
+    def _encode(self, given: str | Tokens[int], longest: int) -> list[int]:
         if isinstance(given, str):
-            try:
-                prompt = list(self.bundle.tokenizer.encode(given, add_special_tokens=False).ids)
-            except TypeError as error:
-                raise InvalidRequest("the prompt is not Unicode text: it holds half a surrogate pair") from error
+            prompt = self.encode(given)
         else:
             try:
                 prompt = [operator.index(token) for token in given]
@@ -160,8 +175,8 @@ class Engine:
                 raise InvalidRequest("the prompt is neither text nor a list of token ids") from error
         if not prompt:
             raise InvalidRequest("the prompt is empty; give it at least one token")
-        if len(prompt) > shape.context - 1:
-            raise PromptTooLong(len(prompt), shape.context - 1)
+        if len(prompt) > longest:
+            raise PromptTooLong(len(prompt), longest)
         if not 0 <= min(prompt) <= max(prompt) < len(self._pieces):
             raise InvalidRequest(f"a token id of the prompt lies outside the vocabulary (0 to {len(self._pieces) - 1})")
         return prompt
@@ -212,7 +227,13 @@ class Engine:
             deliver(sent)
 
     def _read(self, prefill: Prefill, sent: list[tuple[Channel, Item]]) -> None:
-        logits = self._runner.prefill(prefill.row, prefill.start, prefill.pieces)
+        scores = prefill.contexts[0].scores
+        if scores is None:
+            logits = self._runner.prefill(prefill.row, prefill.start, prefill.pieces)
+        else:
+            for logits in self._runner.score(prefill.row, prefill.start, prefill.pieces[0]):
+                scores.add(logits)
+            logits = logits[-1:]
         for context, row in zip(prefill.contexts, logits, strict=True):
             context.logits = row.copy()
         with self._changed:
@@ -221,7 +242,7 @@ class Engine:
             prompts = [prompt.logits for prompt in job.prompts if prompt.logits is not None]
             self._extend([(sequence, prompts) for sequence in job.sequences], sent)
             for prompt in job.prompts:
-                prompt.logits = None
+                prompt.logits = prompt.scores = None
 
     def _write(self, sent: list[tuple[Channel, Item]]) -> None:
         decoding = self._scheduler.decoding

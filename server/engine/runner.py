@@ -1,7 +1,7 @@
 """The model on ONNX Runtime: reads prompts and decodes rows, on a cache that it writes in place."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from server.bundle import Bundle, BundleError, ModelShape
-from server.engine.cache import Cache, whole_blocks
+from server.engine.cache import BLOCK, Cache, whole_blocks
 from server.engine.errors import DeviceError
 
 Logits = npt.NDArray[np.float32]
@@ -58,7 +58,7 @@ class Runner:
             )
         self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]]])
         self._shape = shape
-        self._logits = np.empty((rows, shape.vocab_size), np.float32)
+        self._logits = np.empty((max(rows, BLOCK), shape.vocab_size), np.float32)
         self._ids = np.zeros(rows, np.int64)
         self._positions = np.zeros(rows, np.int64)
         self._seqlens = np.zeros(rows, np.int32)
@@ -83,8 +83,26 @@ class Runner:
         start: how many tokens their rows hold already; for more than one piece, none. What is returned is overwritten
         by the next run.
         """
-        longest = max(map(len, pieces))
-        width = min(whole_blocks(longest), self.cache.capacity - start)
+        width = min(whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
+        last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
+        return self._read(row, start, pieces, width, last)
+
+    def score(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Logits]:
+        """Reads a piece of one prompt into `row`, which holds `start` tokens; logits [tokens, vocab] after each.
+
+        As many tokens at a time as there is room for logits, in whole blocks, so that the head, too, takes the same
+        kernels in whatever pieces the prompt is read. What is yielded is overwritten by the next run.
+        """
+        most = len(self._logits) // BLOCK * BLOCK
+        for begin in range(0, len(piece), most):
+            part = piece[begin : begin + most]
+            width = whole_blocks(len(part))
+            yield self._read(row, start + begin, [part], width, np.arange(width))[: len(part)]
+
+    def _read(
+        self, row: int, start: int, pieces: Sequence[Sequence[int]], width: int, last: npt.NDArray[np.int64]
+    ) -> Logits:
+        """Reads pieces padded to `width`; logits after the tokens whose places in the flattened batch `last` gives."""
         ids = np.zeros((len(pieces), width), np.int64)
         for line, piece in zip(ids, pieces, strict=True):
             line[: len(piece)] = piece
@@ -97,12 +115,12 @@ class Runner:
             "position_ids": np.broadcast_to(positions, ids.shape),
             "seqlens_k": np.full(len(pieces), end - 1, np.int32),
             "total_sequence_length": np.array([end], np.int32),
-            "last_tokens": np.arange(len(pieces)) * width + [len(piece) - 1 for piece in pieces],
+            "last_tokens": last,
         }
-        binding = self._bind(row, len(pieces))
+        binding = self._bind(row, len(pieces), len(last))
         for name, values in inputs.items():
             self._feed(binding, name, np.ascontiguousarray(values))
-        return self._run(binding, len(pieces))
+        return self._run(binding, len(last))
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
         """Adds one token to each of the first rows, which hold `lengths` tokens; logits [rows, vocab] after it.
@@ -146,7 +164,7 @@ class Runner:
     def _decoding(self, count: int) -> Any:
         """The binding of a decode of so many rows, made once."""
         if count not in self._decodings:
-            self._decodings[count] = binding = self._bind(0, count)
+            self._decodings[count] = binding = self._bind(0, count, count)
             for name, values, shape in (
                 ("input_ids", self._ids, [count, 1]),
                 ("position_ids", self._positions, [count, 1]),
@@ -159,10 +177,10 @@ class Runner:
             binding.bind_input("total_sequence_length", "cpu", 0, total.dtype.type, [1], total.ctypes.data)
         return self._decodings[count]
 
-    def _bind(self, row: int, count: int) -> Any:
-        """A binding of `count` rows of the cache from `row` on, past and present alike, and of as many logits."""
+    def _bind(self, row: int, count: int, outputs: int) -> Any:
+        """A binding of `count` rows of the cache from `row` on, past and present alike, and of rows of logits."""
         binding, shape = self._session.io_binding(), self._shape
-        logits = [count, shape.vocab_size]
+        logits = [outputs, shape.vocab_size]
         binding.bind_output("logits", self.device, 0, np.float32, logits, self._addresses["logits"])
         rows = [count, shape.heads, self.cache.capacity, shape.head_dim]
         for side in self.cache.sides:

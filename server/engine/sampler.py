@@ -89,7 +89,7 @@ class Sampler:
             if self._occurrences is not None:
                 self._occurrences.add(token)
             wanted = self._sampling.logprobs
-            return Drawn(token, None if wanted is None else _token_logprobs(logits, token, wanted))
+            return Drawn(token, None if wanted is None else token_logprobs(logits, token, wanted))
 
     def _adjust(self, logits: Floats) -> Floats:
         """Bias and penalties, which touch few tokens; `logits` themselves where there are none."""
@@ -197,7 +197,8 @@ def _weigh(scores: Floats, highest: np.float32, temperature: float) -> Floats:
     return weights.reshape(blocks, BLOCK)
 
 
-def _token_logprobs(logits: Floats, token: int, count: int) -> TokenLogprobs:
+def token_logprobs(logits: Floats, token: int, count: int) -> TokenLogprobs:
+    """Of `token`, and of the `count` likeliest, in logits [vocab]; NaN or -inf for logits that hold NaN or +inf."""
     total = log_sum_exp(logits)
     top: list[tuple[int, float]] = []
     if count:

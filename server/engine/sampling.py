@@ -15,7 +15,8 @@ class Sampling:
     Applied in vLLM's order: logit bias; repetition, frequency and presence penalty; temperature; min-p; top-k; top-p,
     which is a share of what min-p and top-k have left.
 
-    max_tokens: new tokens at most, 1 or more; the end of the model's context may come first.
+    max_tokens: new tokens at most; the end of the model's context may come first. 0 for none: the prompt is read only,
+    and may then fill the whole context.
     temperature: 0 (greedy, always the likeliest token) to 10; logits are divided by it. Greedy below 0.00001.
     top_k: only the k likeliest tokens; 0 for all.
     top_p: only the likeliest tokens that together reach this probability, over 0 up to 1 (Holtzman et al. 2020).
@@ -52,7 +53,7 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        _check_whole("max_tokens", self.max_tokens, 1)
+        _check_whole("max_tokens", self.max_tokens, 0)
         _check_number("temperature", self.temperature, 0.0, 10.0)
         _check_whole("top_k", self.top_k, 0)
         _check_number("top_p", self.top_p, 0.0, 1.0)
@@ -80,11 +81,18 @@ class Request:
 
     against: the prompt that the continuation is led away from, by `Sampling.guidance`; None for none. It doubles the
     work of each token.
+    prompt_logprobs: give the log probability of each token of `prompt` and of the k likeliest in its place, k from 0 to
+    20; None for none. `against` has no part in them. Raises InvalidRequest for another k.
     """
 
     prompt: str | Sequence[int]
     sampling: Sampling = field(default_factory=Sampling)
     against: str | Sequence[int] | None = None
+    prompt_logprobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.prompt_logprobs is not None:
+            _check_whole("prompt_logprobs", self.prompt_logprobs, 0, MOST_LOGPROBS)
 
 
 def _checked_bias(bias: object) -> dict[int, float]:

@@ -77,7 +77,8 @@ class Scheduler:
             return None
         unread = [context for job in self.arriving for context in job.prompts if context.unread]
         longest = whole_blocks(max(context.unread for context in unread))
-        if len(unread) > 1 and not any(context.cached for context in unread) and longest * len(unread) <= budget:
+        alone = any(context.cached or context.scores for context in unread)
+        if len(unread) > 1 and not alone and longest * len(unread) <= budget:
             return Prefill(unread, 0, longest)
         start = unread[0].cached
         if self.decoding:  # attention to what lies before a token counts, too
@@ -136,11 +137,13 @@ class Scheduler:
                 continue
             if job.rows > free:
                 break
-            found = [self.prefixes.find(prompt.tokens) for prompt in job.prompts]
+            scored = any(prompt.scores for prompt in job.prompts)
+            # Each token's logits are wanted where a prompt is scored: all of it is read.
+            found = [(0, 0) if prompt.scores else self.prefixes.find(prompt.tokens) for prompt in job.prompts]
             reused = any(length for _, length in found)
             tokens = max(tokens, *(whole_blocks(len(prompt.tokens)) for prompt in job.prompts))
             prompts += len(job.prompts)
-            alone = reused or len(job.sequences) > 1
+            alone = reused or scored or len(job.sequences) > 1
             if self.arriving and (alone or tokens * prompts > budget):
                 break
             self.waiting.popleft()

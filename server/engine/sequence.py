@@ -10,6 +10,7 @@ from server.engine.detokenizer import Detokenizer
 from server.engine.guidance import guide
 from server.engine.sampler import Drawn, Sampler, TokenLogprobs
 from server.engine.sampling import Sampling
+from server.engine.scoring import PromptLogprobs, Scores
 from server.engine.stops import StopStrings
 from server.engine.stream import Channel, Chunk, FinishReason
 
@@ -21,12 +22,14 @@ class Context:
     """The tokens before the next one, of which a row of the cache holds the first `cached`.
 
     row: which one; -1 before it has one. logits: [vocab] after the last token of a prompt that was read whole.
+    scores: of a prompt whose tokens' own log probabilities are asked for.
     """
 
     tokens: list[int]
     cached: int = 0
     row: int = -1
     logits: Logits | None = None
+    scores: Scores | None = None
 
     @property
     def unread(self) -> int:
@@ -39,6 +42,7 @@ class Sequence:
 
     contexts: of the prompt, and, for a guided request, of the one that it is led away from.
     limit: how many tokens it may have at most, so that prompt and continuation fit into the model's context.
+    scores: of the prompt, for the first chunk.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Sequence:
         end_of_text: int,
         sampler: Sampler,
         detokenizer: Detokenizer,
+        scores: Scores | None = None,
     ) -> None:
         self.contexts: list[Context] = []
         self.channel = Channel()
@@ -62,14 +67,23 @@ class Sequence:
         self._length = 0
         self._unsent: list[int] = []
         self._unsent_logprobs: list[TokenLogprobs] = []
+        self._scores = scores
+        self._prompt_logprobs: PromptLogprobs = ()
 
     def extend(self, logits: Tokens[Logits]) -> Chunk | None:
         """Draws the next token from the logits [vocab] of each context; the text it completes, if any.
 
-        Afterwards the sequence is `finished`, with the chunk that says why, or each context has one more token.
+        Afterwards the sequence is `finished`, with the chunk that says why, or each context has one more token. Raises
+        FloatingPointError for logits that are not finite.
         """
+        if self._scores is not None:
+            self._prompt_logprobs, self._scores = self._scores.found, None
+        if not self._limit:
+            return self._finish("", "length")
         drawn = self._sampler.draw(logits[0] if len(logits) == 1 else guide(logits[0], logits[1], self._guidance))
         if drawn.token == self._end_of_text and not self._endless:
+            if drawn.logprobs is not None:
+                self._unsent_logprobs.append(drawn.logprobs)
             return self._end("", "stop")
         self._length += 1
         for context in self.contexts:
@@ -99,9 +113,10 @@ class Sequence:
         return self._send(text, reason)
 
     def _send(self, text: str, finish_reason: FinishReason | None) -> Chunk:
-        chunk = Chunk(text, tuple(self._unsent), finish_reason, tuple(self._unsent_logprobs))
+        chunk = Chunk(text, tuple(self._unsent), finish_reason, tuple(self._unsent_logprobs), self._prompt_logprobs)
         self._unsent.clear()
         self._unsent_logprobs.clear()
+        self._prompt_logprobs = ()
         return chunk
 
 

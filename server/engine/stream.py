@@ -19,13 +19,16 @@ class Chunk:
 
     finish_reason: "stop" when the model ended the text (the end-of-text token itself is not in `token_ids`) or a stop
     string did, "length" when max_tokens or the context's end was reached, "cancelled" when the reader wanted no more;
-    None before the end. logprobs: one for each of `token_ids` where the sampling asks for them, otherwise none.
+    None before the end. logprobs: one for each of `token_ids` where the sampling asks for them, and one more where the
+    model ended the text, for the end-of-text token; otherwise none. prompt_logprobs: in a stream's first chunk, one for
+    each token of the prompt where the request asks for them, None for the first token, which nothing foretells.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     finish_reason: FinishReason | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
 
 
 Item = Chunk | EngineError

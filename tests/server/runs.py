@@ -1,6 +1,6 @@
 """Watching what the engine's session computes, and meddling with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +12,7 @@ Decode = Callable[[Runner, Sequence[int], Sequence[int]], Logits]
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the session: how many rows it had, and how many tokens of each it was given."""
+    """What the session is asked for: how many rows there are, and how many tokens of each it is given."""
 
     kind: str
     rows: int
@@ -21,18 +21,23 @@ class Run:
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """A list to which every run is added as it begins."""
-    prefill, decode = Runner.prefill, Runner.decode
+    prefill, score, decode = Runner.prefill, Runner.score, Runner.decode
     runs: list[Run] = []
 
     def recorded_prefill(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Logits:
         runs.append(Run("prefill", len(pieces), max(map(len, pieces))))
         return prefill(runner, row, start, pieces)
 
+    def recorded_score(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Logits]:
+        runs.append(Run("score", 1, len(piece)))
+        return score(runner, row, start, piece)
+
     def recorded_decode(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
         runs.append(Run("decode", len(tokens), 1))
         return decode(runner, tokens, lengths)
 
     monkeypatch.setattr(Runner, "prefill", recorded_prefill)
+    monkeypatch.setattr(Runner, "score", recorded_score)
     monkeypatch.setattr(Runner, "decode", recorded_decode)
     return runs
 
