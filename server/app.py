@@ -15,11 +15,13 @@ from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
 from server.engine import Engine
+from server.openai.errors import refusal, status_of
 from server.pages import STATIC, Pages
 from server.plots import Plots
+from server.routes.completions import completions_api
 from server.routes.desk import back_to_desk, desk, write_plot
 from server.routes.health import health
-from server.routes.plots import api
+from server.routes.plots import plots_api
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -53,9 +55,11 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
 
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """A page (or JSON, for a program) for every error that no route has answered itself."""
-        status = error.status_code if isinstance(error, HTTPException) else 500
+        status = status_of(error)
         if status >= 500:
             logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        if f"{request.url.path}/".startswith("/v1/"):
+            return refusal(error)
         message = REFUSALS.get(
             status, "Something went wrong here." if status >= 500 else "This request makes no sense."
         )
@@ -69,7 +73,8 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             desk,
             back_to_desk,
             write_plot,
-            api,
+            plots_api,
+            completions_api,
             health,
             create_static_files_router(
                 path="/static",

@@ -132,7 +132,7 @@ def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
     return Response(Refusal(str(error)), status_code=400)
 
 
-api = Router(
+plots_api = Router(
     "/api/plots",
     route_handlers=[start_plot, read_plot, cancel_plot, follow_plot],
     exception_handlers=dict.fromkeys((BriefError, ClientException, EngineError, UnknownEvent, UnknownPlot), _refuse),

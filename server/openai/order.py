@@ -1,0 +1,155 @@
+"""From a request of the API to requests of the engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from server.brief import ANY_GENRE
+from server.bundle import Manifest
+from server.engine import Engine, Request, Sampling
+from server.openai.errors import RequestError
+from server.openai.schema import CompletionRequest
+
+Prompt = str | list[int]
+
+SAMPLING = (
+    "max_tokens",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+)
+"""The fields that mean to the engine what they mean here."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked of the engine, and how to answer.
+
+    prompts: their token ids; requests: one for each. best_of: how many continuations to write of each; n: how many of
+    them to give. logprobs: whether to tell log probabilities. include_usage: in a stream, whether to tell the usage.
+    """
+
+    prompts: list[Sequence[int]]
+    requests: list[Request]
+    n: int
+    best_of: int
+    echo: bool
+    logprobs: bool
+    stream: bool
+    include_usage: bool
+
+    @classmethod
+    def read(cls, request: CompletionRequest, engine: Engine) -> "Order":
+        """Raises RequestError for what can never be served, and names the field."""
+        manifest = engine.bundle.manifest
+        given = _given(request)
+        check_model(given["model"], manifest)
+        if given["suffix"] is not None:
+            raise RequestError("suffix: this model only writes on from a prompt; leave suffix out.", "suffix")
+        options = given["stream_options"]
+        if options is not None and not given["stream"]:
+            raise RequestError("stream_options: only with stream; set it, or leave the options out.", "stream_options")
+        best_of = given["best_of"] or given["n"]
+        guided = given["genre"] not in (None, ANY_GENRE) and manifest.sampling.guidance > 1
+        _check_counts(given["n"], best_of, given["stream"], engine.rows // (2 if guided else 1))
+        prompts = _prompts(given["prompt"], manifest.model.end_of_text)
+        most = engine.queue + engine.rows // (best_of * (2 if guided else 1))
+        if len(prompts) > most:
+            raise RequestError(
+                f"prompt: {len(prompts)} prompts; with such a request this server takes {most}.", "prompt"
+            )
+        sampling, genre = _sampling(given, engine, best_of), given["genre"]
+        tokens = [_tokens(prompt, genre, engine) for prompt in prompts]
+        against = [_tokens(prompt, ANY_GENRE, engine) if guided else None for prompt in prompts]
+        scored = given["logprobs"] if given["echo"] else None
+        return cls(
+            tokens,
+            [Request(prompt, sampling, other, scored) for prompt, other in zip(tokens, against, strict=True)],
+            n=given["n"],
+            best_of=best_of,
+            echo=given["echo"],
+            logprobs=given["logprobs"] is not None,
+            stream=given["stream"],
+            include_usage=options is not None and bool(options.include_usage),
+        )
+
+
+def check_model(name: str, manifest: Manifest) -> None:
+    """Raises RequestError, which a client makes NotFoundError of, for a model that is not the one that is served."""
+    if name != manifest.name:
+        raise RequestError(
+            f"model: there is no {name!r:.80} here; this server has {manifest.name!r}.", "model", "model_not_found", 404
+        )
+
+
+def _given(request: CompletionRequest) -> dict[str, Any]:
+    """The fields, with the default of each that is null."""
+    values = ((field, getattr(request, field.name)) for field in msgspec.structs.fields(request))
+    return {field.name: field.default if value is None else value for field, value in values}
+
+
+def _check_counts(n: int, best_of: int, stream: bool, most: int) -> None:
+    if best_of < n:
+        raise RequestError(
+            f"best_of: {best_of} is less than n, which is {n}; write as many as you want given.", "best_of"
+        )
+    if stream and best_of > n:
+        raise RequestError("best_of: the best are known only at the end; leave best_of or stream out.", "best_of")
+    if best_of > most:
+        name = "n" if best_of == n else "best_of"
+        raise RequestError(f"{name}: {best_of} continuations of a prompt; this server writes {most} at once.", name)
+
+
+def _prompts(given: Any, end_of_text: int) -> list[Prompt]:
+    match given:
+        case None:
+            return [[end_of_text]]
+        case str():
+            return [given]
+        case [int(), *_] if all(isinstance(token, int) for token in given):
+            return [given]
+        case [str() | list(), *rest] if all(isinstance(prompt, type(given[0])) for prompt in rest):
+            return list(given)
+        case []:
+            raise RequestError("prompt: an empty list; give at least one prompt.", "prompt")
+        case _:
+            raise RequestError("prompt: strings, token ids and lists of token ids cannot be mixed.", "prompt")
+
+
+def _sampling(given: dict[str, Any], engine: Engine, best_of: int) -> Sampling:
+    bias = given["logit_bias"] or {}
+    size = engine.bundle.tokenizer.get_vocab_size()
+    if any(token >= size for token in bias):
+        raise RequestError(f"logit_bias: a token id lies outside the vocabulary (0 to {size - 1}).", "logit_bias")
+    stop = given["stop"] or ()
+    # The best are those with the highest log probabilities, so these are needed to choose.
+    logprobs = 0 if given["logprobs"] is None and best_of > given["n"] else given["logprobs"]
+    return Sampling(
+        **{name: given[name] for name in SAMPLING},
+        logit_bias=bias,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        ignore_end=given["ignore_eos"],
+        logprobs=logprobs,
+        guidance=engine.bundle.manifest.sampling.guidance,
+    )
+
+
+def _tokens(prompt: Prompt, genre: str | None, engine: Engine) -> Sequence[int]:
+    if genre is None:
+        return engine.encode(prompt) if isinstance(prompt, str) else prompt
+    if not isinstance(prompt, str):
+        raise RequestError("genre: only for a prompt that is text; token ids are taken as they are.", "genre")
+    if not prompt:
+        raise RequestError("prompt: empty; write a few words to begin with.", "prompt")
+    try:
+        filled = engine.bundle.manifest.prompt.fill(prompt, None if genre == ANY_GENRE else genre)
+    except ValueError as error:
+        raise RequestError(f"genre: {error}, and {ANY_GENRE!r}.", "genre") from error
+    return engine.encode(filled)

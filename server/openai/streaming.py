@@ -1,0 +1,60 @@
+"""Answering with server-sent events, as tokens come: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from server.engine import Chunk, EngineError
+from server.openai.answer import Answer
+from server.openai.errors import error_answer
+from server.openai.schema import Completion, ErrorAnswer
+
+DONE = b"data: [DONE]\n\n"
+
+
+async def events(answer: Answer) -> AsyncIterator[bytes]:
+    """The events of an answer, in pieces that each hold all that is ready; cancels it in the end.
+
+    A continuation that the engine could not finish ends them all, with an event that says so in place of [DONE].
+    """
+    ready: list[tuple[int, Chunk | EngineError]] = []
+    filled = asyncio.Event()
+
+    async def read(index: int) -> None:
+        try:
+            async for chunk in answer.continuations[index].stream:
+                ready.append((index, chunk))
+                filled.set()
+        except EngineError as error:
+            ready.append((index, error))
+            filled.set()
+
+    # A stream that is cancelled ends, and its reader with it.
+    readers = [asyncio.create_task(read(index)) for index in range(len(answer.continuations))]
+    usage = None if answer.order.include_usage else msgspec.UNSET
+    running = len(readers)
+    try:
+        while running:
+            await filled.wait()
+            filled.clear()
+            taken, ready[:] = list(ready), []
+            piece = bytearray()
+            for index, item in taken:
+                if isinstance(item, EngineError):
+                    yield bytes(piece + _event(error_answer(item)))
+                    return
+                choice = answer.continuations[index].choice(item, index)
+                piece += _event(answer.completion([choice], usage))
+                running -= item.finish_reason is not None
+            if not running:
+                if answer.order.include_usage:
+                    piece += _event(answer.completion([], answer.usage))
+                piece += DONE
+            yield bytes(piece)
+    finally:
+        answer.cancel()
+
+
+def _event(content: Completion | ErrorAnswer) -> bytes:
+    return b"data: " + msgspec.json.encode(content) + b"\n\n"

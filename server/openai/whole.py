@@ -1,0 +1,52 @@
+"""Answering in one piece."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from server.engine import EngineError
+from server.openai.answer import Answer
+from server.openai.continuation import Continuation, joined
+from server.openai.schema import Choice, Completion
+
+Receive = Callable[[], Awaitable[Any]]
+
+
+async def whole(answer: Answer, receive: Receive) -> Completion | None:
+    """The answer, once all of it is written; None when its client has left, which ends the work.
+
+    receive: the connection's, whose request was read whole: what comes next is that it ends. Raises EngineError.
+    """
+    collecting = asyncio.ensure_future(_collect(answer))
+    leaving = asyncio.ensure_future(_end(receive))
+    try:
+        await asyncio.wait({collecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return collecting.result() if collecting.done() else None
+    finally:
+        answer.cancel()
+        leaving.cancel()
+        with suppress(EngineError):
+            await collecting
+
+
+async def _end(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _collect(answer: Answer) -> Completion:
+    written = await asyncio.gather(*map(_read, answer.continuations))
+    order, best = answer.order, []
+    for first in range(0, len(written), order.best_of):
+        of_prompt = list(zip(answer.continuations[first:], written[first : first + order.best_of], strict=False))
+        if order.best_of > order.n:
+            of_prompt.sort(key=lambda each: each[0].mean_logprob, reverse=True)
+        best += [choice for _, choice in of_prompt[: order.n]]
+    for index, choice in enumerate(best):
+        choice.index = index
+    return answer.completion(best, answer.usage)
+
+
+async def _read(continuation: Continuation) -> Choice:
+    return joined([continuation.choice(chunk, 0) async for chunk in continuation.stream], 0)

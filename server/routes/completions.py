@@ -1,0 +1,74 @@
+"""Completions, as OpenAI's clients ask for them."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, post
+from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response import Stream
+
+from server.engine import Engine
+from server.openai.answer import Answer
+from server.openai.errors import RequestError
+from server.openai.order import Order
+from server.openai.schema import Completion, CompletionRequest, ErrorAnswer
+from server.openai.streaming import events
+from server.openai.whole import whole
+from server.routes.desk import STREAM_HEADERS
+from server.routes.models import list_models, show_model
+
+CLIENT_LEFT = 499
+"""The status of answers that nobody reads, as nginx logs them."""
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """One whose body is decoded as what it has to be; Litestar alone would take "1" for 1."""
+
+    async def json(self) -> CompletionRequest:
+        """Raises RequestError, which names the field."""
+        try:
+            return msgspec.json.decode(await self.body(), type=CompletionRequest)
+        except msgspec.DecodeError as error:
+            raise RequestError.of_json(error) from error
+
+
+@post(
+    "/completions",
+    status_code=200,
+    request_class=StrictRequest,
+    responses={
+        200: ResponseSpec(Completion, description="The completion; with `stream`, chunks of one as text/event-stream"),
+        400: ResponseSpec(ErrorAnswer, description="Something in the request is wrong; `param` names it"),
+        404: ResponseSpec(ErrorAnswer, description="Another model than the one that is served"),
+        413: ResponseSpec(ErrorAnswer, description="The body is too large"),
+        503: ResponseSpec(ErrorAnswer, description="Too many wait already; come again after Retry-After seconds"),
+    },
+)
+async def complete(
+    data: CompletionRequest, request: Request[Any, Any, Any], engine: NamedDependency[Engine]
+) -> Response[Any]:
+    """Continues a prompt, or several: in one piece, or with `stream` as server-sent events.
+
+    The events are chunks of the same form, each `data: {…}`, and `data: [DONE]` at the end; an engine that fails in
+    their middle ends them with `data: {"error": …}`.
+    """
+    answer = Answer(engine, Order.read(data, engine))
+    if answer.order.stream:
+        return Stream(
+            events(answer),
+            media_type="text/event-stream",
+            headers=STREAM_HEADERS,
+            # Litestar runs it after the answer, also when the client has left before its first event.
+            background=BackgroundTask(_cancel, answer),
+        )
+    completion = await whole(answer, request.receive)
+    return Response(completion, status_code=200 if completion else CLIENT_LEFT, headers={"Cache-Control": "no-store"})
+
+
+async def _cancel(answer: Answer) -> None:
+    answer.cancel()
+
+
+completions_api = Router(path="/v1", route_handlers=[complete, list_models, show_model])

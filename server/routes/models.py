@@ -1,0 +1,27 @@
+"""The model that is served, as OpenAI's clients ask for it."""
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+
+from server.engine import Engine
+from server.openai.order import check_model
+from server.openai.schema import ErrorAnswer, Model, ModelList
+
+
+@get("/models")
+async def list_models(engine: NamedDependency[Engine]) -> ModelList:
+    """All models: the one that is served."""
+    return ModelList([_model(engine)])
+
+
+@get("/models/{model:str}", responses={404: ResponseSpec(ErrorAnswer, description="Another model")})
+async def show_model(model: str, engine: NamedDependency[Engine]) -> Model:
+    """One model; 404 for another than the one that is served."""
+    check_model(model, engine.bundle.manifest)
+    return _model(engine)
+
+
+def _model(engine: Engine) -> Model:
+    bundle = engine.bundle
+    return Model(bundle.manifest.name, created=int((bundle.path / "bundle.json").stat().st_mtime))
