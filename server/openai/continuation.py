@@ -74,14 +74,17 @@ class Continuation:
 
     def _add(self, logprobs: Logprobs, token: int, found: TokenLogprobs | None) -> str:
         """Adds a token; the characters that it completes."""
-        spelled = self._engine.spell(token)
+        spelled, text = self._engine.spell(token), ""
+        if spelled[0] & 0xC0 != 0x80:  # it begins a character: one that is in halves stays so
+            text = self._decoder.decode(b"", final=True)
+            self._offset += len(text)
         logprobs.tokens.append(token_text(spelled))
         logprobs.text_offset.append(self._offset)
         logprobs.token_logprobs.append(None if found is None else max(found.logprob, LOWEST))
         logprobs.top_logprobs.append(None if found is None else self._top(token, found))
-        text = self._decoder.decode(spelled)
-        self._offset += len(text)
-        return text
+        own = self._decoder.decode(spelled)
+        self._offset += len(own)
+        return text + own
 
     def _top(self, token: int, found: TokenLogprobs) -> dict[str, float]:
         """The likeliest tokens, and the one that was drawn."""

@@ -7,6 +7,7 @@ from litestar import Request, Response, Router, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
 from litestar.response import Stream
 
 from server.engine import Engine
@@ -47,7 +48,7 @@ class StrictRequest(Request[Any, Any, Any]):
     },
 )
 async def complete(
-    data: CompletionRequest, request: Request[Any, Any, Any], engine: NamedDependency[Engine]
+    data: JSONBody[CompletionRequest], request: Request[Any, Any, Any], engine: NamedDependency[Engine]
 ) -> Response[Any]:
     """Continues a prompt, or several: in one piece, or with `stream` as server-sent events.
 

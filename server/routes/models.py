@@ -3,6 +3,7 @@
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
 
 from server.engine import Engine
 from server.openai.order import check_model
@@ -16,7 +17,7 @@ async def list_models(engine: NamedDependency[Engine]) -> ModelList:
 
 
 @get("/models/{model:str}", responses={404: ResponseSpec(ErrorAnswer, description="Another model")})
-async def show_model(model: str, engine: NamedDependency[Engine]) -> Model:
+async def show_model(model: FromPath[str], engine: NamedDependency[Engine]) -> Model:
     """One model; 404 for another than the one that is served."""
     check_model(model, engine.bundle.manifest)
     return _model(engine)

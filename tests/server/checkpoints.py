@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 def logprobs_of(checkpoint: Path, tokens: Sequence[int]) -> npt.NDArray[np.float64]:
-    """What transformers gives: natural-log probabilities [tokens - 1, vocab] of what follows each token but the last."""
+    """From transformers: natural-log probabilities [tokens - 1, vocab] of what follows all tokens but the last."""
     from export.convert import tensorflow_logits
 
     logits = tensorflow_logits(_model(checkpoint), np.array([tokens[:-1]]))[0].astype(np.float64)

@@ -25,9 +25,11 @@ class LiveServer:
 
 
 @contextmanager
-def serving(bundle: Bundle, settings: Settings | None = None) -> Iterator[LiveServer]:
+def serving(
+    bundle: Bundle, settings: Settings | None = None, precision: str | None = None, rows: int = 2
+) -> Iterator[LiveServer]:
     """Serves a bundle with uvicorn, in a thread, on a free port: two rows to write, four requests to wait."""
-    engine = Engine(bundle, threads=1, queue=4, rows=2)
+    engine = Engine(bundle, precision, threads=1, queue=4, rows=rows)
     config = uvicorn.Config(
         create_app(engine, settings or Settings()), port=0, log_level="error", timeout_graceful_shutdown=1
     )

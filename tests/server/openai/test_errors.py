@@ -1,0 +1,258 @@
+"""What cannot be served: the exception that the client raises, and the field that it names."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import openai as package
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.testing import TestClient
+from msgspec.structs import fields
+from openai import OpenAI
+
+from server.app import MAX_BODY
+from server.engine import Engine, Request, Sampling
+from server.openai.schema import CompletionRequest
+from tests.server.live import LiveServer, wait_until_idle
+from tests.server.openai.conftest import MODEL, connected
+from tests.server.reading import PROMPT
+from tests.server.runs import meddle
+
+ENDLESS = Sampling(max_tokens=100, ignore_end=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "says"),
+    [
+        ({"prompt": ""}, "prompt", "empty"),
+        ({"prompt": []}, "prompt", "empty list"),
+        ({"prompt": ["A fox", ""]}, "prompt", r"^prompt\[1\]: the prompt is empty"),
+        ({"prompt": [[]]}, "prompt", "the prompt is empty"),
+        ({"prompt": ["A fox", 5]}, "prompt", "mixed"),
+        ({"prompt": [5, "A fox"]}, "prompt", "mixed"),
+        ({"prompt": [[5], "A fox"]}, "prompt", "mixed"),
+        ({"prompt": [400]}, "prompt", "outside the vocabulary"),
+        ({"prompt": [10**30]}, "prompt", "outside the vocabulary|out of range"),
+        ({"prompt": [-1]}, "prompt", ">= 0"),
+        ({"prompt": 5}, "prompt", "expected"),
+        ({"prompt": ["A fox"] * 9}, "prompt", "9 prompts; .* takes 8"),
+        ({"max_tokens": -1}, "max_tokens", ">= 0"),
+        ({"max_tokens": "5"}, "max_tokens", "got `str`"),
+        ({"max_tokens": 1.5}, "max_tokens", "got `float`"),
+        ({"max_tokens": True}, "max_tokens", "got `bool`"),
+        ({"temperature": -0.1}, "temperature", ">= 0"),
+        ({"temperature": 10.1}, "temperature", "<= 10"),
+        ({"top_p": 0}, "top_p", "> 0"),
+        ({"n": 0}, "n", ">= 1"),
+        ({"n": 5}, "n", "writes 4 at once"),
+        ({"n": 3, "genre": "Horror"}, "n", "writes 2 at once"),
+        ({"best_of": 5}, "best_of", "writes 4 at once"),
+        ({"n": 2, "best_of": 1}, "best_of", "less than n"),
+        ({"best_of": 2, "stream": True}, "best_of", "known only at the end"),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "only with stream"),
+        ({"stream_options": True}, "stream_options", "expected"),
+        ({"logprobs": 21}, "logprobs", "<= 20"),
+        ({"logprobs": True}, "logprobs", "got `bool`"),
+        ({"echo": "yes"}, "echo", "got `str`"),
+        ({"stop": ""}, "stop", "length >= 1"),
+        ({"stop": ["x"] * 17}, "stop", "length <= 16"),
+        ({"stop": ["x" * 257]}, "stop", "length <= 256"),
+        ({"seed": -1}, "seed", ">= 0"),
+        ({"presence_penalty": 2.1}, "presence_penalty", "<= 2"),
+        ({"frequency_penalty": -2.1}, "frequency_penalty", ">= -2"),
+        ({"logit_bias": {"x": 1}}, "logit_bias", "expected `int`"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias", ">= 0"),
+        ({"logit_bias": {"400": 1}}, "logit_bias", "outside the vocabulary"),
+        ({"logit_bias": {"5": 101}}, "logit_bias", "<= 100"),
+        ({"logit_bias": {str(token): 0 for token in range(1025)}}, "logit_bias", "length <= 1024"),
+        ({"suffix": "the end"}, "suffix", "leave suffix out"),
+        ({"user": 5}, "user", "got `int`"),
+        ({"top_k": -1}, "top_k", ">= 0"),
+        ({"min_p": 1.5}, "min_p", "<= 1"),
+        ({"repetition_penalty": 0}, "repetition_penalty", ">= 0.1"),
+        ({"genre": "Opera"}, "genre", "knows Comedy, Drama, Horror, and 'any'"),
+        ({"genre": "Horror", "prompt": [5]}, "genre", "only for a prompt that is text"),
+        ({"genre": "Horror", "prompt": ""}, "prompt", "empty"),
+    ],
+)
+def test_a_bad_field_is_named(client: TestClient[Litestar], fields: dict[str, Any], param: str, says: str) -> None:
+    answer = client.post("/v1/completions", json={"model": MODEL, "prompt": PROMPT} | fields)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", param, None)
+    assert error["message"].startswith(param)
+    assert re.search(says, error["message"])
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "JSON object"),
+        (b"{", "not JSON"),
+        (b"\xff", "not JSON|Invalid"),
+        (b"[]", "expected `object`"),
+        (b'"A fox"', "expected `object`"),
+        (b"{}", "model is missing"),
+        (b'{"model": "plotify-tiny", "temperature": NaN}', "not JSON"),
+        (b'{"model": "plotify-tiny", "temperature": 1e999}', "out of range"),
+        (b'{"model": "plotify-tiny", "prompt": "\\ud800"}', "not JSON|surrogate"),
+        (b'{"model": "plotify-tiny", "seed": ' + b"9" * 5000 + b"}", "range|digits|expected"),
+        (b'{"model": "plotify-tiny", "prompt": ' + b"[" * 5000 + b"]" * 5000 + b"}", "."),
+    ],
+)
+def test_a_body_that_makes_no_sense(client: TestClient[Litestar], body: bytes, says: str) -> None:
+    answer = client.post("/v1/completions", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert re.search(says, answer.json()["error"]["message"])
+
+
+def test_another_model_is_not_found(openai: OpenAI) -> None:
+    with pytest.raises(
+        package.NotFoundError, match="there is no 'gpt-4' here; this server has 'plotify-tiny'"
+    ) as caught:
+        openai.completions.create(model="gpt-4", prompt=PROMPT)
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
+def test_what_a_client_raises_for_a_bad_request(openai: OpenAI, live: LiveServer) -> None:
+    with pytest.raises(package.BadRequestError, match="temperature") as caught:
+        openai.completions.create(model=MODEL, prompt=PROMPT, temperature=11)
+    assert (caught.value.param, caught.value.type) == ("temperature", "invalid_request_error")
+    context = live.engine.bundle.manifest.model.context
+    with pytest.raises(package.BadRequestError, match=f"{context} tokens long, this model reads at most") as caught:
+        openai.completions.create(model=MODEL, prompt=[5] * context, stream=True)
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
+
+
+def test_chat_and_other_addresses_are_not_found(openai: OpenAI, live: LiveServer) -> None:
+    for call in (
+        lambda: openai.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "A fox"}]),
+        lambda: openai.embeddings.create(model=MODEL, input="A fox"),
+        lambda: openai.responses.create(model=MODEL, input="A fox"),
+    ):
+        with pytest.raises(package.NotFoundError, match="completes text and does nothing else: POST /v1/completions"):
+            call()
+    for method, address, status in (
+        ("GET", "/v1", 404),
+        ("GET", "/v1/", 404),
+        ("DELETE", "/v1/models/x/y", 404),
+        ("GET", "/v1/completions", 405),
+        ("DELETE", "/v1/models/plotify-tiny", 405),
+    ):
+        answer = httpx.request(method, live.address + address)
+        assert answer.status_code == status
+        assert "/v1/completions" in answer.json()["error"]["message"]
+    assert "html" in httpx.get(f"{live.address}/v11").headers["content-type"]
+
+
+def test_a_body_that_is_too_large(client: TestClient[Litestar]) -> None:
+    answer = client.post("/v1/completions", json={"model": MODEL, "prompt": "x" * MAX_BODY})
+    assert answer.status_code == 413
+    assert "far larger" in answer.json()["error"]["message"]
+
+
+@pytest.mark.usefixtures("slow_decoding")
+def test_a_full_queue_takes_nothing_of_a_request_and_says_when_to_come_again(slow_live: LiveServer) -> None:
+    """It has two rows, and four requests may wait."""
+    engine, openai = slow_live.engine, connected(slow_live)
+    running = engine.submit_several(Request(PROMPT, ENDLESS), 2)
+    next(running[0])
+    with pytest.raises(package.InternalServerError, match="are waiting already") as caught:
+        openai.completions.create(model=MODEL, prompt=["A fox"] * 5)
+    assert (caught.value.status_code, caught.value.code) == (503, "server_busy")
+    assert caught.value.response.headers["retry-after"] == "5"
+    assert (engine.running, engine.waiting) == (2, 0)
+    for stream in running:
+        stream.cancel()
+    wait_until_idle(engine)
+    assert len(openai.completions.create(model=MODEL, prompt=["A fox"] * 6, max_tokens=1).choices) == 6
+
+
+def test_an_engine_that_fails(live: LiveServer, openai: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(count: int, *_: object) -> Any:
+        raise RuntimeError("out of memory")
+
+    meddle(monkeypatch, fail)
+    with pytest.raises(package.InternalServerError, match="The model failed: out of memory") as caught:
+        openai.completions.create(model=MODEL, prompt=[PROMPT, "A fox"], n=2)
+    assert (caught.value.status_code, caught.value.type) == (500, "server_error")
+    stream = openai.completions.create(model=MODEL, prompt=[PROMPT, "A fox"], n=2, stream=True)
+    seen = []
+    with pytest.raises(package.APIError, match="The model failed: out of memory"):
+        seen += list(stream)
+    wait_until_idle(live.engine)
+    answer = httpx.post(f"{live.address}/v1/completions", json={"model": MODEL, "prompt": PROMPT, "stream": True})
+    last = answer.text.rstrip("\n").split("\n\n")[-1]
+    assert json.loads(last.removeprefix("data: ")) == {
+        "error": {"message": "The model failed: out of memory.", "type": "server_error", "param": None, "code": None}
+    }
+
+
+def test_what_is_not_the_clients_business_stays_here(
+    client: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Any:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Engine, "submit_several", fail)
+    with TestClient(client.app, raise_server_exceptions=False) as safe:
+        answer = safe.post("/v1/completions", json={"model": MODEL, "prompt": PROMPT})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["message"] == "Something went wrong here."
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)
+likely = {
+    "model": st.just(MODEL),
+    "prompt": st.text(max_size=20)
+    | st.lists(st.integers(-1, 450), max_size=5)
+    | st.lists(st.text(max_size=9), max_size=3),
+    "max_tokens": st.integers(0, 3),
+    "temperature": st.floats(0, 2),
+    "n": st.integers(0, 4),
+    "best_of": st.integers(0, 4),
+    "logprobs": st.integers(-1, 21),
+    "echo": st.booleans(),
+    "stream": st.booleans(),
+    "genre": st.sampled_from(["Horror", "any", "Opera"]),
+    "stop": st.text(max_size=2) | st.lists(st.text(max_size=2), max_size=3),
+    "logit_bias": st.dictionaries(st.integers(-1, 450).map(str), st.floats(-101, 101), max_size=3),
+}
+NAMES = [field.name for field in fields(CompletionRequest)]
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    st.fixed_dictionaries(
+        {"model": st.just(MODEL)}, optional={name: likely.get(name, anything) | anything for name in NAMES[1:]}
+    )
+)
+def test_no_request_is_a_failure_of_the_server(client: TestClient[Litestar], body: dict[str, Any]) -> None:
+    if isinstance(body.get("max_tokens"), int) and body["max_tokens"] > 3:
+        body["max_tokens"] = 3
+    content = json.dumps(body).encode("utf-8", "surrogatepass")
+    answer = client.post("/v1/completions", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (200, 400)
+    if answer.status_code == 400:
+        assert answer.json()["error"]["message"]
+        assert answer.json()["error"]["param"] in (*NAMES, None)
+    elif body.get("stream"):
+        assert answer.text.endswith("data: [DONE]\n\n")
+    else:
+        assert answer.json()["choices"]
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.binary(max_size=200))
+def test_no_body_is_a_failure_of_the_server(client: TestClient[Litestar], body: bytes) -> None:
+    answer = client.post("/v1/completions", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
