@@ -12,9 +12,9 @@ ROOT = Path(__file__).parent.parent
 PYTHON = Path(sys.executable)
 
 
-def run(*command: str | Path) -> None:
-    """Runs `command` from the repository's root; fails the test with its output when it fails."""
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True)
+def run(*command: str | Path, folder: Path = ROOT) -> None:
+    """Runs `command` in `folder`; fails the test with its output when it fails."""
+    done = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
