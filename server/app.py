@@ -56,7 +56,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """A page (or JSON, for a program) for every error that no route has answered itself."""
         status = status_of(error)
-        if status >= 500:
+        if status >= 500 and status != 503:  # to be busy is no failure
             logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
         if f"{request.url.path}/".startswith("/v1/"):
             return refusal(error)

@@ -56,4 +56,4 @@ class Answer:
 
     def completion(self, choices: Sequence[Choice], usage: Usage | UnsetType | None = UNSET) -> Completion:
         """The whole answer, or a chunk of it."""
-        return Completion(self._id, self._created, self._model, list(choices), usage=usage)
+        return Completion(id=self._id, created=self._created, model=self._model, choices=list(choices), usage=usage)

@@ -1,7 +1,7 @@
 """A continuation as its client sees it: the engine's chunks, with the prompt before them and tokens spelled out."""
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from server.engine import Chunk, Engine, Stream
 from server.engine.sampler import TokenLogprobs
@@ -17,7 +17,7 @@ class Continuation:
     prompt: its token ids. echo, logprobs: whether the text begins with the prompt, and whether log probabilities are
     told.
 
-    tokens: how many were written so far. mean_logprob: their mean log probability, where the engine was asked for it.
+    tokens: how many were written so far.
     """
 
     def __init__(self, engine: Engine, stream: Stream, prompt: Sequence[int], echo: bool, logprobs: bool) -> None:
@@ -34,6 +34,7 @@ class Continuation:
 
     @property
     def mean_logprob(self) -> float:
+        """Of what was drawn so far, the end of the text included; 0 where the engine was not asked for it."""
         return self._sum / max(self._drawn, 1)
 
     def choice(self, chunk: Chunk, index: int) -> Choice:
@@ -102,19 +103,12 @@ def token_text(spelled: bytes) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
 
 
-def joined(choices: Iterable[Choice], index: int) -> Choice:
-    """The choice that a continuation's choices, one for each chunk, amount to."""
-    whole = Choice("", index)
-    texts: list[str] = []
-    for choice in choices:
-        texts.append(choice.text)
-        whole.finish_reason = choice.finish_reason
-        if whole.logprobs is None:
-            whole.logprobs = choice.logprobs
-        elif choice.logprobs is not None:
-            whole.logprobs.tokens += choice.logprobs.tokens
-            whole.logprobs.token_logprobs += choice.logprobs.token_logprobs
-            whole.logprobs.top_logprobs += choice.logprobs.top_logprobs
-            whole.logprobs.text_offset += choice.logprobs.text_offset
-    whole.text = "".join(texts)
+def joined(choices: Sequence[Choice]) -> Choice:
+    """The one choice that a continuation's choices, one for each of its chunks, amount to."""
+    whole, *others = choices
+    whole.text = "".join(choice.text for choice in choices)
+    whole.finish_reason = choices[-1].finish_reason
+    for other in others:
+        for name in Logprobs.__struct_fields__ if whole.logprobs else ():
+            getattr(whole.logprobs, name).extend(getattr(other.logprobs, name))
     return whole

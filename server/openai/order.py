@@ -27,6 +27,9 @@ SAMPLING = (
 )
 """The fields that mean to the engine what they mean here."""
 
+MOST_TOLD = 2**17
+"""Log probabilities that one answer tells at most; so many take some 30 MB until they are sent."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -68,6 +71,7 @@ class Order:
         sampling, genre = _sampling(given, engine, best_of), given["genre"]
         tokens = [_tokens(prompt, genre, engine) for prompt in prompts]
         against = [_tokens(prompt, ANY_GENRE, engine) if guided else None for prompt in prompts]
+        _check_told(given, tokens, best_of, manifest.model.context)
         scored = given["logprobs"] if given["echo"] else None
         return cls(
             tokens,
@@ -105,6 +109,19 @@ def _check_counts(n: int, best_of: int, stream: bool, most: int) -> None:
     if best_of > most:
         name = "n" if best_of == n else "best_of"
         raise RequestError(f"{name}: {best_of} continuations of a prompt; this server writes {most} at once.", name)
+
+
+def _check_told(given: dict[str, Any], prompts: list[Sequence[int]], best_of: int, context: int) -> None:
+    if given["logprobs"] is None:
+        return
+    read = sum(map(len, prompts)) if given["echo"] else 0
+    written = len(prompts) * min(given["max_tokens"], context)
+    told = (read + written) * best_of * (given["logprobs"] + 1)
+    if told > MOST_TOLD:
+        raise RequestError(
+            f"logprobs: there may be {told} of them, and one answer tells {MOST_TOLD}; send fewer prompts at once.",
+            "logprobs",
+        )
 
 
 def _prompts(given: Any, end_of_text: int) -> list[Prompt]:

@@ -126,31 +126,31 @@ class Usage(Struct, frozen=True):
     total_tokens: int
 
 
-class Completion(Struct, frozen=True):
+class Completion(Struct, frozen=True, kw_only=True):
     """An answer, or a chunk of one that is streamed. created: seconds since 1970."""
 
     id: str
+    object: Literal["text_completion"] = "text_completion"
     created: int
     model: str
     choices: list[Choice]
-    object: Literal["text_completion"] = "text_completion"
     usage: Usage | UnsetType | None = UNSET
 
 
-class Model(Struct, frozen=True):
-    """A model that is served. created: when its bundle was written, in seconds since 1970."""
+class Model(Struct, frozen=True, kw_only=True):
+    """A model that is served. created: since when, in seconds since 1970."""
 
     id: str
-    created: int
     object: Literal["model"] = "model"
+    created: int
     owned_by: str = "plotify"
 
 
-class ModelList(Struct, frozen=True):
+class ModelList(Struct, frozen=True, kw_only=True):
     """All models that are served: one."""
 
-    data: list[Model]
     object: Literal["list"] = "list"
+    data: list[Model]
 
 
 class ErrorObject(Struct, frozen=True):

@@ -36,17 +36,19 @@ async def _end(receive: Receive) -> None:
 
 
 async def _collect(answer: Answer) -> Completion:
-    written = await asyncio.gather(*map(_read, answer.continuations))
-    order, best = answer.order, []
+    written = list(await asyncio.gather(*map(_read, answer.continuations)))
+    order, given = answer.order, []
     for first in range(0, len(written), order.best_of):
-        of_prompt = list(zip(answer.continuations[first:], written[first : first + order.best_of], strict=False))
+        of_prompt = written[first : first + order.best_of]
         if order.best_of > order.n:
-            of_prompt.sort(key=lambda each: each[0].mean_logprob, reverse=True)
-        best += [choice for _, choice in of_prompt[: order.n]]
-    for index, choice in enumerate(best):
+            of_prompt.sort(key=lambda each: each[0], reverse=True)
+        given += [choice for _, choice in of_prompt[: order.n]]
+    for index, choice in enumerate(given):
         choice.index = index
-    return answer.completion(best, answer.usage)
+    return answer.completion(given, answer.usage)
 
 
-async def _read(continuation: Continuation) -> Choice:
-    return joined([continuation.choice(chunk, 0) async for chunk in continuation.stream], 0)
+async def _read(continuation: Continuation) -> tuple[float, Choice]:
+    """How good it is, and what it is."""
+    choice = joined([continuation.choice(chunk, 0) async for chunk in continuation.stream])
+    return continuation.mean_logprob, choice

@@ -1,5 +1,7 @@
 """The model that is served, as OpenAI's clients ask for it."""
 
+import time
+
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
@@ -9,11 +11,13 @@ from server.engine import Engine
 from server.openai.order import check_model
 from server.openai.schema import ErrorAnswer, Model, ModelList
 
+STARTED = int(time.time())
+
 
 @get("/models")
 async def list_models(engine: NamedDependency[Engine]) -> ModelList:
     """All models: the one that is served."""
-    return ModelList([_model(engine)])
+    return ModelList(data=[_model(engine)])
 
 
 @get("/models/{model:str}", responses={404: ResponseSpec(ErrorAnswer, description="Another model")})
@@ -24,5 +28,4 @@ async def show_model(model: FromPath[str], engine: NamedDependency[Engine]) -> M
 
 
 def _model(engine: Engine) -> Model:
-    bundle = engine.bundle
-    return Model(bundle.manifest.name, created=int((bundle.path / "bundle.json").stat().st_mtime))
+    return Model(id=engine.bundle.manifest.name, created=STARTED)

@@ -52,7 +52,7 @@ def test_generate_takes_what_is_asked_for(tiny_bundle: Path) -> None:
         (["A fox", "--genre", "Western"], "unknown genre 'Western'; this model knows Comedy, Drama, Horror"),
         (["A fox", "--temperature", "nan"], "temperature must be a number from 0 to 10"),
         (["A fox", "--top-p", "2"], "top_p must be"),
-        (["A fox", "--max-tokens", "0"], "max_tokens must be"),
+        (["A fox", "--max-tokens", "-1"], "max_tokens must be"),
         (["A fox", "--seed", "-1"], "seed must be"),
         ([" "], "The prompt is empty"),
         (["A fox " * 500], "this model reads at most 127; shorten it"),

@@ -208,7 +208,8 @@ def runners(request: pytest.FixtureRequest, bundle: Bundle) -> tuple[Runner, Dev
 
 
 def test_a_runner_on_a_device_computes_the_same(runners: tuple[Runner, DeviceRunner]) -> None:
-    """Prompts together, a long one in pieces behind them, decodes of several sizes, and a row that was copied.
+    """Prompts together, a long one in pieces behind them, decodes of several sizes, a row that was copied, and a
+    prompt with the logits of all its tokens.
 
     On a device total_sequence_length is always the capacity: the lengths of the rows are what counts.
     """
@@ -221,6 +222,7 @@ def test_a_runner_on_a_device_computes_the_same(runners: tuple[Runner, DeviceRun
         logits.append(runner.decode([4, 5, 6], [4, 3, 37]).copy())
         runner.cache.copy(2, 1, 38)
         logits.append(runner.decode([7, 8], [5, 38]).copy())
+        logits += [part.copy() for part in runner.score(3, 0, list(range(40)))]
         given.append(logits)
     for host, device in zip(*given, strict=True):
         assert host.shape == device.shape

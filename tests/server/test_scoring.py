@@ -1,5 +1,6 @@
 """The log probabilities of a prompt's own tokens."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,13 +119,16 @@ def test_leaving_stops_the_reading(engine: Engine, runs: list[Run], monkeypatch:
     writing = engine.submit(Request(PROMPT, Sampling(max_tokens=100, ignore_end=True)))
     next(writing)
     score = Runner.score
+    submitted = threading.Event()
 
     def score_and_leave(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Logits]:
+        submitted.wait()
         stream.cancel()
         return score(runner, row, start, piece)
 
     monkeypatch.setattr(Runner, "score", score_and_leave)
     stream = engine.submit(Request(LONG, READ_ONLY, prompt_logprobs=0))
+    submitted.set()
     assert [chunk.finish_reason for chunk in stream] == ["cancelled"]
     writing.cancel()
     wait_until_idle(engine)

@@ -8,11 +8,13 @@ from typing import Any
 
 import openai as package
 import pytest
+from msgspec.structs import fields
 from openai import AsyncOpenAI, OpenAI
 from openai.types import Completion, CompletionChoice
 
 from server.bundle import Bundle
 from server.engine import Request, Sampling
+from server.openai.schema import CompletionRequest
 from tests.server.live import LiveServer
 from tests.server.openai.conftest import MODEL
 from tests.server.reading import PROMPT, text_of, tokens_of
@@ -243,20 +245,7 @@ def test_every_parameter_reaches_the_engine(openai: OpenAI, live: LiveServer) ->
 
 
 def test_null_is_the_default(openai: OpenAI) -> None:
-    names = (
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "n",
-        "best_of",
-        "stream",
-        "stream_options",
-        "logprobs",
-        "echo",
-        "stop",
-    )
-    names += ("presence_penalty", "frequency_penalty", "logit_bias", "suffix", "user", "top_k", "min_p", "genre")
-    nothing = dict.fromkeys((*names, "repetition_penalty", "ignore_eos"))
+    nothing = {field.name: None for field in fields(CompletionRequest) if field.name not in ("model", "prompt", "seed")}
     first, second = (
         openai.completions.create(model=MODEL, prompt=PROMPT, seed=1, extra_body=extra) for extra in (nothing, {})
     )

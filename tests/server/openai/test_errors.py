@@ -16,6 +16,7 @@ from openai import OpenAI
 
 from server.app import MAX_BODY
 from server.engine import Engine, Request, Sampling
+from server.openai import order
 from server.openai.schema import CompletionRequest
 from tests.server.live import LiveServer, wait_until_idle
 from tests.server.openai.conftest import MODEL, connected
@@ -94,6 +95,8 @@ def test_a_bad_field_is_named(client: TestClient[Litestar], fields: dict[str, An
         (b"", "JSON object"),
         (b"{", "not JSON"),
         (b"\xff", "not JSON|Invalid"),
+        (b'{"model": "\xff"}', "not JSON"),
+        (b'{"model": "plotify-tiny", "prompt": "\xc3"}', "not JSON"),
         (b"[]", "expected `object`"),
         (b'"A fox"', "expected `object`"),
         (b"{}", "model is missing"),
@@ -155,7 +158,26 @@ def test_a_body_that_is_too_large(client: TestClient[Litestar]) -> None:
     assert "far larger" in answer.json()["error"]["message"]
 
 
-@pytest.mark.usefixtures("slow_decoding")
+def test_the_type_of_the_body_is_not_looked_at(client: TestClient[Litestar]) -> None:
+    """curl says form-urlencoded where nobody says another."""
+    content = json.dumps({"model": MODEL, "prompt": PROMPT})
+    for kind in ("application/x-www-form-urlencoded", "text/plain", "application/msgpack", ""):
+        answer = client.post("/v1/completions", content=content, headers={"Content-Type": kind})
+        assert answer.status_code == 200
+
+
+def test_more_log_probabilities_than_are_told(client: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "MOST_TOLD", 2 * (3 + 5) * 2 * (1 + 1))
+    fields = {"model": MODEL, "prompt": [[5] * 3] * 2, "max_tokens": 5, "n": 2, "logprobs": 1, "echo": True}
+    assert client.post("/v1/completions", json=fields).status_code == 200
+    for more in ({"prompt": [[5] * 3] * 3}, {"max_tokens": 6}, {"n": 3}, {"logprobs": 2}, {"best_of": 3}):
+        answer = client.post("/v1/completions", json=fields | more)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "logprobs"
+    for less in ({"echo": False, "max_tokens": 8}, {"logprobs": None, "n": 4}):
+        assert client.post("/v1/completions", json=fields | less).status_code == 200
+
+
 def test_a_full_queue_takes_nothing_of_a_request_and_says_when_to_come_again(slow_live: LiveServer) -> None:
     """It has two rows, and four requests may wait."""
     engine, openai = slow_live.engine, connected(slow_live)
