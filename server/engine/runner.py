@@ -58,6 +58,7 @@ class Runner:
             )
         self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]]])
         self._shape = shape
+        # A row for each that is decoded, and for each token of a block that is scored.
         self._logits = np.empty((max(rows, BLOCK), shape.vocab_size), np.float32)
         self._ids = np.zeros(rows, np.int64)
         self._positions = np.zeros(rows, np.int64)
