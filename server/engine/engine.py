@@ -56,6 +56,7 @@ class Engine:
         self.steps = 0
         self.seconds = 0.0
         self._pieces = token_bytes(bundle.tokenizer)
+        self.vocab_size = len(self._pieces)
         runner = DeviceRunner if self.device == "cuda" else Runner
         self._runner = runner(bundle, self.precision, threads, rows + kept)
         try:
@@ -116,18 +117,18 @@ class Engine:
             raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
         if not 1 <= count <= most:
             raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
-        if any(token >= len(self._pieces) for token in sampling.logit_bias):
-            raise InvalidRequest(f"logit_bias: a token id lies outside the vocabulary (0 to {len(self._pieces) - 1})")
+        if any(token >= self.vocab_size for token in sampling.logit_bias):
+            raise InvalidRequest(f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocab_size - 1})")
         first = secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
-        scores = None if wanted is None else Scores(prompts[0], wanted, len(self._pieces))
+        scores = None if wanted is None else Scores(prompts[0], wanted, self.vocab_size)
         sequences = [
             Sequence(
                 sampling,
                 limit,
                 shape.end_of_text,
-                Sampler(sampling, seed, prompts[0], len(self._pieces), shape.end_of_text),
+                Sampler(sampling, seed, prompts[0], self.vocab_size, shape.end_of_text),
                 Detokenizer(self._pieces),
                 scores,
             )
@@ -177,8 +178,8 @@ class Engine:
             raise InvalidRequest("the prompt is empty; give it at least one token")
         if len(prompt) > longest:
             raise PromptTooLong(len(prompt), longest)
-        if not 0 <= min(prompt) <= max(prompt) < len(self._pieces):
-            raise InvalidRequest(f"a token id of the prompt lies outside the vocabulary (0 to {len(self._pieces) - 1})")
+        if not 0 <= min(prompt) <= max(prompt) < self.vocab_size:
+            raise InvalidRequest(f"a token id of the prompt lies outside the vocabulary (0 to {self.vocab_size - 1})")
         return prompt
 
     def _enqueue(self, job: Job) -> None:

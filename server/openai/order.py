@@ -142,7 +142,7 @@ def _prompts(given: Any, end_of_text: int) -> list[Prompt]:
 
 def _sampling(given: dict[str, Any], engine: Engine, best_of: int) -> Sampling:
     bias = given["logit_bias"] or {}
-    size = engine.bundle.tokenizer.get_vocab_size()
+    size = engine.vocab_size
     if any(token >= size for token in bias):
         raise RequestError(f"logit_bias: a token id lies outside the vocabulary (0 to {size - 1}).", "logit_bias")
     stop = given["stop"] or ()

@@ -55,7 +55,7 @@ def test_the_harness_finds_the_checkpoints_perplexity(
     for name, value in {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     context = bundle.manifest.model.context
-    with serving(bundle, "fp32") as live:
+    with serving(bundle, precision="fp32") as live:
         arguments = {
             "model": MODEL,
             "base_url": f"{live.address}/v1/completions",
