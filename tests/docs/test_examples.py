@@ -1,23 +1,18 @@
 """The examples in the docs do what they say, at least so far as to run and print something."""
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from server.bundle import Bundle
 from server.settings import SHIPPED_MODEL
+from tests.documentation import aimed, examples
 from tests.server.live import LiveServer, serving
 
-DOCS = Path(__file__).parents[2] / "docs"
-ADDRESS = "http://127.0.0.1:8000"
-
 EXAMPLES = [
-    pytest.param(block, id=f"{page.stem}-{number}")
-    for page in (DOCS / "completions.md", DOCS / "plots.md")
-    if page.exists()
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S))
+    pytest.param(block, id=f"{page}-{number}")
+    for page in ("completions.md", "plots.md")
+    for number, block in enumerate(examples(page, "python"))
 ]
 
 
@@ -29,10 +24,9 @@ def live() -> Iterator[LiveServer]:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_runs(example: str, live: LiveServer, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ADDRESS in example
-    exec(compile(example.replace(ADDRESS, live.address), "example", "exec"), {"__name__": "__main__"})
+    exec(compile(aimed(example, live.address), "example", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out.strip()
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 5
+    assert len(EXAMPLES) >= 6
