@@ -12,6 +12,8 @@ from benchmarks.timing import Timing
 
 DATA, DONE = b"data: ", b"[DONE]"
 
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+
 
 class _Choice(msgspec.Struct):
     text: str
@@ -31,7 +33,7 @@ def run_streams(
 ) -> list[Timing]:
     """Streams of /v1/completions, one for each of `prompts`, by `concurrency` clients, as `run_load` does it bare.
 
-    Raises ChildProcessError for an answer that is not what was asked for.
+    Raises ChildProcessError for a server that fails, and for an answer that is not what was asked for.
     """
     numbered = iter(enumerate(prompts))
     how = {"temperature": 0} if greedy else {"temperature": 1, "top_p": 0.9}
@@ -53,10 +55,13 @@ def run_streams(
                 clients.create_task(ask(session, timings))
         return timings
 
-    return asyncio.run(ask_all())
-
-
-STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+    try:
+        return asyncio.run(ask_all())
+    except ExceptionGroup as failed:
+        first = failed.exceptions[0]
+        if isinstance(first, aiohttp.ClientError):
+            raise ChildProcessError(f"the server failed: {first}") from failed
+        raise first from failed
 
 
 async def _read(answer: aiohttp.ClientResponse, submitted: float, new_tokens: int) -> Timing:

@@ -1,0 +1,73 @@
+"""`plotify bench serve` on the minute bundle: what it prints and writes, not how fast it is."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks.load import make_prompts
+from benchmarks.serve.clients import run_streams
+from benchmarks.serve.server import server
+from server.bundle import Bundle
+from server.cli import plotify
+
+NEW_TOKENS = 6
+
+
+def bench(*arguments: str | Path) -> Result:
+    small = ("--prompt-tokens", "8", "--new-tokens", NEW_TOKENS, "--precision", "int8", "--rounds", "2")
+    return CliRunner().invoke(plotify, ["bench", "serve", *map(str, (*small, *arguments))])
+
+
+@pytest.fixture
+def address(tiny_bundle: Path, tmp_path: Path) -> Iterator[str]:
+    with server(tiny_bundle, "int8", 2, tmp_path / "log") as (address, _):
+        yield address
+
+
+def test_both_sides_are_measured_and_compared(tiny_bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "serve.json"
+    done = bench("--model", tiny_bundle, "--concurrency", "3", "--json", file)
+    assert done.exit_code == 0, done.output
+    assert "the engine alone" in done.output
+    assert "of the engine's tokens per second (median of 2 rounds)" in done.output
+    written = json.loads(file.read_text())
+    alone, served = written["results"]
+    assert (alone["name"], served["name"]) == ("the engine alone", "behind HTTP")
+    for side in (alone, served):
+        assert len(side["each_round"]) == 2
+        assert min(side["each_round"]) > 0
+        assert 0 < side["time_to_first_token"]["50"] <= side["time_to_first_token"]["99"]
+    ratios = sorted(after / before for before, after in zip(alone["each_round"], served["each_round"], strict=True))
+    assert written["settings"]["ratio"] == pytest.approx(sum(ratios) / 2)
+    assert written["settings"]["reader_share_of_a_core"] > 0
+
+
+def test_streams_are_whole_and_in_time(tiny_bundle: Path, address: str) -> None:
+    bundle = Bundle.load(tiny_bundle)
+    timings = run_streams(address, bundle.manifest.name, make_prompts(bundle, 5, 8), NEW_TOKENS, False, 2)
+    assert [timing.tokens for timing in timings] == [NEW_TOKENS] * 5
+    for timing in timings:
+        times = [timing.submitted, *(time for time, _ in timing.arrivals), timing.ended]
+        assert times == sorted(times)
+
+
+def test_what_the_server_refuses_is_said(address: str) -> None:
+    with pytest.raises(ChildProcessError, match=r"answered 404.*another"):
+        run_streams(address, "another", [(1, 2)], NEW_TOKENS, True, 1)
+
+
+def test_a_server_that_does_not_start_is_named_with_its_reason(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ChildProcessError, match=r"did not start.*nowhere"),
+        server(tmp_path / "nowhere", "int8", 2, tmp_path / "log"),
+    ):
+        pass
+
+
+def test_what_does_not_fit_the_context_is_refused(tiny_bundle: Path) -> None:
+    done = bench("--model", tiny_bundle, "--prompt-tokens", "125")
+    assert done.exit_code == 2
+    assert "125 prompt and 6 new tokens are over the model's 128" in done.output
