@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from server.engine import InvalidRequest, Sampling
 from server.openai.order import SAMPLING
 from server.openai.schema import CompletionRequest
-from server.routes.completions import api
+from server.routes.completions import completions_api
 
 DOCS = Path(__file__).parents[3] / "docs" / "completions.md"
 BOUNDED = [name for name in SAMPLING if name not in ("max_tokens", "top_k", "seed")]
@@ -44,7 +44,7 @@ def test_every_field_is_in_the_docs() -> None:
 
 def test_the_routes_describe_themselves() -> None:
     app = Litestar(
-        [api],
+        [completions_api],
         openapi_config=OpenAPIConfig("Plotify", "1"),
         dependencies={"engine": Provide(lambda: None, sync_to_thread=False)},
     )
