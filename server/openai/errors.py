@@ -32,7 +32,7 @@ class RequestError(Exception):
         self.status = status
 
     @classmethod
-    def of_json(cls, error: msgspec.DecodeError | UnicodeDecodeError) -> "RequestError":
+    def of_json(cls, error: msgspec.DecodeError | UnicodeDecodeError | RecursionError) -> "RequestError":
         """Of a body that is no JSON, or holds something of the wrong type: names the field."""
         if not isinstance(error, msgspec.ValidationError):
             return cls(f"The body is not JSON: {error}.")

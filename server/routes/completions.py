@@ -32,7 +32,7 @@ class StrictRequest(Request[Any, Any, Any]):
         """Raises RequestError, which names the field."""
         try:
             return msgspec.json.decode(await self.body(), type=CompletionRequest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RequestError.of_json(error) from error
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from server.bundle import Bundle
 from server.settings import SHIPPED_MODEL
-from tests.documentation import aimed, examples
+from tests.documentation import ADDRESS, aimed, examples
 from tests.server.live import LiveServer, serving
 
 EXAMPLES = [
@@ -24,6 +24,7 @@ def live() -> Iterator[LiveServer]:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_runs(example: str, live: LiveServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ADDRESS in example
     exec(compile(aimed(example, live.address), "example", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out.strip()
 

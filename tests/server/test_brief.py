@@ -90,6 +90,7 @@ class WrittenStream:
     """A stream whose chunks are given beforehand."""
 
     seed = 1
+    prompt_tokens = 3
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts

@@ -95,6 +95,7 @@ def test_a_bad_field_is_named(client: TestClient[Litestar], fields: dict[str, An
         (b"", "JSON object"),
         (b"{", "not JSON"),
         (b"\xff", "not JSON|Invalid"),
+        (b'{"model": "plotify-tiny", "more": ' + b"[" * 100_000, "not JSON"),
         (b'{"model": "\xff"}', "not JSON"),
         (b'{"model": "plotify-tiny", "prompt": "\xc3"}', "not JSON"),
         (b"[]", "expected `object`"),
