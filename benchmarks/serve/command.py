@@ -79,14 +79,14 @@ def serve(
         with (
             tempfile.TemporaryDirectory() as folder,
             bare_engine(bundle.path, precision, concurrency) as engine,
-            server(bundle.path, precision, concurrency, Path(folder) / "server.log") as (address, name),
+            server(bundle.path, precision, concurrency, Path(folder) / "server.log") as served_at,
             Progress(console=Console(stderr=True), transient=True) as bar,
         ):
             for turn in bar.track(range(rounds + 1), description="Measuring"):
                 prompts = make_prompts(bundle, concurrency * (requests if turn else 1), prompt_tokens, seed=turn)
                 alone = engine.run(prompts, sampling, concurrency)
                 spent, start = time.process_time(), time.perf_counter()
-                streamed = run_streams(address, name, prompts, new_tokens, greedy, concurrency)
+                streamed = run_streams(served_at.address, served_at.model, prompts, new_tokens, greedy, concurrency)
                 if turn:  # the first one warms
                     bare.append(alone)
                     served.append(streamed)
@@ -95,12 +95,12 @@ def serve(
         raise click.ClickException(str(refused)) from refused
     sides = [_summary("the engine alone", bare), _summary("behind HTTP", served)]
     ratio = median(after / before for before, after in zip(*(side.each_round for side in sides), strict=True))
-    Console().print(_table(f"{name}, {precision}: {concurrency} streams", sides))
+    Console().print(_table(f"{served_at.model}, {precision}: {concurrency} streams", sides))
     click.echo(f"behind HTTP: {ratio:.1%} of the engine's tokens per second (median of {rounds} rounds)")
     click.echo(f"this process, which reads the streams, took {median(shares):.0%} of a core meanwhile")
     if json_file:
         settings = {
-            "model": name,
+            "model": served_at.model,
             "precision": precision,
             "prompt_tokens": prompt_tokens,
             "new_tokens": new_tokens,

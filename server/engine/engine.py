@@ -55,6 +55,7 @@ class Engine:
         self.rows = rows
         self.steps = 0
         self.seconds = 0.0
+        self.written = 0
         self._pieces = token_bytes(bundle.tokenizer)
         self.vocab_size = len(self._pieces)
         runner = DeviceRunner if self.device == "cuda" else Runner
@@ -270,6 +271,7 @@ class Engine:
                 sent.append((sequence.channel, EngineError(f"the model failed: {error}")))
                 continue
             if chunk is not None:
+                self.written += len(chunk.token_ids)
                 sent.append((sequence.channel, chunk))
         with self._changed:
             self._scheduler.release([sequence for sequence, _ in drawing if sequence.finished])

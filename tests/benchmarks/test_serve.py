@@ -23,8 +23,8 @@ def bench(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def address(tiny_bundle: Path, tmp_path: Path) -> Iterator[str]:
-    with server(tiny_bundle, "int8", 2, tmp_path / "log") as (address, _):
-        yield address
+    with server(tiny_bundle, "int8", 2, tmp_path / "log") as running:
+        yield running.address
 
 
 def test_both_sides_are_measured_and_compared(tiny_bundle: Path, tmp_path: Path) -> None:

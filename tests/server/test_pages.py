@@ -209,4 +209,8 @@ def test_static_files_are_cached_and_small(client: Client) -> None:
 
 
 def test_health(client: Client) -> None:
-    assert client.get("/healthz").json() == {"status": "ok", "model": "plotify-tiny", "running": 0, "waiting": 0}
+    idle = {"status": "ok", "model": "plotify-tiny", "running": 0, "waiting": 0}
+    assert client.get("/healthz").json() == {**idle, "written": 0}
+    order = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 7, "ignore_eos": True}
+    assert client.post("/v1/completions", json=order).status_code == 200
+    assert client.get("/healthz").json() == {**idle, "written": 7}

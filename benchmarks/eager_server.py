@@ -1,0 +1,275 @@
+"""The baseline: a checkpoint served as the first Plotify did, eagerly, one request at a time, behind the same API.
+
+`python -m benchmarks.eager_server --model FOLDER --framework tensorflow`; docs/load.md says how it is set up.
+"""
+
+import asyncio
+import functools
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import click
+import msgspec
+import uvicorn
+from litestar import Litestar, Response, get, post
+from litestar.response import Stream
+
+from benchmarks.peers.peer import cores
+from export.checkpoint import Checkpoint, read_checkpoint
+from export.convert import load_tensorflow, to_torch
+from export.errors import ExportError
+from server.engine.detokenizer import Detokenizer, token_bytes
+from server.openai.errors import RequestError, refusal
+from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList, Usage
+from server.openai.streaming import DONE
+from server.routes.completions import StrictRequest
+
+OnToken = Callable[[int], None]
+"""Told of each new token as soon as it is drawn; what it raises ends the writing."""
+
+
+class Left(Exception):
+    """The client has gone: there is nobody to write for."""
+
+
+class Eager(Protocol):
+    """A framework's own `generate`."""
+
+    def write(self, prompt: Sequence[int], order: CompletionRequest, limit: int, on_token: OnToken) -> None:
+        """Writes up to `limit` tokens; the end-of-text token, which ends it, is told like the others."""
+
+
+class TensorFlow:
+    """`TFGPT2LMHeadModel.generate`, float32, with its cache, on all cores."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        import tensorflow
+
+        tensorflow.config.threading.set_intra_op_parallelism_threads(cores())
+        self._model = load_tensorflow(checkpoint)
+        self._inputs = self._model.prepare_inputs_for_generation
+
+    def write(self, prompt: Sequence[int], order: CompletionRequest, limit: int, on_token: OnToken) -> None:
+        """It takes no streamer; but it asks for the inputs of every step, whose last token is the one just drawn."""
+        import tensorflow
+
+        steps = 0
+
+        @functools.wraps(self._inputs)
+        def inputs(tokens: Any, **kept: Any) -> Any:
+            nonlocal steps
+            if steps:  # the first one reads the prompt
+                on_token(int(tokens[0, -1]))
+            steps += 1
+            return self._inputs(tokens, **kept)
+
+        self._model.prepare_inputs_for_generation = inputs
+        tensorflow.random.set_seed(order.seed or 0)
+        ids = tensorflow.constant([prompt])
+        text = self._model.generate(ids, attention_mask=tensorflow.ones_like(ids), **_how(self._model, order, limit))
+        for token in text[0, len(prompt) + steps - 1 :].numpy():
+            on_token(int(token))
+
+
+class PyTorch:
+    """`GPT2LMHeadModel.generate`, float32, with its cache, on all cores."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        import torch
+
+        torch.set_num_threads(cores())
+        self._model: Any = to_torch(load_tensorflow(checkpoint))
+
+    def write(self, prompt: Sequence[int], order: CompletionRequest, limit: int, on_token: OnToken) -> None:
+        """Its streamer is given the prompt first, then each token."""
+        import torch
+
+        class Streamer:
+            begun = False
+
+            def put(self, tokens: Any) -> None:
+                if self.begun:
+                    on_token(int(tokens[0]))
+                self.begun = True
+
+            def end(self) -> None:
+                """Nothing is held back."""
+
+        torch.manual_seed(order.seed or 0)
+        ids = torch.tensor([prompt])
+        how = _how(self._model, order, limit)
+        self._model.generate(ids, attention_mask=torch.ones_like(ids), streamer=Streamer(), **how)
+
+
+FRAMEWORKS: dict[str, Callable[[Checkpoint], Eager]] = {"tensorflow": TensorFlow, "pytorch": PyTorch}
+
+
+def _how(model: Any, order: CompletionRequest, limit: int) -> dict[str, Any]:
+    """The arguments of both frameworks' `generate`."""
+    drawing = {"temperature": order.temperature, "top_k": order.top_k or 0, "top_p": order.top_p}
+    end = None if order.ignore_eos else model.config.eos_token_id
+    model.generation_config.eos_token_id = end
+    return {
+        "max_new_tokens": limit,
+        "eos_token_id": end,
+        "pad_token_id": model.config.eos_token_id,
+        **({"do_sample": True, **drawing} if order.temperature != 0 else {"do_sample": False}),
+    }
+
+
+class Baseline:
+    """One model, one request at a time; who comes meanwhile waits, in order.
+
+    written: tokens that were sent since it began.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, eager: Eager) -> None:
+        self.checkpoint = checkpoint
+        self.written = 0
+        self._eager = eager
+        self._pieces = token_bytes(checkpoint.tokenizer)
+        self._thread = ThreadPoolExecutor(1)  # its queue is the one that requests wait in
+        eager.write(
+            [checkpoint.model.end_of_text], CompletionRequest("", temperature=0), 2, lambda token: None
+        )  # warms
+
+    def read(self, order: CompletionRequest) -> list[int]:
+        """The prompt's token ids. Raises RequestError for what this baseline does not serve."""
+        shape = self.checkpoint.model
+        if order.model != self.checkpoint.name:
+            raise RequestError(
+                f"model: this server has {self.checkpoint.name!r} only.", "model", "model_not_found", 404
+            )
+        if order.n not in (1, None) or order.best_of not in (1, None) or order.logprobs is not None or order.echo:
+            raise RequestError("The baseline writes one plain continuation: leave n, best_of, logprobs and echo out.")
+        match order.prompt:
+            case str() as text:
+                prompt = self.checkpoint.encode(text)
+            case [int(), *_] as ids if all(isinstance(token, int) and token < shape.vocab_size for token in ids):
+                prompt = cast(list[int], ids)
+            case _:
+                raise RequestError("prompt: a text, or token ids of the vocabulary.", "prompt")
+        if not 0 < len(prompt) < shape.context:
+            raise RequestError(
+                f"prompt: {len(prompt)} tokens; 1 to {shape.context - 1} can be read.",
+                "prompt",
+                "context_length_exceeded",
+            )
+        return prompt
+
+    async def write(self, prompt: Sequence[int], order: CompletionRequest) -> AsyncGenerator[Choice | Usage, None]:
+        """A choice for each token, as it comes, and one with the end; then the usage."""
+        limit = min(16 if order.max_tokens is None else order.max_tokens, self.checkpoint.model.context - len(prompt))
+        end_of_text = self.checkpoint.model.end_of_text
+        detokenizer, written, ended = Detokenizer(self._pieces), 0, False
+        drawn: asyncio.Queue[int | Exception | None] = asyncio.Queue()
+        loop, left = asyncio.get_running_loop(), False
+
+        def on_token(token: int) -> None:
+            if left:
+                raise Left
+            loop.call_soon_threadsafe(drawn.put_nowait, token)
+
+        def generate() -> None:
+            outcome = None
+            try:
+                if limit and not left:
+                    self._eager.write(prompt, order, limit, on_token)
+            except Left:
+                pass
+            except Exception as error:
+                outcome = error
+            loop.call_soon_threadsafe(drawn.put_nowait, outcome)
+
+        loop.run_in_executor(self._thread, generate)
+        try:
+            while (token := await drawn.get()) is not None:
+                if isinstance(token, Exception):
+                    raise token
+                ended = token == end_of_text and not order.ignore_eos
+                if not ended:
+                    written += 1
+                    self.written += 1
+                    yield Choice(detokenizer.push(token), 0)
+        finally:
+            left = True
+        yield Choice(detokenizer.flush(), 0, finish_reason="stop" if ended else "length")
+        yield Usage(len(prompt), written, len(prompt) + written)
+
+
+def create_app(baseline: Baseline) -> Litestar:
+    """The part of OpenAI's API that a load test needs, and the count of what was written."""
+    name = baseline.checkpoint.name
+
+    def completion(choices: list[Choice], usage: Any = msgspec.UNSET) -> Completion:
+        return Completion(id="cmpl-eager", created=0, model=name, choices=choices, usage=usage)
+
+    @post("/v1/completions", status_code=200, request_class=StrictRequest)
+    async def complete(data: CompletionRequest) -> Response[Any]:
+        prompt = baseline.read(data)
+        if data.stream:
+            return Stream(events(prompt, data), media_type="text/event-stream")
+        parts = [part async for part in baseline.write(prompt, data)]
+        choices = [part for part in parts if isinstance(part, Choice)]
+        text = "".join(choice.text for choice in choices)
+        return Response(completion([Choice(text, 0, finish_reason=choices[-1].finish_reason)], parts[-1]))
+
+    async def events(prompt: list[int], order: CompletionRequest) -> AsyncIterator[bytes]:
+        usage_too = order.stream_options is not None and order.stream_options.include_usage
+        async with aclosing(baseline.write(prompt, order)) as parts:
+            async for part in parts:
+                if isinstance(part, Choice):
+                    yield b"data: " + msgspec.json.encode(completion([part])) + b"\n\n"
+                elif usage_too:
+                    yield b"data: " + msgspec.json.encode(completion([], part)) + b"\n\n"
+        yield DONE
+
+    @get("/v1/models")
+    async def list_models() -> ModelList:
+        return ModelList(data=[Model(id=name, created=0)])
+
+    @get("/healthz")
+    async def health() -> dict[str, str | int]:
+        return {"status": "ok", "model": name, "written": baseline.written}
+
+    return Litestar(
+        [complete, list_models, health],
+        exception_handlers={Exception: lambda _, error: refusal(error)},
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+@click.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="A checkpoint of `plotify train`.")
+@click.option("--framework", default="tensorflow", show_default=True, type=click.Choice(list(FRAMEWORKS)))
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+def main(model: Path, framework: str, port: int) -> None:
+    """Serve a checkpoint eagerly on 127.0.0.1, one request at a time, until interrupted: the baseline.
+
+    \b
+    Example:
+      python -m benchmarks.eager_server --model build/gpt2-small/checkpoint --framework tensorflow --port 8001
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        checkpoint = read_checkpoint(model)
+        baseline = Baseline(checkpoint, FRAMEWORKS[framework](checkpoint))
+    except ExportError as error:
+        raise click.ClickException(str(error)) from error
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            listening = self.servers[0].sockets[0].getsockname()[1]
+            click.echo(f"Eager {framework} writes with {checkpoint.name} at http://127.0.0.1:{listening}")
+
+    Server(uvicorn.Config(create_app(baseline), port=port, log_level="warning", timeout_graceful_shutdown=3)).run()
+
+
+if __name__ == "__main__":
+    main()
