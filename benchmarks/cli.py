@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from benchmarks.lists import whole_numbers
+from benchmarks.loadtest.command import load
+from benchmarks.loadtest.compare import compare, trend
 from benchmarks.measured import GPT2_SMALL, check_room, measured_bundle
 from benchmarks.peers.command import peers
 from benchmarks.report import milliseconds
@@ -19,17 +22,6 @@ from benchmarks.timing import PERCENTILES, Round, Summary
 
 if TYPE_CHECKING:
     from server.engine import Engine
-
-
-def whole_numbers(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
-    """Of "1,8,32". Raises click.BadParameter for anything but numbers over 0."""
-    try:
-        numbers = tuple(int(number) for number in given.split(","))
-    except ValueError as wrong:
-        raise click.BadParameter(f"{given!r} is not a list of whole numbers such as 1,8") from wrong
-    if min(numbers) < 1:
-        raise click.BadParameter(f"{min(numbers)} is under 1")
-    return numbers
 
 
 @click.group()
@@ -46,11 +38,15 @@ def bench() -> None:
       plotify bench operators --model bundle
       plotify bench peers --concurrency 1,8,64 --out peers
       plotify bench serve --model bundle
+      plotify bench load --users 1,8,32 --out report
     """
 
 
 bench.add_command(peers)
 bench.add_command(serve)
+bench.add_command(load)
+bench.add_command(compare)
+bench.add_command(trend)
 
 
 @bench.command()

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import resource
+import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,14 +20,17 @@ PACKAGES = (
     "litestar",
     "uvicorn",
     "tensorflow",
+    "torch",
     "transformers",
+    "locust",
 )
 
 
 def circumstances() -> dict[str, Any]:
-    """Date, machine, its load now, the benchmark's own included, and the versions of what is installed."""
+    """Date, commit, machine, its load now, the benchmark's own included, and the versions of what is installed."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
         "machine": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -53,6 +57,18 @@ def write_json(file: Path, benchmark: str, settings: dict[str, Any], results: li
 def milliseconds(seconds: float) -> str:
     """For a table: of a tenth of a second or more, whole ones."""
     return f"{1e3 * seconds:.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.1f}"
+
+
+def _commit() -> str | None:
+    """Of the checkout, with a plus where it was changed since; None where there is none."""
+    git = ("git", "-C", str(Path(__file__).parent))
+    try:
+        done = subprocess.run(
+            [*git, "describe", "--always", "--dirty=+", "--abbrev=12"], capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
 
 
 def _processor() -> str:

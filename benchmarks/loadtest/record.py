@@ -10,6 +10,8 @@ from typing import TextIO
 
 import msgspec
 
+from benchmarks.timing import Timing
+
 CUT = "cut"
 """The problem of a request that the end of the run cut off: no failure, but not whole either."""
 
@@ -29,6 +31,13 @@ class Asked(msgspec.Struct, tag=True, frozen=True):
     prompt_tokens: int
     tokens: int
     problem: str | None = None
+
+    @property
+    def timing(self) -> Timing:
+        """When its tokens came; those that only together complete a character are counted with the last."""
+        more = max(0, self.tokens - len(self.arrivals))
+        counts = [1] * (len(self.arrivals) - 1) + [1 + more]
+        return Timing(self.submitted, self.ended, tuple(zip(self.arrivals, counts, strict=False)))
 
     @property
     def failed(self) -> bool:

@@ -36,3 +36,8 @@ def users_at(shape: str, elapsed: float, seconds: float, users: int, levels: Seq
 def knee(speeds: Sequence[float]) -> bool:
     """Whether the last of the stages' tokens per second shows that more users bring no more."""
     return len(speeds) > 1 and speeds[-1] < (1 + LEAST_GAIN) * speeds[-2]
+
+
+def users_label(users: int) -> str:
+    """In words."""
+    return "1 user" if users == 1 else f"{users} users"

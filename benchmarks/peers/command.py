@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from benchmarks import gpt2_small
 from benchmarks.gpt2_small import Weights
+from benchmarks.lists import some_of
 from benchmarks.peers.ctranslate import CTranslate2
 from benchmarks.peers.eager import PyTorchEager, TensorFlowEager
 from benchmarks.peers.engine import Plotify
@@ -39,19 +40,6 @@ def counts(context: click.Context, parameter: click.Parameter, given: str) -> tu
     if min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise click.BadParameter(f"{given!r} must hold different numbers, 1 or more")
     return numbers
-
-
-def some_of(known: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
-    """A callback for an option that is a list of the names in `known`, "all" for each of them."""
-
-    def read(context: click.Context, parameter: click.Parameter, given: str) -> tuple[str, ...]:
-        names = known if given == "all" else tuple(dict.fromkeys(filter(None, given.split(","))))
-        for name in names:
-            if name not in known:
-                raise click.BadParameter(f"{name!r} is none of {', '.join(known)}")
-        return names
-
-    return read
 
 
 @click.command()

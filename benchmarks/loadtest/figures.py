@@ -1,0 +1,130 @@
+"""From what the generator wrote down to figures, and to what makes them doubtful."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+
+from benchmarks.loadtest.record import CUT, Asked, Stage
+from benchmarks.loadtest.watch import Shares
+from benchmarks.peers.neighbours import DISTURBING
+from benchmarks.timing import PERCENTILES
+
+SETTLING = 0.2
+"""The first fifth of a stage is not counted: requests of the stage before are still under way."""
+
+SATURATED = 0.8
+"""A load generator that takes so much of its one core is late itself, and calls it the server's latency."""
+
+STOLEN = 0.05
+"""So many cores given to other machines make a figure doubtful."""
+
+SAMPLES = {50: 5, 95: 20, 99: 100}
+"""Samples that a percentile needs to mean anything, by its rank."""
+
+DIFFERENCE = 0.02
+"""Share by which the generator's count of tokens may differ from the server's own."""
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Seconds by rank, those that there are samples for. at_least: ranks that requests cut short would have raised."""
+
+    seconds: dict[int, float] = field(default_factory=dict)
+    at_least: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, whole: Sequence[float], cut: Sequence[float] = ()) -> "Percentiles":
+        """whole: times that were measured to their end; cut: times that would have been longer."""
+        values = [*whole, *cut]
+        ranks = [rank for rank in PERCENTILES if len(values) >= SAMPLES[rank]]
+        seconds = {rank: float(np.percentile(values, rank)) for rank in ranks}
+        return cls(seconds, tuple(rank for rank in ranks if cut and min(cut) <= seconds[rank]))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One target under one load.
+
+    level: users at a time, or in an open loop requests a second. seconds: that were counted. answered: requests that
+    were submitted in that time and came to their end. tokens: that came in that time. doubts: why not to trust it.
+    """
+
+    target: str
+    level: float
+    label: str
+    seconds: float
+    requests: int
+    answered: int
+    failures: int
+    tokens: int
+    tokens_per_second: float
+    first_token: Percentiles
+    next_token: Percentiles
+    shares: Shares
+    doubts: tuple[str, ...]
+
+
+def windows(stages: Sequence[Stage]) -> list[tuple[float, float, int]]:
+    """From, to and users of each stage of a run, without the time in which it settles."""
+    return [
+        (stage.at + SETTLING * (after.at - stage.at), after.at, stage.users)
+        for stage, after in pairwise(stages)
+        if stage.users
+    ]
+
+
+def summarise(
+    target: str, level: float, label: str, asked: Sequence[Asked], start: float, end: float, shares: Shares
+) -> Figures:
+    """The figures of the time from `start` to `end`."""
+    submitted = [each for each in asked if start <= each.submitted < end]
+    first = [each.arrivals[0] - each.submitted for each in submitted if each.arrivals]
+    waiting = [each.ended - each.submitted for each in submitted if not each.arrivals and each.problem == CUT]
+    gaps: list[float] = []
+    tokens = 0
+    for each in asked:
+        timing = each.timing
+        counted = replace(timing, arrivals=tuple(arrival for arrival in timing.arrivals if start <= arrival[0] < end))
+        tokens += counted.tokens
+        gaps += counted.gaps
+    failures = sum(each.failed for each in submitted)
+    answered = sum(each.problem is None for each in submitted)
+    return Figures(
+        target=target,
+        level=level,
+        label=label,
+        seconds=end - start,
+        requests=len(submitted),
+        answered=answered,
+        failures=failures,
+        tokens=tokens,
+        tokens_per_second=tokens / (end - start),
+        first_token=Percentiles.of(first, waiting),
+        next_token=Percentiles.of(gaps),
+        shares=shares,
+        doubts=tuple(_doubts(len(submitted), answered, failures, shares)),
+    )
+
+
+def miscounted(received: int, written: int) -> str | None:
+    """A doubt where generator and server do not agree on how many tokens there were."""
+    if abs(received - written) <= DIFFERENCE * max(written, 1):
+        return None
+    return f"the generator received {received} tokens, the server counts {written}"
+
+
+def _doubts(requests: int, answered: int, failures: int, shares: Shares) -> list[str]:
+    found = []
+    if failures:
+        found.append(f"{failures} of {requests} requests failed")
+    if answered < SAMPLES[95]:
+        found.append(f"too few samples: {answered} requests were answered, a 95th percentile wants {SAMPLES[95]}")
+    if shares.generator > SATURATED:
+        found.append(f"the load generator was saturated: it took {shares.generator:.2f} of its one core")
+    if shares.others > DISTURBING:
+        found.append(f"other programs took {shares.others:.1f} cores")
+    if shares.stolen > STOLEN:
+        found.append(f"{shares.stolen:.2f} cores were stolen by the hypervisor")
+    return found
