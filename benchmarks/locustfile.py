@@ -9,7 +9,7 @@ import random
 from itertools import count
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import gevent
 import msgspec
@@ -28,11 +28,13 @@ WORDS_A_SECOND = 4.0
 """That a person reads."""
 
 
-@events.init_command_line_parser.add_listener
-def _(parser: LocustArgumentParser) -> None:
+def add_options(parser: LocustArgumentParser) -> None:
+    """Locust's own --help shows them."""
     own = parser.add_argument_group("Plotify", "What users do, and how many there are when.")
     shaped = "; ".join(f"{name}: {what}" for name, what in shapes.SHAPES.items())
-    own.add_argument("--shape", default="steady", choices=list(shapes.SHAPES), help=f"{shaped}.")
+    own.add_argument(
+        "--shape", default="steady", choices=list(shapes.SHAPES), help=f"{shaped}. Ramp and spike divide -t."
+    )
     own.add_argument("--levels", default="", help="Users of a ramp's stages, such as 1,8,32. Default: 1, 2, 4 ... -u.")
     own.add_argument(
         "--behaviour",
@@ -60,15 +62,19 @@ class Load:
     """What the users of this process have in common."""
 
     def __init__(self, environment: Environment) -> None:
-        self.options: Any = environment.parsed_options
+        self.options = cast(Any, environment.parsed_options)
         self.recorder = Recorder(Path(self.options.record) if self.options.record else None)
         self.model = ""
         self.numbers = count()
 
 
-@events.init.add_listener
-def _(environment: Environment, **_: Any) -> None:
+def prepare(environment: Environment, **_: Any) -> None:
+    """Once in each process, before its users."""
     environment.load = Load(environment)  # type: ignore[attr-defined]
+
+
+events.init_command_line_parser.add_listener(add_options)
+events.init.add_listener(prepare)
 
 
 class Reader(FastHttpUser):
@@ -140,7 +146,11 @@ class Reader(FastHttpUser):
     def _follow(self, answer: Any, story: "Story") -> str | None:
         """Reads the stream; what is wrong with it, if anything."""
         if answer.status_code != 200:
-            return f"status {answer.status_code}" if answer.status_code else f"no answer: {answer.error}"
+            return (
+                f"status {answer.status_code}: {answer.text}"[:200]
+                if answer.status_code
+                else f"no answer: {answer.error}"
+            )
         try:
             for event in events_of(answer.headers.get("content-type", ""), answer.stream.readline):
                 if event == DONE:
@@ -215,7 +225,12 @@ class Poisson(Reader):
             gevent.killall(sent)
 
 
-BEHAVIOURS = {"people": [Person], "clients": [Client], "mixed": [Person, Client], "poisson": [Poisson]}
+BEHAVIOURS: dict[str, list[type[Reader]]] = {
+    "people": [Person],
+    "clients": [Client],
+    "mixed": [Person, Client],
+    "poisson": [Poisson],
+}
 
 
 class Shape(LoadTestShape):

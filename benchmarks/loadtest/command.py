@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.lists import numbers, some_of, whole_numbers
-from benchmarks.loadtest.shapes import SHAPES, users_label
+from benchmarks.loadtest.shapes import SHAPES, stages, users_label
 from benchmarks.measured import GPT2_SMALL
 
 if TYPE_CHECKING:
@@ -35,23 +35,24 @@ def courses(shape: str, users: Sequence[int], rates: Sequence[float], seconds: f
     one number of users, so a ramp takes as much longer as it has stages.
     """
     if rates:
-        flags = ("--behaviour", "poisson", "--shape", "steady", "-u", 1, "-t", f"{seconds:g}s")
+        flags = ("--shape", "steady", "-u", 1, "-t", f"{seconds:g}s")
         return [Course(f"{rate:g} a second", rate, seconds, (*flags, "--rate", rate)) for rate in rates]
+
+    def course(label: str, count: int, length: float, *more: Any) -> Course:
+        return Course(label, count, length, ("--shape", shape, "-u", count, "-r", count, "-t", f"{length:g}s", *more))
+
     most = max(users)
     match shape:
         case "steady":
-            runs = [(count, seconds, (), users_label(count)) for count in users]
+            return [course(users_label(count), count, seconds) for count in users]
         case "ramp":
-            runs = [(most, seconds * len(users), ("--levels", ",".join(map(str, sorted(users)))), "ramp")]
+            return [course(shape, most, seconds * len(users), "--levels", ",".join(map(str, sorted(users))))]
+        case "spike":
+            return [course(shape, most, 3 * seconds)]
         case "knee":
-            stages = most.bit_length() + 1
-            runs = [(most, seconds * (stages + 1), ("--stage-seconds", seconds), "knee")]
+            return [course(shape, most, seconds * len(stages(most)), "--stage-seconds", seconds)]
         case _:
-            runs = [(most, seconds * (3 if shape == "spike" else 1), (), shape)]
-    return [
-        Course(label, count, length, ("--shape", shape, "-u", count, "-r", count, "-t", f"{length:g}s", *more))
-        for count, length, more, label in runs
-    ]
+            return [course(shape, most, seconds)]
 
 
 @click.command()
@@ -117,11 +118,18 @@ def load(
     planned = courses(shape, users, rate, seconds)
     length = len(target) * sum(course.seconds for course in planned)
     click.echo(f"{length / 60:.1f} minutes of load, and the time to start and to warm", err=True)
-    ways = ("--max-tokens", max_tokens, "--prompt-words", prompt_words, "--think", think, "--draw-seed", seed)
-    ways = (*ways, "--ignore-eos", *(() if rate else ("--behaviour", behaviour)))
     runs: list[tuple[str, str, float, Run]] = []
     try:
-        bundle = measured_bundle(model, 0, 0)
+        bundle = measured_bundle(model, 0, max_tokens)
+        asking = {
+            "--max-tokens": max_tokens,
+            "--prompt-words": prompt_words,
+            "--longest": max(1, bundle.manifest.model.context // 2 - max_tokens),
+            "--think": think,
+            "--draw-seed": seed,
+            "--behaviour": "poisson" if rate else behaviour,
+        }
+        ways = ("--ignore-eos", *(word for pair in asking.items() for word in pair))
         for name in target:
             folder = out / name
             folder.mkdir(parents=True, exist_ok=True)

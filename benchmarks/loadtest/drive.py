@@ -43,11 +43,11 @@ def start(
 ) -> AbstractContextManager[Serving]:
     """One of `TARGETS` on a free port of the loopback, in a process of its own, with room for so many in its queue."""
     if target == "served":
-        flags = ("serve", "--port", "0", "--model", str(bundle), "--precision", precision)
-        return serving([*PLOTIFY, *flags], log, {"PLOTIFY_QUEUE": str(max(64, users))})
+        flags = ("--port", "0", "--model", str(bundle), "--precision", precision)
+        return serving([*PLOTIFY, "serve", *flags], log, {"PLOTIFY_QUEUE": str(max(64, users))})
     framework = "tensorflow" if target == "eager" else target
-    flags = ("-m", "benchmarks.eager_server", "--port", "0", "--model", str(checkpoint), "--framework", framework)
-    return serving(flags, log)
+    eager = ("--port", "0", "--model", str(checkpoint), "--framework", framework)
+    return serving(["-m", "benchmarks.eager_server", *eager], log)
 
 
 def warm(server: Serving) -> None:

@@ -11,7 +11,7 @@ from benchmarks.loadtest.figures import Figures, miscounted, summarise, windows
 from benchmarks.loadtest.history import append
 from benchmarks.loadtest.plots import draw_latency, draw_throughput, draw_time_line
 from benchmarks.loadtest.report import as_results, write_page, write_requests
-from benchmarks.loadtest.shapes import users_label
+from benchmarks.loadtest.shapes import knee, users_label
 from benchmarks.report import write_json
 
 Runs = Sequence[tuple[str, str, float, Run]]
@@ -39,6 +39,17 @@ def figures_of(target: str, label: str, level: float, run: Run, shape: str) -> l
     return [replace(each, doubts=(*each.doubts, doubt)) for each in found] if doubt else found
 
 
+def knees(figures: Sequence[Figures]) -> str:
+    """Of each target: the users from which on twice as many bring hardly more, where they came to that."""
+    found = []
+    for target in dict.fromkeys(each.target for each in figures):
+        own = sorted((each for each in figures if each.target == target), key=lambda each: each.level)
+        speeds = [each.tokens_per_second for each in own]
+        bent = next((number for number in range(len(own)) if knee(speeds[: number + 1])), None)
+        found.append(f"{target}: {'not reached' if bent is None else own[bent - 1].label}")
+    return ", ".join(found)
+
+
 def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Runs) -> list[Figures]:
     """All files of the report, and a line of history; the figures."""
     shape = settings["shape"]
@@ -55,6 +66,8 @@ def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Runs)
         for target, label, _, run in runs:
             pictures.append(out / f"time-line-{target}-{label.replace(' ', '-')}.png")
             draw_time_line(pictures[-1], f"{target}, {label}", run.asked, run.stages)
+    if shape == "knee":
+        settings = {**settings, "knee": knees(figures)}
     write_json(out / "load.json", "load", {**settings, "counts": counts}, as_results(figures))
     content = json.loads((out / "load.json").read_text(encoding="utf-8"))
     write_page(out / "report.html", content, figures, pictures)

@@ -39,6 +39,7 @@ def draw_latency(file: Path, figures: Sequence[Figures], axis: str) -> None:
                 if marked:
                     panel.plot(*zip(*marked, strict=True), "^", color=colour, markersize=10)
         panel.set_yscale("log")
+        _loads(panel, figures)
         _finish(panel, title, axis, "seconds")
     chart.savefig(file, dpi=110)
 
@@ -57,6 +58,7 @@ def draw_throughput(file: Path, figures: Sequence[Figures], axis: str) -> None:
             face = "white" if each.doubts else colour
             panel.plot(each.level, each.tokens_per_second, "o", color=colour, markerfacecolor=face)
     panel.set_yscale("log")
+    _loads(panel, figures)
     _finish(panel, "throughput (hollow: not to be trusted)", axis, "tokens/s")
     chart.savefig(file, dpi=110)
 
@@ -108,6 +110,13 @@ def _figure(width: float, height: float = 4.0) -> "Figure":
     chart = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(chart)
     return chart
+
+
+def _loads(panel: "Axes", figures: Sequence[Figures]) -> None:
+    levels = sorted({each.level for each in figures})
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(levels, [f"{level:g}" for level in levels])
+    panel.minorticks_off()
 
 
 def _finish(panel: "Axes", title: str, across: str, up: str) -> None:
