@@ -14,7 +14,7 @@ from typing import Any, cast
 import gevent
 import msgspec
 from locust import FastHttpUser, LoadTestShape, events, task
-from locust.argument_parser import LocustArgumentParser
+from locust.argument_parser import LocustArgumentParser, get_parser
 from locust.env import Environment
 
 from benchmarks.loadtest import shapes, words
@@ -29,7 +29,7 @@ WORDS_A_SECOND = 4.0
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """Locust's own --help shows them."""
+    """Locust's page shows them, and `python -m benchmarks.locustfile`."""
     own = parser.add_argument_group("Plotify", "What users do, and how many there are when.")
     shaped = "; ".join(f"{name}: {what}" for name, what in shapes.SHAPES.items())
     own.add_argument(
@@ -41,9 +41,9 @@ def add_options(parser: LocustArgumentParser) -> None:
         default="mixed",
         choices=list(BEHAVIOURS),
         help="people think, ask, read and ask again; clients ask as fast as they are answered; mixed: half of each; "
-        "poisson: requests come at random, --rate a second, however many are under way.",
+        "poisson: requests come at random, however many are under way.",
     )
-    own.add_argument("--rate", type=float, default=1.0, help="Of poisson: requests a second, of all users together.")
+    own.add_argument("--rate", type=float, default=1.0, help="Of poisson: requests a second, of each user.")
     own.add_argument("--max-tokens", type=int, default=64, help="New tokens of a request.")
     own.add_argument("--prompt-words", type=int, default=40, help="Of a client's prompt; a person begins with 12.")
     own.add_argument("--longest", type=int, default=256, help="Tokens of a text that a person still goes on with.")
@@ -89,7 +89,8 @@ class Reader(FastHttpUser):
         self.options = self.load.options
         self.network_timeout = self.options.patience
         super().__init__(environment)
-        self.draw = random.Random(f"{self.options.draw_seed} {next(self.load.numbers)}")
+        worker = getattr(environment.runner, "worker_index", 0)
+        self.draw = random.Random(f"{self.options.draw_seed} {worker} {next(self.load.numbers)}")
 
     def on_start(self) -> None:
         """Asks for the model's name, once in a process."""
@@ -212,11 +213,10 @@ class Poisson(Reader):
     def send(self) -> None:
         """All of them, until the user is stopped. Times count from when a request was due, not when it was sent."""
         sent: list[gevent.Greenlet] = []
-        rate = self.options.rate / max(1, self.options.num_users or 1)
         due = perf_counter()
         try:
             while True:
-                due += self.draw.expovariate(rate)
+                due += self.draw.expovariate(self.options.rate)
                 gevent.sleep(max(0.0, due - perf_counter()))
                 prompt = words.opening(self.draw, self.options.prompt_words)
                 sent = [greenlet for greenlet in sent if not greenlet.dead]
@@ -274,3 +274,7 @@ class Shape(LoadTestShape):
             return None
         self._stage_began, self._tokens = now, tokens
         return min(2 * self._users, most) if self._users else 1
+
+
+if __name__ == "__main__":  # Locust itself answers --help before it reads a locustfile
+    get_parser().parse_args(["--help"])

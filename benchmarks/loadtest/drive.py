@@ -26,6 +26,8 @@ SPARE = 60.0
 """Seconds that Locust may take beyond its run to start and to stop."""
 
 WARM_TOKENS = 8
+PATIENCE = 600.0
+"""Seconds until a server that says nothing has failed, as with Locust's users."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,7 @@ def warm(server: Serving) -> None:
     """Two short requests. Raises ChildProcessError when they fail."""
     order = {"model": server.model, "prompt": "A fox", "max_tokens": WARM_TOKENS, "ignore_eos": True}
     for _ in range(2):
-        answer = httpx.post(f"{server.address}/v1/completions", json=order, timeout=600)
-        if answer.status_code != 200:
-            raise ChildProcessError(f"{server.address} answered {answer.status_code}: {answer.text[:200]}")
+        _ask(server, "POST", "/v1/completions", json=order)
 
 
 def load(server: Serving, folder: Path, seconds: float, flags: Sequence[Any]) -> Run:
@@ -86,5 +86,13 @@ def load(server: Serving, folder: Path, seconds: float, flags: Sequence[Any]) ->
 
 
 def _written(server: Serving) -> int:
-    """Tokens since the server began; asked for once it has ended what nobody reads any more."""
-    return int(httpx.get(f"{server.address}/healthz", timeout=60).json()["written"])
+    """Tokens since the server began, by its own count."""
+    return int(_ask(server, "GET", "/healthz").json()["written"])
+
+
+def _ask(server: Serving, method: str, path: str, **more: Any) -> httpx.Response:
+    """Raises ChildProcessError for a server that does not answer well: it is one of ours, and has failed."""
+    try:
+        return httpx.request(method, server.address + path, timeout=PATIENCE, **more).raise_for_status()
+    except httpx.HTTPError as failed:
+        raise ChildProcessError(f"the server failed: {failed}; server.log has what it said") from failed

@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from click.testing import CliRunner, Result
 from benchmarks.loadtest.figures import DIFFERENCE
 from server.cli import plotify
 from server.settings import SHIPPED_MODEL
+from tests.conftest import ROOT
+from tests.documentation import DOCS
 
 
 def load(out: Path, *arguments: str | Path) -> Result:
@@ -55,6 +59,16 @@ def test_both_sides_stand_in_the_headline(tiny_bundle: Path, tiny_checkpoint: Pa
     assert page.count("data:image/png;base64,") == 4
     assert len(re.findall(r"<td>(?:1 user|2 users)</td>\s+<td><span", page)) >= 2
     assert "Against the eager baseline" in page
+
+
+def test_the_docs_have_the_users_options() -> None:
+    # In a process of its own: Locust patches the one that imports it.
+    done = subprocess.run([sys.executable, "-m", "benchmarks.locustfile"], capture_output=True, text=True, cwd=ROOT)
+    own = done.stdout.partition("Plotify:")[2]
+    offered = re.findall(r"^  (--[a-z-]+)", own, re.MULTILINE)
+    documented = re.findall(r"^\| `(--[a-z-]+)` \|.*\|.*\|$", (DOCS / "load.md").read_text(), re.MULTILINE)
+    assert offered == documented
+    assert len(offered) > 10
 
 
 @pytest.mark.parametrize(

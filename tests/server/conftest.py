@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from litestar import Litestar
 from litestar.testing import TestClient
 
@@ -14,10 +13,6 @@ from server.engine import Engine
 from server.settings import Settings
 from tests.server.live import LiveServer, serving, slow_down
 from tests.server.runs import Run, record
-
-# How long an example takes says how busy the machine is.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
