@@ -20,8 +20,15 @@ SATURATED = 0.8
 STOLEN = 0.05
 """So many cores given to other machines make a figure doubtful."""
 
+FOREVER = 1e9
+TOLERANCE = 0.05
+"""A percentile that requests cut short could not have raised by more is as good as measured."""
+
 SAMPLES = {50: 5, 95: 20, 99: 100}
 """Samples that a percentile needs to mean anything, by its rank."""
+
+LEAST_TOKENS = 100
+"""So many have to come, so that the first and the last of them are not what a speed is made of."""
 
 DIFFERENCE = 0.02
 """Share by which the generator's count of tokens may differ from the server's own."""
@@ -40,15 +47,20 @@ class Percentiles:
         values = [*whole, *cut]
         ranks = [rank for rank in PERCENTILES if len(values) >= SAMPLES[rank]]
         seconds = {rank: float(np.percentile(values, rank)) for rank in ranks}
-        return cls(seconds, tuple(rank for rank in ranks if cut and min(cut) <= seconds[rank]))
+        had_they_gone_on = [*whole, *(FOREVER for _ in cut)]
+        return cls(
+            seconds,
+            tuple(rank for rank in ranks if np.percentile(had_they_gone_on, rank) > (1 + TOLERANCE) * seconds[rank]),
+        )
 
 
 @dataclass(frozen=True)
 class Figures:
     """One target under one load.
 
-    level: users at a time, or in an open loop requests a second. seconds: that were counted. answered: requests that
-    were submitted in that time and came to their end. tokens: that came in that time. doubts: why not to trust it.
+    level: users at a time, or in an open loop requests a second. seconds: that were counted. requests: that were
+    under way in that time; answered: that came to their end in it. tokens: that came in it. first_token: of those whose
+    first token came in it, or that still waited for it when the run cut them off. doubts: why not to trust it.
     """
 
     target: str
@@ -79,9 +91,9 @@ def summarise(
     target: str, level: float, label: str, asked: Sequence[Asked], start: float, end: float, shares: Shares
 ) -> Figures:
     """The figures of the time from `start` to `end`."""
-    submitted = [each for each in asked if start <= each.submitted < end]
-    first = [each.arrivals[0] - each.submitted for each in submitted if each.arrivals]
-    waiting = [each.ended - each.submitted for each in submitted if not each.arrivals and each.problem == CUT]
+    under_way = [each for each in asked if each.submitted < end and each.ended >= start]
+    first = [each.arrivals[0] - each.submitted for each in asked if each.arrivals and start <= each.arrivals[0] < end]
+    waiting = [min(each.ended, end) - each.submitted for each in under_way if not each.arrivals and each.problem == CUT]
     gaps: list[float] = []
     tokens = 0
     for each in asked:
@@ -89,22 +101,22 @@ def summarise(
         counted = replace(timing, arrivals=tuple(arrival for arrival in timing.arrivals if start <= arrival[0] < end))
         tokens += counted.tokens
         gaps += counted.gaps
-    failures = sum(each.failed for each in submitted)
-    answered = sum(each.problem is None for each in submitted)
+    ended = [each for each in under_way if each.ended < end]
+    failures = sum(each.failed for each in ended)
     return Figures(
         target=target,
         level=level,
         label=label,
         seconds=end - start,
-        requests=len(submitted),
-        answered=answered,
+        requests=len(under_way),
+        answered=sum(each.problem is None for each in ended),
         failures=failures,
         tokens=tokens,
         tokens_per_second=tokens / (end - start),
         first_token=Percentiles.of(first, waiting),
         next_token=Percentiles.of(gaps),
         shares=shares,
-        doubts=tuple(_doubts(len(submitted), answered, failures, shares)),
+        doubts=tuple(_doubts(tokens, failures, shares)),
     )
 
 
@@ -115,12 +127,12 @@ def miscounted(received: int, written: int) -> str | None:
     return f"the generator received {received} tokens, the server counts {written}"
 
 
-def _doubts(requests: int, answered: int, failures: int, shares: Shares) -> list[str]:
+def _doubts(tokens: int, failures: int, shares: Shares) -> list[str]:
     found = []
     if failures:
-        found.append(f"{failures} of {requests} requests failed")
-    if answered < SAMPLES[95]:
-        found.append(f"too few samples: {answered} requests were answered, a 95th percentile wants {SAMPLES[95]}")
+        found.append(f"{failures} of the requests failed")
+    if tokens < LEAST_TOKENS:
+        found.append(f"too few samples: {tokens} tokens came, a speed wants {LEAST_TOKENS}")
     if shares.generator > SATURATED:
         found.append(f"the load generator was saturated: it took {shares.generator:.2f} of its one core")
     if shares.others > DISTURBING:

@@ -116,7 +116,7 @@ def _loads(panel: "Axes", figures: Sequence[Figures]) -> None:
     levels = sorted({each.level for each in figures})
     panel.set_xscale("log", base=2)
     panel.set_xticks(levels, [f"{level:g}" for level in levels])
-    panel.minorticks_off()
+    panel.set_xticks([], minor=True)
 
 
 def _finish(panel: "Axes", title: str, across: str, up: str) -> None:

@@ -123,6 +123,11 @@ def test_requests_that_still_waited_make_a_percentile_a_lower_bound() -> None:
     assert found.at_least == (95,)
 
 
+def test_one_that_was_cut_off_at_once_changes_nothing() -> None:
+    found = Percentiles.of([1 + 0.001 * at for at in range(200)], [0.01])
+    assert found.at_least == ()
+
+
 @given(
     st.lists(
         st.builds(
@@ -136,13 +141,13 @@ def test_requests_that_still_waited_make_a_percentile_a_lower_bound() -> None:
 def test_tokens_of_parts_are_those_of_the_whole(requests: list[Asked]) -> None:
     parts = [summarise("served", 1, "", requests, start, start + 10, QUIET) for start in (0, 10, 20)]
     assert sum(part.tokens for part in parts) == sum(each.tokens for each in requests)
-    assert sum(part.requests for part in parts) == len(requests)
+    assert sum(part.answered for part in parts) == sum(each.ended < 30 for each in requests)
 
 
 def test_figures_by_hand() -> None:
-    requests = [asked(at, [at + 0.5, at + 0.6, at + 0.8]) for at in range(20)]
-    found = summarise("served", 1, "1 user", requests, 0, 20, QUIET)
-    assert (found.requests, found.answered, found.failures, found.tokens) == (20, 20, 0, 60)
+    requests = [asked(at, [at + 0.5, at + 0.6, at + 0.8]) for at in range(40)]
+    found = summarise("served", 1, "1 user", requests, 0, 40, QUIET)
+    assert (found.requests, found.answered, found.failures, found.tokens) == (40, 40, 0, 120)
     assert found.tokens_per_second == 3.0
     assert found.first_token.seconds == pytest.approx({50: 0.5, 95: 0.5})
     assert found.next_token.seconds[50] == pytest.approx(0.15)
@@ -152,8 +157,8 @@ def test_figures_by_hand() -> None:
 @pytest.mark.parametrize(
     ("change", "doubt"),
     [
-        (lambda requests: (requests[:5], QUIET), "too few samples: 5"),
-        (lambda requests: ([*requests, asked(1, [], "status 503")], QUIET), "1 of 21 requests failed"),
+        (lambda requests: (requests[:5], QUIET), "too few samples: 30 tokens came"),
+        (lambda requests: ([*requests, asked(1, [], "status 503")], QUIET), "1 of the requests failed"),
         (lambda requests: (requests, Shares(0.95, 1, 0, 0)), "generator was saturated: it took 0.95"),
         (lambda requests: (requests, Shares(0.1, 1, 0.7, 0)), "other programs took 0.7 cores"),
         (lambda requests: (requests, Shares(0.1, 1, 0, 0.2)), "0.20 cores were stolen"),
@@ -162,9 +167,18 @@ def test_figures_by_hand() -> None:
 def test_what_makes_a_figure_doubtful_is_said(
     change: Callable[[list[Asked]], tuple[list[Asked], Shares]], doubt: str
 ) -> None:
-    requests, shares = change([asked(at, [at + 0.5, at + 0.6]) for at in range(20)])
+    requests, shares = change([asked(at, [at + 0.5 + 0.01 * token for token in range(6)]) for at in range(20)])
     (said,) = summarise("served", 1, "1 user", requests, 0, 20, shares).doubts
     assert doubt in said
+
+
+def test_what_still_waits_at_the_end_has_waited_at_least_so_long() -> None:
+    """32 users of a server that serves one at a time: most never see a token."""
+    requests = [asked(0, [2.0 * at]) for at in range(1, 5)] + [Asked("client", 0, 10.1, [], 3, 0, CUT)] * 28
+    found = summarise("eager", 32, "32 users", requests, 3, 10, QUIET)
+    assert (found.requests, found.answered) == (31, 3)
+    assert found.first_token.seconds == {50: 10, 95: 10}
+    assert found.first_token.at_least == (50, 95)
 
 
 def test_counts_that_differ_are_doubtful() -> None:
