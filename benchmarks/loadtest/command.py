@@ -68,7 +68,7 @@ def courses(shape: str, users: Sequence[int], rates: Sequence[float], seconds: f
 @click.option("--behaviour", default="clients", show_default=True, type=click.Choice(["clients", "people", "mixed"]))
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(3, 3600), help="Of each load.")
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens of a request.")
-@click.option("--prompt-words", default=48, show_default=True, type=click.IntRange(1), help="Of a client's prompt.")
+@click.option("--prompt-words", default=24, show_default=True, type=click.IntRange(1), help="Of a client's prompt.")
 @click.option("--think", default=5.0, show_default=True, type=click.FloatRange(0), help="Seconds, of a person.")
 @click.option("--seed", default=1, show_default=True, help="Of prompts, pauses and arrivals.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="For the report.")

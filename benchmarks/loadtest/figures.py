@@ -59,7 +59,8 @@ class Figures:
     """One target under one load.
 
     level: users at a time, or in an open loop requests a second. seconds: that were counted. requests: that were
-    under way in that time; answered: that came to their end in it. tokens: that came in it. first_token: of those whose
+    under way in that time; answered: that came to their end in it. prompt_tokens: of
+    these, the median, as the server counts them. tokens: that came in it. first_token: of those whose
     first token came in it, or that still waited for it when the run cut them off. doubts: why not to trust it.
     """
 
@@ -70,6 +71,7 @@ class Figures:
     requests: int
     answered: int
     failures: int
+    prompt_tokens: float
     tokens: int
     tokens_per_second: float
     first_token: Percentiles
@@ -102,6 +104,7 @@ def summarise(
         tokens += counted.tokens
         gaps += counted.gaps
     ended = [each for each in under_way if each.ended < end]
+    whole = [each for each in ended if each.problem is None]
     failures = sum(each.failed for each in ended)
     return Figures(
         target=target,
@@ -109,8 +112,9 @@ def summarise(
         label=label,
         seconds=end - start,
         requests=len(under_way),
-        answered=sum(each.problem is None for each in ended),
+        answered=len(whole),
         failures=failures,
+        prompt_tokens=float(np.median([each.prompt_tokens for each in whole])) if whole else 0.0,
         tokens=tokens,
         tokens_per_second=tokens / (end - start),
         first_token=Percentiles.of(first, waiting),

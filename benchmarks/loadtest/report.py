@@ -103,6 +103,7 @@ def _row(each: Figures) -> dict[str, Any]:
         "label": each.label,
         "requests": f"{each.answered} of {each.requests}",
         "failures": each.failures,
+        "prompt": f"{each.prompt_tokens:g}",
         "speed": f"{each.tokens_per_second:.1f}",
         "first_token": " / ".join(told(each.first_token, rank) for rank in PERCENTILES),
         "next_token": " / ".join(told(each.next_token, rank) for rank in PERCENTILES),

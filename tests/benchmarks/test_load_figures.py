@@ -148,7 +148,7 @@ def test_figures_by_hand() -> None:
     requests = [asked(at, [at + 0.5, at + 0.6, at + 0.8]) for at in range(40)]
     found = summarise("served", 1, "1 user", requests, 0, 40, QUIET)
     assert (found.requests, found.answered, found.failures, found.tokens) == (40, 40, 0, 120)
-    assert found.tokens_per_second == 3.0
+    assert found.tokens_per_second == found.prompt_tokens == 3.0
     assert found.first_token.seconds == pytest.approx({50: 0.5, 95: 0.5})
     assert found.next_token.seconds[50] == pytest.approx(0.15)
     assert found.doubts == ()
