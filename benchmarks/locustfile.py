@@ -159,6 +159,8 @@ class Reader(FastHttpUser):
                 wait = story.read(msgspec.json.decode(event))
                 if wait is not None:
                     self._count("next token" if len(story.arrivals) > 1 else "first token", 1e3 * wait)
+        except Failure as told:
+            return str(told)[:200]
         except Exception as wrong:  # a connection that breaks, and whatever a server may send instead
             return f"{type(wrong).__name__}: {wrong}"[:200]
         return f"the stream ended without {DONE}"
