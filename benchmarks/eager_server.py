@@ -24,9 +24,10 @@ from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
 from server.engine.detokenizer import Detokenizer, token_bytes
 from server.openai.errors import RequestError, refusal
-from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList, Usage
+from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList
 from server.openai.streaming import DONE
 from server.routes.completions import StrictRequest
+from server.usage import Usage
 
 OnToken = Callable[[int], None]
 """Told of each new token as soon as it is drawn; what it raises ends the writing."""

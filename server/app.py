@@ -18,6 +18,8 @@ from server.engine import Engine
 from server.openai.errors import refusal, status_of
 from server.pages import STATIC, Pages
 from server.plots import Plots
+from server.reference.document import Reference
+from server.routes.arriving import ArrivingRequest
 from server.routes.completions import completions_api
 from server.routes.desk import back_to_desk, desk, write_plot
 from server.routes.health import health
@@ -46,6 +48,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
     """The app; it closes the engine when it shuts down."""
     pages = Pages(engine.bundle.manifest)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
+    reference = Reference(engine)
 
     @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
@@ -58,15 +61,21 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         status = status_of(error)
         if status >= 500 and status != 503:  # to be busy is no failure
             logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        headers = error.headers if isinstance(error, HTTPException) else None  # of 405: which methods there are
         if f"{request.url.path}/".startswith("/v1/"):
             return refusal(error)
         message = REFUSALS.get(
             status, "Something went wrong here." if status >= 500 else "This request makes no sense."
         )
         if f"{request.url.path}/".startswith(("/api/", "/healthz/")):
-            return Response({"message": message}, status_code=status)
+            return Response({"message": message}, status_code=status, headers=headers)
         # Streamed because an exception handler of Litestar cannot await.
-        return Stream(pages.stream("refusal.html", message=message), status_code=status, media_type=MediaType.HTML)
+        return Stream(
+            pages.stream("refusal.html", message=message),
+            status_code=status,
+            media_type=MediaType.HTML,
+            headers=headers,
+        )
 
     return Litestar(
         route_handlers=[
@@ -78,6 +87,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             health,
             create_static_files_router(
                 path="/static",
+                include_in_schema=False,
                 directories=[STATIC],
                 cache_control=CacheControlHeader(max_age=365 * 24 * 3600, public=True, immutable=True),
             ),
@@ -86,13 +96,15 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
+            "reference": Provide(lambda: reference, use_cache=True, sync_to_thread=False),
             "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
         before_send=[_add_security_headers],
         lifespan=[closing_engine],
         logging_config=None,
-        openapi_config=None,
+        openapi_config=reference.config(),
+        request_class=ArrivingRequest,
         request_max_body_size=MAX_BODY,
     )
 

@@ -8,7 +8,7 @@ from server.bundle import Manifest
 from server.engine import Request, Sampling
 
 ANY_GENRE = "any"
-LARGEST_SEED = 999_999_999
+SEED_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,10 @@ class Brief:
             problems["genre"] = f"Choose “{ANY_GENRE}” or one of: {', '.join(genres)}."
         if typed["length"] not in LENGTHS:
             problems["length"] = f"Choose one of: {', '.join(LENGTHS)}."
-        wildness = _whole_number(typed["wildness"])
-        if wildness not in WILDNESSES:
+        if typed["wildness"] not in map(str, WILDNESSES):
             problems["wildness"] = f"Choose a number from {min(WILDNESSES)} to {max(WILDNESSES)}."
-        seed = _whole_number(typed["seed"])
-        if typed["seed"].strip() and (seed is None or seed > LARGEST_SEED):
+        seed = typed["seed"].strip()
+        if not re.fullmatch(f"[0-9]{{0,{SEED_DIGITS}}}", seed):
             problems["seed"] = "A seed is a whole number of up to nine digits; leave it empty for a surprise."
         if problems:
             raise BriefError(problems)
@@ -94,8 +93,8 @@ class Brief:
             prompt=prompt,
             genre=None if typed["genre"] == ANY_GENRE else typed["genre"],
             length=LENGTHS[typed["length"]],
-            wildness=WILDNESSES[wildness or 0],
-            seed=seed,
+            wildness=WILDNESSES[int(typed["wildness"])],
+            seed=int(seed) if seed else None,
         )
 
     def request(self, manifest: Manifest, max_tokens: int) -> Request:
@@ -116,7 +115,3 @@ class Brief:
             sampling,
             against=manifest.prompt.fill(self.prompt) if self.genre else None,
         )
-
-
-def _whole_number(typed: str) -> int | None:
-    return int(typed) if re.fullmatch(r"\s*[0-9]{1,12}\s*", typed) else None

@@ -16,6 +16,10 @@ HEARTBEAT = b":\n"
 """A comment: says nothing, and shows whoever stands between that the connection is alive."""
 
 
+EVENT_ID = "^[0-9]{0,9}$"
+"""What the id of an event looks like, or none."""
+
+
 class UnknownEvent(Exception):
     """A Last-Event-ID that is no event of the plot."""
 
@@ -23,7 +27,7 @@ class UnknownEvent(Exception):
 def position(last_event_id: str, journal: Journal) -> int:
     """How many events a reader has, who had this one last; "" or "0" for none. Raises UnknownEvent."""
     there = len(journal.events)
-    if not re.fullmatch("[0-9]{0,9}", last_event_id) or int(last_event_id or 0) > there:
+    if not re.fullmatch(EVENT_ID, last_event_id) or int(last_event_id or 0) > there:
         raise UnknownEvent(
             f"Last-Event-ID is {last_event_id[:40]!r}; it must be the id of an event of this plot, "
             f"and the latest is {there}. Leave it out to begin at the beginning."

@@ -3,48 +3,38 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-import msgspec
+from msgspec import Meta, Struct
 
 from server.engine import FinishReason
 from server.plot import Plot
+from server.usage import Usage
 
 logger = logging.getLogger(__name__)
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """How many tokens were read and written.
-
-    prompt_tokens: of the prompt, in the model's template. completion_tokens: of the text. total_tokens: both.
-    """
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class Token(msgspec.Struct, frozen=True):
-    """The next piece of the text: what a token has made whole of it, never empty."""
+class Token(Struct, frozen=True):
+    """The next piece of the text: what a token has made whole of it."""
 
     name: ClassVar[Literal["token"]] = "token"
-    text: str
+    text: Annotated[str, Meta(description="Never empty.")]
 
 
-class Done(msgspec.Struct, frozen=True):
-    """The end. finish_reason: "stop", "length", or "cancelled". seed: what gives the same text again."""
+class Done(Struct, frozen=True):
+    """The end."""
 
     name: ClassVar[Literal["done"]] = "done"
     finish_reason: FinishReason
     usage: Usage
-    seed: int
+    seed: Annotated[int, Meta(description="What gives the same plot again.")]
 
 
-class Failed(msgspec.Struct, frozen=True):
-    """The end of a plot that could not be finished. message: what to tell the reader."""
+class Failed(Struct, frozen=True):
+    """The end of a plot that could not be finished."""
 
     name: ClassVar[Literal["error"]] = "error"
-    message: str
+    message: Annotated[str, Meta(description="What to tell the reader.")]
 
 
 Event = Token | Done | Failed

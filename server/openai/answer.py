@@ -10,7 +10,8 @@ from server.engine import Engine, InvalidRequest
 from server.openai.continuation import Continuation
 from server.openai.errors import RequestError
 from server.openai.order import Order
-from server.openai.schema import Choice, Completion, Usage
+from server.openai.schema import Choice, Completion
+from server.usage import Usage
 
 
 class Answer:

@@ -1,7 +1,6 @@
 """Errors as OpenAI's clients expect them: a status that says which exception to raise, and an object that says why."""
 
 import re
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -77,7 +76,7 @@ def error_answer(error: Exception) -> ErrorAnswer:
         case EngineError():
             return ErrorAnswer(ErrorObject(_sentence(error), "server_error"))
         case HTTPException() if error.status_code < 500:
-            message = MESSAGES.get(error.status_code, HTTPStatus(error.status_code).phrase)
+            message = MESSAGES.get(error.status_code, error.detail)
             return _invalid(message, code="unknown_url" if error.status_code == 404 else None)
         case _:
             return ErrorAnswer(ErrorObject("Something went wrong here.", "server_error"))
@@ -87,6 +86,8 @@ def refusal(error: Exception) -> Response[Any]:
     """The whole answer for an error."""
     status = status_of(error)
     headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}
+    if isinstance(error, HTTPException):
+        headers |= error.headers or {}
     return Response(error_answer(error), status_code=status, headers=headers)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from server.engine.sampling import LONGEST_STOP, MOST_BIASED, MOST_LOGPROBS, MOST_STOPS
+from server.usage import Usage
 
 Whole = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -16,6 +17,8 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 StopString = Annotated[str, Meta(min_length=1, max_length=LONGEST_STOP)]
 FinishReason = Literal["stop", "length"]
+TOKEN_ID = {"pattern": "^[0-9]+$"}
+"""The schema of a token id that is a key: JSON has no others than text."""
 
 
 class StreamOptions(Struct, frozen=True):
@@ -76,10 +79,11 @@ class CompletionRequest(Struct, frozen=True):
         Penalty | None, Meta(description="-2 to 2: the same, once for each time that it has them.")
     ] = 0.0
     logit_bias: Annotated[
-        Annotated[dict[Whole, Bias], Meta(max_length=MOST_BIASED)] | None,
+        Annotated[dict[Whole, Bias], Meta(max_length=MOST_BIASED, extra_json_schema={"propertyNames": TOKEN_ID})]
+        | None,
         Meta(description=f"Token ids, {MOST_BIASED} at most, and what to add to their logits, -100 to 100."),
     ] = None
-    suffix: Annotated[str | None, Meta(description="Not served: null only.")] = None
+    suffix: Annotated[str | None, Meta(description="Not served: null only.", extra_json_schema={"enum": [None]})] = None
     user: Annotated[str | None, Meta(description="Accepted; of no effect, and not logged.")] = None
     top_k: Annotated[Whole | None, Meta(description="Extra: only the k likeliest tokens; 0 for all.")] = 0
     min_p: Annotated[
@@ -110,39 +114,36 @@ class Logprobs(Struct):
 
 
 class Choice(Struct):
-    """A continuation, or in a stream some more of one. finish_reason: null before its end."""
+    """A continuation, or in a stream some more of one."""
 
     text: str
-    index: int
+    index: Annotated[int, Meta(description="Which of the continuations, from 0 on: prompt by prompt, n of each.")]
     logprobs: Logprobs | None = None
-    finish_reason: FinishReason | None = None
-
-
-class Usage(Struct, frozen=True):
-    """Tokens: of each prompt once, and all that were written for it."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    finish_reason: Annotated[
+        FinishReason | None,
+        Meta(description="stop at the end of the text or a stop string, length where it ran out of room; null before."),
+    ] = None
 
 
 class Completion(Struct, frozen=True, kw_only=True):
-    """An answer, or a chunk of one that is streamed. created: seconds since 1970."""
+    """An answer, or a chunk of one that is streamed."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"
-    created: int
+    created: Annotated[int, Meta(description="Seconds since 1970.")]
     model: str
     choices: list[Choice]
-    usage: Usage | UnsetType | None = UNSET
+    usage: Annotated[
+        Usage | UnsetType | None, Meta(description="Of a stream only where stream_options ask, in its last chunk.")
+    ] = UNSET
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """A model that is served. created: since when, in seconds since 1970."""
+    """A model that is served."""
 
-    id: str
+    id: Annotated[str, Meta(description="The name to ask for it by.")]
     object: Literal["model"] = "model"
-    created: int
+    created: Annotated[int, Meta(description="Since when it is served, in seconds since 1970.")]
     owned_by: str = "plotify"
 
 
@@ -154,12 +155,12 @@ class ModelList(Struct, frozen=True, kw_only=True):
 
 
 class ErrorObject(Struct, frozen=True):
-    """What is wrong. param: the field that is at fault; code: for programs; each may be null."""
+    """What is wrong."""
 
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
+    message: Annotated[str, Meta(description="A sentence for people.")]
+    type: Literal["invalid_request_error", "server_error"]
+    param: Annotated[str | None, Meta(description="The field at fault.")] = None
+    code: Annotated[str | None, Meta(description="For programs, where there is one for this.")] = None
 
 
 class ErrorAnswer(Struct, frozen=True):

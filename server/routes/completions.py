@@ -7,7 +7,6 @@ import msgspec
 from litestar import Request, Response, Router, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from litestar.response import Stream
 
@@ -15,17 +14,15 @@ from server.engine import Engine
 from server.openai.answer import Answer
 from server.openai.errors import RequestError
 from server.openai.order import Order
-from server.openai.schema import Completion, CompletionRequest, ErrorAnswer
+from server.openai.schema import Completion, CompletionRequest
 from server.openai.streaming import events
 from server.openai.whole import whole
-from server.routes.desk import STREAM_HEADERS
+from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Failure
+from server.routes.arriving import CLIENT_LEFT, ArrivingRequest
 from server.routes.models import list_models, show_model
 
-CLIENT_LEFT = 499
-"""The status of answers that nobody reads, as nginx logs them."""
 
-
-class StrictRequest(Request[Any, Any, Any]):
+class StrictRequest(ArrivingRequest):
     """One whose body is decoded as what it has to be; Litestar alone would take "1" for 1."""
 
     async def json(self) -> CompletionRequest:
@@ -40,12 +37,15 @@ class StrictRequest(Request[Any, Any, Any]):
     "/completions",
     status_code=200,
     request_class=StrictRequest,
+    operation_id="createCompletion",
+    summary="Continue a prompt",
     responses={
-        200: ResponseSpec(Completion, description="The completion; with `stream`, chunks of one as text/event-stream"),
-        400: ResponseSpec(ErrorAnswer, description="Something in the request is wrong; `param` names it"),
-        404: ResponseSpec(ErrorAnswer, description="Another model than the one that is served"),
-        413: ResponseSpec(ErrorAnswer, description="The body is too large"),
-        503: ResponseSpec(ErrorAnswer, description="Too many wait already; come again after Retry-After seconds"),
+        200: Answered(Completion, description="The completion; with `stream`, chunks of one as text/event-stream."),
+        400: Failure(description="Something in the request is wrong; `param` names it."),
+        404: Failure(description="Another model than the one that is served."),
+        413: Failure(description="The body is far larger than any prompt that the model can read."),
+        500: Failure(description="The engine failed. In a stream that has begun, an event says so and ends it."),
+        503: Failure(description="Too many wait; try again after Retry-After seconds. No prompt was taken."),
     },
 )
 async def complete(
@@ -61,7 +61,7 @@ async def complete(
     if answer.order.stream:
         return Stream(
             events(answer),
-            media_type="text/event-stream",
+            media_type=EVENT_STREAM,
             headers=STREAM_HEADERS,
             # Litestar runs it after the answer, also when the client has left before its first event.
             background=BackgroundTask(_cancel, answer),
@@ -74,4 +74,4 @@ async def _cancel(answer: Answer) -> None:
     answer.cancel()
 
 
-completions_api = Router(path="/v1", route_handlers=[complete, list_models, show_model])
+completions_api = Router(path="/v1", route_handlers=[complete, list_models, show_model], tags=["completions"])

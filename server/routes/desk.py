@@ -11,27 +11,25 @@ from server.brief import DEFAULTS, Brief, BriefError
 from server.engine import Engine, EngineError
 from server.pages import Pages
 from server.plot import Plot
+from server.routes.answers import STREAM_HEADERS
 from server.routes.fields import typed_fields
 from server.settings import Settings
 
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""For answers that grow: to be kept by no cache and held back by no proxy."""
 
-
-@get("/")
+@get("/", include_in_schema=False)
 async def desk(request: Request[Any, Any, Any], pages: NamedDependency[Pages]) -> Response[str]:
     """The form; fields of the query are filled in, so that a plot's link brings its form back."""
     page = await pages.render("desk.html", typed=DEFAULTS | await typed_fields(request))
     return Response(page, media_type=MediaType.HTML)
 
 
-@get("/plot")
+@get("/plot", include_in_schema=False)
 async def back_to_desk() -> Redirect:
     """Someone opened the address of an answer: there is nothing to answer."""
     return Redirect("/")
 
 
-@post("/plot", status_code=200)
+@post("/plot", status_code=200, include_in_schema=False)
 async def write_plot(
     request: Request[Any, Any, Any],
     pages: NamedDependency[Pages],

@@ -1,14 +1,13 @@
 """The form's fields, however a request carries them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import ClientException, SerializationException
-from litestar.openapi.spec import Operation, RequestBody
 
 from server.brief import DEFAULTS
+from server.routes.arriving import ArrivingRequest
 
 
 async def typed_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
@@ -21,7 +20,7 @@ async def typed_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
     return {name: value for name, value in carried if name in DEFAULTS and isinstance(value, str)}
 
 
-class BriefCarrier(Request[Any, Any, Any]):
+class BriefCarrier(ArrivingRequest):
     """A request whose brief comes as JSON or as the fields of a form."""
 
     async def body(self) -> bytes:
@@ -39,13 +38,3 @@ class BriefCarrier(Request[Any, Any, Any]):
             return await super().json()
         except (SerializationException, RecursionError) as error:
             raise ClientException(f"The body is not JSON that can be read: {error}.") from error
-
-
-@dataclass
-class BriefOperation(Operation):
-    """The operation's description, which knows that the brief may be a form too."""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.request_body, RequestBody):
-            content = self.request_body.content
-            content[RequestEncodingType.URL_ENCODED.value] = content[RequestEncodingType.JSON.value]

@@ -4,23 +4,29 @@ import time
 
 from litestar import get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
 from server.engine import Engine
 from server.openai.order import check_model
-from server.openai.schema import ErrorAnswer, Model, ModelList
+from server.openai.schema import Model, ModelList
+from server.routes.answers import Failure
 
 STARTED = int(time.time())
 
 
-@get("/models")
+@get("/models", operation_id="listModels", summary="The models", response_description="A list of one.")
 async def list_models(engine: NamedDependency[Engine]) -> ModelList:
     """All models: the one that is served."""
     return ModelList(data=[_model(engine)])
 
 
-@get("/models/{model:str}", responses={404: ResponseSpec(ErrorAnswer, description="Another model")})
+@get(
+    "/models/{model:str}",
+    operation_id="retrieveModel",
+    summary="One model",
+    response_description="The model.",
+    responses={404: Failure(description="Another model than the one that is served.")},
+)
 async def show_model(model: FromPath[str], engine: NamedDependency[Engine]) -> Model:
     """One model; 404 for another than the one that is served."""
     check_model(model, engine.bundle.manifest)

@@ -1,34 +1,32 @@
 """Plots for programs and for the page: started with one request, followed with others. docs/plots.md tells how."""
 
-from functools import partial
 from typing import Annotated, Any
 
-from litestar import Request, Response, Router, delete, get, post
+from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from server.brief import Brief, BriefError
 from server.engine import Engine, EngineError
-from server.events import UnknownEvent, frames, position
+from server.events import EVENT_ID, UnknownEvent, frames, position
 from server.plot import Plot
 from server.plots import Plots, UnknownPlot
-from server.routes.desk import STREAM_HEADERS
-from server.routes.fields import BriefCarrier, BriefOperation
+from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Refused
+from server.routes.fields import BriefCarrier
 from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
-
-Refused = partial(ResponseSpec, Refusal, generate_examples=False)
 
 
 @post(
     "/",
     request_class=BriefCarrier,
-    operation_class=BriefOperation,
+    operation_id="startPlot",
+    summary="Start a plot",
+    response_description="The plot is being written.",
     responses={
         400: Refused(description="The body is not JSON, or a field is of the wrong type."),
         413: Refused(description="The body is far longer than any prompt that the model can read."),
@@ -53,19 +51,28 @@ async def start_plot(
     )
 
 
-UNKNOWN = {
-    400: Refused(description="The request makes no sense."),
-    404: Refused(description="There is no such plot, or no longer."),
-}
+UNKNOWN = {404: Refused(description="There is no such plot, or no longer.")}
 
 
-@get("/{plot_id:str}", responses=UNKNOWN)
+@get(
+    "/{plot_id:str}",
+    operation_id="readPlot",
+    summary="Read what is there of a plot",
+    response_description="So far.",
+    responses=UNKNOWN,
+)
 async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> PlotSoFar:
     """What is there of a plot. Asking for it counts as following it for a moment."""
     return PlotSoFar.of(plots.find(plot_id))
 
 
-@delete("/{plot_id:str}", responses=UNKNOWN)
+@delete(
+    "/{plot_id:str}",
+    operation_id="stopPlot",
+    summary="Stop a plot",
+    response_description="It has ended.",
+    responses=UNKNOWN,
+)
 async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> None:
     """Stops a plot; for one that has ended, nothing. What was written of it can still be read."""
     await plots.cancel(plots.find(plot_id))
@@ -73,10 +80,12 @@ async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> 
 
 @get(
     "/{plot_id:str}/events",
-    media_type="text/event-stream",
+    operation_id="followPlot",
+    summary="Follow a plot",
     responses=UNKNOWN
     | {
-        204: ResponseSpec(None, description="The plot has ended, and the reader has all of it: do not come back."),
+        200: Answered(str, media_type=EVENT_STREAM, description="The events, as they come."),
+        204: Answered(None, description="The plot has ended, and the reader has all of it: do not come back."),
         400: Refused(description="The Last-Event-ID is no event of this plot."),
     },
 )
@@ -85,13 +94,21 @@ async def follow_plot(
     plots: NamedDependency[Plots],
     settings: NamedDependency[Settings],
     last_event_id: Annotated[
-        str | None,
-        HeaderParameter(name="Last-Event-ID", description="The last event that is known; those behind it are sent."),
-    ] = None,
+        str,
+        HeaderParameter(
+            name="Last-Event-ID",
+            description="The last event that is known; those behind it are sent.",
+            schema_extra={"pattern": EVENT_ID},
+        ),
+    ] = "",
     last_event_id_in_query: Annotated[
-        str | None,
-        QueryParameter(name="last-event-id", description="The same, for clients that cannot set the header."),
-    ] = None,
+        str,
+        QueryParameter(
+            name="last-event-id",
+            description="The same, for clients that cannot set the header, which goes before.",
+            schema_extra={"pattern": EVENT_ID},
+        ),
+    ] = "",
 ) -> Response[Any]:
     """A plot as server-sent events, from its beginning or from behind the last event that the reader knows.
 
@@ -100,13 +117,14 @@ async def follow_plot(
     """
     journal = plots.find(plot_id)
     # A browser that comes back by itself sends the header, and keeps the query it began with.
-    after = position(last_event_id or last_event_id_in_query or "", journal)
+    in_header, in_query = (position(given, journal) for given in (last_event_id, last_event_id_in_query))
+    after = in_header if last_event_id else in_query
     if journal.end is not None and after == len(journal.events):
         return Response(None, status_code=204)
     plots.join(journal)
     return Stream(
         frames(journal, after, settings.heartbeat),
-        media_type="text/event-stream",
+        media_type=EVENT_STREAM,
         headers=STREAM_HEADERS,
         # Litestar runs it after the answer, also when the client has left in its middle.
         background=BackgroundTask(plots.leave, journal),
@@ -132,9 +150,15 @@ def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
     return Response(Refusal(str(error)), status_code=400)
 
 
+@route("/{plot_id:str}", http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)
+async def plot_options() -> Response[None]:
+    """Litestar's own answer names the methods of the handler that it saw first, and no others."""
+    return Response(None, headers={"Allow": "DELETE, GET, OPTIONS"})
+
+
 plots_api = Router(
     "/api/plots",
-    route_handlers=[start_plot, read_plot, cancel_plot, follow_plot],
+    route_handlers=[plot_options, start_plot, read_plot, cancel_plot, follow_plot],
     exception_handlers=dict.fromkeys((BriefError, ClientException, EngineError, UnknownEvent, UnknownPlot), _refuse),
     response_headers={"Cache-Control": "no-store"},
     tags=["plots"],

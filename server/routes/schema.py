@@ -3,27 +3,39 @@
 from typing import Annotated, Literal, Self
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from server.brief import LENGTHS, WILDNESSES
+from server.brief import LENGTHS, SEED_DIGITS, WILDNESSES
 from server.engine import FinishReason
-from server.journal import Done, Failed, Journal, Usage
+from server.journal import Done, Failed, Journal
+from server.usage import Usage
 
 
 class PlotRequest(msgspec.Struct, frozen=True):
     """What a writer asks for. What is absent, null or "" has its default."""
 
-    prompt: Annotated[str, msgspec.Meta(description="How the plot begins.")] = ""
-    genre: Annotated[str | None, msgspec.Meta(description="One of the model's genres, or any, the default.")] = None
-    length: Annotated[str | None, msgspec.Meta(description=f"One of {', '.join(LENGTHS)}; lines is the default.")] = (
-        None
-    )
+    # Decoding looks at the types alone. What the schemas say beyond is kept by `Brief`, with a sentence for each field.
+    prompt: Annotated[str, Meta(description="How the plot begins.", extra_json_schema={"pattern": r"\S"})] = ""
+    genre: Annotated[str | None, Meta(description="One of the model's genres, or any, the default.")] = None
+    length: Annotated[
+        str | None,
+        Meta(
+            description=f"One of {', '.join(LENGTHS)}; lines is the default.",
+            extra_json_schema={"enum": [*LENGTHS, "", None]},
+        ),
+    ] = None
     wildness: Annotated[
         int | str | None,
-        msgspec.Meta(description=f"From {min(WILDNESSES)}, close, to {max(WILDNESSES)}, wild; 3 is the default."),
+        Meta(
+            description=f"From {min(WILDNESSES)}, close, to {max(WILDNESSES)}, wild; 3 is the default.",
+            extra_json_schema={"enum": [*WILDNESSES, *map(str, WILDNESSES), "", None]},
+        ),
     ] = None
     seed: Annotated[
-        int | str | None,
-        msgspec.Meta(description="A whole number of up to nine digits; the same gives the same plot. Absent: any."),
+        Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 10**SEED_DIGITS - 1})]
+        | Annotated[str, Meta(extra_json_schema={"pattern": rf"^\s*[0-9]{{0,{SEED_DIGITS}}}\s*$"})]
+        | None,
+        Meta(description="A whole number of up to nine digits; the same gives the same plot. Absent: any."),
     ] = None
 
     @property
@@ -36,11 +48,11 @@ class Started(msgspec.Struct, frozen=True):
     """A plot that is being written from now on."""
 
     id: str
-    seed: Annotated[int, msgspec.Meta(description="What gives the same plot again.")]
-    address: Annotated[str, msgspec.Meta(description="Path of what is there of it: GET; to stop it, DELETE.")] = (
-        msgspec.field(name="self")
+    seed: Annotated[int, Meta(description="What gives the same plot again.")]
+    address: Annotated[str, Meta(description="Path of what is there of it: GET; to stop it, DELETE.")] = msgspec.field(
+        name="self"
     )
-    events: Annotated[str, msgspec.Meta(description="Path of its event stream.")]
+    events: Annotated[str, Meta(description="Path of its event stream.")]
 
 
 class PlotSoFar(msgspec.Struct, frozen=True):
@@ -49,15 +61,15 @@ class PlotSoFar(msgspec.Struct, frozen=True):
     id: str
     state: Annotated[
         Literal["waiting", "writing", "done", "error"],
-        msgspec.Meta(description="waiting until its first token, then writing, until it is done or ended in an error."),
+        Meta(description="waiting until its first token, then writing, until it is done or ended in an error."),
     ]
     prompt: str
-    text: Annotated[str, msgspec.Meta(description="What was written so far, without the prompt.")]
-    seed: Annotated[int, msgspec.Meta(description="What gives the same plot again.")]
+    text: Annotated[str, Meta(description="What was written so far, without the prompt.")]
+    seed: Annotated[int, Meta(description="What gives the same plot again.")]
     usage: Usage
-    last_event_id: Annotated[int, msgspec.Meta(description="The event that the text reaches to; follow on from it.")]
+    last_event_id: Annotated[int, Meta(description="The event that the text reaches to; follow on from it.")]
     finish_reason: FinishReason | None
-    problem: Annotated[str | None, msgspec.Meta(description="What went wrong, where the state is error.")]
+    problem: Annotated[str | None, Meta(description="What went wrong, where the state is error.")]
 
     @classmethod
     def of(cls, journal: Journal) -> Self:
@@ -76,10 +88,8 @@ class PlotSoFar(msgspec.Struct, frozen=True):
         )
 
 
-class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
+class Refusal(msgspec.Struct, frozen=True):
     """Why a request was not served."""
 
     message: str
-    problems: Annotated[dict[str, str], msgspec.Meta(description="What is wrong with each field at fault.")] = (
-        msgspec.field(default_factory=dict)
-    )
+    problems: Annotated[dict[str, str] | UnsetType, Meta(description="What is wrong with each field at fault.")] = UNSET

@@ -1,0 +1,22 @@
+"""What answers have in common: how they are described, and how those that grow are sent."""
+
+from functools import partial
+
+from litestar.openapi.datastructures import ResponseSpec
+
+from server.openai.schema import ErrorAnswer
+from server.routes.schema import Refusal
+
+EVENT_STREAM = "text/event-stream"
+
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""For answers that grow: to be kept by no cache and held back by no proxy."""
+
+Answered = partial(ResponseSpec, generate_examples=False)
+"""An answer, as its operation describes it."""
+
+Failure = partial(Answered, ErrorAnswer)
+"""An error of /v1."""
+
+Refused = partial(Answered, Refusal)
+"""An error of /api."""

@@ -1,0 +1,45 @@
+"""What schemathesis asks of a server of the tests, and what it looks at beside its own checks: its hooks."""
+
+from typing import Any
+
+import schemathesis
+from schemathesis import Case
+from schemathesis.checks import CheckContext
+from schemathesis.core.transport import Response
+from schemathesis.hooks import HookContext
+
+LONGEST = 4
+"""New tokens of a completion."""
+
+TOGETHER = {"n", "best_of", "stream_options", "genre", "logprobs", "prompt"}
+"""Fields of a completion that may be wrong beside another, or for this model, and right by themselves."""
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+    """Keeps the work small: what comes of a long answer comes of a short one, too."""
+    body = case.body
+    if isinstance(body, dict) and isinstance(tokens := body.get("max_tokens"), int) and tokens > LONGEST:
+        body["max_tokens"] = LONGEST
+
+
+@schemathesis.check
+def what_is_described_is_accepted(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
+    """What agrees with the schemas is refused only for what schemas cannot say."""
+    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code in (404, 405, 503):
+        return
+    if response.status_code >= 400:
+        answer = response.json()
+        match case.operation.definition.raw["operationId"]:
+            case "createCompletion":
+                # To JSON Schema 1.0 is an integer.
+                whole = "got `float`" in answer["error"]["message"]
+                assert answer["error"]["param"] in TOGETHER or whole, answer
+            case "startPlot":
+                problems = answer["problems"]
+                assert set(problems) == {"prompt"}, answer
+                assert problems["prompt"].startswith("Too long for the model"), answer
+            case "followPlot":
+                assert "it must be the id of an event of this plot" in answer["message"], answer
+            case other:
+                raise AssertionError(f"{other} is refused: {answer}")

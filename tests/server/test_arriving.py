@@ -1,0 +1,72 @@
+"""Bodies that do not arrive whole, or are too deep to be read."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from server.app import create_app
+from server.engine import Engine
+from server.settings import Settings
+
+Message = dict[str, Any]
+
+
+def left(app: Litestar, path: str, kind: str) -> list[Message]:
+    """What the app sends to a client that leaves in the middle of its body."""
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"content-type", kind.encode()), (b"content-length", b"100")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+        "root_path": "",
+    }
+    arriving: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return arriving.pop() if arriving else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/plot", "application/x-www-form-urlencoded"),
+        ("/api/plots", "application/x-www-form-urlencoded"),
+        ("/api/plots", "application/json"),
+        ("/v1/completions", "application/json"),
+    ],
+)
+def test_a_client_that_leaves_in_the_middle_is_no_failure(
+    engine: Engine, caplog: pytest.LogCaptureFixture, path: str, kind: str
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        sent = left(create_app(engine, Settings()), path, kind)
+    assert sent[0]["status"] == 499
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert engine.running == engine.waiting == 0
+
+
+@pytest.mark.parametrize("path", ["/api/plots", "/v1/completions"])
+@pytest.mark.parametrize("opening", ["[", '{"x":', '[{"x":'])
+def test_json_that_is_too_deep_is_told(client: TestClient[Litestar], path: str, opening: str) -> None:
+    # In a field that nobody knows: the others are refused for their types before they are deep.
+    content = '{"model": "plotify-tiny", "x": ' + opening * 20_000
+    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "The body is not JSON" in answer.text
