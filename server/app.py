@@ -22,6 +22,7 @@ from server.reference.document import Reference
 from server.routes.arriving import ArrivingRequest
 from server.routes.completions import completions_api
 from server.routes.desk import back_to_desk, desk, write_plot
+from server.routes.docs import docs
 from server.routes.health import health
 from server.routes.plots import plots_api
 from server.settings import Settings
@@ -82,6 +83,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             desk,
             back_to_desk,
             write_plot,
+            docs,
             plots_api,
             completions_api,
             health,

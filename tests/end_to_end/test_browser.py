@@ -133,6 +133,24 @@ def test_the_page_fits_its_window(browser: Browser, live: LiveServer, width: int
     page.close()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_for_programs_fits_its_window_and_its_links_lead_somewhere(
+    browser: Browser, live: LiveServer, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.goto(live.address)
+    page.get_by_role("link", name="For programs").click()
+    expect(page.get_by_role("heading", name="Continue a prompt")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    anchors = page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].map(link => link.hash.slice(1))")
+    assert len(anchors) > 20
+    assert page.evaluate("anchors => anchors.filter(anchor => !document.getElementById(anchor))", anchors) == []
+    assert not faults
+    page.close()
+
+
 def test_without_javascript_the_form_gives_a_plot_that_grows(browser: Browser, live: LiveServer) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

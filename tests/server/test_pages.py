@@ -44,8 +44,9 @@ def test_the_desk_is_a_labelled_form_with_the_models_genres(client: Client, engi
 
 
 def test_no_page_asks_another_host_or_has_script_in_it(client: Client) -> None:
-    for page in (client.get("/").text, client.post("/plot", data={"prompt": "A fox"}).text, client.get("/nope").text):
-        assert all(address.startswith("/") for address in re.findall(r'(?:href|src|action)="([^"]*)"', page))
+    pages = [client.get(address).text for address in ("/", "/docs", "/nope")]
+    for page in (*pages, client.post("/plot", data={"prompt": "A fox"}).text):
+        assert all(address.startswith(("/", "#")) for address in re.findall(r'(?:href|src|action)="([^"]*)"', page))
         assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=", page)
 
 
@@ -198,8 +199,8 @@ def test_every_answer_has_the_security_headers(client: Client) -> None:
 
 
 def test_static_files_are_cached_and_small(client: Client) -> None:
-    page = client.get("/").text
-    addresses = re.findall(r'"(/static/[^"]*)"', page)
+    pages = client.get("/").text + client.get("/docs").text
+    addresses = set(re.findall(r'"(/static/[^"]*)"', pages))
     assert {Path(address.split("?")[0]).name for address in addresses} == {file.name for file in STATIC.iterdir()}
     for address in addresses:
         answer = client.get(address)

@@ -196,3 +196,27 @@ def test_another_method_is_told_which_there_are(client: Client, method: str, pat
     answer = client.request(method, path)
     assert answer.status_code == (204 if method == "OPTIONS" else 405)
     assert {*answer.headers["allow"].split(", ")} == {*allowed, "OPTIONS"}
+
+
+def test_the_page_has_a_section_for_each_operation_and_an_entry_for_each_field(
+    client: Client, document: dict[str, Any]
+) -> None:
+    page = client.get("/docs").text
+    assert len(page) < 60_000
+    assert page.count("<h1>") == page.count("<main>") == 1
+    for id, operation in operations(document).items():
+        (section,) = re.findall(rf'<section aria-labelledby="{id}">(.*?)</section>', page, re.DOTALL)
+        assert operation["summary"] in section
+        for status in operation["responses"]:
+            assert f"<dt>{status}</dt>" in section
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            name = content["schema"]["$ref"].rsplit("/", 1)[-1]
+            for field in document["components"]["schemas"][name]["properties"]:
+                assert f"<code>{field}</code>" in section
+
+
+@pytest.mark.parametrize("host", ["<b>&amp;", "[::1", "", "a b", "x" * 5000, "ü"])
+def test_the_page_trusts_no_host(client: Client, host: str) -> None:
+    answer = client.get("/docs", headers={b"Host": host.encode()})
+    assert answer.status_code in (200, 400)
+    assert "<b>" not in answer.text

@@ -1,0 +1,27 @@
+"""The page that describes the addresses to people."""
+
+from typing import Any
+
+from litestar import MediaType, Request, Response, get
+from litestar.di import NamedDependency
+
+from server.pages import Pages
+from server.reference.document import Reference
+from server.reference.page import sections, things
+
+
+@get("/docs", include_in_schema=False)
+async def docs(
+    request: Request[Any, Any, Any], pages: NamedDependency[Pages], reference: NamedDependency[Reference]
+) -> Response[str]:
+    """What there is, operation by operation, as the OpenAPI document says it."""
+    document, origin = reference.document(request.app), str(request.base_url).rstrip("/")
+    page = await pages.render(
+        "docs.html",
+        info=document["info"],
+        sections=sections(document, origin),
+        things=things(document),
+        origin=origin,
+        model=reference.model,
+    )
+    return Response(page, media_type=MediaType.HTML)
