@@ -24,8 +24,9 @@ from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
 from server.engine.detokenizer import Detokenizer, token_bytes
 from server.openai.errors import RequestError, refusal
-from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList
-from server.openai.streaming import DONE
+from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
+from server.openai.streaming import DONE, event
+from server.routes.answers import EVENT_STREAM
 from server.routes.completions import StrictRequest
 from server.usage import Usage
 
@@ -111,7 +112,7 @@ FRAMEWORKS: dict[str, Callable[[Checkpoint], Eager]] = {"tensorflow": TensorFlow
 
 def _how(model: Any, order: CompletionRequest, limit: int) -> dict[str, Any]:
     """The arguments of both frameworks' `generate`."""
-    drawing = {"temperature": order.temperature, "top_k": order.top_k or 0, "top_p": order.top_p}
+    drawing = {"temperature": order.temperature, "top_k": order.top_k, "top_p": order.top_p}
     end = None if order.ignore_eos else model.config.eos_token_id
     model.generation_config.eos_token_id = end
     return {
@@ -145,7 +146,7 @@ class Baseline:
             raise RequestError(
                 f"model: this server has {self.checkpoint.name!r} only.", "model", "model_not_found", 404
             )
-        if order.n not in (1, None) or order.best_of not in (1, None) or order.logprobs is not None or order.echo:
+        if order.n != 1 or order.best_of not in (1, None) or order.logprobs is not None or order.echo:
             raise RequestError("The baseline writes one plain continuation: leave n, best_of, logprobs and echo out.")
         match order.prompt:
             case str() as text:
@@ -164,7 +165,7 @@ class Baseline:
 
     async def write(self, prompt: Sequence[int], order: CompletionRequest) -> AsyncGenerator[Choice | Usage, None]:
         """A choice for each token, as it comes, and one with the end; then the usage."""
-        limit = min(16 if order.max_tokens is None else order.max_tokens, self.checkpoint.model.context - len(prompt))
+        limit = min(order.max_tokens or 0, self.checkpoint.model.context - len(prompt))
         end_of_text = self.checkpoint.model.end_of_text
         detokenizer, written, ended = Detokenizer(self._pieces), 0, False
         drawn: asyncio.Queue[int | Exception | None] = asyncio.Queue()
@@ -211,10 +212,11 @@ def create_app(baseline: Baseline) -> Litestar:
 
     @post("/v1/completions", status_code=200, request_class=StrictRequest)
     async def complete(data: CompletionRequest) -> Response[Any]:
-        prompt = baseline.read(data)
-        if data.stream:
-            return Stream(events(prompt, data), media_type="text/event-stream")
-        parts = [part async for part in baseline.write(prompt, data)]
+        order = with_defaults(data)
+        prompt = baseline.read(order)
+        if order.stream:
+            return Stream(events(prompt, order), media_type=EVENT_STREAM)
+        parts = [part async for part in baseline.write(prompt, order)]
         choices = [part for part in parts if isinstance(part, Choice)]
         text = "".join(choice.text for choice in choices)
         return Response(completion([Choice(text, 0, finish_reason=choices[-1].finish_reason)], parts[-1]))
@@ -224,9 +226,9 @@ def create_app(baseline: Baseline) -> Litestar:
         async with aclosing(baseline.write(prompt, order)) as parts:
             async for part in parts:
                 if isinstance(part, Choice):
-                    yield b"data: " + msgspec.json.encode(completion([part])) + b"\n\n"
+                    yield event(completion([part]))
                 elif usage_too:
-                    yield b"data: " + msgspec.json.encode(completion([], part)) + b"\n\n"
+                    yield event(completion([], part))
         yield DONE
 
     @get("/v1/models")

@@ -21,6 +21,8 @@ STOLEN = 0.05
 """So many cores given to other machines make a figure doubtful."""
 
 FOREVER = 1e9
+"""Seconds, of what never came."""
+
 TOLERANCE = 0.05
 """A percentile that requests cut short could not have raised by more is as good as measured."""
 
@@ -59,9 +61,9 @@ class Figures:
     """One target under one load.
 
     level: users at a time, or in an open loop requests a second. seconds: that were counted. requests: that were
-    under way in that time; answered: that came to their end in it. prompt_tokens: of
-    these, the median, as the server counts them. tokens: that came in it. first_token: of those whose
-    first token came in it, or that still waited for it when the run cut them off. doubts: why not to trust it.
+    under way in that time; answered: that came to their end in it. prompt_tokens: of these, the median, as the server
+    counts them. tokens: that came in it. first_token: of those whose first token came in it, or that still waited for
+    it when the run cut them off. doubts: why not to trust it.
     """
 
     target: str

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from benchmarks import gpt2_small
 from benchmarks.gpt2_small import Weights
-from benchmarks.lists import some_of
+from benchmarks.lists import some_of, whole_numbers
 from benchmarks.peers.ctranslate import CTranslate2
 from benchmarks.peers.eager import PyTorchEager, TensorFlowEager
 from benchmarks.peers.engine import Plotify
@@ -33,11 +33,8 @@ PRECISIONS = ("fp32", "int8", "int4")
 
 def counts(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
     """Of "1,8,64". Raises click.BadParameter for anything but different numbers over 0."""
-    try:
-        numbers = tuple(int(number) for number in given.split(","))
-    except ValueError as wrong:
-        raise click.BadParameter(f"{given!r} is not a list of whole numbers such as 1,8") from wrong
-    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
+    numbers = whole_numbers(context, parameter, given)
+    if len(set(numbers)) < len(numbers):
         raise click.BadParameter(f"{given!r} must hold different numbers, 1 or more")
     return numbers
 

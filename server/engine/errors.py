@@ -10,7 +10,9 @@ class DeviceError(EngineError):
 
 
 class EngineBusy(EngineError):
-    """The queue is full; the same request may be submitted again later."""
+    """The queue is full; the same request may be submitted again, best after `retry_after` seconds."""
+
+    retry_after = 5
 
 
 class InvalidRequest(ValueError):

@@ -10,9 +10,6 @@ from litestar.exceptions import HTTPException
 from server.engine import EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.openai.schema import ErrorAnswer, ErrorObject
 
-RETRY_AFTER = "5"
-"""Seconds after which a client that was turned away may come again."""
-
 MESSAGES = {
     400: "This request makes no sense: send a JSON object with the model's name and a prompt.",
     404: "This model completes text and does nothing else: POST /v1/completions. See /v1/models for its name.",
@@ -85,7 +82,7 @@ def error_answer(error: Exception) -> ErrorAnswer:
 def refusal(error: Exception) -> Response[Any]:
     """The whole answer for an error."""
     status = status_of(error)
-    headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}
+    headers = {"Retry-After": str(EngineBusy.retry_after)} if status == 503 else {}
     if isinstance(error, HTTPException):
         headers |= error.headers or {}
     return Response(error_answer(error), status_code=status, headers=headers)

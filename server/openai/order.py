@@ -10,7 +10,7 @@ from server.brief import ANY_GENRE
 from server.bundle import Manifest
 from server.engine import Engine, Request, Sampling
 from server.openai.errors import RequestError
-from server.openai.schema import CompletionRequest
+from server.openai.schema import CompletionRequest, with_defaults
 
 Prompt = str | list[int]
 
@@ -52,7 +52,7 @@ class Order:
     def read(cls, request: CompletionRequest, engine: Engine) -> "Order":
         """Raises RequestError for what can never be served, and names the field."""
         manifest = engine.bundle.manifest
-        given = _given(request)
+        given = msgspec.structs.asdict(with_defaults(request))
         check_model(given["model"], manifest)
         if given["suffix"] is not None:
             raise RequestError("suffix: this model only writes on from a prompt; leave suffix out.", "suffix")
@@ -91,12 +91,6 @@ def check_model(name: str, manifest: Manifest) -> None:
         raise RequestError(
             f"model: there is no {name!r:.80} here; this server has {manifest.name!r}.", "model", "model_not_found", 404
         )
-
-
-def _given(request: CompletionRequest) -> dict[str, Any]:
-    """The fields, with the default of each that is null."""
-    values = ((field, getattr(request, field.name)) for field in msgspec.structs.fields(request))
-    return {field.name: field.default if value is None else value for field, value in values}
 
 
 def _check_counts(n: int, best_of: int, stream: bool, most: int) -> None:

@@ -104,6 +104,12 @@ class CompletionRequest(Struct, frozen=True):
     ignore_eos: Annotated[bool | None, Meta(description="Extra: never end before max_tokens. For load tests.")] = False
 
 
+def with_defaults(request: CompletionRequest) -> CompletionRequest:
+    """The request, with the default of each field that is null."""
+    nulls = [field for field in msgspec.structs.fields(request) if getattr(request, field.name) is None]
+    return msgspec.structs.replace(request, **{field.name: field.default for field in nulls})
+
+
 class Logprobs(Struct):
     """One entry for each token; a token that is no whole character reads bytes:\\xe2\\x80."""
 

@@ -42,19 +42,20 @@ async def events(answer: Answer) -> AsyncIterator[bytes]:
             piece = bytearray()
             for index, item in taken:
                 if isinstance(item, EngineError):
-                    yield bytes(piece + _event(error_answer(item)))
+                    yield bytes(piece + event(error_answer(item)))
                     return
                 choice = answer.continuations[index].choice(item, index)
-                piece += _event(answer.completion([choice], usage))
+                piece += event(answer.completion([choice], usage))
                 running -= item.finish_reason is not None
             if not running:
                 if answer.order.include_usage:
-                    piece += _event(answer.completion([], answer.usage))
+                    piece += event(answer.completion([], answer.usage))
                 piece += DONE
             yield bytes(piece)
     finally:
         answer.cancel()
 
 
-def _event(content: Completion | ErrorAnswer) -> bytes:
+def event(content: Completion | ErrorAnswer) -> bytes:
+    """A chunk, or what ended the stream, as a server-sent event."""
     return b"data: " + msgspec.json.encode(content) + b"\n\n"

@@ -11,8 +11,8 @@ from litestar.openapi.spec import License, Tag
 
 from server.engine import Engine
 from server.reference.examples import answers, paths, requests
-from server.reference.schemas import COMPLETION_EVENT, FORM, PLOT_EVENT, reference, schemas
-from server.routes.answers import EVENT_STREAM
+from server.reference.schemas import COMPLETION_EVENT, PLOT_EVENT, PLOT_FORM, reference, schemas
+from server.routes.answers import EVENT_STREAM, FORM, JSON
 
 Document = dict[str, Any]
 
@@ -110,7 +110,7 @@ def _complete(document: Document, engine: Engine) -> Document:
     for operation in found.values():
         answers_ = operation["responses"]
         # Litestar presumes that it answers what does not fit itself; where nothing is declared, nothing can be unfit.
-        if "$ref" not in answers_.get("400", {}).get("content", {}).get("application/json", {}).get("schema", {"$ref"}):
+        if "$ref" not in answers_.get("400", {}).get("content", {}).get(JSON, {}).get("schema", {"$ref"}):
             del answers_["400"]
         for status, headers in HEADERS.items():
             if status in answers_:
@@ -122,9 +122,7 @@ def _complete(document: Document, engine: Engine) -> Document:
     # As those who write SDKs read OpenAPI before 3.2: the schema of a stream is that of each of its events.
     for id, event in (("createCompletion", COMPLETION_EVENT), ("followPlot", PLOT_EVENT)):
         found[id]["responses"]["200"]["content"][EVENT_STREAM] = {"schema": {"$ref": reference(event)}}
-    found["startPlot"]["requestBody"]["content"]["application/x-www-form-urlencoded"] = {
-        "schema": {"$ref": reference(FORM)}
-    }
+    found["startPlot"]["requestBody"]["content"][FORM] = {"schema": {"$ref": reference(PLOT_FORM)}}
     found["startPlot"]["responses"]["201"]["links"] = {
         id: {"operationId": id, "parameters": {"plot_id": "$response.body#/id"}}
         for id in ("readPlot", "stopPlot", "followPlot")

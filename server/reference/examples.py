@@ -6,10 +6,7 @@ from typing import Any
 import msgspec
 
 from server.bundle import Manifest
-from server.routes.answers import EVENT_STREAM
-
-JSON = "application/json"
-FORM = "application/x-www-form-urlencoded"
+from server.routes.answers import EVENT_STREAM, FORM, JSON
 
 Examples = dict[str, dict[str, Any]]
 """By name: each with a summary and its value."""

@@ -5,9 +5,7 @@ import shlex
 from dataclasses import dataclass
 
 from server.reference.document import Document, operations
-from server.routes.answers import EVENT_STREAM
-
-JSON = "application/json"
+from server.routes.answers import EVENT_STREAM, JSON
 
 LIMITS = {"integer": "whole number", "number": "number", "string": "text", "array": "list", "boolean": "true or false"}
 

@@ -8,12 +8,13 @@ from server.brief import ANY_GENRE
 from server.engine import Engine
 from server.journal import Done, Failed, Token
 from server.openai.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList, StreamOptions
+from server.routes.answers import JSON
 from server.routes.health import Health
 from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
 
 REQUESTS = (CompletionRequest, StreamOptions, PlotRequest)
 ANSWERS = (Completion, Model, ModelList, ErrorAnswer, Started, PlotSoFar, Token, Done, Failed, Refusal, Health)
-FORM = "PlotForm"
+PLOT_FORM = "PlotForm"
 COMPLETION_EVENT = "CompletionEvent"
 PLOT_EVENT = "PlotEvent"
 
@@ -30,8 +31,8 @@ def schemas(engine: Engine) -> dict[str, Schema]:
     plot["required"] = ["prompt"]
     plot["properties"]["prompt"].pop("default")
     plot["properties"]["genre"]["enum"] = [*_genres(engine), "", None]
-    found[FORM] = plot | {
-        "title": FORM,
+    found[PLOT_FORM] = plot | {
+        "title": PLOT_FORM,
         "properties": {name: _typed(field) for name, field in plot["properties"].items()},
     }
     found |= {COMPLETION_EVENT: _completion_event(), PLOT_EVENT: _plot_event()}
@@ -76,7 +77,7 @@ def _plot_event() -> Schema:
 def _json_text(struct: type[msgspec.Struct]) -> Schema:
     return {
         "type": "string",
-        "contentMediaType": "application/json",
+        "contentMediaType": JSON,
         "contentSchema": {"$ref": reference(struct.__name__)},
     }
 

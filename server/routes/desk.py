@@ -11,7 +11,7 @@ from server.brief import DEFAULTS, Brief, BriefError
 from server.engine import Engine, EngineError
 from server.pages import Pages
 from server.plot import Plot
-from server.routes.answers import STREAM_HEADERS
+from server.routes.answers import RETRY_LATER, STREAM_HEADERS
 from server.routes.fields import typed_fields
 from server.settings import Settings
 
@@ -45,7 +45,7 @@ async def write_plot(
         return Response(page, media_type=MediaType.HTML, status_code=422)
     except EngineError as error:
         page = await pages.render("desk.html", typed=typed, notice=f"No plot this time: {error}.")
-        return Response(page, media_type=MediaType.HTML, status_code=503, headers={"Retry-After": "5"})
+        return Response(page, media_type=MediaType.HTML, status_code=503, headers=RETRY_LATER)
     return Stream(
         pages.stream("desk.html", typed=typed, plot=plot),
         media_type=MediaType.HTML,

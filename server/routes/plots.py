@@ -15,7 +15,7 @@ from server.engine import Engine, EngineError
 from server.events import EVENT_ID, UnknownEvent, frames, position
 from server.plot import Plot
 from server.plots import Plots, UnknownPlot
-from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Refused
+from server.routes.answers import EVENT_STREAM, RETRY_LATER, STREAM_HEADERS, Answered, Refused
 from server.routes.fields import BriefCarrier
 from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
@@ -136,7 +136,7 @@ def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
         case BriefError():
             return Response(Refusal(str(error), error.problems), status_code=422)
         case EngineError():
-            return Response(Refusal(f"No plot this time: {error}."), status_code=503, headers={"Retry-After": "5"})
+            return Response(Refusal(f"No plot this time: {error}."), status_code=503, headers=RETRY_LATER)
         case ValidationException():
             faults: list[Any] = list(error.extra or [])
             told = "; ".join(f"{fault.get('key', 'data')}: {fault['message']}" for fault in faults)
