@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import socket
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -135,9 +136,20 @@ def serve(
             click.echo(f"Plotify writes with {engine.bundle.manifest.name} at {address}")
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # Uvicorn waits for open answers before it tells the app; without an engine they end at once.
+            # The socket still answers those who ask whether the server is ready, and those who come back for the rest
+            # of a plot. Then uvicorn waits for what is open, which ends at once without an engine.
+            engine.drain()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(settings.grace):
+                    while (engine.running or engine.waiting) and not self.force_exit:
+                        await asyncio.sleep(0.05)
             await asyncio.to_thread(engine.close)
             await super().shutdown(sockets)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """The first signal lets what runs come to its end; any second one does not wait."""
+            self.force_exit = self.should_exit
+            super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
         create_app(engine, settings),
@@ -171,6 +183,7 @@ def _engine(settings: Settings) -> "Engine":
         queue=settings.queue,
         rows=settings.rows,
         kept=settings.kept,
+        deadline=settings.deadline,
     )
 
 

@@ -17,7 +17,7 @@ class Plot:
     tokens: how many were written. finish_reason: None until the end. failure: what to tell the reader when the engine
     failed, otherwise None.
 
-    Raises BriefError for a prompt that is too long and EngineBusy (EngineError) when there is no room for it.
+    Raises BriefError for a prompt that is too long and EngineBusy when there is no room for it.
     """
 
     def __init__(self, engine: Engine, brief: Brief, max_tokens: int) -> None:

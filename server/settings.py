@@ -33,6 +33,8 @@ class Settings:
     rows: sequences that are written at once; a plot with a genre counts as two.
     kept: prompts that stay in memory, so that asking again or going on begins at once.
     queue: requests that may wait for rows; more are told to come back.
+    deadline: seconds that a request may take, waiting included; then it ends with an error.
+    grace: seconds that requests have to come to their end when the server is told to stop.
     max_tokens: the longest plot, in tokens; longer lengths of the form are cut to it.
     plot_grace: seconds that a plot of /api/plots is written on while nobody follows it; then it is cancelled.
     plot_ttl: seconds that a plot of /api/plots can be read after its end.
@@ -50,6 +52,8 @@ class Settings:
     rows: int = 64
     kept: int = 32
     queue: int = 64
+    deadline: int = 300
+    grace: int = 20
     max_tokens: int = 256
     plot_grace: int = 30
     plot_ttl: int = 300
@@ -64,6 +68,8 @@ class Settings:
             ("rows", 2, 1024),
             ("kept", 0, 1024),
             ("queue", 1, 4096),
+            ("deadline", 1, 86400),
+            ("grace", 0, 86400),
             ("max_tokens", 1, 4096),
             ("plot_grace", 1, 86400),
             ("plot_ttl", 1, 86400),

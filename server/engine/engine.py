@@ -1,30 +1,42 @@
 """The engine: requests in, streams of tokens out."""
 
 import logging
+import math
 import operator
 import secrets
 import threading
 import time
 from collections.abc import Sequence as Tokens
-from typing import Self
+from typing import Literal, Self
 
-from server.bundle import Bundle, BundleError
+from server.bundle import Bundle
+from server.engine.batch import Batch
 from server.engine.detokenizer import Detokenizer, token_bytes
 from server.engine.device import choose
-from server.engine.device_runner import DeviceRunner
-from server.engine.errors import DeviceError, EngineBusy, EngineError, InvalidRequest, PromptTooLong
-from server.engine.runner import Runner
+from server.engine.errors import EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine.loading import load_runner
 from server.engine.sampler import Sampler
 from server.engine.sampling import Request
-from server.engine.scheduler import Prefill, Scheduler
 from server.engine.scoring import Scores
-from server.engine.sequence import Context, Job, Logits, Sequence
-from server.engine.stream import Channel, Item, Stream, deliver
+from server.engine.sequence import Context, Job, Sequence
+from server.engine.stream import Stream, deliver
+from server.engine.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
 LARGEST_DRAWN_SEED = 999_999
 """Seeds that the engine draws have at most six digits, so that a person can note one down."""
+
+State = Literal["ready", "restarting", "draining", "closed"]
+
+UNAVAILABLE: dict[State, str] = {
+    "restarting": "the model failed, and is being loaded anew",
+    "draining": "the server is about to stop",
+    "closed": "the engine is closed",
+}
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds between attempts to load a model that cannot be loaded."""
 
 
 class Engine:
@@ -34,9 +46,14 @@ class Engine:
     Runtime computes with on the processor, 0 for one for each physical core. queue: how many requests may wait for
     rows. rows: how many sequences are written at once, a guided one counting twice. kept: how many prompts stay in the
     cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU where there is one that can run the model.
+    deadline: seconds after which a request ends with DeadlineExceeded, waiting included.
 
     Loads the model and runs it once, so that the first request is as fast as the others. Raises BundleError for a model
     that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager.
+
+    When a step fails, what was being written ends with an EngineError, and the model is loaded anew for those who wait.
+
+    steps, and the seconds that they took. restarts: how often the model was loaded anew.
     """
 
     def __init__(
@@ -48,57 +65,69 @@ class Engine:
         rows: int = 64,
         kept: int = 32,
         device: str = "auto",
+        deadline: float = math.inf,
     ) -> None:
         self.bundle = bundle
         self.device, self.precision = choose(bundle, device, precision)
         self.queue = queue
         self.rows = rows
+        self.restarts = 0
         self.steps = 0
         self.seconds = 0.0
-        self.written = 0
+        self._deadline = deadline
+        self._threads = threads
+        self._kept = kept
         self._pieces = token_bytes(bundle.tokenizer)
         self.vocab_size = len(self._pieces)
-        runner = DeviceRunner if self.device == "cuda" else Runner
-        self._runner = runner(bundle, self.precision, threads, rows + kept)
-        try:
-            self._runner.prefill(0, 0, [[bundle.manifest.model.end_of_text]])
-            self._runner.decode([bundle.manifest.model.end_of_text], [1])
-        except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
-            if self.device == "cuda":
-                reason = " ".join(str(error).split())
-                raise DeviceError(f"the GPU cannot run this model ({reason}); choose the device cpu") from error
-            raise BundleError(
-                f"{bundle.model_file(self.precision)}: does not run as bundle.json describes it "
-                f"({' '.join(str(error).split())}); export the checkpoint again"
-            ) from error
-        self._scheduler = Scheduler(self._runner.cache, rows, kept)
-        self._closed = False
+        self._waiting = Waiting()
         self._changed = threading.Condition()
+        self._closed = self._draining = self._broken = False
+        self._written_before, self._seconds_before = 0, 0.0
+        self._batch: Batch | None = self._load()
         self._thread = threading.Thread(target=self._serve, name="plotify-engine", daemon=True)
         self._thread.start()
 
     @property
+    def state(self) -> State:
+        """Whether it takes requests and can write them, and if not, why."""
+        if self._closed or self._draining:
+            return "closed" if self._closed else "draining"
+        return "restarting" if self._batch is None else "ready"
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests and can write them."""
+        return self.state == "ready"
+
+    @property
+    def written(self) -> int:
+        """How many tokens were written so far."""
+        batch = self._batch
+        return self._written_before + (batch.written if batch else 0)
+
+    @property
     def model_seconds(self) -> float:
         """How much of `seconds`, the time that all `steps` took, the session ran."""
-        return self._runner.seconds
+        batch = self._batch
+        return self._seconds_before + (batch.runner.seconds if batch else 0.0)
 
     @property
     def running(self) -> int:
         """How many sequences are being written."""
         with self._changed:
-            return self._scheduler.running
+            return self._batch.scheduler.running if self._batch else 0
 
     @property
     def waiting(self) -> int:
         """How many requests wait for their turn."""
         with self._changed:
-            return sum(not job.abandoned for job in self._scheduler.waiting)
+            return sum(not job.abandoned for job in self._waiting)
 
     def submit(self, request: Request) -> Stream:
         """Queues a request and returns at once. From any thread.
 
         Raises InvalidRequest (PromptTooLong for a prompt that leaves no room for a new token, where one is asked for),
-        EngineBusy when the queue is full, EngineError when the engine is closed.
+        EngineBusy when the queue is full, and while the engine takes no requests.
         """
         return self.submit_several(request, 1)[0]
 
@@ -124,6 +153,7 @@ class Engine:
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
         scores = None if wanted is None else Scores(prompts[0], wanted, self.vocab_size)
+        deadline = time.monotonic() + self._deadline
         sequences = [
             Sequence(
                 sampling,
@@ -132,6 +162,7 @@ class Engine:
                 Sampler(sampling, seed, prompts[0], self.vocab_size, shape.end_of_text),
                 Detokenizer(self._pieces),
                 scores,
+                deadline,
             )
             for seed in range(first, first + count)
         ]
@@ -140,7 +171,8 @@ class Engine:
         ]
         contexts = [Context(prompt) for prompt in prompts]
         contexts[0].scores = scores
-        self._enqueue(Job(contexts, sequences))
+        tokens = sum(map(len, prompts)) + count * len(prompts) * limit
+        self._enqueue(Job(contexts, sequences, request.client, tokens))
         return streams
 
     def encode(self, text: str) -> list[int]:
@@ -153,6 +185,11 @@ class Engine:
     def spell(self, token: int) -> bytes:
         """The bytes that a token stands for; of a special token, which stands for none, its name."""
         return self._pieces[token] or str(self.bundle.tokenizer.id_to_token(token)).encode()
+
+    def drain(self) -> None:
+        """Takes no new requests from now on; those that it has go on to their end."""
+        with self._changed:
+            self._draining = True
 
     def close(self) -> None:
         """Stops within one step; streams that have not ended raise EngineError."""
@@ -185,102 +222,74 @@ class Engine:
 
     def _enqueue(self, job: Job) -> None:
         with self._changed:
-            if self._closed:
-                raise EngineError("the engine is closed")
-            waiting = self._scheduler.waiting
-            if len(waiting) >= self.queue + self._scheduler.free:
-                for abandoned in [other for other in waiting if other.abandoned]:
-                    waiting.remove(abandoned)
-            if len(waiting) >= self.queue + self._scheduler.free:
-                raise EngineBusy(f"{len(waiting)} requests are waiting already; try again in a moment")
-            waiting.append(job)
+            if self._closed or self._draining or self._broken:
+                raise EngineBusy(UNAVAILABLE[self.state])
+            if self._full:
+                self._waiting.remove_abandoned()
+            if self._full:
+                raise EngineBusy(f"{len(self._waiting)} requests are waiting already", self._waiting.seconds_to_clear)
+            self._waiting.append(job)
             self._changed.notify()
 
+    @property
+    def _full(self) -> bool:
+        return len(self._waiting) >= self.queue + (self._batch.scheduler.free if self._batch else 0)
+
+    def _load(self) -> Batch:
+        runner = load_runner(self.bundle, self.device, self.precision, self._threads, self.rows + self._kept)
+        return Batch(runner, self._waiting, self.rows, self._kept, self._changed)
+
     def _serve(self) -> None:
-        while self._has_work():
+        while (batch := self._next_work()) is not None:
             start = time.perf_counter()
             try:
-                self._step()
+                batch.step()
+                self.steps += 1
             except Exception as error:
-                logger.exception("A step failed; the engine goes on with the requests that wait")
-                self._fail(EngineError(f"the model failed: {error}"))
+                logger.exception("A step failed; the model is loaded anew")
+                self._retire(batch, EngineError(f"the model failed: {error}"))
+                del batch  # its memory is needed
+                self._reload()
             self.seconds += time.perf_counter() - start
-        self._fail(EngineError("the engine was closed"), waiting=True)
+        if self._batch is not None:
+            self._batch.fail(EngineError("the engine was closed"))
+        self._fail_waiting(EngineError("the engine was closed"))
 
-    def _has_work(self) -> bool:
-        """Waits until there is some; False once the engine is closed."""
+    def _next_work(self) -> Batch | None:
+        """Waits until there is some; None once the engine is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._scheduler.idle)
-            return not self._closed
+            self._changed.wait_for(lambda: self._closed or (self._batch and not self._batch.scheduler.idle))
+            return None if self._closed else self._batch
 
-    def _step(self) -> None:
-        """Reads a piece of what arrives and writes a token of each sequence: schedule, run, sample, deliver."""
+    def _retire(self, batch: Batch, error: EngineError) -> None:
+        """Ends what was being written; those that wait are for the next session."""
         with self._changed:
-            self._scheduler.release([each for each in self._scheduler.writing if each.channel.cancelled])
-            prefill = self._scheduler.next_prefill()
-        sent: list[tuple[Channel, Item]] = []
-        try:
-            if prefill is not None:
-                self._read(prefill, sent)
-            if self._scheduler.decoding:
-                self._write(sent)
-            self.steps += 1
-        finally:  # a sequence that ended before an error is known to nobody afterwards
-            deliver(sent)
+            self._written_before, self._seconds_before = self.written, self.model_seconds
+            self._batch = None
+        batch.fail(error)
 
-    def _read(self, prefill: Prefill, sent: list[tuple[Channel, Item]]) -> None:
-        scores = prefill.contexts[0].scores
-        if scores is None:
-            logits = self._runner.prefill(prefill.row, prefill.start, prefill.pieces)
-        else:
-            for logits in self._runner.score(prefill.row, prefill.start, prefill.pieces[0]):
-                scores.add(logits)
-            logits = logits[-1:]
-        for context, row in zip(prefill.contexts, logits, strict=True):
-            context.logits = row.copy()
-        with self._changed:
-            arrived = self._scheduler.has_read(prefill)
-        for job in arrived:
-            prompts = [prompt.logits for prompt in job.prompts if prompt.logits is not None]
-            self._extend([(sequence, prompts) for sequence in job.sequences], sent)
-            for prompt in job.prompts:
-                prompt.logits = prompt.scores = None
-
-    def _write(self, sent: list[tuple[Channel, Item]]) -> None:
-        decoding = self._scheduler.decoding
-        logits = self._runner.decode(
-            [context.tokens[-1] for context in decoding], [context.cached for context in decoding]
-        )
-        for context in decoding:
-            context.cached += 1
-        self._extend(
-            [
-                (sequence, [logits[context.row] for context in sequence.contexts])
-                for sequence in self._scheduler.writing
-            ],
-            sent,
-        )
-
-    def _extend(self, drawing: list[tuple[Sequence, list[Logits]]], sent: list[tuple[Channel, Item]]) -> None:
-        """Draws a token for each sequence, from the logits of its contexts; those that end give their rows back."""
-        for sequence, logits in drawing:
+    def _reload(self) -> None:
+        """Loads the model anew, as often as it takes; where once is not enough, nobody waits for it."""
+        pause = FIRST_PAUSE
+        while not self._closed:
             try:
-                chunk = sequence.extend(logits)
-            except FloatingPointError as error:
-                sequence.finished = True
-                sent.append((sequence.channel, EngineError(f"the model failed: {error}")))
-                continue
-            if chunk is not None:
-                self.written += len(chunk.token_ids)
-                sent.append((sequence.channel, chunk))
-        with self._changed:
-            self._scheduler.release([sequence for sequence, _ in drawing if sequence.finished])
+                # The files may be others by now.
+                Bundle.load(self.bundle.path)
+                batch = self._load()
+            except Exception as error:
+                logger.error("The model cannot be loaded; again in %g seconds: %s", pause, error)
+                self._broken = True
+                self._fail_waiting(EngineError("the model failed, and cannot be loaded"))
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed, pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                with self._changed:
+                    self._batch, self._broken = batch, False
+                    self.restarts += 1
+                return
 
-    def _fail(self, error: EngineError, waiting: bool = False) -> None:
-        """Ends what is being written, and with `waiting` what is to be, with an error."""
+    def _fail_waiting(self, error: EngineError) -> None:
         with self._changed:
-            failed = self._scheduler.clear()
-            if waiting:
-                failed += [sequence for job in self._scheduler.waiting for sequence in job.sequences]
-                self._scheduler.waiting.clear()
-        deliver((sequence.channel, error) for sequence in failed)
+            failed = self._waiting.clear()
+        deliver((sequence.channel, error) for job in failed for sequence in job.sequences)

@@ -1,5 +1,7 @@
 """What can go wrong in the engine, by who can do something about it."""
 
+import math
+
 
 class EngineError(Exception):
     """The engine could not finish a request; other requests are not affected."""
@@ -9,10 +11,19 @@ class DeviceError(EngineError):
     """The device that was asked for cannot be computed on; the message says what is missing and what to do."""
 
 
-class EngineBusy(EngineError):
-    """The queue is full; the same request may be submitted again, best after `retry_after` seconds."""
+class DeadlineExceeded(EngineError):
+    """The request took longer than a request may take, waiting included."""
 
-    retry_after = 5
+    def __init__(self) -> None:
+        super().__init__("the request took longer than the server allows")
+
+
+class EngineBusy(EngineError):
+    """No room now; the same request may be submitted again, best after `retry_after` seconds, a whole number."""
+
+    def __init__(self, reason: str, retry_after: float = 5) -> None:
+        self.retry_after = min(max(math.ceil(retry_after), 1), 60)
+        super().__init__(f"{reason}; try again in {self.retry_after} seconds")
 
 
 class InvalidRequest(ValueError):

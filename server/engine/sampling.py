@@ -83,12 +83,15 @@ class Request:
     work of each token.
     prompt_logprobs: give the log probability of each token of `prompt` and of the k likeliest in its place, k from 0 to
     20; None for none. `against` has no part in them. Raises InvalidRequest for another k.
+    client: who asks; the queue is fair between clients. id: what the engine's log calls the request.
     """
 
     prompt: str | Sequence[int]
     sampling: Sampling = field(default_factory=Sampling)
     against: str | Sequence[int] | None = None
     prompt_logprobs: int | None = None
+    client: str = field(default="", compare=False)
+    id: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.prompt_logprobs is not None:

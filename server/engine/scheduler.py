@@ -5,12 +5,12 @@ the jobs that arrive, as one block: their prompts are read, in one piece or over
 read the whole block joins the rows before it. No other block begins before.
 """
 
-from collections import deque
 from dataclasses import dataclass
 
 from server.engine.cache import BLOCK, Cache, whole_blocks
 from server.engine.prefixes import Prefixes
 from server.engine.sequence import Context, Job, Sequence
+from server.engine.waiting import Waiting
 
 MOST_PREFILL = 512
 """Tokens that are read in one step at most, padding included."""
@@ -44,9 +44,9 @@ class Prefill:
 class Scheduler:
     """Gives out the rows of a cache: `rows` of them to sequences, those behind them to prompts that are kept."""
 
-    def __init__(self, cache: Cache, rows: int, kept: int) -> None:
+    def __init__(self, cache: Cache, waiting: Waiting, rows: int, kept: int) -> None:
         self.rows = rows
-        self.waiting: deque[Job] = deque()
+        self.waiting = waiting
         self.arriving: list[Job] = []
         self.writing: list[Sequence] = []
         self.decoding: list[Context] = []
@@ -127,14 +127,10 @@ class Scheduler:
         return min(fair, MOST_PREFILL)
 
     def _admit(self, budget: int) -> bool:
-        """Begins a block: the job that waits longest, and those behind it that can be read along with it at once."""
+        """Begins a block: the job whose turn it is, and those behind it that can be read along with it at once."""
         free = self.rows - len(self.decoding)
         tokens = prompts = 0
-        while self.waiting:
-            job = self.waiting[0]
-            if job.abandoned:
-                self.waiting.popleft()
-                continue
+        while (job := self.waiting.first()) is not None:
             if job.rows > free:
                 break
             scored = any(prompt.scores for prompt in job.prompts)
@@ -146,7 +142,7 @@ class Scheduler:
             alone = reused or scored or len(job.sequences) > 1
             if self.arriving and (alone or tokens * prompts > budget):
                 break
-            self.waiting.popleft()
+            self.waiting.begin()
             for prompt, (row, length) in zip(job.prompts, found, strict=True):
                 prompt.row = self.rows - free
                 self._cache.copy(row, prompt.row, length)

@@ -1,5 +1,6 @@
 """What is being written: the rows of the cache, the continuations that use them, the requests they belong to."""
 
+import math
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
@@ -42,7 +43,8 @@ class Sequence:
 
     contexts: of the prompt, and, for a guided request, of the one that it is led away from.
     limit: how many tokens it may have at most, so that prompt and continuation fit into the model's context.
-    scores: of the prompt, for the first chunk.
+    scores: of the prompt, for the first chunk. deadline: when it ends, wherever it is, in seconds of the
+    monotonic clock.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Sequence:
         sampler: Sampler,
         detokenizer: Detokenizer,
         scores: Scores | None = None,
+        deadline: float = math.inf,
     ) -> None:
         self.contexts: list[Context] = []
         self.channel = Channel()
         self.finished = False
+        self.deadline = deadline
         self._guidance = sampling.guidance
         self._endless = sampling.ignore_end
         self._limit = limit
@@ -122,15 +126,25 @@ class Sequence:
 
 @dataclass(eq=False)
 class Job:
-    """A request: the prompts to read, once, and the sequences that go on from them."""
+    """A request: the prompts to read, once, and the sequences that go on from them.
+
+    client: who asks; the queue is fair between clients. tokens: what it takes at most, read and written.
+    """
 
     prompts: list[Context]
     sequences: list[Sequence] = field(default_factory=list)
+    client: str = ""
+    tokens: int = 1
 
     @property
     def rows(self) -> int:
         """How many rows of the cache it takes while it is written."""
         return len(self.prompts) * len(self.sequences)
+
+    @property
+    def deadline(self) -> float:
+        """When it ends, wherever it is, in seconds of the monotonic clock."""
+        return self.sequences[0].deadline
 
     @property
     def abandoned(self) -> bool:

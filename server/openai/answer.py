@@ -19,8 +19,7 @@ class Answer:
 
     continuations: prompt by prompt, `Order.best_of` of each. `cancel` it in the end, however that comes about.
 
-    Raises RequestError for a prompt that can never be served, EngineBusy when there is no room for all of them,
-    EngineError when the engine is closed.
+    Raises RequestError for a prompt that can never be served, EngineBusy when there is no room for all of them.
     """
 
     def __init__(self, engine: Engine, order: Order) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException
 
-from server.engine import EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine import DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.openai.schema import ErrorAnswer, ErrorObject
 
 MESSAGES = {
@@ -55,6 +55,8 @@ def status_of(error: Exception) -> int:
             return 400
         case EngineBusy():
             return 503
+        case DeadlineExceeded():
+            return 504
         case HTTPException():
             return error.status_code
         case _:
@@ -70,6 +72,8 @@ def error_answer(error: Exception) -> ErrorAnswer:
             return _invalid(_sentence(error))
         case EngineBusy():
             return ErrorAnswer(ErrorObject(_sentence(error), "server_error", code="server_busy"))
+        case DeadlineExceeded():
+            return ErrorAnswer(ErrorObject(_sentence(error), "server_error", code="deadline_exceeded"))
         case EngineError():
             return ErrorAnswer(ErrorObject(_sentence(error), "server_error"))
         case HTTPException() if error.status_code < 500:
@@ -82,7 +86,7 @@ def error_answer(error: Exception) -> ErrorAnswer:
 def refusal(error: Exception) -> Response[Any]:
     """The whole answer for an error."""
     status = status_of(error)
-    headers = {"Retry-After": str(EngineBusy.retry_after)} if status == 503 else {}
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, EngineBusy) else {}
     if isinstance(error, HTTPException):
         headers |= error.headers or {}
     return Response(error_answer(error), status_code=status, headers=headers)

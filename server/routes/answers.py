@@ -4,7 +4,6 @@ from functools import partial
 
 from litestar.openapi.datastructures import ResponseSpec
 
-from server.engine import EngineBusy
 from server.openai.schema import ErrorAnswer
 from server.routes.schema import Refusal
 
@@ -13,9 +12,6 @@ JSON, FORM, EVENT_STREAM = "application/json", "application/x-www-form-urlencode
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """For answers that grow: to be kept by no cache and held back by no proxy."""
-
-RETRY_LATER = {"Retry-After": str(EngineBusy.retry_after)}
-"""For those who are turned away while others are served."""
 
 Answered = partial(ResponseSpec, generate_examples=False)
 """An answer, as its operation describes it."""

@@ -45,6 +45,7 @@ class StrictRequest(ArrivingRequest):
         404: Failure(description="Another model than the one that is served."),
         413: Failure(description="The body is far larger than any prompt that the model can read."),
         500: Failure(description="The engine failed. In a stream that has begun, an event says so and ends it."),
+        504: Failure(description="It took longer than the server's deadline, waiting included."),
         503: Failure(description="Too many wait; try again after Retry-After seconds. No prompt was taken."),
     },
 )

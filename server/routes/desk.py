@@ -8,10 +8,10 @@ from litestar.di import NamedDependency
 from litestar.response import Redirect, Stream
 
 from server.brief import DEFAULTS, Brief, BriefError
-from server.engine import Engine, EngineError
+from server.engine import Engine, EngineBusy
 from server.pages import Pages
 from server.plot import Plot
-from server.routes.answers import RETRY_LATER, STREAM_HEADERS
+from server.routes.answers import STREAM_HEADERS
 from server.routes.fields import typed_fields
 from server.settings import Settings
 
@@ -43,9 +43,11 @@ async def write_plot(
     except BriefError as error:
         page = await pages.render("desk.html", typed=typed, problems=error.problems)
         return Response(page, media_type=MediaType.HTML, status_code=422)
-    except EngineError as error:
+    except EngineBusy as error:
         page = await pages.render("desk.html", typed=typed, notice=f"No plot this time: {error}.")
-        return Response(page, media_type=MediaType.HTML, status_code=503, headers=RETRY_LATER)
+        return Response(
+            page, media_type=MediaType.HTML, status_code=503, headers={"Retry-After": str(error.retry_after)}
+        )
     return Stream(
         pages.stream("desk.html", typed=typed, plot=plot),
         media_type=MediaType.HTML,

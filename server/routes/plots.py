@@ -11,11 +11,11 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from server.brief import Brief, BriefError
-from server.engine import Engine, EngineError
+from server.engine import Engine, EngineBusy
 from server.events import EVENT_ID, UnknownEvent, frames, position
 from server.plot import Plot
 from server.plots import Plots, UnknownPlot
-from server.routes.answers import EVENT_STREAM, RETRY_LATER, STREAM_HEADERS, Answered, Refused
+from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Refused
 from server.routes.fields import BriefCarrier
 from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
@@ -135,8 +135,9 @@ def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
     match error:
         case BriefError():
             return Response(Refusal(str(error), error.problems), status_code=422)
-        case EngineError():
-            return Response(Refusal(f"No plot this time: {error}."), status_code=503, headers=RETRY_LATER)
+        case EngineBusy():
+            headers = {"Retry-After": str(error.retry_after)}
+            return Response(Refusal(f"No plot this time: {error}."), status_code=503, headers=headers)
         case ValidationException():
             faults: list[Any] = list(error.extra or [])
             told = "; ".join(f"{fault.get('key', 'data')}: {fault['message']}" for fault in faults)
@@ -159,7 +160,7 @@ async def plot_options() -> Response[None]:
 plots_api = Router(
     "/api/plots",
     route_handlers=[plot_options, start_plot, read_plot, cancel_plot, follow_plot],
-    exception_handlers=dict.fromkeys((BriefError, ClientException, EngineError, UnknownEvent, UnknownPlot), _refuse),
+    exception_handlers=dict.fromkeys((BriefError, ClientException, EngineBusy, UnknownEvent, UnknownPlot), _refuse),
     response_headers={"Cache-Control": "no-store"},
     tags=["plots"],
 )

@@ -11,6 +11,7 @@ from server.engine.prefixes import LEAST
 from server.engine.scheduler import LEAST_PREFILL, MOST_PREFILL, Prefill, Scheduler
 from server.engine.sequence import Context, Job, Sequence
 from server.engine.stream import Channel
+from server.engine.waiting import Waiting
 from tests.server.symbolic import SymbolicCache, history
 
 CONTEXT = 600
@@ -62,7 +63,7 @@ class Scheduling(RuleBasedStateMachine):
     def begin(self, rows: int, kept: int) -> None:
         self.rows, self.kept = rows, kept
         self.cache = SymbolicCache(rows + kept, CONTEXT)
-        self.scheduler = Scheduler(self.cache, rows, kept)
+        self.scheduler = Scheduler(self.cache, Waiting(), rows, kept)
         self.sequences: list[Continuation] = []
         self.served: list[Job] = []
         self.last: dict[int, int] = {}

@@ -1,0 +1,101 @@
+"""Whose turn it is: the queue of the jobs that wait, fair between clients.
+
+Start-time fair queuing (Goyal et al. 1996), with a clock that advances by what is served, divided by how many clients
+wait; what is counted is tokens, as Sheng et al. 2024 (arXiv:2401.00588) do for language models. A client with 200 jobs
+waits for itself: another's first goes before all of them but the next. Jobs of one client keep their order.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+
+from server.engine.sequence import Job
+
+MOST_REMEMBERED = 1024
+"""Clients with a start tag, before those are forgotten that it makes no difference to."""
+
+FIRST_GUESS = 5.0
+"""Seconds that a queue takes to clear, before anything of it was seen."""
+
+
+class Waiting:
+    """The jobs that wait, in the order in which they will begin. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Job]] = []
+        self._clock = 0.0
+        self._next_start: dict[str, float] = {}
+        self._of_client: Counter[str] = Counter()
+        self._arrived = 0
+        self._begun: deque[float] = deque(maxlen=64)
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def __iter__(self) -> Iterator[Job]:
+        return (job for _, _, job in self._heap)
+
+    def append(self, job: Job) -> None:
+        """A job comes in: behind those of its client, and beside those of others."""
+        start = max(self._clock, self._next_start.get(job.client, 0.0))
+        self._next_start[job.client] = start + job.tokens
+        self._of_client[job.client] += 1
+        self._arrived += 1
+        heappush(self._heap, (start, self._arrived, job))
+        if len(self._next_start) > MOST_REMEMBERED:
+            self._next_start = {client: start for client, start in self._next_start.items() if start > self._clock}
+
+    def first(self) -> Job | None:
+        """Who is next, if anyone; whoever nobody reads any longer leaves."""
+        while self._heap and self._heap[0][2].abandoned:
+            self._leave(heappop(self._heap)[2])
+        return self._heap[0][2] if self._heap else None
+
+    def begin(self) -> Job:
+        """The job that is next begins. Only after `first` has named it."""
+        job = heappop(self._heap)[2]
+        self._clock += job.tokens / len(self._of_client)
+        self._leave(job)
+        self._begun.append(time.monotonic())
+        return job
+
+    def remove_abandoned(self) -> None:
+        """Those that nobody reads any longer leave."""
+        self._remove([job for job in self if job.abandoned])
+
+    def remove_late(self, now: float) -> list[Job]:
+        """Those whose deadline, in seconds of the monotonic clock, has passed leave; they are returned."""
+        late = [job for job in self if job.deadline <= now]
+        self._remove(late)
+        return late
+
+    def clear(self) -> list[Job]:
+        """All leave; they are returned."""
+        jobs = list(self)
+        self._remove(jobs)
+        return jobs
+
+    @property
+    def seconds_to_clear(self) -> float:
+        """In how many seconds those that wait now will have begun, at the pace of the last ones; a guess at first."""
+        if len(self._begun) < 2:
+            return FIRST_GUESS
+        # Up to now, not to the last one: a queue that has come to a stand gets slower by the second.
+        return len(self) * (time.monotonic() - self._begun[0]) / len(self._begun)
+
+    def _remove(self, jobs: list[Job]) -> None:
+        if jobs:
+            gone = set(map(id, jobs))
+            self._heap = [entry for entry in self._heap if id(entry[2]) not in gone]
+            heapify(self._heap)
+            for job in jobs:
+                self._leave(job)
+
+    def _leave(self, job: Job) -> None:
+        self._of_client[job.client] -= 1
+        if not self._of_client[job.client]:
+            del self._of_client[job.client]
+        if not self._of_client:  # nobody competes: nobody owes
+            self._clock = 0.0
+            self._next_start.clear()
