@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 
 from server.engine.errors import DeadlineExceeded, EngineError
 from server.engine.runner import Runner
@@ -9,6 +10,9 @@ from server.engine.scheduler import Prefill, Scheduler
 from server.engine.sequence import Logits, Sequence
 from server.engine.stream import Channel, Item, deliver
 from server.engine.waiting import Waiting
+
+FIRST_GUESS = 5.0
+"""Seconds that a queue takes to clear, before anything is known."""
 
 
 class Batch:
@@ -22,6 +26,15 @@ class Batch:
         self.scheduler = Scheduler(runner.cache, waiting, rows, kept)
         self.written = 0
         self._lock = lock
+        self._durations: deque[float] = deque(maxlen=64)
+
+    @property
+    def seconds_to_clear(self) -> float:
+        """In how many seconds those that wait now will have begun, if sequences take as long as the last ones did."""
+        if not self._durations:
+            return FIRST_GUESS
+        mean = sum(self._durations) / len(self._durations)
+        return len(self.scheduler.waiting) * mean / max(self.scheduler.running, 1)
 
     def step(self) -> None:
         """Reads a piece of what arrives and writes a token of each sequence: schedule, run, sample, deliver.
@@ -54,7 +67,7 @@ class Batch:
         sent += [(sequence.channel, DeadlineExceeded()) for sequence in late if not sequence.channel.cancelled]
         for sequence in late:
             sequence.channel.cancelled = True
-        scheduler.release([each for each in scheduler.writing if each.channel.cancelled])
+        self._release([each for each in scheduler.writing if each.channel.cancelled])
 
     def _read(self, prefill: Prefill, sent: list[tuple[Channel, Item]]) -> None:
         scores = prefill.contexts[0].scores
@@ -99,4 +112,9 @@ class Batch:
                 self.written += len(chunk.token_ids)
                 sent.append((sequence.channel, chunk))
         with self._lock:
-            self.scheduler.release([sequence for sequence, _ in drawing if sequence.finished])
+            self._release([sequence for sequence, _ in drawing if sequence.finished])
+
+    def _release(self, sequences: list[Sequence]) -> None:
+        now = time.monotonic()
+        self._durations.extend(now - sequence.began for sequence in sequences)
+        self.scheduler.release(sequences)

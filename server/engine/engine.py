@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence as Tokens
 from typing import Literal, Self
 
-from server.bundle import Bundle
-from server.engine.batch import Batch
+from server.bundle import Bundle, BundleError
+from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer, token_bytes
 from server.engine.device import choose
 from server.engine.errors import EngineBusy, EngineError, InvalidRequest, PromptTooLong
@@ -227,7 +227,8 @@ class Engine:
             if self._full:
                 self._waiting.remove_abandoned()
             if self._full:
-                raise EngineBusy(f"{len(self._waiting)} requests are waiting already", self._waiting.seconds_to_clear)
+                seconds = self._batch.seconds_to_clear if self._batch else FIRST_GUESS
+                raise EngineBusy(f"{len(self._waiting)} requests are waiting already", seconds)
             self._waiting.append(job)
             self._changed.notify()
 
@@ -273,8 +274,8 @@ class Engine:
         pause = FIRST_PAUSE
         while not self._closed:
             try:
-                # The files may be others by now.
-                Bundle.load(self.bundle.path)
+                if Bundle.load(self.bundle.path).manifest != self.bundle.manifest:
+                    raise BundleError(f"{self.bundle.path}: another bundle by now; restart the server for it")
                 batch = self._load()
             except Exception as error:
                 logger.error("The model cannot be loaded; again in %g seconds: %s", pause, error)

@@ -44,7 +44,7 @@ class Sequence:
     contexts: of the prompt, and, for a guided request, of the one that it is led away from.
     limit: how many tokens it may have at most, so that prompt and continuation fit into the model's context.
     scores: of the prompt, for the first chunk. deadline: when it ends, wherever it is, in seconds of the
-    monotonic clock.
+    monotonic clock; began: when its turn came.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Sequence:
         self.contexts: list[Context] = []
         self.channel = Channel()
         self.finished = False
+        self.began = math.nan
         self.deadline = deadline
         self._guidance = sampling.guidance
         self._endless = sampling.ignore_end

@@ -6,7 +6,7 @@ waits for itself: another's first goes before all of them but the next. Jobs of 
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
@@ -14,9 +14,6 @@ from server.engine.sequence import Job
 
 MOST_REMEMBERED = 1024
 """Clients with a start tag, before those are forgotten that it makes no difference to."""
-
-FIRST_GUESS = 5.0
-"""Seconds that a queue takes to clear, before anything of it was seen."""
 
 
 class Waiting:
@@ -28,7 +25,6 @@ class Waiting:
         self._next_start: dict[str, float] = {}
         self._of_client: Counter[str] = Counter()
         self._arrived = 0
-        self._begun: deque[float] = deque(maxlen=64)
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -57,7 +53,8 @@ class Waiting:
         job = heappop(self._heap)[2]
         self._clock += job.tokens / len(self._of_client)
         self._leave(job)
-        self._begun.append(time.monotonic())
+        for sequence in job.sequences:
+            sequence.began = time.monotonic()
         return job
 
     def remove_abandoned(self) -> None:
@@ -75,14 +72,6 @@ class Waiting:
         jobs = list(self)
         self._remove(jobs)
         return jobs
-
-    @property
-    def seconds_to_clear(self) -> float:
-        """In how many seconds those that wait now will have begun, at the pace of the last ones; a guess at first."""
-        if len(self._begun) < 2:
-            return FIRST_GUESS
-        # Up to now, not to the last one: a queue that has come to a stand gets slower by the second.
-        return len(self) * (time.monotonic() - self._begun[0]) / len(self._begun)
 
     def _remove(self, jobs: list[Job]) -> None:
         if jobs:

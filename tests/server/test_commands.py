@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -103,27 +105,62 @@ def test_serve_starts_with_little_work_and_stops_when_told(tiny_bundle: Path, to
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - work < 4
 
 
-def test_serve_ends_what_it_writes_with_an_error_when_it_is_stopped(tiny_bundle: Path) -> None:
-    """At once: uvicorn would wait for open answers, then cut them off without an ending."""
-    slowed = "import pytest; from tests.server.live import slow_down; slow_down(pytest.MonkeyPatch(), 0.3)"
+@contextmanager
+def slow_server(bundle: Path, seconds: float, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server with two rows, whose decode steps take so much longer; and its address."""
+    slowed = f"import pytest; from tests.server.live import slow_down; slow_down(pytest.MonkeyPatch(), {seconds})"
     program = f"{slowed}; from server.cli import main; main()"
-    command = [sys.executable, "-c", program, "serve", "--model", str(tiny_bundle), "--port", "0", "--rows", "2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    command = [sys.executable, "-c", program, "serve", "--model", str(bundle), "--port", "0", "--rows", "2"]
+    environment = os.environ | {f"PLOTIFY_{name.upper()}": value for name, value in settings.items()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
         try:
             assert process.stdout
-            address = process.stdout.readline().split()[-1]
-            plots = [start(address, LONG) for _ in range(3)]
-            with following(plots[0]) as first, following(plots[2]) as waiting:
-                written = first.iter_sse()
-                assert next(written).event == "token"
-                process.send_signal(signal.SIGTERM)
-                ends = [list(written)[-1], list(waiting.iter_sse())[-1]]
-            assert [(end.event, end.json()) for end in ends] == [
-                ("error", {"message": "The plot broke off: the engine was closed."})
-            ] * 2
-            process.wait(timeout=30)
+            yield process, process.stdout.readline().split()[-1]
         finally:
             process.kill()
+
+
+def test_serve_finishes_what_it_writes_and_takes_nothing_more_when_it_is_stopped(tiny_bundle: Path) -> None:
+    """Those that wait are finished, too, and can still be followed meanwhile."""
+    with slow_server(tiny_bundle, 0.1, grace="60") as (process, address):
+        plots = [start(address, LONG) for _ in range(3)]
+        with following(plots[0]) as first:
+            written = first.iter_sse()
+            assert next(written).event == "token"
+            process.send_signal(signal.SIGTERM)
+            while (refused := httpx.post(f"{address}/api/plots", json=LONG)).status_code != 503:
+                time.sleep(0.01)
+            assert "the server is about to stop" in refused.json()["message"]
+            assert refused.headers["retry-after"] == "5"
+            with following(plots[2]) as waiting:
+                ends = [list(written)[-1], list(waiting.iter_sse())[-1]]
+        assert [end.event for end in ends] == ["done", "done"]
+        assert process.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_serve_ends_with_an_error_what_takes_longer_than_its_grace(tiny_bundle: Path) -> None:
+    with slow_server(tiny_bundle, 0.3, grace="1") as (process, address):
+        plots = [start(address, LONG) for _ in range(3)]
+        with following(plots[0]) as first, following(plots[2]) as waiting:
+            written = first.iter_sse()
+            assert next(written).event == "token"
+            process.send_signal(signal.SIGTERM)
+            ends = [list(written)[-1], list(waiting.iter_sse())[-1]]
+        assert [(end.event, end.json()) for end in ends] == [
+            ("error", {"message": "The plot broke off: the engine was closed."})
+        ] * 2
+        process.wait(timeout=30)
+
+
+def test_a_second_signal_does_not_wait(tiny_bundle: Path) -> None:
+    with slow_server(tiny_bundle, 0.3, grace="600") as (process, address), following(start(address, LONG)) as plot:
+        written = plot.iter_sse()
+        assert next(written).event == "token"
+        process.send_signal(signal.SIGTERM)
+        while httpx.post(f"{address}/api/plots", json=LONG).status_code != 503:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=10)
 
 
 def test_a_port_in_use_is_said_clearly(tiny_bundle: Path) -> None:

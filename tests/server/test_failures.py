@@ -1,13 +1,17 @@
 """Errors of the session and of the model: who is told, and that the engine goes on as if nothing had been."""
 
+import shutil
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, EngineError, Request, Sampling, Stream
+from server.engine import Engine, EngineBusy, EngineError, Request, Sampling, Stream
 from server.engine.runner import Logits, Runner
 from tests.server.reading import PROMPT, one_by_one, some_requests, tokens_of
 from tests.server.runs import meddle
@@ -121,6 +125,86 @@ def test_who_ended_in_a_step_before_it_failed_has_everything(bundle: Bundle, mon
         (chunk,) = arriving[0]
         assert len(chunk.token_ids) == 1
         assert chunk.finish_reason == "length"
+
+
+def test_after_a_failure_the_model_is_loaded_anew_for_those_who_wait(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readiness says so meanwhile; what was counted before still counts."""
+    with Engine(bundle, threads=1, rows=1) as engine:
+        expected = one_by_one(engine, [LONG])
+        written, seconds, first = engine.written, engine.model_seconds, engine._batch
+        loading, go_on = threading.Event(), threading.Event()
+
+        def fail_once(count: int, decode: Callable[[], Logits], runner: Runner) -> Logits:
+            if count == 3:
+                raise MemoryError("no memory")
+            if count == 4:  # the first run of the new session
+                loading.set()
+                go_on.wait(30)
+            return decode()
+
+        meddle(monkeypatch, fail_once)
+        failing, waiting = engine.submit(LONG), engine.submit(LONG)
+        with pytest.raises(EngineError, match="the model failed: no memory"):
+            list(failing)
+        assert loading.wait(30)
+        assert (engine.state, engine.ready, engine.running, engine.waiting) == ("restarting", False, 0, 1)
+        late = engine.submit(LONG)
+        go_on.set()
+        assert [tokens_of(waiting), tokens_of(late)] == expected * 2
+        assert (engine.state, engine.restarts) == ("ready", 1)
+        assert engine._batch is not first
+        assert engine.written >= written + 2 * len(expected[0])
+        assert engine.model_seconds > seconds
+
+
+def test_a_model_that_cannot_be_loaded_again_lets_nobody_wait_and_is_tried_again(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    manifest = (folder / "bundle.json").read_bytes()
+    monkeypatch.setattr("server.engine.engine.FIRST_PAUSE", 0.05)
+    with Engine(Bundle.load(folder), threads=1, rows=1) as engine:
+        expected = one_by_one(engine, [LONG])
+
+        def fail_once(count: int, decode: Callable[[], Logits], runner: Runner) -> Logits:
+            if count == 3:
+                (folder / "bundle.json").write_bytes(manifest.replace(b"plotify-tiny", b"another-tiny"))
+                raise RuntimeError("out of memory")
+            return decode()
+
+        meddle(monkeypatch, fail_once)
+        failing, waiting = engine.submit(LONG), engine.submit(LONG)
+        with pytest.raises(EngineError, match="the model failed: out of memory"):
+            list(failing)
+        with pytest.raises(EngineError, match="the model failed, and cannot be loaded"):
+            list(waiting)
+        with pytest.raises(EngineBusy, match="the model failed, and is being loaded anew; try again"):
+            engine.submit(LONG)
+        (folder / "bundle.json").write_bytes(manifest)
+        deadline = time.monotonic() + 30
+        while not engine.ready:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert one_by_one(engine, [LONG]) == expected
+
+
+def test_an_engine_that_cannot_load_its_model_can_be_closed(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    engine = Engine(Bundle.load(folder), threads=1)
+    (folder / "bundle.json").unlink()
+
+    def fail(count: int, decode: Callable[[], Logits], runner: Runner) -> Logits:
+        raise RuntimeError("out of memory")
+
+    meddle(monkeypatch, fail)
+    with pytest.raises(EngineError, match="out of memory"):
+        list(engine.submit(LONG))
+    engine.close()
+    assert engine.state == "closed"
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Chunk, Engine, EngineBusy, EngineError, Request, Sampling, Stream
+from server.engine import Chunk, DeadlineExceeded, Engine, EngineBusy, EngineError, Request, Sampling, Stream
 from tests.server.live import wait_until_idle
 from tests.server.reading import GREEDY, PROMPT, one_by_one, some_requests, tokens_of
 from tests.server.runs import Run
@@ -86,6 +86,57 @@ def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
         assert len(tokens_of(last)) == 1
         assert (engine.running, engine.waiting) == (0, 0), "the others ended before"
         assert [len(tokens_of(stream)) for stream in (*first, *wide)] == [40] * 6
+
+
+def test_a_client_with_many_requests_starves_nobody(bundle: Bundle) -> None:
+    """Another's one is read next, not behind the two hundred."""
+    with Engine(bundle, threads=1, queue=300, rows=1) as engine:
+        many = [engine.submit(Request(PROMPT, ENDLESS, client="a")) for _ in range(200)]
+        next(many[0])
+        assert len(tokens_of(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=2), client="b")))) == 2
+        assert engine.waiting > 190
+        for stream in many:
+            stream.cancel()
+
+
+def test_a_request_ends_at_its_deadline_wherever_it_is(bundle: Bundle, slow_decoding: float) -> None:
+    with Engine(bundle, threads=1, queue=4, rows=2, deadline=0.5) as engine:
+        streams = [
+            *engine.submit_several(Request(PROMPT, ENDLESS), 2),
+            *(engine.submit(Request(PROMPT, ENDLESS)) for _ in range(2)),
+        ]
+        for stream in streams:
+            with pytest.raises(DeadlineExceeded, match="took longer than the server allows"):
+                list(stream)
+            assert list(stream) == []
+        wait_until_idle(engine)
+        assert len(tokens_of(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=2))))) == 2
+
+
+def test_those_turned_away_hear_when_to_come_again(bundle: Bundle, slow_decoding: float) -> None:
+    """By when those that wait will have begun, at the pace of the last ones."""
+    with Engine(bundle, threads=1, queue=10, rows=1) as engine:
+        for _ in range(4):
+            tokens_of(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=20))))
+        streams = [engine.submit(Request(PROMPT, ENDLESS)) for _ in range(11)]
+        with pytest.raises(EngineBusy) as caught:
+            engine.submit(Request(PROMPT, ENDLESS))
+        assert str(caught.value).endswith(f"try again in {caught.value.retry_after} seconds")
+        assert 8 <= caught.value.retry_after <= 60, "ten that wait, about a second each"
+        for stream in streams:
+            stream.cancel()
+
+
+def test_draining_finishes_what_there_is_and_takes_nothing_more(bundle: Bundle, slow_decoding: float) -> None:
+    with Engine(bundle, threads=1, queue=4, rows=1) as engine:
+        assert (engine.state, engine.ready) == ("ready", True)
+        streams = [engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=5))) for _ in range(3)]
+        engine.drain()
+        assert (engine.state, engine.ready) == ("draining", False)
+        with pytest.raises(EngineBusy, match="the server is about to stop; try again in 5 seconds"):
+            engine.submit(Request(PROMPT, GREEDY))
+        assert [len(tokens_of(stream)) for stream in streams] == [5, 5, 5]
+    assert engine.state == "closed"
 
 
 @pytest.mark.timeout(60)

@@ -73,15 +73,18 @@ class Scheduling(RuleBasedStateMachine):
         prompt=prompts,
         against=st.one_of(st.none(), prompts),
         wanted=st.lists(st.one_of(st.integers(1, 5), st.integers(1, 60)), min_size=1, max_size=3),
+        client=st.sampled_from("abc"),
     )
-    def submit(self, prompt: list[int], against: list[int] | None, wanted: list[int]) -> None:
+    def submit(self, prompt: list[int], against: list[int] | None, wanted: list[int], client: str) -> None:
         given = [prompt] if against is None or self.rows == 1 else [prompt, against]
         limit = CONTEXT - max(map(len, given))
         sequences = [Continuation(min(each, limit)) for each in wanted[: self.rows // len(given)]]
         for sequence in sequences:
             sequence.prompts = given
         self.sequences += sequences
-        self.submitted.append(Job([Context(list(each)) for each in given], list(sequences)))
+        contexts = [Context(list(each)) for each in given]
+        tokens = sum(map(len, given)) + sum(wanted) * len(given)
+        self.submitted.append(Job(contexts, list(sequences), client, tokens))
         self.scheduler.waiting.append(self.submitted[-1])
 
     @precondition(lambda self: self.sequences)

@@ -14,14 +14,16 @@ from litestar.testing import TestClient
 from msgspec.structs import fields
 from openai import OpenAI
 
-from server.app import MAX_BODY
+from server.app import MAX_BODY, create_app
+from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
+from server.engine.runner import Runner
 from server.openai import order
 from server.openai.schema import CompletionRequest
+from server.settings import Settings
 from tests.server.live import LiveServer, wait_until_idle
 from tests.server.openai.conftest import MODEL, connected
 from tests.server.reading import PROMPT
-from tests.server.runs import meddle
 
 ENDLESS = Sampling(max_tokens=100, ignore_end=True)
 
@@ -196,10 +198,14 @@ def test_a_full_queue_takes_nothing_of_a_request_and_says_when_to_come_again(slo
 
 
 def test_an_engine_that_fails(live: LiveServer, openai: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(count: int, *_: object) -> Any:
-        raise RuntimeError("out of memory")
+    decode = Runner.decode
 
-    meddle(monkeypatch, fail)
+    def fail(runner: Runner, tokens: list[int], lengths: list[int]) -> Any:
+        if max(lengths) > 1:  # not the first run of a session
+            raise RuntimeError("out of memory")
+        return decode(runner, tokens, lengths)
+
+    monkeypatch.setattr(Runner, "decode", fail)
     with pytest.raises(package.InternalServerError, match="The model failed: out of memory") as caught:
         openai.completions.create(model=MODEL, prompt=[PROMPT, "A fox"], n=2)
     assert (caught.value.status_code, caught.value.type) == (500, "server_error")
@@ -213,6 +219,22 @@ def test_an_engine_that_fails(live: LiveServer, openai: OpenAI, monkeypatch: pyt
     assert json.loads(last.removeprefix("data: ")) == {
         "error": {"message": "The model failed: out of memory.", "type": "server_error", "param": None, "code": None}
     }
+
+
+def test_a_request_that_takes_too_long(bundle: Bundle, slow_decoding: float) -> None:
+    with Engine(bundle, threads=1, deadline=0.3) as engine, TestClient(create_app(engine, Settings())) as client:
+        asked = {"model": MODEL, "prompt": PROMPT, "max_tokens": 100, "ignore_eos": True}
+        error = {
+            "message": "The request took longer than the server allows.",
+            "type": "server_error",
+            "param": None,
+            "code": "deadline_exceeded",
+        }
+        answer = client.post("/v1/completions", json=asked)
+        assert (answer.status_code, answer.json()) == (504, {"error": error})
+        *chunks, last = client.post("/v1/completions", json=asked | {"stream": True}).text.rstrip("\n").split("\n\n")
+        assert chunks
+        assert json.loads(last.removeprefix("data: ")) == {"error": error}
 
 
 def test_what_is_not_the_clients_business_stays_here(
