@@ -4,16 +4,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response
-from litestar.datastructures import CacheControlHeader, MutableScopeHeaders
+from litestar.datastructures import CacheControlHeader, MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Stream
 from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
+from server.access.access import Access, for_all
+from server.access.keys import Keys
+from server.access.rate import STORE, per_minute
 from server.engine import Engine
 from server.openai.errors import refusal, status_of
 from server.pages import STATIC, Pages
@@ -46,7 +50,9 @@ REFUSALS = {
 
 
 def create_app(engine: Engine, settings: Settings) -> Litestar:
-    """The app; it closes the engine when it shuts down."""
+    """The app; it closes the engine when it shuts down. Raises KeysError for keys that cannot be read."""
+    keys = Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
+    access = Access(keys, settings.desk == "open")
     pages = Pages(engine.bundle.manifest)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     reference = Reference(engine)
@@ -57,17 +63,30 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         await asyncio.to_thread(engine.close)
         await plots.close()
 
+    @asynccontextmanager
+    async def forgetting_clients(app: Litestar) -> AsyncIterator[None]:
+        async def forget() -> None:
+            while True:
+                await asyncio.sleep(60)
+                await app.stores.get(STORE).delete_expired()  # type: ignore[attr-defined]
+
+        task = asyncio.create_task(forget())
+        yield
+        task.cancel()
+
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """A page (or JSON, for a program) for every error that no route has answered itself."""
         status = status_of(error)
         if status >= 500 and status != 503:  # to be busy is no failure
             logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        headers = error.headers if isinstance(error, HTTPException) else None  # of 405: which methods there are
+        headers = error.headers if isinstance(error, HTTPException) else None
         if f"{request.url.path}/".startswith("/v1/"):
             return refusal(error)
-        message = REFUSALS.get(
-            status, "Something went wrong here." if status >= 500 else "This request makes no sense."
-        )
+        if isinstance(error, HTTPException) and status in (401, 403, 429):
+            message = error.detail
+        else:
+            nonsense = "Something went wrong here." if status >= 500 else "This request makes no sense."
+            message = REFUSALS.get(status, nonsense)
         if f"{request.url.path}/".startswith(("/api/", "/healthz/")):
             return Response({"message": message}, status_code=status, headers=headers)
         # Streamed because an exception handler of Litestar cannot await.
@@ -90,11 +109,13 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             create_static_files_router(
                 path="/static",
                 include_in_schema=False,
+                guards=[for_all],
                 directories=[STATIC],
                 cache_control=CacheControlHeader(max_age=365 * 24 * 3600, public=True, immutable=True),
             ),
         ],
         dependencies={
+            "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
@@ -103,11 +124,13 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
         before_send=[_add_security_headers],
-        lifespan=[closing_engine],
+        lifespan=[closing_engine, forgetting_clients],
+        middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),
         request_class=ArrivingRequest,
         request_max_body_size=MAX_BODY,
+        state=State({"access": access}),
     )
 
 

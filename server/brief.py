@@ -97,8 +97,8 @@ class Brief:
             seed=int(seed) if seed else None,
         )
 
-    def request(self, manifest: Manifest, max_tokens: int) -> Request:
-        """What the engine is asked for; `max_tokens` cuts the length."""
+    def request(self, manifest: Manifest, max_tokens: int, client: str = "") -> Request:
+        """What the engine is asked for by a client; `max_tokens` cuts the length."""
         defaults, shift = manifest.sampling, self.wildness.top_p
         room = 1 - defaults.top_p if shift > 0 else defaults.top_p
         sampling = Sampling(
@@ -114,4 +114,5 @@ class Brief:
             manifest.prompt.fill(self.prompt, self.genre),
             sampling,
             against=manifest.prompt.fill(self.prompt) if self.genre else None,
+            client=client,
         )

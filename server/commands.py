@@ -109,6 +109,7 @@ def serve(
     """
     import uvicorn
 
+    from server.access.keys import KeysError
     from server.app import create_app
     from server.bundle import BundleError
     from server.engine import EngineError
@@ -126,7 +127,8 @@ def serve(
     listener = _listen(settings.host, settings.port)
     try:
         engine = _engine(settings)
-    except (BundleError, EngineError) as error:
+        app = create_app(engine, settings)
+    except (BundleError, EngineError, KeysError) as error:
         raise click.ClickException(str(error)) from error
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
 
@@ -152,9 +154,11 @@ def serve(
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
-        create_app(engine, settings),
+        app,
         log_level=settings.log_level,
         server_header=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.proxies,
         timeout_graceful_shutdown=3,
     )
     with contextlib.suppress(KeyboardInterrupt):  # how a person stops it
@@ -184,6 +188,7 @@ def _engine(settings: Settings) -> "Engine":
         rows=settings.rows,
         kept=settings.kept,
         deadline=settings.deadline,
+        per_client=settings.per_client,
     )
 
 

@@ -11,7 +11,7 @@ SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
 
 
 class Plot:
-    """Submits the request of a brief; iterate over it for the text, piece by piece, in order.
+    """Submits the request of a client's brief; iterate over it for the text, piece by piece, in order.
 
     opening: the writer's words. seed: what gives this plot again. prompt_tokens: how many the prompt has.
     tokens: how many were written. finish_reason: None until the end. failure: what to tell the reader when the engine
@@ -20,9 +20,9 @@ class Plot:
     Raises BriefError for a prompt that is too long and EngineBusy when there is no room for it.
     """
 
-    def __init__(self, engine: Engine, brief: Brief, max_tokens: int) -> None:
+    def __init__(self, engine: Engine, brief: Brief, max_tokens: int, client: str = "") -> None:
         try:
-            self._stream = engine.submit(brief.request(engine.bundle.manifest, max_tokens))
+            self._stream = engine.submit(brief.request(engine.bundle.manifest, max_tokens, client))
         except PromptTooLong as error:
             raise BriefError({"prompt": _too_long(brief.prompt, error)}) from error
         self._enough = brief.length.enough

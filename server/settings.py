@@ -12,6 +12,7 @@ from typing import Any, Self
 PREFIX = "PLOTIFY_"
 PRECISIONS = ("auto", "fp32", "int8", "int4", "fp16")
 DEVICES = ("auto", "cpu", "cuda")
+DESK = ("open", "closed")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
 
@@ -40,6 +41,12 @@ class Settings:
     plot_ttl: seconds that a plot of /api/plots can be read after its end.
     plot_limit: plots of /api/plots that are kept after their end; those that ended longest ago go first.
     heartbeat: seconds of silence after which an event stream sends a comment.
+    keys: entries of API keys, separated by white space; `plotify key` makes them. None and no file: nobody needs one.
+    keys_file: a file with more of them, read again whenever it changes.
+    desk: whether the writers' pages are open to those without a key, or closed.
+    proxies: addresses and networks of proxies, separated by commas, that are believed who they speak for.
+    per_client: texts that a client may have under way at once; 0 for as many as there is room for.
+    rate: requests for text that a client may send in a minute; 0 for any number.
     log_level: what is logged to stderr; from info on, every HTTP request.
     """
 
@@ -59,6 +66,12 @@ class Settings:
     plot_ttl: int = 300
     plot_limit: int = 1024
     heartbeat: int = 15
+    keys: str = ""
+    keys_file: str = ""
+    desk: str = "open"
+    proxies: str = ""
+    per_client: int = 0
+    rate: int = 0
     log_level: str = "warning"
 
     def __post_init__(self) -> None:
@@ -75,10 +88,17 @@ class Settings:
             ("plot_ttl", 1, 86400),
             ("plot_limit", 1, 65536),
             ("heartbeat", 1, 3600),
+            ("per_client", 0, 4096),
+            ("rate", 0, 10**6),
         ):
             if not least <= getattr(self, name) <= most:
                 raise SettingsError(f"{variable(name)} is {getattr(self, name)}; it must be from {least} to {most}")
-        for name, known in (("precision", PRECISIONS), ("device", DEVICES), ("log_level", LOG_LEVELS)):
+        for name, known in (
+            ("precision", PRECISIONS),
+            ("device", DEVICES),
+            ("log_level", LOG_LEVELS),
+            ("desk", DESK),
+        ):
             if getattr(self, name) not in known:
                 raise SettingsError(f"{variable(name)} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
 

@@ -1,12 +1,13 @@
 """The engine: a prompt and its sampling in, a stream of tokens out. No web code in it."""
 
 from server.engine.engine import Engine
-from server.engine.errors import DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine.errors import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.engine.sampling import Request, Sampling
 from server.engine.stream import Chunk, FinishReason, Stream
 
 __all__ = [
     "Chunk",
+    "ClientBusy",
     "DeadlineExceeded",
     "Engine",
     "EngineBusy",

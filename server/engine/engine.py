@@ -13,7 +13,7 @@ from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer, token_bytes
 from server.engine.device import choose
-from server.engine.errors import EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine.errors import ClientBusy, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.engine.loading import load_runner
 from server.engine.sampler import Sampler
 from server.engine.sampling import Request
@@ -46,12 +46,12 @@ class Engine:
     Runtime computes with on the processor, 0 for one for each physical core. queue: how many requests may wait for
     rows. rows: how many sequences are written at once, a guided one counting twice. kept: how many prompts stay in the
     cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU where there is one that can run the model.
-    deadline: seconds after which a request ends with DeadlineExceeded, waiting included.
+    deadline: seconds after which a request ends with DeadlineExceeded, waiting included. per_client: sequences that one
+    client may have under way, waiting included; 0 for any number.
 
     Loads the model and runs it once, so that the first request is as fast as the others. Raises BundleError for a model
-    that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager.
-
-    When a step fails, what was being written ends with an EngineError, and the model is loaded anew for those who wait.
+    that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager. When a
+    step fails, what was being written ends with an EngineError, and the model is loaded anew for those who wait.
 
     steps, and the seconds that they took. restarts: how often the model was loaded anew.
     """
@@ -66,17 +66,15 @@ class Engine:
         kept: int = 32,
         device: str = "auto",
         deadline: float = math.inf,
+        per_client: int = 0,
     ) -> None:
         self.bundle = bundle
         self.device, self.precision = choose(bundle, device, precision)
-        self.queue = queue
-        self.rows = rows
+        self.queue, self.rows = queue, rows
         self.restarts = 0
-        self.steps = 0
-        self.seconds = 0.0
-        self._deadline = deadline
-        self._threads = threads
-        self._kept = kept
+        self.steps, self.seconds = 0, 0.0
+        self._deadline, self._per_client = deadline, per_client
+        self._threads, self._kept = threads, kept
         self._pieces = token_bytes(bundle.tokenizer)
         self.vocab_size = len(self._pieces)
         self._waiting = Waiting()
@@ -127,7 +125,7 @@ class Engine:
         """Queues a request and returns at once. From any thread.
 
         Raises InvalidRequest (PromptTooLong for a prompt that leaves no room for a new token, where one is asked for),
-        EngineBusy when the queue is full, and while the engine takes no requests.
+        EngineBusy when the queue is full, and while the engine takes no requests; ClientBusy when a client's share is.
         """
         return self.submit_several(request, 1)[0]
 
@@ -163,6 +161,7 @@ class Engine:
                 Detokenizer(self._pieces),
                 scores,
                 deadline,
+                request.client,
             )
             for seed in range(first, first + count)
         ]
@@ -172,7 +171,7 @@ class Engine:
         contexts = [Context(prompt) for prompt in prompts]
         contexts[0].scores = scores
         tokens = sum(map(len, prompts)) + count * len(prompts) * limit
-        self._enqueue(Job(contexts, sequences, request.client, tokens))
+        self._enqueue(Job(contexts, sequences, tokens))
         return streams
 
     def encode(self, text: str) -> list[int]:
@@ -224,6 +223,9 @@ class Engine:
         with self._changed:
             if self._closed or self._draining or self._broken:
                 raise EngineBusy(UNAVAILABLE[self.state])
+            count = self._waiting.of(job.client) + (self._batch.scheduler.of(job.client) if self._batch else 0)
+            if 0 < self._per_client < count + len(job.sequences):
+                raise ClientBusy(f"you have {count} texts under way, and one may have {self._per_client}")
             if self._full:
                 self._waiting.remove_abandoned()
             if self._full:
@@ -249,9 +251,10 @@ class Engine:
             except Exception as error:
                 logger.exception("A step failed; the model is loaded anew")
                 self._retire(batch, EngineError(f"the model failed: {error}"))
-                del batch  # its memory is needed
-                self._reload()
             self.seconds += time.perf_counter() - start
+            del batch  # whose memory the next one needs
+            if self._batch is None:
+                self._reload()
         if self._batch is not None:
             self._batch.fail(EngineError("the engine was closed"))
         self._fail_waiting(EngineError("the engine was closed"))

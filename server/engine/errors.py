@@ -26,6 +26,10 @@ class EngineBusy(EngineError):
         super().__init__(f"{reason}; try again in {self.retry_after} seconds")
 
 
+class ClientBusy(EngineBusy):
+    """The client has as many texts under way as one may have."""
+
+
 class InvalidRequest(ValueError):
     """The request can never be served as it stands."""
 

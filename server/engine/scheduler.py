@@ -56,7 +56,16 @@ class Scheduler:
     @property
     def running(self) -> int:
         """How many sequences are being read for or written."""
-        return len(self.writing) + sum(len(job.sequences) for job in self.arriving)
+        return len(self.sequences)
+
+    @property
+    def sequences(self) -> list[Sequence]:
+        """Those that are being read for or written."""
+        return [*self.writing, *(sequence for job in self.arriving for sequence in job.sequences)]
+
+    def of(self, client: str) -> int:
+        """How many of them a client has."""
+        return sum(each.client == client and not each.channel.cancelled for each in self.sequences)
 
     @property
     def free(self) -> int:
@@ -110,7 +119,7 @@ class Scheduler:
 
     def clear(self) -> list[Sequence]:
         """Forgets what was being read and written, and what was kept; the sequences that were."""
-        sequences = [*self.writing, *(sequence for job in self.arriving for sequence in job.sequences)]
+        sequences = self.sequences
         self.arriving, self.writing, self.decoding = [], [], []
         self.prefixes.clear()
         return sequences

@@ -44,7 +44,7 @@ class Sequence:
     contexts: of the prompt, and, for a guided request, of the one that it is led away from.
     limit: how many tokens it may have at most, so that prompt and continuation fit into the model's context.
     scores: of the prompt, for the first chunk. deadline: when it ends, wherever it is, in seconds of the
-    monotonic clock; began: when its turn came.
+    monotonic clock; began: when its turn came. client: who asked for it.
     """
 
     def __init__(
@@ -56,12 +56,14 @@ class Sequence:
         detokenizer: Detokenizer,
         scores: Scores | None = None,
         deadline: float = math.inf,
+        client: str = "",
     ) -> None:
         self.contexts: list[Context] = []
         self.channel = Channel()
         self.finished = False
         self.began = math.nan
         self.deadline = deadline
+        self.client = client
         self._guidance = sampling.guidance
         self._endless = sampling.ignore_end
         self._limit = limit
@@ -129,18 +131,22 @@ class Sequence:
 class Job:
     """A request: the prompts to read, once, and the sequences that go on from them.
 
-    client: who asks; the queue is fair between clients. tokens: what it takes at most, read and written.
+    tokens: what it takes at most, read and written.
     """
 
     prompts: list[Context]
     sequences: list[Sequence] = field(default_factory=list)
-    client: str = ""
     tokens: int = 1
 
     @property
     def rows(self) -> int:
         """How many rows of the cache it takes while it is written."""
         return len(self.prompts) * len(self.sequences)
+
+    @property
+    def client(self) -> str:
+        """Who asks; the queue is fair between clients."""
+        return self.sequences[0].client
 
     @property
     def deadline(self) -> float:

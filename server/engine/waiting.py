@@ -67,6 +67,11 @@ class Waiting:
         self._remove(late)
         return late
 
+    def of(self, client: str) -> int:
+        """How many sequences of a client wait."""
+        jobs = [job for job in self if job.client == client]
+        return sum(not sequence.channel.cancelled for job in jobs for sequence in job.sequences)
+
     def clear(self) -> list[Job]:
         """All leave; they are returned."""
         jobs = list(self)

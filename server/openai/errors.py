@@ -7,7 +7,7 @@ import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException
 
-from server.engine import DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.openai.schema import ErrorAnswer, ErrorObject
 
 MESSAGES = {
@@ -16,6 +16,9 @@ MESSAGES = {
     405: "This address does not work that way: POST /v1/completions completes text, GET /v1/models names the model.",
     413: "The body is far larger than any prompt that this model can read; shorten it, or send fewer prompts.",
 }
+
+
+CODES = {401: "invalid_api_key", 403: "insufficient_permissions", 404: "unknown_url", 429: "rate_limit_exceeded"}
 
 
 class RequestError(Exception):
@@ -53,6 +56,8 @@ def status_of(error: Exception) -> int:
             return error.status
         case InvalidRequest():
             return 400
+        case ClientBusy():
+            return 429
         case EngineBusy():
             return 503
         case DeadlineExceeded():
@@ -70,6 +75,8 @@ def error_answer(error: Exception) -> ErrorAnswer:
             return _invalid(str(error), error.param, error.code)
         case InvalidRequest():
             return _invalid(_sentence(error))
+        case ClientBusy():
+            return _invalid(_sentence(error), code=CODES[429])
         case EngineBusy():
             return ErrorAnswer(ErrorObject(_sentence(error), "server_error", code="server_busy"))
         case DeadlineExceeded():
@@ -78,7 +85,7 @@ def error_answer(error: Exception) -> ErrorAnswer:
             return ErrorAnswer(ErrorObject(_sentence(error), "server_error"))
         case HTTPException() if error.status_code < 500:
             message = MESSAGES.get(error.status_code, error.detail)
-            return _invalid(message, code="unknown_url" if error.status_code == 404 else None)
+            return _invalid(message, code=CODES.get(error.status_code))
         case _:
             return ErrorAnswer(ErrorObject("Something went wrong here.", "server_error"))
 

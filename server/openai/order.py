@@ -49,8 +49,8 @@ class Order:
     include_usage: bool
 
     @classmethod
-    def read(cls, request: CompletionRequest, engine: Engine) -> "Order":
-        """Raises RequestError for what can never be served, and names the field."""
+    def read(cls, request: CompletionRequest, engine: Engine, client: str = "") -> "Order":
+        """What a client asks for. Raises RequestError for what can never be served, and names the field."""
         manifest = engine.bundle.manifest
         given = msgspec.structs.asdict(with_defaults(request))
         check_model(given["model"], manifest)
@@ -75,7 +75,7 @@ class Order:
         scored = given["logprobs"] if given["echo"] else None
         return cls(
             tokens,
-            [Request(prompt, sampling, other, scored) for prompt, other in zip(tokens, against, strict=True)],
+            [Request(prompt, sampling, other, scored, client) for prompt, other in zip(tokens, against, strict=True)],
             n=given["n"],
             best_of=best_of,
             echo=given["echo"],

@@ -17,7 +17,8 @@ from server.routes.answers import EVENT_STREAM, FORM, JSON
 Document = dict[str, Any]
 
 DESCRIPTION = """\
-A few words in, a few plot lines out. Nobody needs a key.
+A few words in, a few plot lines out. Where the server has keys, send one as \
+`Authorization: Bearer KEY`; where it has none, nobody needs one.
 
 What is described here is all that there is: another address is answered with 404, another method with 405 and `Allow`,
 in the form of the other errors beside it. Fields that are not described are ignored.
@@ -35,6 +36,14 @@ HEADERS = {
             "description": "Path of what is there of the plot.",
             "required": True,
             "schema": {"type": "string"},
+        }
+    },
+    "401": {"WWW-Authenticate": {"description": "Bearer.", "required": True, "schema": {"type": "string"}}},
+    "429": {
+        "Retry-After": {
+            "description": "Seconds after which to try again.",
+            "required": True,
+            "schema": {"type": "integer", "minimum": 1},
         }
     },
     "503": {

@@ -10,6 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.response import Stream
 
+from server.access.access import Access, for_completion
+from server.access.rate import WORK
 from server.engine import Engine
 from server.openai.answer import Answer
 from server.openai.errors import RequestError
@@ -17,7 +19,7 @@ from server.openai.order import Order
 from server.openai.schema import Completion, CompletionRequest
 from server.openai.streaming import events
 from server.openai.whole import whole
-from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Failure
+from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Failure, counted, keyed
 from server.routes.arriving import CLIENT_LEFT, ArrivingRequest
 from server.routes.models import list_models, show_model
 
@@ -37,9 +39,12 @@ class StrictRequest(ArrivingRequest):
     "/completions",
     status_code=200,
     request_class=StrictRequest,
+    opt={WORK: True},
     operation_id="createCompletion",
     summary="Continue a prompt",
-    responses={
+    responses=keyed(Failure)
+    | counted(Failure)
+    | {
         200: Answered(Completion, description="The completion; with `stream`, chunks of one as text/event-stream."),
         400: Failure(description="Something in the request is wrong; `param` names it."),
         404: Failure(description="Another model than the one that is served."),
@@ -50,7 +55,10 @@ class StrictRequest(ArrivingRequest):
     },
 )
 async def complete(
-    data: JSONBody[CompletionRequest], request: Request[Any, Any, Any], engine: NamedDependency[Engine]
+    data: JSONBody[CompletionRequest],
+    request: Request[Any, Any, Any],
+    engine: NamedDependency[Engine],
+    access: NamedDependency[Access],
 ) -> Response[Any]:
     """Continues a prompt, or several: in one piece, or with `stream` as server-sent events.
 
@@ -58,7 +66,7 @@ async def complete(
     their middle ends them with `data: {"error": …}`.
     """
     # In a thread: a body full of text takes a tenth of a second to tokenize, and other streams have to go on.
-    answer = Answer(engine, await asyncio.to_thread(Order.read, data, engine))
+    answer = Answer(engine, await asyncio.to_thread(Order.read, data, engine, access.client_of(request)))
     if answer.order.stream:
         return Stream(
             events(answer),
@@ -75,4 +83,6 @@ async def _cancel(answer: Answer) -> None:
     answer.cancel()
 
 
-completions_api = Router(path="/v1", route_handlers=[complete, list_models, show_model], tags=["completions"])
+completions_api = Router(
+    path="/v1", route_handlers=[complete, list_models, show_model], guards=[for_completion], tags=["completions"]
+)

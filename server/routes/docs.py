@@ -5,12 +5,13 @@ from typing import Any
 from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 
+from server.access.access import for_all
 from server.pages import Pages
 from server.reference.document import Reference
 from server.reference.page import sections, things
 
 
-@get("/docs", include_in_schema=False)
+@get("/docs", guards=[for_all], include_in_schema=False)
 async def docs(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], reference: NamedDependency[Reference]
 ) -> Response[str]:

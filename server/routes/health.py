@@ -6,6 +6,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Meta, Struct
 
+from server.access.access import for_all
 from server.engine import Engine
 
 
@@ -21,6 +22,7 @@ class Health(Struct, frozen=True, kw_only=True):
 
 @get(
     "/healthz",
+    guards=[for_all],
     operation_id="readHealth",
     summary="Whether the server is well",
     tags=["server"],

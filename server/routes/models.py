@@ -9,12 +9,18 @@ from litestar.params import FromPath
 from server.engine import Engine
 from server.openai.order import check_model
 from server.openai.schema import Model, ModelList
-from server.routes.answers import Failure
+from server.routes.answers import Failure, keyed
 
 STARTED = int(time.time())
 
 
-@get("/models", operation_id="listModels", summary="The models", response_description="A list of one.")
+@get(
+    "/models",
+    operation_id="listModels",
+    summary="The models",
+    response_description="A list of one.",
+    responses=keyed(Failure),
+)
 async def list_models(engine: NamedDependency[Engine]) -> ModelList:
     """All models: the one that is served."""
     return ModelList(data=[_model(engine)])
@@ -25,7 +31,7 @@ async def list_models(engine: NamedDependency[Engine]) -> ModelList:
     operation_id="retrieveModel",
     summary="One model",
     response_description="The model.",
-    responses={404: Failure(description="Another model than the one that is served.")},
+    responses=keyed(Failure) | {404: Failure(description="Another model than the one that is served.")},
 )
 async def show_model(model: FromPath[str], engine: NamedDependency[Engine]) -> Model:
     """One model; 404 for another than the one that is served."""

@@ -10,12 +10,15 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
+from server.access.access import Access, for_all, for_completion, for_holders
+from server.access.rate import WORK
 from server.brief import Brief, BriefError
 from server.engine import Engine, EngineBusy
 from server.events import EVENT_ID, UnknownEvent, frames, position
+from server.openai.errors import status_of
 from server.plot import Plot
 from server.plots import Plots, UnknownPlot
-from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Refused
+from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Refused, counted, keyed
 from server.routes.fields import BriefCarrier
 from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
@@ -24,10 +27,14 @@ from server.settings import Settings
 @post(
     "/",
     request_class=BriefCarrier,
+    guards=[for_completion],
+    opt={WORK: True},
     operation_id="startPlot",
     summary="Start a plot",
     response_description="The plot is being written.",
-    responses={
+    responses=keyed(Refused)
+    | counted(Refused)
+    | {
         400: Refused(description="The body is not JSON, or a field is of the wrong type."),
         413: Refused(description="The body is far longer than any prompt that the model can read."),
         415: Refused(description="The body is neither JSON nor a form."),
@@ -37,13 +44,15 @@ from server.settings import Settings
 )
 async def start_plot(
     data: JSONBody[PlotRequest],
+    request: Request[Any, Any, Any],
+    access: NamedDependency[Access],
     plots: NamedDependency[Plots],
     engine: NamedDependency[Engine],
     settings: NamedDependency[Settings],
 ) -> Response[Started]:
     """Starts a plot. It is written whether or not somebody follows it, for as long as the server's grace."""
     brief = Brief.read(data.typed, engine.bundle.manifest)
-    journal = plots.start(Plot(engine, brief, settings.max_tokens))
+    journal = plots.start(Plot(engine, brief, settings.max_tokens, access.client_of(request)))
     address = f"/api/plots/{journal.id}"
     return Response(
         Started(journal.id, journal.plot.seed, address, f"{address}/events"),
@@ -56,6 +65,7 @@ UNKNOWN = {404: Refused(description="There is no such plot, or no longer.")}
 
 @get(
     "/{plot_id:str}",
+    guards=[for_holders],
     operation_id="readPlot",
     summary="Read what is there of a plot",
     response_description="So far.",
@@ -68,6 +78,7 @@ async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> Pl
 
 @delete(
     "/{plot_id:str}",
+    guards=[for_holders],
     operation_id="stopPlot",
     summary="Stop a plot",
     response_description="It has ended.",
@@ -80,6 +91,7 @@ async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> 
 
 @get(
     "/{plot_id:str}/events",
+    guards=[for_holders],
     operation_id="followPlot",
     summary="Follow a plot",
     responses=UNKNOWN
@@ -137,7 +149,7 @@ def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
             return Response(Refusal(str(error), error.problems), status_code=422)
         case EngineBusy():
             headers = {"Retry-After": str(error.retry_after)}
-            return Response(Refusal(f"No plot this time: {error}."), status_code=503, headers=headers)
+            return Response(Refusal(f"No plot this time: {error}."), status_code=status_of(error), headers=headers)
         case ValidationException():
             faults: list[Any] = list(error.extra or [])
             told = "; ".join(f"{fault.get('key', 'data')}: {fault['message']}" for fault in faults)
@@ -145,13 +157,13 @@ def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
         case RequestEntityTooLarge():
             return Response(Refusal("That is far more text than the model can read. Shorten it."), status_code=413)
         case ClientException():
-            return Response(Refusal(error.detail), status_code=error.status_code)
+            return Response(Refusal(error.detail), status_code=error.status_code, headers=error.headers)
         case UnknownPlot():
             return Response(Refusal(str(error)), status_code=404)
     return Response(Refusal(str(error)), status_code=400)
 
 
-@route("/{plot_id:str}", http_method=HttpMethod.OPTIONS, status_code=204, include_in_schema=False)
+@route("/{plot_id:str}", http_method=HttpMethod.OPTIONS, status_code=204, guards=[for_all], include_in_schema=False)
 async def plot_options() -> Response[None]:
     """Litestar's own answer names the methods of the handler that it saw first, and no others."""
     return Response(None, headers={"Allow": "DELETE, GET, OPTIONS"})

@@ -65,10 +65,10 @@ def test_every_address_for_programs_is_in_it_and_none_for_people(client: Client,
 def test_every_status_is_declared_with_what_it_carries(document: dict[str, Any]) -> None:
     declared = {id: set(operation["responses"]) for id, operation in operations(document).items()}
     assert declared == {
-        "createCompletion": {"200", "400", "404", "413", "500", "503", "504"},
-        "listModels": {"200"},
-        "retrieveModel": {"200", "404"},
-        "startPlot": {"201", "400", "413", "415", "422", "503"},
+        "createCompletion": {"200", "400", "401", "403", "404", "413", "429", "500", "503", "504"},
+        "listModels": {"200", "401", "403"},
+        "retrieveModel": {"200", "401", "403", "404"},
+        "startPlot": {"201", "400", "401", "403", "413", "415", "422", "429", "503"},
         "readPlot": {"200", "404"},
         "stopPlot": {"204", "404"},
         "followPlot": {"200", "204", "400", "404"},
@@ -77,7 +77,8 @@ def test_every_status_is_declared_with_what_it_carries(document: dict[str, Any])
     for id, operation in operations(document).items():
         for status, answer in operation["responses"].items():
             assert (status == "204") == ("content" not in answer)
-            assert (status == "503") == ("Retry-After" in answer.get("headers", {}))
+            assert (status in ("429", "503")) == ("Retry-After" in answer.get("headers", {}))
+            assert (status == "401") == ("WWW-Authenticate" in answer.get("headers", {}))
             if status >= "400":
                 (content,) = answer["content"].values()
                 form = "Refusal" if id.endswith("Plot") else "ErrorAnswer"

@@ -32,7 +32,8 @@ prompts = st.builds(prompt_of, st.integers(1, 2), st.one_of(whole, lengths), len
 class Continuation(Sequence):
     """Draws `wanted` tokens, each from what the contexts' cells say; the last is the end of text or one too many."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted: int, client: str) -> None:
+        self.client = client
         self.contexts: list[Context] = []
         self.channel = Channel()
         self.finished = False
@@ -78,13 +79,13 @@ class Scheduling(RuleBasedStateMachine):
     def submit(self, prompt: list[int], against: list[int] | None, wanted: list[int], client: str) -> None:
         given = [prompt] if against is None or self.rows == 1 else [prompt, against]
         limit = CONTEXT - max(map(len, given))
-        sequences = [Continuation(min(each, limit)) for each in wanted[: self.rows // len(given)]]
+        sequences = [Continuation(min(each, limit), client) for each in wanted[: self.rows // len(given)]]
         for sequence in sequences:
             sequence.prompts = given
         self.sequences += sequences
         contexts = [Context(list(each)) for each in given]
         tokens = sum(map(len, given)) + sum(wanted) * len(given)
-        self.submitted.append(Job(contexts, list(sequences), client, tokens))
+        self.submitted.append(Job(contexts, list(sequences), tokens))
         self.scheduler.waiting.append(self.submitted[-1])
 
     @precondition(lambda self: self.sequences)

@@ -15,13 +15,14 @@ from server.engine.waiting import MOST_REMEMBERED, Waiting
 class Asked(Sequence):
     """No more than whether somebody reads it, and when it is late."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, client: str, deadline: float) -> None:
+        self.client = client
         self.channel = Channel()
         self.deadline = deadline
 
 
 def job(client: str, tokens: int = 100, deadline: float = 1e9) -> Job:
-    return Job([Context([1])], [Asked(deadline)], client, tokens)
+    return Job([Context([1])], [Asked(client, deadline)], tokens)
 
 
 def all_of(waiting: Waiting) -> list[Job]:

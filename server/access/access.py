@@ -1,0 +1,139 @@
+"""Who is asking, and whether they may."""
+
+import hmac
+import ipaddress
+import secrets
+import time
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.handlers import BaseRouteHandler
+
+from server.access.keys import Key, Keys
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+DESK_COOKIE = "plotify_desk"
+DESK_SECONDS = 24 * 3600
+"""For so long a page that was opened may ask for plots, where others need a key."""
+
+PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+"""One of these says that whoever connected speaks for somebody else."""
+
+
+class Access:
+    """Decides by keys where there are any.
+
+    keys: none configured let everybody ask for completions, and those on this machine see what operators see.
+    desk: whether the writers' pages are open to those who have no key.
+    """
+
+    def __init__(self, keys: Keys, desk: bool = True) -> None:
+        self.keys = keys
+        self.desk = desk
+        self._secret = secrets.token_bytes(32)
+
+    def client_of(self, connection: Connection) -> str:
+        """Who is asking: the name of their key, or their address; of IPv6 the network, all of which is one client's."""
+        key = self._key_of(connection)
+        if key is not None:
+            return f"key {key.name}"
+        host = connection.client.host if connection.client else ""
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:  # a socket of this machine
+            return host
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+            return str(ipaddress.ip_network((address, 64), strict=False))
+        return host
+
+    def check_completion(self, connection: Connection) -> None:
+        """Raises NotAuthorizedException (401) and PermissionDeniedException (403)."""
+        if self.keys.configured and not self._is_page(connection):
+            self._check_key(connection, "completion")
+
+    def check_operator(self, connection: Connection) -> None:
+        """Raises NotAuthorizedException (401) and PermissionDeniedException (403)."""
+        if self.keys.configured:
+            self._check_key(connection, "operator")
+        elif not _is_local(connection):
+            raise PermissionDeniedException(
+                "Without keys, this is for those on the server's own machine. docs/access.md tells how to make a key."
+            )
+
+    def check_desk(self, _: Connection) -> None:
+        """Raises PermissionDeniedException (403)."""
+        if not self.desk:
+            raise PermissionDeniedException("This server is for programs that have a key.")
+
+    def desk_pass(self) -> str | None:
+        """What lets a page ask for plots for a day, as the value of its cookie; None where no page needs one."""
+        if not (self.keys.configured and self.desk):
+            return None
+        until = str(int(time.time()) + DESK_SECONDS)
+        return f"{until}.{self._sign(until)}"
+
+    def _is_page(self, connection: Connection) -> bool:
+        until, _, signature = connection.cookies.get(DESK_COOKIE, "").partition(".")
+        given = signature.encode("utf-8", "surrogateescape")
+        valid = hmac.compare_digest(given, self._sign(until).encode())
+        return self.desk and valid and int(until) > time.time()
+
+    def _sign(self, until: str) -> str:
+        return hmac.new(self._secret, until.encode("utf-8", "surrogateescape"), "sha256").hexdigest()
+
+    def _check_key(self, connection: Connection, scope: str) -> None:
+        key = self._key_of(connection)
+        if key is None:
+            given = "authorization" in connection.headers
+            raise NotAuthorizedException(
+                "This key is not valid, or no longer." if given else "A key is needed: send Authorization: Bearer KEY.",
+                headers={"WWW-Authenticate": 'Bearer error="invalid_token"' if given else "Bearer"},
+            )
+        if scope not in key.scopes:
+            raise PermissionDeniedException(f"The key {key.name} is not for this; it needs the scope {scope}.")
+
+    def _key_of(self, connection: Connection) -> Key | None:
+        kind, _, secret = connection.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not self.keys.configured:
+            return None
+        return self.keys.find(secret.strip())
+
+
+async def for_completion(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guards what has text written for programs."""
+    _access(connection).check_completion(connection)
+
+
+async def for_operators(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guards what operators see."""
+    _access(connection).check_operator(connection)
+
+
+async def for_desk(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guards the writers' pages."""
+    _access(connection).check_desk(connection)
+
+
+async def for_all(_: Connection, __: BaseRouteHandler) -> None:
+    """Says of a route that everybody may ask for it."""
+
+
+async def for_holders(_: Connection, __: BaseRouteHandler) -> None:
+    """Says of a route that whoever knows its address may ask for it: it holds 128 random bits, told to its maker."""
+
+
+def _access(connection: Connection) -> Access:
+    access: Access = connection.app.state.access
+    return access
+
+
+def _is_local(connection: Connection) -> bool:
+    """Whether somebody on this machine asks for themselves, and not a proxy on it for somebody else."""
+    if any(name in connection.headers for name in PROXY_HEADERS) or connection.client is None:
+        return False
+    try:
+        return ipaddress.ip_address(connection.client.host).is_loopback
+    except ValueError:
+        return False

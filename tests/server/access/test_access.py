@@ -1,0 +1,212 @@
+"""Who gets in: every route of the app, with and without a key."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai as package
+import pytest
+from litestar import Litestar
+from litestar.connection import ASGIConnection
+from litestar.exceptions import PermissionDeniedException
+from litestar.testing import TestClient
+
+from server.access.access import DESK_COOKIE, Access, for_all, for_completion, for_desk, for_holders, for_operators
+from server.access.keys import Key, Keys, KeysError
+from server.app import create_app
+from server.bundle import Bundle
+from server.engine import Engine
+from server.settings import Settings
+from tests.server.live import serving
+
+KEYS = {name: Key.make(name, frozenset({name})) for name in ("completion", "operator")}
+ENTRIES = " ".join(key.entry for key, _ in KEYS.values())
+FOR_ALL = {"/", "/plot", "/docs", "/healthz", "/static", "/openapi"}
+Client = TestClient[Litestar]
+HTTPScope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/"}
+
+
+def bearing(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {KEYS[name][1]}"}
+
+
+def routes(app: Litestar) -> Iterator[tuple[str, str, Any]]:
+    """Path, method and handler of each."""
+    for route in app.routes:
+        if route.path.startswith("/openapi"):
+            continue
+        for handler in getattr(route, "route_handlers", [getattr(route, "route_handler", None)]):
+            if "OPTIONS" in handler.http_methods and handler.fn.__name__ == "options_handler":
+                continue
+            for method in handler.http_methods:
+                yield route.path, str(method), handler
+
+
+@pytest.fixture
+def locked(engine: Engine) -> Iterator[Client]:
+    with TestClient(create_app(engine, Settings(keys=ENTRIES, desk="closed"))) as client:
+        yield client
+
+
+def test_every_route_says_whom_it_is_for(locked: Client) -> None:
+    found = list(routes(locked.app))
+    assert len(found) >= 12
+    for path, method, handler in found:
+        known = {for_all, for_completion, for_desk, for_holders, for_operators}
+        assert len(known.intersection(handler.resolve_guards())) == 1, f"{method} {path}"
+
+
+def test_no_route_lets_anybody_in_without_the_right_key(locked: Client) -> None:
+    protected = 0
+    for path, method, handler in routes(locked.app):
+        guards = handler.resolve_guards()
+        address = (
+            path.replace("{model:str}", "plotify-tiny")
+            .replace("{plot_id:str}", "none")
+            .replace("{file_path:path}", "x")
+        )
+        for headers in (
+            {},
+            {"Authorization": "Bearer x"},
+            {"Authorization": "Basic eDp4"},
+            {"Cookie": f"{DESK_COOKIE}=9.x"},
+        ):
+            status = locked.request(method, address, headers=headers).status_code
+            if for_completion in guards or for_operators in guards:
+                protected += 1
+                assert status == 401, f"{method} {path}"
+            elif for_desk in guards:
+                protected += 1
+                assert status == 403, f"{method} {path}"
+            else:
+                assert status not in (401, 403), f"{method} {path}"
+        if for_completion in guards or for_operators in guards:
+            scope, other = ("completion", "operator") if for_completion in guards else ("operator", "completion")
+            assert locked.request(method, address, headers=bearing(other)).status_code == 403
+            assert locked.request(method, address, headers=bearing(scope)).status_code not in (401, 403)
+    assert protected >= 4 * 6
+
+
+def test_each_api_says_so_in_its_form(locked: Client) -> None:
+    asked = {"model": "plotify-tiny", "prompt": "A fox"}
+    answer = locked.post("/v1/completions", json=asked)
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["error"] == {
+        "message": "A key is needed: send Authorization: Bearer KEY.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_api_key",
+    }
+    answer = locked.post("/v1/completions", json=asked, headers=bearing("operator"))
+    assert answer.json()["error"]["code"] == "insufficient_permissions"
+    assert answer.json()["error"]["message"] == "The key operator is not for this; it needs the scope completion."
+    answer = locked.post("/api/plots", json={"prompt": "A fox"}, headers={"Authorization": "Bearer nonsense"})
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert answer.json() == {"message": "This key is not valid, or no longer."}
+    assert "This server is for programs that have a key." in locked.get("/").text
+
+
+def test_the_client_of_openai_works_with_a_key(bundle: Bundle) -> None:
+    with serving(bundle, Settings(keys=ENTRIES)) as server:
+        address = f"{server.address}/v1"
+        asked: dict[str, Any] = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 2}
+        for secret, error in (("x", package.AuthenticationError), (KEYS["operator"][1], package.PermissionDeniedError)):
+            with pytest.raises(error), package.OpenAI(base_url=address, api_key=secret, max_retries=0) as client:
+                client.completions.create(**asked)
+        with package.OpenAI(base_url=address, api_key=KEYS["completion"][1]) as client:
+            assert client.completions.create(**asked).usage
+            assert [model.id for model in client.models.list()] == ["plotify-tiny"]
+
+
+def test_the_page_may_ask_for_plots_and_nobody_else_with_its_cookie(engine: Engine) -> None:
+    with TestClient(create_app(engine, Settings(keys=ENTRIES))) as client:
+        brief = {"prompt": "A fox", "length": "line"}
+        assert client.post("/api/plots", data=brief).status_code == 401
+        cookie = client.get("/").headers["set-cookie"]
+        assert all(part in cookie for part in (f"{DESK_COOKIE}=", "HttpOnly", "SameSite=strict", "Max-Age=86400"))
+        assert client.post("/api/plots", data=brief).status_code == 201
+        assert client.post("/plot", data=brief).status_code == 200
+        until, _, signature = client.cookies[DESK_COOKIE].partition(".")
+        client.cookies.clear()
+        for forged in (f"{int(until) + 1}.{signature}", f"0.{signature}", f"{until}.", "ü.ü", ""):
+            headers = {b"Cookie": f"{DESK_COOKIE}={forged}".encode()}
+            assert client.post("/api/plots", data=brief, headers=headers).status_code == 401
+
+
+def test_a_page_is_open_for_a_day(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TestClient(create_app(engine, Settings(keys=ENTRIES))) as client:
+        client.get("/")
+        value = client.cookies[DESK_COOKIE]
+        later = int(value.partition(".")[0]) + 1.0
+        monkeypatch.setattr("server.access.access.time.time", lambda: later)
+        headers = {"Cookie": f"{DESK_COOKIE}={value}"}
+        assert client.post("/api/plots", data={"prompt": "A fox"}, headers=headers).status_code == 401
+
+
+def test_without_keys_there_is_no_cookie_and_nobody_needs_a_key(client: Client) -> None:
+    assert "set-cookie" not in client.get("/").headers
+    assert client.post("/api/plots", data={"prompt": "A fox", "length": "line"}).status_code == 201
+    asked = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 1}
+    assert client.post("/v1/completions", json=asked, headers={"Authorization": "Bearer any"}).status_code == 200
+
+
+def test_the_key_is_taken_back_while_the_server_runs(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(ENTRIES)
+    with TestClient(create_app(engine, Settings(keys_file=str(file)))) as client:
+        assert client.get("/v1/models", headers=bearing("completion")).status_code == 200
+        file.write_text(KEYS["operator"][0].entry)
+        assert client.get("/v1/models", headers=bearing("completion")).status_code == 401
+
+
+def test_a_broken_file_of_keys_stops_the_start(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(KeysError, match="none: cannot be read"):
+        create_app(engine, Settings(keys_file=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize(("proxies", "clients"), [("", 1), ("127.0.0.1", 2), ("10.0.0.0/8", 1), ("127.0.0.0/8", 2)])
+def test_headers_of_proxies_are_believed_only_of_those_named(tiny_bundle: Path, proxies: str, clients: int) -> None:
+    """Each client has one request in a minute: how many are answered says how many clients there are."""
+    environment = os.environ | {"PLOTIFY_PROXIES": proxies, "PLOTIFY_RATE": "1"}
+    command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--model", str(tiny_bundle)], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stdout
+            address = f"{process.stdout.readline().split()[-1]}/v1/completions"
+            asked = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 1}
+            answers = [
+                httpx.post(address, json=asked, headers={"X-Forwarded-For": f"192.0.2.{number}"})
+                for number in (1, 2, 1)
+            ]
+        finally:
+            process.kill()
+    assert [answer.status_code for answer in answers].count(200) == clients
+
+
+@pytest.mark.parametrize(
+    ("host", "headers", "local"),
+    [
+        ("127.0.0.1", {}, True),
+        ("::1", {}, True),
+        ("192.0.2.7", {}, False),
+        ("unix", {}, False),
+        ("127.0.0.1", {"X-Forwarded-For": "192.0.2.7"}, False),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, False),
+    ],
+)
+def test_without_keys_operators_are_on_the_servers_machine(
+    engine: Engine, host: str, headers: dict[str, str], local: bool
+) -> None:
+    access = Access(Keys())
+    scope = HTTPScope | {"client": (host, 1), "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()]}
+    if local:
+        access.check_operator(ASGIConnection(scope))  # type: ignore[arg-type]
+    else:
+        with pytest.raises(PermissionDeniedException, match="for those on the server's own machine"):
+            access.check_operator(ASGIConnection(scope))  # type: ignore[arg-type]
