@@ -9,7 +9,7 @@ CMU ?= ../shared/corpus/booksummaries.txt
 # bfloat16 is a fifth faster where the processor has it (AVX512_BF16, AMX); else leave --precision out.
 TRAIN ?= --epochs 8 --batch-tokens 2048 --weight-decay 0.2 --evaluate-every 400 --precision mixed_bfloat16
 
-.PHONY: serve test check gpu-check bundle lock clean
+.PHONY: serve test check soak chaos gpu-check bundle lock clean
 
 serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 	.venv/bin/plotify serve
@@ -21,6 +21,12 @@ check: .venv/developing  ## Lint, formatting, types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests: half an hour
+	.venv/bin/plotify bench soak
+
+chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model that fails: ten minutes
+	.venv/bin/plotify bench chaos
 
 # Each stamp is newer than what it was installed from, so a second `make` installs nothing.
 .venv/bin/python:

@@ -19,6 +19,7 @@ from benchmarks.peers.command import peers
 from benchmarks.report import milliseconds
 from benchmarks.serve.command import serve
 from benchmarks.timing import PERCENTILES, Round, Summary
+from benchmarks.trust.command import chaos, soak
 
 if TYPE_CHECKING:
     from server.engine import Engine
@@ -39,6 +40,8 @@ def bench() -> None:
       plotify bench peers --concurrency 1,8,64 --out peers
       plotify bench serve --model bundle
       plotify bench load --users 1,8,32 --out report
+      plotify bench soak --seconds 60
+      plotify bench chaos --kills 5
     """
 
 
@@ -47,6 +50,8 @@ bench.add_command(serve)
 bench.add_command(load)
 bench.add_command(compare)
 bench.add_command(trend)
+bench.add_command(soak)
+bench.add_command(chaos)
 
 
 @bench.command()

@@ -43,8 +43,8 @@ class Plots:
         journal = self._writing.get(id) or self._ended.get(id)
         if journal is None:
             raise UnknownPlot(
-                f"There is no plot {id:.40}: there never was one, or it has ended and is forgotten. "
-                f"A plot can be read for {self._ttl:g} seconds after its end."
+                f"There is no plot {id:.40}: there never was one, it has ended and is forgotten, or the server was "
+                f"started anew meanwhile. A plot can be read for {self._ttl:g} seconds after its end."
             )
         self._watch(journal)
         return journal

@@ -70,8 +70,8 @@ def answers(manifest: Manifest) -> dict[tuple[str, str], dict[str, Examples]]:
         f"model: there is no 'gpt-4' here; this server has {manifest.name!r}.", param="model", code="model_not_found"
     )
     unknown_plot = _refusal(
-        "There is no plot none: there never was one, or it has ended and is forgotten. "
-        "A plot can be read for 300 seconds after its end."
+        "There is no plot none: there never was one, it has ended and is forgotten, or the server was started anew "
+        "meanwhile. A plot can be read for 300 seconds after its end."
     )
     problem = "Choose a number from 1 to 5."
     return {

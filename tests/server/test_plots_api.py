@@ -181,7 +181,7 @@ def test_a_plot_is_forgotten(engine: Engine) -> None:
         answer = client.get(plots[0]["self"])
         assert answer.status_code == 404
         assert answer.json()["message"] == (
-            f"There is no plot {plots[0]['id']}: there never was one, or it has ended and is forgotten. "
-            "A plot can be read for 300 seconds after its end."
+            f"There is no plot {plots[0]['id']}: there never was one, it has ended and is forgotten, or the server was "
+            "started anew meanwhile. A plot can be read for 300 seconds after its end."
         )
         assert client.get(plots[1]["self"]).json()["state"] == "done"

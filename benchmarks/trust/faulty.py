@@ -1,0 +1,27 @@
+"""`plotify` with a model that fails in the step after each SIGUSR1: `python -m benchmarks.trust.faulty serve`."""
+
+import signal
+import threading
+from collections.abc import Sequence
+
+from server.cli import main
+from server.engine.runner import Logits, Runner
+
+
+def fail_on_signal() -> None:
+    """Makes the next decode of any runner raise RuntimeError after each SIGUSR1."""
+    decode, failing = Runner.decode, threading.Event()
+
+    def decode_or_fail(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+        if failing.is_set():
+            failing.clear()
+            raise RuntimeError("out of memory")
+        return decode(runner, tokens, lengths)
+
+    signal.signal(signal.SIGUSR1, lambda *_: failing.set())
+    Runner.decode = decode_or_fail  # type: ignore[assignment,method-assign]
+
+
+if __name__ == "__main__":
+    fail_on_signal()
+    main()

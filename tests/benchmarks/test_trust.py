@@ -1,0 +1,105 @@
+"""The trials of benchmarks/trust in short: the server keeps what it promises, and the table says so."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks.trust.asking import Answer, orders
+from benchmarks.trust.row import Row
+from benchmarks.trust.soak import grown
+from benchmarks.trust.streams import most_at_once
+from server.cli import plotify
+from server.settings import SHIPPED_MODEL
+
+NOTHING = {
+    "soak": {"--streams": 0, "--seconds": 0, "--requests": 0},
+    "chaos": {"--disconnects": 0, "--kills": 0, "--crashes": 0},
+}
+
+
+def bench(command: str, out: Path, model: Path, rows: int, **trial: int) -> tuple[Result, Row]:
+    """Runs one trial alone; its row."""
+    chosen = NOTHING[command] | {f"--{name}": count for name, count in trial.items()}
+    arguments = {"--model": model, "--out": out, "--rows": rows} | chosen
+    done = CliRunner().invoke(plotify, ["bench", command, *(str(word) for pair in arguments.items() for word in pair)])
+    assert done.exit_code in (0, 1), done.output
+    (row,) = json.loads((out / f"{command}.json").read_text())["results"]
+    return done, Row(**row)
+
+
+def test_streams_at_once_are_what_each_is_alone(tmp_path: Path) -> None:
+    done, row = bench("soak", tmp_path, SHIPPED_MODEL, rows=4, streams=40)
+    assert row.figures == {"streams": 40, "held": 40, "identical": 40, "problems": []}
+    assert (done.exit_code, row.reached) == (0, True)
+    assert "| 40 event streams at once |" in done.output
+
+
+def test_twice_what_can_be_served_ends_cleanly(tmp_path: Path) -> None:
+    """How long the admitted wait is for a quiet machine to say."""
+    _, row = bench("soak", tmp_path, SHIPPED_MODEL, rows=4, seconds=5)
+    figures = row.figures
+    assert figures["problems"] == []
+    assert set(figures["ends"]) <= {"whole", "refused"}
+    assert figures["ends"]["whole"] > 0
+    assert figures["rate"] == pytest.approx(2 * figures["capacity"])
+    assert figures["ratio"] == pytest.approx(figures["first_token"] / figures["first_token_at_capacity"])
+
+
+def test_a_soak_serves_all_and_draws_the_memory(tmp_path: Path) -> None:
+    _, row = bench("soak", tmp_path, SHIPPED_MODEL, rows=8, requests=200)
+    assert row.figures["ends"] == {"whole": 200}
+    assert row.figures["memory"][-1][0] == 200
+    assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_clients_who_leave_leave_nothing_behind(tmp_path: Path) -> None:
+    _, row = bench("chaos", tmp_path, SHIPPED_MODEL, rows=8, disconnects=400)
+    figures = row.figures
+    assert figures["rows_usable"]
+    assert figures["running"] > 1
+    assert figures["idle_seconds"] < 20, "how soon is for a quiet machine to say"
+    assert figures["idle_seconds_of_plots"] < 20
+    assert len(figures["resident_bytes"]) == 5
+
+
+def test_a_kill_is_seen_and_what_comes_after_is_as_before(tmp_path: Path) -> None:
+    done, row = bench("chaos", tmp_path, SHIPPED_MODEL, rows=32, kills=2)
+    found = row.figures["found"]
+    assert row.figures["problems"] == []
+    assert found["stream broke off"] > 0
+    assert found["again"] == 32
+    assert (done.exit_code, row.reached) == (0, True)
+
+
+def test_a_model_that_fails_is_told_to_everybody(tmp_path: Path) -> None:
+    done, row = bench("chaos", tmp_path, SHIPPED_MODEL, rows=32, crashes=2)
+    assert row.figures["problems"] == []
+    assert row.figures["ends"]["told"] > 0
+    assert row.figures["served_afterwards"] == 8
+    assert (done.exit_code, row.reached) == (0, True)
+
+
+def test_a_target_that_is_missed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missed = Row("streams", "all of them", "none", reached=False)
+    monkeypatch.setattr("benchmarks.trust.streams.hold_streams", lambda *_: missed)
+    done, row = bench("soak", tmp_path, SHIPPED_MODEL, rows=2, streams=1)
+    assert (done.exit_code, row) == (1, missed)
+    assert "| **no**" in done.output
+
+
+def test_growth_is_what_comes_after_the_warming() -> None:
+    memory = [(requests, 100 + min(requests, 50)) for requests in range(1, 201)]
+    assert grown(memory, 50) == 0
+    assert grown([(requests, 100 + requests) for requests in range(1, 201)], 100) == pytest.approx(290.5 / 209.5 - 1)
+
+
+def test_only_what_overlaps_was_held_at_once() -> None:
+    def answer(opened: float | None, ended: float) -> Answer:
+        found = Answer(next(orders(1, 8, [])))
+        found.opened, found.ended = opened, ended
+        return found
+
+    assert most_at_once([answer(0, 2), answer(1, 3), answer(2, 4), answer(None, 4)]) == 2
+    assert most_at_once([answer(0, 9), answer(1, 3), answer(2, 4)]) == 3
