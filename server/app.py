@@ -27,7 +27,7 @@ from server.routes.arriving import ArrivingRequest
 from server.routes.completions import completions_api
 from server.routes.desk import back_to_desk, desk, write_plot
 from server.routes.docs import docs
-from server.routes.health import health
+from server.routes.health import health, readiness
 from server.routes.plots import plots_api
 from server.settings import Settings
 
@@ -87,7 +87,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         else:
             nonsense = "Something went wrong here." if status >= 500 else "This request makes no sense."
             message = REFUSALS.get(status, nonsense)
-        if f"{request.url.path}/".startswith(("/api/", "/healthz/")):
+        if f"{request.url.path}/".startswith(("/api/", "/healthz/", "/readyz/")):
             return Response({"message": message}, status_code=status, headers=headers)
         # Streamed because an exception handler of Litestar cannot await.
         return Stream(
@@ -106,6 +106,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             plots_api,
             completions_api,
             health,
+            readiness,
             create_static_files_router(
                 path="/static",
                 include_in_schema=False,

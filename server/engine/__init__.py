@@ -1,6 +1,6 @@
 """The engine: a prompt and its sampling in, a stream of tokens out. No web code in it."""
 
-from server.engine.engine import Engine
+from server.engine.engine import Engine, State
 from server.engine.errors import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.engine.sampling import Request, Sampling
 from server.engine.stream import Chunk, FinishReason, Stream
@@ -17,5 +17,6 @@ __all__ = [
     "PromptTooLong",
     "Request",
     "Sampling",
+    "State",
     "Stream",
 ]

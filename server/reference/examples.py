@@ -109,6 +109,8 @@ def answers(manifest: Manifest) -> dict[tuple[str, str], dict[str, Examples]]:
             )
         },
         ("followPlot", "404"): unknown_plot,
+        ("readReadiness", "200"): _value({"status": "ready"}),
+        ("readReadiness", "503"): _value({"status": "restarting"}),
         ("readHealth", "200"): _value(
             {"status": "ok", "model": manifest.name, "running": 2, "waiting": 0, "written": 54321}
         ),

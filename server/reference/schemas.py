@@ -9,11 +9,24 @@ from server.engine import Engine
 from server.journal import Done, Failed, Token
 from server.openai.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList, StreamOptions
 from server.routes.answers import JSON
-from server.routes.health import Health
+from server.routes.health import Health, Readiness
 from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
 
 REQUESTS = (CompletionRequest, StreamOptions, PlotRequest)
-ANSWERS = (Completion, Model, ModelList, ErrorAnswer, Started, PlotSoFar, Token, Done, Failed, Refusal, Health)
+ANSWERS = (
+    Completion,
+    Model,
+    ModelList,
+    ErrorAnswer,
+    Started,
+    PlotSoFar,
+    Token,
+    Done,
+    Failed,
+    Refusal,
+    Health,
+    Readiness,
+)
 PLOT_FORM = "PlotForm"
 COMPLETION_EVENT = "CompletionEvent"
 PLOT_EVENT = "PlotEvent"

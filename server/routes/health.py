@@ -1,13 +1,14 @@
-"""Whether the server is well."""
+"""Whether the server is well, and whether it takes requests."""
 
 from typing import Annotated, Literal
 
-from litestar import get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from msgspec import Meta, Struct
 
 from server.access.access import for_all
-from server.engine import Engine
+from server.engine import Engine, State
+from server.routes.answers import Answered
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -33,3 +34,29 @@ async def health(engine: NamedDependency[Engine]) -> Health:
     return Health(
         model=engine.bundle.manifest.name, running=engine.running, waiting=engine.waiting, written=engine.written
     )
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Whether requests for text are taken."""
+
+    status: Annotated[
+        State,
+        Meta(description="restarting: the model failed, and is loaded anew. draining, closed: it is being stopped."),
+    ]
+
+
+@get(
+    "/readyz",
+    guards=[for_all],
+    operation_id="readReadiness",
+    summary="Whether the server takes requests for text",
+    tags=["server"],
+    response_description="It does.",
+    responses={503: Answered(Readiness, description="It does not, for now or for good.")},
+)
+async def readiness(engine: NamedDependency[Engine]) -> Response[Readiness]:
+    """For what hands requests to one of several servers. Who only wants to know that it is alive asks for /healthz."""
+    state = engine.state
+    ready = state == "ready"
+    headers = {} if ready else {"Retry-After": "5"}
+    return Response(Readiness(status=state), status_code=200 if ready else 503, headers=headers)

@@ -29,4 +29,4 @@ def test_nothing_is_answered_but_what_is_described(bundle: Bundle) -> None:
         wait_until_idle(server.engine)
     assert done.returncode == 0, done.stdout + done.stderr
     (tested,) = re.findall(r"Tested: (\d+)", done.stdout)
-    assert int(tested) == 8
+    assert int(tested) == 9

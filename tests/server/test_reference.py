@@ -48,14 +48,14 @@ def test_every_address_for_programs_is_in_it_and_none_for_people(client: Client,
     served = {
         (method, re.sub(r":\w+}", "}", route.path))
         for route in client.app.routes
-        if route.path.startswith(("/v1", "/api", "/healthz"))
+        if route.path.startswith(("/v1", "/api", "/healthz", "/readyz"))
         for handler in getattr(route, "route_handlers", [])
         for method in handler.http_methods
         if method != "OPTIONS"
     }
     described = {(operation["method"], operation["path"]) for operation in operations(document).values()}
     assert described == served
-    assert len(described) == 8
+    assert len(described) == 9
     for operation in operations(document).values():
         assert operation["summary"]
         assert operation["description"]
@@ -73,6 +73,7 @@ def test_every_status_is_declared_with_what_it_carries(document: dict[str, Any])
         "stopPlot": {"204", "404"},
         "followPlot": {"200", "204", "400", "404"},
         "readHealth": {"200"},
+        "readReadiness": {"200", "503"},
     }
     for id, operation in operations(document).items():
         for status, answer in operation["responses"].items():
@@ -81,7 +82,7 @@ def test_every_status_is_declared_with_what_it_carries(document: dict[str, Any])
             assert (status == "401") == ("WWW-Authenticate" in answer.get("headers", {}))
             if status >= "400":
                 (content,) = answer["content"].values()
-                form = "Refusal" if id.endswith("Plot") else "ErrorAnswer"
+                form = {"readReadiness": "Readiness"}.get(id, "Refusal" if id.endswith("Plot") else "ErrorAnswer")
                 assert content["schema"] == {"$ref": f"#/components/schemas/{form}"}
     assert "Location" in operations(document)["startPlot"]["responses"]["201"]["headers"]
 
