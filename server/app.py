@@ -20,7 +20,7 @@ from server.access.keys import Keys
 from server.access.rate import STORE, per_minute
 from server.engine import Engine
 from server.metrics import registry
-from server.openai.errors import refusal, status_of
+from server.openai.errors import headers_of, refusal, status_of
 from server.pages import STATIC, Pages
 from server.plots import Plots
 from server.reference.document import Reference
@@ -82,7 +82,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         status = status_of(error)
         if status >= 500 and status != 503:  # to be busy is no failure
             logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        headers = error.headers if isinstance(error, HTTPException) else None
+        headers = headers_of(error)
         if f"{request.url.path}/".startswith("/v1/"):
             return refusal(error)
         if isinstance(error, HTTPException) and status in (401, 403, 429):
@@ -130,7 +130,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
         before_send=[_add_security_headers],
-        lifespan=[closing_engine, forgetting_clients],
+        lifespan=[closing_engine, forgetting_clients] if settings.rate else [closing_engine],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),

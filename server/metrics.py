@@ -30,22 +30,18 @@ class EngineCollector(Collector):
         """Each with the model's name as its label."""
         engine = self._engine
         name = engine.bundle.manifest.name
-        for gauge, says, value in (
-            ("num_requests_running", "Sequences that are being read for or written.", engine.running),
-            ("num_requests_waiting", "Requests that wait for their turn.", engine.waiting),
-            ("rows", "Sequences that can be written at once; a guided one counts as two.", engine.rows),
-            ("ready", "1 while requests for text are taken, 0 otherwise.", engine.ready),
+        gauge, counter = GaugeMetricFamily, CounterMetricFamily
+        for kind, metric, says, value in (
+            (gauge, "num_requests_running", "Sequences that are being read for or written.", engine.running),
+            (gauge, "num_requests_waiting", "Requests that wait for their turn.", engine.waiting),
+            (gauge, "rows", "Sequences that can be written at once; a guided one counts as two.", engine.rows),
+            (gauge, "ready", "1 while requests for text are taken, 0 otherwise.", engine.ready),
+            (counter, "generation_tokens", "Tokens that were written.", engine.written),
+            (counter, "engine_steps", "Steps of the engine: each writes a token of every sequence.", engine.steps),
+            (counter, "engine_seconds", "Seconds that these steps took.", engine.seconds),
+            (counter, "model_seconds", "Seconds of them that the model's session ran.", engine.model_seconds),
+            (counter, "engine_restarts", "How often the model failed and was loaded anew.", engine.restarts),
         ):
-            family = GaugeMetricFamily(f"plotify:{gauge}", says, labels=["model_name"])
+            family = kind(f"plotify:{metric}", says, labels=["model_name"])
             family.add_metric([name], float(value))
             yield family
-        for counter, says, total in (
-            ("generation_tokens", "Tokens that were written.", engine.written),
-            ("engine_steps", "Steps of the engine: each writes a token of every sequence.", engine.steps),
-            ("engine_seconds", "Seconds that these steps took.", engine.seconds),
-            ("model_seconds", "Seconds of them that the model's session ran.", engine.model_seconds),
-            ("engine_restarts", "How often the model failed and was loaded anew.", engine.restarts),
-        ):
-            counted = CounterMetricFamily(f"plotify:{counter}", says, labels=["model_name"])
-            counted.add_metric([name], float(total))
-            yield counted

@@ -1,10 +1,8 @@
 """The command `plotify key`."""
 
-import re
-
 import click
 
-from server.access.keys import SCOPES, Key
+from server.access.keys import NAME, SCOPES, Key
 
 
 @click.command()
@@ -21,7 +19,7 @@ def key(name: str, scopes: tuple[str, ...]) -> None:
       plotify key alice
       plotify key prometheus --scope operator | tail -n 1 >> keys
     """
-    if not re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII):
+    if not NAME.fullmatch(name):
         raise click.UsageError(f"{name!r} is not a name for a key: use up to 64 letters, digits, _, . and -.")
     made, secret = Key.make(name, frozenset(scopes))
     click.echo(f"The key, which is nowhere kept:\n{secret}\nIts entry:\n{made.entry}")

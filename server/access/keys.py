@@ -16,7 +16,8 @@ SCOPES = ("completion", "operator")
 PREFIX = "plotify-"
 """What keys begin with, so that a scanner of repositories finds one that has got lost."""
 
-ENTRY = re.compile(r"(?P<name>[\w.-]{1,64}):(?P<scopes>[a-z]+(?:\+[a-z]+)*):(?P<digest>[0-9a-f]{64})", re.ASCII)
+NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
+ENTRY = re.compile(rf"(?P<name>{NAME.pattern}):(?P<scopes>[a-z]+(?:\+[a-z]+)*):(?P<digest>[0-9a-f]{{64}})", re.ASCII)
 FORM = "name:scope+scope:sha256, as `plotify key` prints it"
 
 

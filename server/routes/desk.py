@@ -11,7 +11,7 @@ from server.access.access import DESK_COOKIE, DESK_SECONDS, Access, for_desk
 from server.access.rate import WORK
 from server.brief import DEFAULTS, Brief, BriefError
 from server.engine import Engine, EngineBusy
-from server.openai.errors import status_of
+from server.openai.errors import headers_of, status_of
 from server.pages import Pages
 from server.plot import Plot
 from server.routes.answers import STREAM_HEADERS
@@ -59,7 +59,7 @@ async def write_plot(
             page,
             media_type=MediaType.HTML,
             status_code=status_of(error),
-            headers={"Retry-After": str(error.retry_after)},
+            headers=headers_of(error),
         )
     return Stream(
         pages.stream("desk.html", typed=typed, plot=plot),
