@@ -19,6 +19,7 @@ from server.access.access import Access, for_all
 from server.access.keys import Keys
 from server.access.rate import STORE, per_minute
 from server.engine import Engine
+from server.metrics import registry
 from server.openai.errors import refusal, status_of
 from server.pages import STATIC, Pages
 from server.plots import Plots
@@ -28,6 +29,7 @@ from server.routes.completions import completions_api
 from server.routes.desk import back_to_desk, desk, write_plot
 from server.routes.docs import docs
 from server.routes.health import health, readiness
+from server.routes.metrics import metrics
 from server.routes.plots import plots_api
 from server.settings import Settings
 
@@ -56,6 +58,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
     pages = Pages(engine.bundle.manifest)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     reference = Reference(engine)
+    metrics_registry = registry(engine)
 
     @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
@@ -107,6 +110,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             completions_api,
             health,
             readiness,
+            metrics,
             create_static_files_router(
                 path="/static",
                 include_in_schema=False,
@@ -121,6 +125,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
             "reference": Provide(lambda: reference, use_cache=True, sync_to_thread=False),
+            "metrics_registry": Provide(lambda: metrics_registry, use_cache=True, sync_to_thread=False),
             "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},

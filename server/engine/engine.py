@@ -2,24 +2,23 @@
 
 import logging
 import math
-import operator
 import secrets
 import threading
 import time
-from collections.abc import Sequence as Tokens
 from typing import Literal, Self
 
 from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
-from server.engine.detokenizer import Detokenizer, token_bytes
+from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
-from server.engine.errors import ClientBusy, EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine.errors import ClientBusy, EngineBusy, EngineError, InvalidRequest
 from server.engine.loading import load_runner
 from server.engine.sampler import Sampler
 from server.engine.sampling import Request
 from server.engine.scoring import Scores
 from server.engine.sequence import Context, Job, Sequence
 from server.engine.stream import Stream, deliver
+from server.engine.vocabulary import Vocabulary
 from server.engine.waiting import Waiting
 
 logger = logging.getLogger(__name__)
@@ -75,8 +74,7 @@ class Engine:
         self.steps, self.seconds = 0, 0.0
         self._deadline, self._per_client = deadline, per_client
         self._threads, self._kept = threads, kept
-        self._pieces = token_bytes(bundle.tokenizer)
-        self.vocab_size = len(self._pieces)
+        self.vocabulary = Vocabulary(bundle.tokenizer, bundle.manifest.model.context)
         self._waiting = Waiting()
         self._changed = threading.Condition()
         self._closed = self._draining = self._broken = False
@@ -137,28 +135,30 @@ class Engine:
         """
         sampling, shape = request.sampling, self.bundle.manifest.model
         longest = shape.context - min(sampling.max_tokens, 1)
-        prompts = [self._encode(request.prompt, longest)]
+        prompts = [self.vocabulary.read(request.prompt, longest)]
         if request.against is not None and sampling.guidance > 1:
-            prompts.append(self._encode(request.against, longest))
+            prompts.append(self.vocabulary.read(request.against, longest))
         most = self.rows // len(prompts)
         if not most:
             raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
         if not 1 <= count <= most:
             raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
-        if any(token >= self.vocab_size for token in sampling.logit_bias):
-            raise InvalidRequest(f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocab_size - 1})")
+        if any(token >= self.vocabulary.size for token in sampling.logit_bias):
+            raise InvalidRequest(
+                f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocabulary.size - 1})"
+            )
         first = secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
-        scores = None if wanted is None else Scores(prompts[0], wanted, self.vocab_size)
+        scores = None if wanted is None else Scores(prompts[0], wanted, self.vocabulary.size)
         deadline = time.monotonic() + self._deadline
         sequences = [
             Sequence(
                 sampling,
                 limit,
                 shape.end_of_text,
-                Sampler(sampling, seed, prompts[0], self.vocab_size, shape.end_of_text),
-                Detokenizer(self._pieces),
+                Sampler(sampling, seed, prompts[0], self.vocabulary.size, shape.end_of_text),
+                Detokenizer(self.vocabulary.pieces),
                 scores,
                 deadline,
                 request.client,
@@ -173,17 +173,6 @@ class Engine:
         tokens = sum(map(len, prompts)) + count * len(prompts) * limit
         self._enqueue(Job(contexts, sequences, tokens))
         return streams
-
-    def encode(self, text: str) -> list[int]:
-        """The token ids of a text. Raises InvalidRequest for what is not Unicode text."""
-        try:
-            return list(self.bundle.tokenizer.encode(text, add_special_tokens=False).ids)
-        except TypeError as error:
-            raise InvalidRequest("the prompt is not Unicode text: it holds half a surrogate pair") from error
-
-    def spell(self, token: int) -> bytes:
-        """The bytes that a token stands for; of a special token, which stands for none, its name."""
-        return self._pieces[token] or str(self.bundle.tokenizer.id_to_token(token)).encode()
 
     def drain(self) -> None:
         """Takes no new requests from now on; those that it has go on to their end."""
@@ -202,22 +191,6 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _encode(self, given: str | Tokens[int], longest: int) -> list[int]:
-        if isinstance(given, str):
-            prompt = self.encode(given)
-        else:
-            try:
-                prompt = [operator.index(token) for token in given]
-            except TypeError as error:
-                raise InvalidRequest("the prompt is neither text nor a list of token ids") from error
-        if not prompt:
-            raise InvalidRequest("the prompt is empty; give it at least one token")
-        if len(prompt) > longest:
-            raise PromptTooLong(len(prompt), longest)
-        if not 0 <= min(prompt) <= max(prompt) < self.vocab_size:
-            raise InvalidRequest(f"a token id of the prompt lies outside the vocabulary (0 to {self.vocab_size - 1})")
-        return prompt
 
     def _enqueue(self, job: Job) -> None:
         with self._changed:

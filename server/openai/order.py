@@ -8,7 +8,7 @@ import msgspec
 
 from server.brief import ANY_GENRE
 from server.bundle import Manifest
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, InvalidRequest, Request, Sampling
 from server.openai.errors import RequestError
 from server.openai.schema import CompletionRequest, with_defaults
 
@@ -69,8 +69,13 @@ class Order:
                 f"prompt: {len(prompts)} prompts; with such a request this server takes {most}.", "prompt"
             )
         sampling, genre = _sampling(given, engine, best_of), given["genre"]
-        tokens = [_tokens(prompt, genre, engine) for prompt in prompts]
-        against = [_tokens(prompt, ANY_GENRE, engine) if guided else None for prompt in prompts]
+        tokens, against = [], []
+        for number, prompt in enumerate(prompts):
+            try:
+                tokens.append(_tokens(prompt, genre, engine))
+                against.append(_tokens(prompt, ANY_GENRE, engine) if guided else None)
+            except InvalidRequest as error:
+                raise RequestError.of_prompt(error, number if len(prompts) > 1 else None) from error
         _check_told(given, tokens, best_of, manifest.model.context)
         scored = given["logprobs"] if given["echo"] else None
         return cls(
@@ -136,7 +141,7 @@ def _prompts(given: Any, end_of_text: int) -> list[Prompt]:
 
 def _sampling(given: dict[str, Any], engine: Engine, best_of: int) -> Sampling:
     bias = given["logit_bias"] or {}
-    size = engine.vocab_size
+    size = engine.vocabulary.size
     if any(token >= size for token in bias):
         raise RequestError(f"logit_bias: a token id lies outside the vocabulary (0 to {size - 1}).", "logit_bias")
     stop = given["stop"] or ()
@@ -154,7 +159,7 @@ def _sampling(given: dict[str, Any], engine: Engine, best_of: int) -> Sampling:
 
 def _tokens(prompt: Prompt, genre: str | None, engine: Engine) -> Sequence[int]:
     if genre is None:
-        return engine.encode(prompt) if isinstance(prompt, str) else prompt
+        return engine.vocabulary.encode(prompt) if isinstance(prompt, str) else prompt
     if not isinstance(prompt, str):
         raise RequestError("genre: only for a prompt that is text; token ids are taken as they are.", "genre")
     if not prompt:
@@ -163,4 +168,4 @@ def _tokens(prompt: Prompt, genre: str | None, engine: Engine) -> Sequence[int]:
         filled = engine.bundle.manifest.prompt.fill(prompt, None if genre == ANY_GENRE else genre)
     except ValueError as error:
         raise RequestError(f"genre: {error}, and {ANY_GENRE!r}.", "genre") from error
-    return engine.encode(filled)
+    return engine.vocabulary.encode(filled)

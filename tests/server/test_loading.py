@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from server.bundle import Bundle, BundleError, PromptTemplate
@@ -123,3 +124,25 @@ def test_a_prompt_is_filled_in_as_text() -> None:
     assert template.fill("x", "Horror") == "Horror: x"
     with pytest.raises(ValueError, match="unknown genre 'Western'; this model knows Horror"):
         template.fill("x", "Western")
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "{folder}/secret.bin", "link.bin"])
+def test_a_model_reads_nothing_outside_its_bundle(tiny_bundle: Path, tmp_path: Path, location: str) -> None:
+    """Weights may lie beside an ONNX file; ONNX Runtime refuses those that lie elsewhere, also behind a link."""
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    secret = tmp_path / "secret.bin"
+    model = onnx.load(folder / "model.fp32.onnx")
+    weights = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+    secret.write_bytes(weights.raw_data)
+    (folder / "link.bin").symlink_to(secret)
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value=location.format(folder=tmp_path))
+    (folder / "model.fp32.onnx").write_bytes(model.SerializeToString())
+    digest = hashlib.sha256((folder / "model.fp32.onnx").read_bytes()).hexdigest()
+
+    def only_this(manifest: dict[str, Any]) -> None:
+        manifest["precisions"] = {"fp32": manifest["precisions"]["fp32"] | {"sha256": digest}}
+
+    (folder / "bundle.json").write_bytes(changed(tiny_bundle, only_this))
+    assert "External data path" in refusal(folder)
