@@ -26,7 +26,7 @@ IDLE = 1.0
 """Seconds after which the engine has nothing to do any longer."""
 
 GRACE = 1
-"""Seconds that a plot is written on while nobody follows it: the least that can be set."""
+"""Seconds that a plot is written on while nobody follows it, and can be read afterwards: the least that can be set."""
 
 FLAT = 0.03
 LONG = 400
@@ -68,7 +68,7 @@ def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None
             for wanted in (ending, going_on):  # warms
                 await _wave(server, session, [next(wanted) for _ in range(WAVE)], draw, lambda: None)
                 await _idle(session)
-            await _usable(session, server.model, target.rows)
+            await take_all_rows(session, server.model, target.rows, manifest.model.context)  # of each row all memory
             before = resident_bytes(server)
             found = []
             for number, size in enumerate(waves, 1):
@@ -81,7 +81,7 @@ def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None
             usable = await _usable(session, server.model, target.rows)
         return before, found, usable
 
-    with target.serve("disconnects", plot_grace=GRACE, queue=max(64, 2 * AT_ONCE)) as server:
+    with target.serve("disconnects", plot_grace=GRACE, plot_ttl=GRACE, queue=max(64, 2 * AT_ONCE)) as server:
         before, waves_left, usable = asyncio.run(run())
     idle = max((left.idle for left in waves_left if not left.plots), default=0.0)
     idle_plots = max((left.idle for left in waves_left if left.plots), default=0.0)
