@@ -1,15 +1,18 @@
 """The trials of benchmarks/trust in short: the server keeps what it promises, and the table says so."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.trust.asking import Answer, orders
+from benchmarks.process import Serving
+from benchmarks.trust.asking import Answer, ask, orders
 from benchmarks.trust.row import Row
 from benchmarks.trust.soak import grown
 from benchmarks.trust.streams import most_at_once
+from benchmarks.trust.target import connect
 from server.cli import plotify
 from server.settings import SHIPPED_MODEL
 
@@ -87,6 +90,47 @@ def test_a_target_that_is_missed_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     done, row = bench("soak", tmp_path, SHIPPED_MODEL, rows=2, streams=1)
     assert (done.exit_code, row) == (1, missed)
     assert "| **no**" in done.output
+
+
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Type: application/json\r\n"
+TEXT = b'data: {"choices": [{"text": "Once"}]}\n\n'
+ERROR = b'data: {"error": {"message": "the model failed"}}\n\n'
+
+
+def saying(head: bytes, body: bytes, length: int | None = None) -> bytes:
+    return head + b"Content-Length: %d\r\n\r\n" % (len(body) if length is None else length) + body
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        (saying(EVENTS, TEXT + b"data: [DONE]\n\n"), "whole"),
+        (saying(EVENTS, TEXT), "wrong"),
+        (saying(EVENTS, TEXT, 1000), "cut"),
+        (b"", "cut"),
+        (saying(EVENTS, TEXT + ERROR), "told"),
+        (saying(BUSY + b"Retry-After: 3\r\n", b'{"error": {"message": "busy"}}'), "refused"),
+        (saying(BUSY, b'{"error": {"message": "busy"}}'), "wrong"),
+        (saying(BUSY + b"Retry-After: 3\r\n", b"busy"), "wrong"),
+        (saying(BUSY + b"Retry-After: 3\r\n", b'{"busy": true}'), "wrong"),
+        (saying(BUSY.replace(b"503", b"500"), b'{"error": {"message": "failed"}}'), "told"),
+    ],
+)
+def test_how_an_answer_ends_is_told_apart(said: bytes, end: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    async def ask_once() -> Answer:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with connect(Serving(address, "model", 0)) as session:
+                return await ask(session, "model", Answer(next(orders(1, 8, [], ("stream",)))))
+
+    assert asyncio.run(ask_once()).end == end
 
 
 def test_growth_is_what_comes_after_the_warming() -> None:
