@@ -25,8 +25,9 @@ check: .venv/developing  ## Lint, formatting, types
 soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests: half an hour
 	.venv/bin/plotify bench soak
 
-chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model that fails: ten minutes
+chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model that fails, 20,000 bad inputs: a quarter hour
 	.venv/bin/plotify bench chaos
+	.venv/bin/plotify bench garbage
 
 # Each stamp is newer than what it was installed from, so a second `make` installs nothing.
 .venv/bin/python:

@@ -36,5 +36,5 @@ class BriefCarrier(ArrivingRequest):
             return await typed_fields(self)
         try:
             return await super().json()
-        except (SerializationException, RecursionError) as error:
+        except (SerializationException, UnicodeDecodeError, RecursionError) as error:
             raise ClientException(f"The body is not JSON that can be read: {error}.") from error

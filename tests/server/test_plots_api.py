@@ -55,6 +55,7 @@ def test_json_and_a_form_start_the_same_plot(client: Client) -> None:
         ("[]", JSON, 400, "The body is not a brief: data: Expected `object`, got `array`."),
         ("{", JSON, 400, "The body is not JSON that can be read: "),
         (b"\xff", JSON, 400, "The body is not JSON that can be read: "),
+        (b'{"prompt":"\xff"}', JSON, 400, "The body is not JSON that can be read: "),
         ('{"prompt": "\\ud800"}', JSON, 400, "The body is not JSON that can be read: "),
         ("[" * 100_000, JSON, 400, "The body is not JSON that can be read: "),
         ('{"prompt": "x"}', "text/plain", 415, "The body's type is 'text/plain'; send application/json or"),
