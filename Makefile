@@ -17,10 +17,11 @@ serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 test: .venv/developing  ## Run all tests
 	.venv/bin/python -m pytest
 
-check: .venv/developing  ## Lint, formatting, types
+check: .venv/developing  ## Lint, formatting, types, known vulnerabilities of the packages
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/python -m tests.audit
 
 soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests: half an hour
 	.venv/bin/plotify bench soak
