@@ -1,11 +1,12 @@
 """The audit of the packages says what is wrong, and does not fail for want of a network."""
 
 import json
+from collections.abc import Mapping
 
 from tests.audit import verdict
 
 
-def report(*packages: dict[str, object]) -> str:
+def report(*packages: Mapping[str, object]) -> str:
     return json.dumps({"dependencies": packages, "fixes": []})
 
 
