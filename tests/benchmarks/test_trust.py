@@ -142,7 +142,7 @@ def test_a_problem_with_garbage_says_how_to_send_it_again(tmp_path: Path, monkey
     monkeypatch.setattr("benchmarks.trust.garbage.judge", lambda _: Outcome((500,), "answered 500"))
     done, row = bench("garbage", tmp_path, SHIPPED_MODEL, rows=2, count=2)
     assert (done.exit_code, row.reached) == (1, False)
-    (again, _) = row.figures["problems"]
+    again, _ = sorted(row.figures["problems"], reverse=True)
     assert again.startswith("mutated 0: answered 500; nc 127.0.0.1 ")
     assert again.endswith(f" < {tmp_path / 'garbage-0.http'}")
     (sent,) = inputs(Known("plotify-mini", "/api/plots/one"), 1, [1])
