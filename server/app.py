@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response
-from litestar.datastructures import CacheControlHeader, MutableScopeHeaders, State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Stream
-from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
-from server.access.access import Access, for_all
+from server.access.access import Access
 from server.access.keys import Keys
 from server.access.rate import STORE, per_minute
 from server.engine import Engine
 from server.metrics import registry
 from server.openai.errors import headers_of, refusal, status_of
-from server.pages import STATIC, Pages
+from server.pages import Pages
 from server.plots import Plots
 from server.reference.document import Reference
 from server.routes.arriving import ArrivingRequest
@@ -31,6 +30,7 @@ from server.routes.docs import docs
 from server.routes.health import health, readiness
 from server.routes.metrics import metrics
 from server.routes.plots import plots_api
+from server.routes.static import static_files
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -79,18 +79,18 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
 
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """A page (or JSON, for a program) for every error that no route has answered itself."""
-        status = status_of(error)
+        status, path = status_of(error), request.scope["path"]  # a Host may be such that `request.url` cannot be made
         if status >= 500 and status != 503:  # to be busy is no failure
-            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            logger.error("%s %s failed", request.method, path, exc_info=error)
         headers = headers_of(error)
-        if f"{request.url.path}/".startswith("/v1/"):
+        if f"{path}/".startswith("/v1/"):
             return refusal(error)
         if isinstance(error, HTTPException) and status in (401, 403, 429):
             message = error.detail
         else:
             nonsense = "Something went wrong here." if status >= 500 else "This request makes no sense."
             message = REFUSALS.get(status, nonsense)
-        if f"{request.url.path}/".startswith(("/api/", "/healthz/", "/readyz/")):
+        if f"{path}/".startswith(("/api/", "/healthz/", "/readyz/")):
             return Response({"message": message}, status_code=status, headers=headers)
         # Streamed because an exception handler of Litestar cannot await.
         return Stream(
@@ -111,13 +111,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             health,
             readiness,
             metrics,
-            create_static_files_router(
-                path="/static",
-                include_in_schema=False,
-                guards=[for_all],
-                directories=[STATIC],
-                cache_control=CacheControlHeader(max_age=365 * 24 * 3600, public=True, immutable=True),
-            ),
+            static_files,
         ],
         dependencies={
             "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),

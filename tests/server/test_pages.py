@@ -182,6 +182,20 @@ def test_addresses_that_are_none(client: Client) -> None:
     assert client.get("/static/../app.py").status_code == 404
 
 
+@pytest.mark.parametrize("name", ["nope.css", "desk.js/nope", "desk.js/..", "a" * 300, "%00", "desk.js%00", "%ff", ""])
+def test_a_file_that_is_none(client: Client, name: str) -> None:
+    """Of some names the file system says more than that there is no such file."""
+    assert client.get(f"/static/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("host", ["a:b", "a:99999", ": 127.0.0.1", "<b>"])
+@pytest.mark.parametrize(("path", "other"), [("/", 200), ("/docs", 400), ("/nope", 404), ("/v1/nope", 404)])
+def test_a_host_that_is_none(client: Client, host: str, path: str, other: int) -> None:
+    """Litestar itself refuses what has a character that no address has."""
+    answer = client.get(path, headers={"Host": host})
+    assert answer.status_code == (400 if set(host) & set(" <") else other)
+
+
 def test_every_answer_has_the_security_headers(client: Client) -> None:
     answers: list[httpx.Response] = [
         client.get("/"),
