@@ -68,6 +68,17 @@ def status_of(error: Exception) -> int:
             return 500
 
 
+def headers_of(error: Exception) -> dict[str, str]:
+    """The headers that go with an error: when to come back, which methods there are, that the connection ends."""
+    match error:
+        case EngineBusy():
+            return {"Retry-After": str(error.retry_after)}
+        case HTTPException():
+            return dict(error.headers or {})
+        case _:
+            return {}
+
+
 def error_answer(error: Exception) -> ErrorAnswer:
     """The body that tells a client of an error; of one that is not its business, no more than that there was one."""
     match error:
@@ -92,11 +103,7 @@ def error_answer(error: Exception) -> ErrorAnswer:
 
 def refusal(error: Exception) -> Response[Any]:
     """The whole answer for an error."""
-    status = status_of(error)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, EngineBusy) else {}
-    if isinstance(error, HTTPException):
-        headers |= error.headers or {}
-    return Response(error_answer(error), status_code=status, headers=headers)
+    return Response(error_answer(error), status_code=status_of(error), headers=headers_of(error))
 
 
 def _invalid(message: str, param: str | None = None, code: str | None = None) -> ErrorAnswer:

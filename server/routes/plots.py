@@ -15,7 +15,7 @@ from server.access.rate import WORK
 from server.brief import Brief, BriefError
 from server.engine import Engine, EngineBusy
 from server.events import EVENT_ID, UnknownEvent, frames, position
-from server.openai.errors import status_of
+from server.openai.errors import headers_of, status_of
 from server.plot import Plot
 from server.plots import Plots, UnknownPlot
 from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Refused, counted, keyed
@@ -36,6 +36,7 @@ from server.settings import Settings
     | counted(Refused)
     | {
         400: Refused(description="The body is not JSON, or a field is of the wrong type."),
+        408: Refused(description="The body took too long to arrive."),
         413: Refused(description="The body is far longer than any prompt that the model can read."),
         415: Refused(description="The body is neither JSON nor a form."),
         422: Refused(description="A field's value cannot be worked from."),
@@ -148,8 +149,9 @@ def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
         case BriefError():
             return Response(Refusal(str(error), error.problems), status_code=422)
         case EngineBusy():
-            headers = {"Retry-After": str(error.retry_after)}
-            return Response(Refusal(f"No plot this time: {error}."), status_code=status_of(error), headers=headers)
+            return Response(
+                Refusal(f"No plot this time: {error}."), status_code=status_of(error), headers=headers_of(error)
+            )
         case ValidationException():
             faults: list[Any] = list(error.extra or [])
             told = "; ".join(f"{fault.get('key', 'data')}: {fault['message']}" for fault in faults)
@@ -157,7 +159,7 @@ def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
         case RequestEntityTooLarge():
             return Response(Refusal("That is far more text than the model can read. Shorten it."), status_code=413)
         case ClientException():
-            return Response(Refusal(error.detail), status_code=error.status_code, headers=error.headers)
+            return Response(Refusal(error.detail), status_code=error.status_code, headers=headers_of(error))
         case UnknownPlot():
             return Response(Refusal(str(error)), status_code=404)
     return Response(Refusal(str(error)), status_code=400)
