@@ -12,9 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from server.bundle import Bundle
-from server.engine import Engine, EngineError, Request, Sampling
+from server.engine import Engine, EngineError, Request, Sampling, loading
 from server.engine import device as devices
-from server.engine import engine as engines
 from server.engine.cache import Cache
 from server.engine.device import (
     COPYING,
@@ -54,7 +53,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def on_device(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine computes with what it would use on a GPU, in the memory of the processor."""
     monkeypatch.setattr(
-        engines,
+        loading,
         "DeviceRunner",
         lambda bundle, precision, threads, rows: DeviceRunner(bundle, precision, threads, rows, device="cpu"),
     )
