@@ -20,8 +20,6 @@ from server.settings import Settings, SettingsError
 from tests.server.edge.raw import answer, connected, rest
 from tests.server.live import LiveServer, serving
 
-pytestmark = pytest.mark.timeout(120)
-
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: plotify\r\n\r\n"
 
 

@@ -1,6 +1,6 @@
 """Every answer tells browsers what not to do with it."""
 
-import pytest
+import httpx
 from litestar import Litestar
 from litestar.testing import TestClient
 
@@ -10,15 +10,25 @@ from server.engine import Engine
 from server.settings import Settings
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [("/", 200), ("/docs", 200), ("/healthz", 200), ("/static/desk.css", 200), ("/nope", 404), ("/api/plots", 405)],
-)
-def test_every_answer_has_them(client: TestClient[Litestar], path: str, status: int) -> None:
-    answer = client.get(path)
-    assert answer.status_code == status
-    assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in answer.headers.items()}.items()
-    assert "strict-transport-security" not in answer.headers
+def test_every_answer_has_them(client: TestClient[Litestar]) -> None:
+    answers: list[httpx.Response] = [
+        client.get("/"),
+        client.get("/docs"),
+        client.get("/nope"),
+        client.get("/static/desk.js"),
+        client.get("/healthz"),
+        client.put("/v1/completions"),
+        client.post("/v1/completions", json={}),
+        client.post("/plot", data={"prompt": ""}),
+        client.post("/plot", data={"prompt": "A fox", "length": "line"}),
+        client.post("/api/plots", json={"prompt": "A fox", "length": "line"}),
+        client.get("/api/plots/none/events"),
+    ]
+    assert {answer.status_code for answer in answers} == {200, 201, 400, 404, 405, 422}
+    for answer in answers:
+        for name, value in SECURITY_HEADERS.items():
+            assert answer.headers[name] == value
+        assert "strict-transport-security" not in answer.headers
 
 
 def test_nothing_is_allowed_but_from_here() -> None:
