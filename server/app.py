@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response
-from litestar.datastructures import MutableScopeHeaders, State
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Stream
-from litestar.types import Message, Scope
 
 from server.access.access import Access
 from server.access.keys import Keys
 from server.access.rate import STORE, per_minute
+from server.edge.crowd import turn_away_a_crowd
+from server.edge.headers import security_headers
 from server.engine import Engine
 from server.metrics import registry
 from server.openai.errors import headers_of, refusal, status_of
@@ -38,16 +39,12 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024
 """Bytes of a request's body: many times what any model's context holds."""
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-
 REFUSALS = {
     404: "There is nothing at this address.",
     405: "This address does not work that way.",
+    408: "Your words took too long to arrive. Go back and send them again.",
     413: "That is far more text than the model can read. Go back and shorten it.",
+    503: "Too many are here at the moment. Try again in a few seconds.",
 }
 
 
@@ -123,19 +120,13 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
-        before_send=[_add_security_headers],
+        before_request=turn_away_a_crowd,
+        before_send=[security_headers(settings.hsts)],
         lifespan=[closing_engine, forgetting_clients] if settings.rate else [closing_engine],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),
         request_class=ArrivingRequest,
         request_max_body_size=MAX_BODY,
-        state=State({"access": access}),
+        state=State({"access": access, "patience": settings.patience}),
     )
-
-
-async def _add_security_headers(message: Message, _: Scope) -> None:
-    if message["type"] == "http.response.start":
-        headers = MutableScopeHeaders.from_message(message)
-        for name, value in SECURITY_HEADERS.items():
-            headers[name] = value

@@ -112,6 +112,7 @@ def serve(
     from server.access.keys import KeysError
     from server.app import create_app
     from server.bundle import BundleError
+    from server.edge.connection import ServerConfig, allow_connections
     from server.engine import EngineError
 
     settings = _settings(
@@ -126,9 +127,10 @@ def serve(
     )
     listener = _listen(settings.host, settings.port)
     try:
+        allow_connections(settings.connections)
         engine = _engine(settings)
         app = create_app(engine, settings)
-    except (BundleError, EngineError, KeysError) as error:
+    except (BundleError, EngineError, KeysError, SettingsError) as error:
         raise click.ClickException(str(error)) from error
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
 
@@ -153,8 +155,9 @@ def serve(
             self.force_exit = self.should_exit
             super().handle_exit(sig, frame)
 
-    config = uvicorn.Config(
+    config = ServerConfig(
         app,
+        settings,
         log_level=settings.log_level,
         server_header=False,
         proxy_headers=bool(settings.proxies),

@@ -47,6 +47,9 @@ class Settings:
     proxies: addresses and networks of proxies, separated by commas, that are believed who they speak for.
     per_client: texts that a client may have under way at once; 0 for as many as there is room for.
     rate: requests for text that a client may send in a minute; 0 for any number.
+    connections: connections at once; who comes on top is told to come back.
+    patience: seconds that the server waits for a client: for a request's head, for its body, to take in an answer.
+    hsts: seconds that browsers, told so over https, reach this host by https alone; 0 to leave them free.
     log_level: what is logged to stderr; from info on, every HTTP request.
     """
 
@@ -72,6 +75,9 @@ class Settings:
     proxies: str = ""
     per_client: int = 0
     rate: int = 0
+    connections: int = 2048
+    patience: int = 30
+    hsts: int = 0
     log_level: str = "warning"
 
     def __post_init__(self) -> None:
@@ -90,6 +96,9 @@ class Settings:
             ("heartbeat", 1, 3600),
             ("per_client", 0, 4096),
             ("rate", 0, 10**6),
+            ("connections", 1, 65536),
+            ("patience", 1, 3600),
+            ("hsts", 0, 10**9),
         ):
             if not least <= getattr(self, name) <= most:
                 raise SettingsError(f"{variable(name)} is {getattr(self, name)}; it must be from {least} to {most}")
