@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, MediaType, Request, Response
 from litestar.datastructures import CacheControlHeader, MutableScopeHeaders, State
@@ -19,7 +19,6 @@ from server.access.access import Access, for_all
 from server.access.keys import Keys
 from server.access.rate import STORE, per_minute
 from server.engine import Engine
-from server.metrics import registry
 from server.openai.errors import refusal, status_of
 from server.pages import STATIC, Pages
 from server.plots import Plots
@@ -31,7 +30,13 @@ from server.routes.docs import docs
 from server.routes.health import health, readiness
 from server.routes.metrics import metrics
 from server.routes.plots import plots_api
-from server.settings import Settings
+from server.seeing.metrics import EdgeCollector, EngineCollector, new_registry
+from server.seeing.recorder import Recorder
+from server.seeing.requests import Seen
+from server.settings import Settings, SettingsError, variable
+
+if TYPE_CHECKING:
+    from server.seeing.traces import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +57,28 @@ REFUSALS = {
 
 
 def create_app(engine: Engine, settings: Settings) -> Litestar:
-    """The app; it closes the engine when it shuts down. Raises KeysError for keys that cannot be read."""
+    """The app; it closes the engine when it shuts down.
+
+    Raises KeysError for keys that cannot be read, SettingsError for traces without the packages for them.
+    """
     keys = Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
     access = Access(keys, settings.desk == "open")
     pages = Pages(engine.bundle.manifest)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     reference = Reference(engine)
-    metrics_registry = registry(engine)
+    recorder = Recorder()
+    engine.observers.add(recorder)
+    edge = EdgeCollector()
+    metrics_registry = new_registry(EngineCollector(engine, recorder), edge)
+    tracer = _tracer(engine, settings)
 
     @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(engine.close)
         await plots.close()
+        if tracer:
+            await asyncio.to_thread(tracer.close)
 
     @asynccontextmanager
     async def forgetting_clients(app: Litestar) -> AsyncIterator[None]:
@@ -100,7 +114,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             headers=headers,
         )
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             desk,
             back_to_desk,
@@ -138,6 +152,24 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         request_max_body_size=MAX_BODY,
         state=State({"access": access}),
     )
+    app.asgi_handler = Seen(app.asgi_handler, access, edge, tracer)
+    return app
+
+
+def _tracer(engine: Engine, settings: Settings) -> "Tracer | None":
+    """Who tells of requests, where somebody is to be told. Raises SettingsError."""
+    if not settings.traces:
+        return None
+    try:
+        from server.seeing.traces import Tracer
+    except ImportError as error:
+        raise SettingsError(
+            f"{variable('traces')} is set, and {error.name} is not installed; "
+            "in the checkout: .venv/bin/pip install -c constraints.txt -e '.[otel]'"
+        ) from error
+    tracer = Tracer(settings.traces, engine.bundle.manifest.name)
+    engine.observers.add(tracer)
+    return tracer
 
 
 async def _add_security_headers(message: Message, _: Scope) -> None:

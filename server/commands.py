@@ -113,6 +113,7 @@ def serve(
     from server.app import create_app
     from server.bundle import BundleError
     from server.engine import EngineError
+    from server.seeing.logs import configure
 
     settings = _settings(
         model=model,
@@ -124,11 +125,12 @@ def serve(
         rows=rows,
         log_level=log_level,
     )
+    configure(settings.log_level, settings.log_format)
     listener = _listen(settings.host, settings.port)
     try:
         engine = _engine(settings)
         app = create_app(engine, settings)
-    except (BundleError, EngineError, KeysError) as error:
+    except (BundleError, EngineError, KeysError, SettingsError) as error:
         raise click.ClickException(str(error)) from error
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
 
@@ -155,7 +157,8 @@ def serve(
 
     config = uvicorn.Config(
         app,
-        log_level=settings.log_level,
+        log_config=None,
+        access_log=False,  # the app has its own, with more and less in it
         server_header=False,
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=settings.proxies,

@@ -1,0 +1,117 @@
+"""The app as operators see it: each request has an id, is counted and logged, and may be traced."""
+
+import logging
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers, MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from server.access.access import Access
+from server.routes.answers import EVENT_STREAM
+from server.routes.arriving import CLIENT_LEFT
+from server.seeing.identity import HEADER, identify, request_id
+from server.seeing.metrics import EdgeCollector
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from server.seeing.traces import Tracer
+
+logger = logging.getLogger(__name__)
+
+METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
+NOWHERE = "none"
+"""The route of requests that have none."""
+
+
+class Answer:
+    """What went back to the client: status, bytes of the body. stream: whether it is one of events."""
+
+    def __init__(self) -> None:
+        self.status = CLIENT_LEFT
+        self.bytes = 0
+        self.stream = False
+
+    def note(self, message: Message) -> None:
+        """Looks at a message on its way."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.stream = MutableScopeHeaders.from_message(message).get("content-type", "").startswith(EVENT_STREAM)
+        elif message["type"] == "http.response.body":
+            self.bytes += len(message["body"])
+
+
+class Seen:
+    """Goes around all of an app. Litestar's own middleware sees only requests for which there is a route."""
+
+    def __init__(self, app: ASGIApp, access: Access, edge: EdgeCollector, tracer: "Tracer | None") -> None:
+        self._app = app
+        self._access = access
+        self._edge = edge
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers, and says so."""
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers.from_scope(scope)
+        id = identify(headers.get(HEADER.lower(), ""))
+        # For the rest of the task, which is this request's own: what is logged of it after the app is done, too.
+        request_id.set(id)
+        answer, start = Answer(), time.perf_counter()
+
+        async def pass_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableScopeHeaders.from_message(message)[HEADER] = id
+            answer.note(message)
+            if message["type"] == "http.response.start" and answer.stream:
+                self._edge.streams += 1
+            await send(message)
+
+        with self._tracer.request(scope["path"], headers) if self._tracer else nullcontext() as span:
+            try:
+                await self._app(scope, receive, pass_on)
+            finally:
+                if answer.stream:
+                    self._edge.streams -= 1
+                self._tell(scope, answer, time.perf_counter() - start, span)
+
+    def _tell(self, scope: HTTPScope, answer: Answer, seconds: float, span: "Span | None") -> None:
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        route = scope.get("path_template") or NOWHERE
+        self._edge.answered[method, route, answer.status] += 1
+        if span is not None:
+            span.update_name(f"{method} {route}")
+            span.set_attributes(
+                {
+                    "http.request.method": method,
+                    "http.route": route,
+                    "http.response.status_code": answer.status,
+                    "plotify.request_id": request_id.get(),
+                }
+            )
+        if logger.isEnabledFor(logging.INFO):
+            connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
+            fields = {
+                "method": method,
+                "path": route if route != NOWHERE else _beginning(scope["path"]),
+                "status": answer.status,
+                "ms": round(seconds * 1000, 1),
+                "bytes": answer.bytes,
+                "client": self._access.client_of(connection),
+            }
+            # The route, because what stands in a path in its place may be all that it takes to read somebody's plot.
+            told = "{method} {path} {status}, {ms} ms, {bytes} bytes, {client}".format(**fields)
+            logger.info(told, extra={"fields": fields})
+
+
+def _beginning(path: str) -> str:
+    """Enough of a path that has no route to see what was meant: its first two segments."""
+    _, *segments = path.split("/")
+    return quote("/" + "/".join(segments[:2]))[:80] + ("/…" if len(segments) > 2 else "")
