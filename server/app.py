@@ -30,6 +30,8 @@ from server.routes.docs import docs
 from server.routes.health import health, readiness
 from server.routes.metrics import metrics
 from server.routes.plots import plots_api
+from server.routes.status import status
+from server.seeing.history import History
 from server.seeing.metrics import EdgeCollector, EngineCollector, new_registry
 from server.seeing.recorder import Recorder
 from server.seeing.requests import Seen
@@ -68,6 +70,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
     reference = Reference(engine)
     recorder = Recorder()
     engine.observers.add(recorder)
+    history = History(engine, recorder)
     edge = EdgeCollector()
     metrics_registry = new_registry(EngineCollector(engine, recorder), edge)
     tracer = _tracer(engine, settings)
@@ -88,6 +91,17 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
                 await app.stores.get(STORE).delete_expired()  # type: ignore[attr-defined]
 
         task = asyncio.create_task(forget())
+        yield
+        task.cancel()
+
+    @asynccontextmanager
+    async def remembering(_: Litestar) -> AsyncIterator[None]:
+        async def look() -> None:
+            while True:
+                await asyncio.sleep(1)
+                history.look()
+
+        task = asyncio.create_task(look())
         yield
         task.cancel()
 
@@ -125,6 +139,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             health,
             readiness,
             metrics,
+            status,
             create_static_files_router(
                 path="/static",
                 include_in_schema=False,
@@ -135,6 +150,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         ],
         dependencies={
             "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
+            "history": Provide(lambda: history, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
@@ -144,7 +160,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
         before_send=[_add_security_headers],
-        lifespan=[closing_engine, forgetting_clients],
+        lifespan=[closing_engine, forgetting_clients, remembering],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),
