@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response
 from litestar.datastructures import CacheControlHeader, MutableScopeHeaders, State
@@ -31,14 +31,9 @@ from server.routes.health import health, readiness
 from server.routes.metrics import metrics
 from server.routes.plots import plots_api
 from server.routes.status import status
-from server.seeing.history import History
-from server.seeing.metrics import EdgeCollector, EngineCollector, new_registry
-from server.seeing.recorder import Recorder
-from server.seeing.requests import Seen
-from server.settings import Settings, SettingsError, variable
-
-if TYPE_CHECKING:
-    from server.seeing.traces import Tracer
+from server.seeing.requests import route_of
+from server.seeing.seeing import Seeing
+from server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -68,20 +63,13 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
     pages = Pages(engine.bundle.manifest)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     reference = Reference(engine)
-    recorder = Recorder()
-    engine.observers.add(recorder)
-    history = History(engine, recorder)
-    edge = EdgeCollector()
-    metrics_registry = new_registry(EngineCollector(engine, recorder), edge)
-    tracer = _tracer(engine, settings)
+    seeing = Seeing(engine, settings)
 
     @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(engine.close)
         await plots.close()
-        if tracer:
-            await asyncio.to_thread(tracer.close)
 
     @asynccontextmanager
     async def forgetting_clients(app: Litestar) -> AsyncIterator[None]:
@@ -94,22 +82,11 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         yield
         task.cancel()
 
-    @asynccontextmanager
-    async def remembering(_: Litestar) -> AsyncIterator[None]:
-        async def look() -> None:
-            while True:
-                await asyncio.sleep(1)
-                history.look()
-
-        task = asyncio.create_task(look())
-        yield
-        task.cancel()
-
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """A page (or JSON, for a program) for every error that no route has answered itself."""
         status = status_of(error)
         if status >= 500 and status != 503:  # to be busy is no failure
-            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            logger.error("%s %s failed", request.method, route_of(request.scope), exc_info=error)
         headers = error.headers if isinstance(error, HTTPException) else None
         if f"{request.url.path}/".startswith("/v1/"):
             return refusal(error)
@@ -150,17 +127,17 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         ],
         dependencies={
             "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
-            "history": Provide(lambda: history, use_cache=True, sync_to_thread=False),
+            "history": Provide(lambda: seeing.history, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
             "reference": Provide(lambda: reference, use_cache=True, sync_to_thread=False),
-            "metrics_registry": Provide(lambda: metrics_registry, use_cache=True, sync_to_thread=False),
+            "metrics_registry": Provide(lambda: seeing.registry, use_cache=True, sync_to_thread=False),
             "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
         before_send=[_add_security_headers],
-        lifespan=[closing_engine, forgetting_clients, remembering],
+        lifespan=[seeing.watching, closing_engine, forgetting_clients],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),
@@ -168,24 +145,8 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         request_max_body_size=MAX_BODY,
         state=State({"access": access}),
     )
-    app.asgi_handler = Seen(app.asgi_handler, access, edge, tracer)
+    app.asgi_handler = seeing.around(app.asgi_handler, access)
     return app
-
-
-def _tracer(engine: Engine, settings: Settings) -> "Tracer | None":
-    """Who tells of requests, where somebody is to be told. Raises SettingsError."""
-    if not settings.traces:
-        return None
-    try:
-        from server.seeing.traces import Tracer
-    except ImportError as error:
-        raise SettingsError(
-            f"{variable('traces')} is set, and {error.name} is not installed; "
-            "in the checkout: .venv/bin/pip install -c constraints.txt -e '.[otel]'"
-        ) from error
-    tracer = Tracer(settings.traces, engine.bundle.manifest.name)
-    engine.observers.add(tracer)
-    return tracer
 
 
 async def _add_security_headers(message: Message, _: Scope) -> None:

@@ -52,8 +52,9 @@ class Figures:
 def figures(history: History) -> Figures:
     """What there is to see now."""
     engine, recorder = history.engine, history.recorder
-    samples = list(history.samples)
-    first, last = samples[0], samples[-1]
+    last = history.samples[-1]
+    samples = [sample for sample in history.samples if last.at - sample.at <= SECONDS]
+    first = samples[0]
     recent = next(sample for sample in samples if last.at - sample.at <= RECENT)
     values = {
         "state": STATES[engine.state],
@@ -66,7 +67,7 @@ def figures(history: History) -> Figures:
         "restarts": _number(engine.restarts),
         "memory": "unknown" if last.memory is None else _megabytes(last.memory),
         "uptime": _duration(last.at - history.started),
-        "time": time.strftime("%H:%M:%S"),
+        "time": time.strftime("%H:%M:%S UTC", time.gmtime()),
     }
     for name, histogram, counts in (
         ("first", recorder.first_token, _since(first.first_token, last.first_token)),

@@ -37,6 +37,11 @@ class Answer:
         self.bytes = 0
         self.stream = False
 
+    def failed(self) -> None:
+        """The app raised. Where it has said nothing yet, uvicorn does."""
+        if self.status == CLIENT_LEFT:
+            self.status = 500
+
     def note(self, message: Message) -> None:
         """Looks at a message on its way."""
         if message["type"] == "http.response.start":
@@ -77,6 +82,9 @@ class Seen:
         with self._tracer.request(scope["path"], headers) if self._tracer else nullcontext() as span:
             try:
                 await self._app(scope, receive, pass_on)
+            except Exception:
+                answer.failed()
+                raise
             finally:
                 if answer.stream:
                     self._edge.streams -= 1
@@ -84,7 +92,7 @@ class Seen:
 
     def _tell(self, scope: HTTPScope, answer: Answer, seconds: float, span: "Span | None") -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"
-        route = scope.get("path_template") or NOWHERE
+        route = route_of(scope)
         self._edge.answered[method, route, answer.status] += 1
         if span is not None:
             span.update_name(f"{method} {route}")
@@ -106,9 +114,13 @@ class Seen:
                 "bytes": answer.bytes,
                 "client": self._access.client_of(connection),
             }
-            # The route, because what stands in a path in its place may be all that it takes to read somebody's plot.
             told = "{method} {path} {status}, {ms} ms, {bytes} bytes, {client}".format(**fields)
             logger.info(told, extra={"fields": fields})
+
+
+def route_of(scope: Scope) -> str:
+    """The route of a request, in place of its path: what stands in that may be all it takes to read somebody's plot."""
+    return scope.get("path_template") or NOWHERE
 
 
 def _beginning(path: str) -> str:

@@ -68,6 +68,8 @@ class Tracer(Observer):
     def ended(self, life: Life) -> None:
         """Tells where the time went, as far as it came."""
         context = self._parents.pop(life, None)
+        if context is None:
+            return
         epoch = time.time() - time.monotonic()
         times = [at for at in (life.submitted, life.began, life.first) if not math.isnan(at)]
         for name, start, end in zip(("queue", "prefill", "decode"), times, [*times[1:], life.ended], strict=False):

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,7 +49,7 @@ def lines(log: io.StringIO, logger: str = "") -> list[dict[str, Any]]:
 def answered(log: io.StringIO, count: int) -> list[dict[str, Any]]:
     """The lines of requests, once there are so many: an answer is logged when it has been sent."""
     while len(found := lines(log, "seeing.requests")) < count:
-        pass
+        time.sleep(0.01)
     return found
 
 

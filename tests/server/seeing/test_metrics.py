@@ -2,6 +2,8 @@
 
 import re
 import threading
+import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -12,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.bundle import Bundle
 from server.engine import EngineBusy, Request, Sampling
-from tests.server.following import LONG, follow, following, read, start
+from tests.server.following import LONG, follow, following, start
 from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
 from tests.server.reading import PROMPT
 from tests.server.seeing.scraping import samples
@@ -84,31 +86,39 @@ def test_a_kept_prompt_is_a_hit(bundle: Bundle) -> None:
     assert hits % 16 == 0
 
 
-def test_those_who_leave_and_those_who_have_enough_are_told_apart(slow_live: LiveServer) -> None:
-    """A plot ends with its sentence, for which the engine is told to stop: that is no cancellation."""
+def test_the_gauges_tell_of_now(slow_live: LiveServer) -> None:
     plot = start(slow_live.address, LONG)
     with following(plot) as source:
         events = source.iter_sse()
         next(events)
-        running = samples(slow_live.address)
-    assert running["plotify:num_requests_running"] == 1
-    assert running["plotify:event_streams"] == 1
-    assert 0 < running["plotify:kv_cache_usage_perc"] < 1
-    assert running["plotify:rows"] == 2
-    assert running["process_resident_memory_bytes"] > 10**7
+        found = samples(slow_live.address)
+    assert found["plotify:num_requests_running"] == 1
+    assert found["plotify:event_streams"] == 1
+    assert 0 < found["plotify:kv_cache_usage_perc"] < 1
+    assert found["plotify:rows"] == 2
+    assert found["process_resident_memory_bytes"] > 10**7
     httpx.delete(plot["self"])
     wait_until_idle(slow_live.engine)
-    assert samples(slow_live.address)["plotify:request_unfinished_total{cancelled}"] == 1
-    for seed in range(40):  # until one of them has a sentence that ends before its tokens do
-        another = start(slow_live.address, {"prompt": "A fox", "length": "line", "seed": str(seed)})
-        *_, end = follow(another)
-        if end.json()["finish_reason"] == "stop":
-            break
-    wait_until_idle(slow_live.engine)
-    found = samples(slow_live.address)
+    while (found := samples(slow_live.address))["plotify:event_streams"]:
+        time.sleep(0.01)
     assert found["plotify:request_unfinished_total{cancelled}"] == 1
-    assert found["plotify:request_success_total{stop}"] == 1
-    assert read(another)["state"] == "done"
+    assert found["plotify:num_requests_running"] == found["plotify:kv_cache_usage_perc"] == 0
+
+
+def test_who_has_enough_has_not_left(bundle: Bundle) -> None:
+    """A plot ends with its sentence, for which the engine is told to stop."""
+    ends: Counter[str] = Counter()
+    with serving(bundle) as live:
+        while not ends["stop"]:
+            fields = {"prompt": "A fox", "length": "line", "seed": str(ends.total())}
+            *_, end = follow(start(live.address, fields))
+            ends[end.json()["finish_reason"]] += 1
+        wait_until_idle(live.engine)
+        found = samples(live.address)
+    assert found["plotify:request_unfinished_total{cancelled}"] == 0
+    assert {reason: found[f"plotify:request_success_total{{{reason}}}"] for reason in ("stop", "length")} == {
+        reason: ends[reason] for reason in ("stop", "length")
+    }
 
 
 def test_every_end_is_told_once(bundle: Bundle, slow_decoding: float) -> None:
@@ -123,7 +133,7 @@ def test_every_end_is_told_once(bundle: Bundle, slow_decoding: float) -> None:
             stream.cancel()
         next(streams[3])
         while samples(live.address)["plotify:request_unfinished_total{cancelled}"] < 3:
-            pass
+            time.sleep(0.01)
         found = samples(live.address)
         assert found["plotify:refusals_total{queue}"] == 1
         assert found["plotify:request_unfinished_total{failed}"] == 0
