@@ -3,9 +3,13 @@
 import io
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +23,7 @@ from server.engine.runner import Runner
 from server.seeing.identity import identify
 from server.seeing.logs import CONTROL, configure
 from server.settings import Settings
+from tests.conftest import ROOT
 from tests.server.following import follow, start
 from tests.server.live import serving
 
@@ -185,3 +190,26 @@ def test_what_is_no_unicode_text_is_logged(log: io.StringIO) -> None:
     logging.getLogger("server.x").warning("%s", "\udcff", extra={"fields": {"of": {1}}})
     (line,) = lines(log)
     assert line["message"] == "\udcff"
+
+
+def test_serve_logs_as_the_settings_say(tiny_bundle: Path) -> None:
+    """All of it, uvicorn's lines too, and each request once."""
+    program = "from server.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--model", str(tiny_bundle), "--port", "0"]
+    settings = {"PLOTIFY_LOG_LEVEL": "info", "PLOTIFY_LOG_FORMAT": "json"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | settings
+    ) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline().split()[-1]
+            id = httpx.get(f"{address}/healthz?{MARK}", timeout=30).headers["x-request-id"]
+            process.terminate()
+            rest, logged = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    found = [json.loads(line) for line in logged.splitlines()]
+    assert [line["path"] for line in found if line.get("request_id") == id] == ["/healthz"]
+    assert {line["logger"] for line in found} >= {"uvicorn.error", "server.seeing.requests"}
+    assert MARK not in logged
+    assert rest == ""
