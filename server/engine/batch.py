@@ -62,9 +62,9 @@ class Batch:
         """Ends what is being read and written with an error."""
         with self._lock:
             failed = self.scheduler.clear()
-        deliver((sequence.channel, error) for sequence in failed)
         for sequence in failed:
             sequence.life.end("failed")
+        deliver((sequence.channel, error) for sequence in failed)
 
     def _release_those_who_leave(self, step: Step) -> None:
         """Those who were cancelled, and those whose time is over, wherever they are."""

@@ -286,6 +286,6 @@ class Engine:
     def _fail_waiting(self, error: EngineError) -> None:
         with self._changed:
             failed = self._waiting.clear()
-        deliver((sequence.channel, error) for job in failed for sequence in job.sequences)
         for job in failed:
             job.end("failed")
+        deliver((sequence.channel, error) for job in failed for sequence in job.sequences)

@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,8 +19,6 @@ from server.seeing.identity import HEADER, identify, request_id
 from server.seeing.metrics import EdgeCollector
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
-
     from server.seeing.traces import Tracer
 
 logger = logging.getLogger(__name__)
@@ -29,26 +28,13 @@ NOWHERE = "none"
 """The route of requests that have none."""
 
 
+@dataclass
 class Answer:
     """What went back to the client: status, bytes of the body. stream: whether it is one of events."""
 
-    def __init__(self) -> None:
-        self.status = CLIENT_LEFT
-        self.bytes = 0
-        self.stream = False
-
-    def failed(self) -> None:
-        """The app raised. Where it has said nothing yet, uvicorn does."""
-        if self.status == CLIENT_LEFT:
-            self.status = 500
-
-    def note(self, message: Message) -> None:
-        """Looks at a message on its way."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.stream = MutableScopeHeaders.from_message(message).get("content-type", "").startswith(EVENT_STREAM)
-        elif message["type"] == "http.response.body":
-            self.bytes += len(message["body"])
+    status: int = CLIENT_LEFT
+    bytes: int = 0
+    stream: bool = False
 
 
 class Seen:
@@ -73,37 +59,34 @@ class Seen:
 
         async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableScopeHeaders.from_message(message)[HEADER] = id
-            answer.note(message)
-            if message["type"] == "http.response.start" and answer.stream:
-                self._edge.streams += 1
+                told = MutableScopeHeaders.from_message(message)
+                told[HEADER] = id
+                answer.status = message["status"]
+                if told.get("content-type", "").startswith(EVENT_STREAM):
+                    answer.stream = True
+                    self._edge.streams += 1
+            elif message["type"] == "http.response.body":
+                answer.bytes += len(message["body"])
             await send(message)
 
-        with self._tracer.request(scope["path"], headers) if self._tracer else nullcontext() as span:
+        with self._tracer.request(scope["path"], headers) if self._tracer else nullcontext():
             try:
                 await self._app(scope, receive, pass_on)
             except Exception:
-                answer.failed()
+                if answer.status == CLIENT_LEFT:
+                    answer.status = 500  # what uvicorn says where the app has said nothing
                 raise
             finally:
                 if answer.stream:
                     self._edge.streams -= 1
-                self._tell(scope, answer, time.perf_counter() - start, span)
+                self._tell(scope, answer, time.perf_counter() - start)
 
-    def _tell(self, scope: HTTPScope, answer: Answer, seconds: float, span: "Span | None") -> None:
+    def _tell(self, scope: HTTPScope, answer: Answer, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"
         route = route_of(scope)
         self._edge.answered[method, route, answer.status] += 1
-        if span is not None:
-            span.update_name(f"{method} {route}")
-            span.set_attributes(
-                {
-                    "http.request.method": method,
-                    "http.route": route,
-                    "http.response.status_code": answer.status,
-                    "plotify.request_id": request_id.get(),
-                }
-            )
+        if self._tracer:
+            self._tracer.answered(method, route, answer.status)
         if logger.isEnabledFor(logging.INFO):
             connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
             fields = {

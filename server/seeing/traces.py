@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from server.engine import EngineBusy, Life, Observer
+from server.seeing.identity import request_id
 
 TIMEOUT = 2
 """Seconds that the collector has to take what is sent to it; what it does not take is lost."""
@@ -43,17 +44,32 @@ class Tracer(Observer):
         self._parents: dict[Life, Context] = {}
 
     @contextmanager
-    def request(self, path: str, headers: Mapping[str, str]) -> Iterator[trace.Span]:
-        """A span for what is done meanwhile."""
+    def request(self, path: str, headers: Mapping[str, str]) -> Iterator[None]:
+        """What is done meanwhile is one span; the last of it is to call `answered`."""
         if path.startswith(WATCHING):
-            yield trace.INVALID_SPAN
+            yield
             return
         # Without its baggage, and without what this task may be part of already.
         parent = TraceContextTextMapPropagator().extract(headers, Context())
         with self._tracer.start_as_current_span(
-            "request", parent, trace.SpanKind.SERVER, record_exception=False
-        ) as span:
-            yield span
+            "request", parent, trace.SpanKind.SERVER, record_exception=False, set_status_on_exception=False
+        ):
+            yield
+
+    def answered(self, method: str, route: str, status: int) -> None:
+        """Names the span of the request that is being answered."""
+        span = trace.get_current_span()
+        span.update_name(f"{method} {route}")
+        span.set_attributes(
+            {
+                "http.request.method": method,
+                "http.route": route,
+                "http.response.status_code": status,
+                "plotify.request_id": request_id.get(),
+            }
+        )
+        if status >= 500:
+            span.set_status(trace.StatusCode.ERROR)
 
     def submitted(self, lives: list[Life]) -> None:
         """Remembers which request they belong to."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from server.app import create_app
 from server.bundle import Bundle
 from server.engine import Engine
+from server.openai.order import Order
 from server.settings import Settings, SettingsError
 from tests.conftest import ROOT
 from tests.server.following import LONG, start
@@ -76,9 +77,24 @@ def test_a_plot_goes_on_below_the_request_that_started_it(bundle: Bundle, slow_d
     assert len({span.trace_id for span in starts}) == 3
     of_each = [{part.name for part in parts if part.parent_span_id == span.span_id} for span in starts]
     assert of_each[2] == {"queue"}
+    assert not any(span.status.code for span in starts)
     assert all(names >= {"queue", "prefill"} for names in of_each[:2])
     ends = [attributes(part).get("gen_ai.response.finish_reasons") for part in parts]
     assert sorted(filter(None, ends)) == ["cancelled"] * 3
+
+
+def test_what_fails_is_told_without_what_it_said(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Order, "read", fail)
+    body = {"model": "plotify-tiny", "prompt": "A fox"}
+    with collecting() as collector:
+        with serving(bundle, Settings(traces=collector.address)) as live:
+            assert httpx.post(f"{live.address}/v1/completions", json=body).status_code == 500
+        (span,) = collector.spans
+    assert span.status.code == Status.STATUS_CODE_ERROR
+    assert b"secret" not in span.SerializeToString()
 
 
 def test_a_collector_that_is_not_there_is_no_matter(bundle: Bundle) -> None:
