@@ -1,5 +1,6 @@
 """The last minutes of an engine, second by second, for the page /status."""
 
+import os
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -10,9 +11,6 @@ from server.seeing.recorder import Recorder
 
 SECONDS = 300
 """How far back is remembered."""
-
-PAGE = 4096
-"""Bytes of a page of memory, as Linux counts them in /proc (proc_pid_statm(5)) on all machines that this runs on."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,8 @@ class History:
 
 
 def _resident() -> int | None:
+    """proc_pid_statm(5), of Linux; counted in pages."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return None
