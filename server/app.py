@@ -19,7 +19,6 @@ from server.access.rate import STORE, per_minute
 from server.edge.crowd import turn_away_a_crowd
 from server.edge.headers import security_headers
 from server.engine import Engine
-from server.metrics import registry
 from server.openai.errors import headers_of, refusal, status_of
 from server.pages import Pages
 from server.plots import Plots
@@ -32,6 +31,9 @@ from server.routes.health import health, readiness
 from server.routes.metrics import metrics
 from server.routes.plots import plots_api
 from server.routes.static import static_files
+from server.routes.status import status
+from server.seeing.requests import route_of
+from server.seeing.seeing import Seeing
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -49,13 +51,16 @@ REFUSALS = {
 
 
 def create_app(engine: Engine, settings: Settings) -> Litestar:
-    """The app; it closes the engine when it shuts down. Raises KeysError for keys that cannot be read."""
+    """The app; it closes the engine when it shuts down.
+
+    Raises KeysError for keys that cannot be read, SettingsError for traces without the packages for them.
+    """
     keys = Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
     access = Access(keys, settings.desk == "open")
     pages = Pages(engine.bundle.manifest)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     reference = Reference(engine)
-    metrics_registry = registry(engine)
+    seeing = Seeing(engine, settings)
 
     @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
@@ -78,7 +83,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         """A page (or JSON, for a program) for every error that no route has answered itself."""
         status, path = status_of(error), request.scope["path"]  # a Host may be such that `request.url` cannot be made
         if status >= 500 and status != 503:  # to be busy is no failure
-            logger.error("%s %s failed", request.method, path, exc_info=error)
+            logger.error("%s %s failed", request.method, route_of(request.scope), exc_info=error)
         headers = headers_of(error)
         if f"{path}/".startswith("/v1/"):
             return refusal(error)
@@ -97,7 +102,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             headers=headers,
         )
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             desk,
             back_to_desk,
@@ -109,20 +114,22 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             readiness,
             metrics,
             static_files,
+            status,
         ],
         dependencies={
             "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
+            "history": Provide(lambda: seeing.history, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
             "reference": Provide(lambda: reference, use_cache=True, sync_to_thread=False),
-            "metrics_registry": Provide(lambda: metrics_registry, use_cache=True, sync_to_thread=False),
+            "metrics_registry": Provide(lambda: seeing.registry, use_cache=True, sync_to_thread=False),
             "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
         before_request=turn_away_a_crowd,
         before_send=[security_headers(settings.hsts)],
-        lifespan=[closing_engine, forgetting_clients] if settings.rate else [closing_engine],
+        lifespan=[seeing.watching, closing_engine, *([forgetting_clients] if settings.rate else [])],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),
@@ -130,3 +137,5 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         request_max_body_size=MAX_BODY,
         state=State({"access": access, "patience": settings.patience}),
     )
+    app.asgi_handler = seeing.around(app.asgi_handler, access)
+    return app

@@ -114,6 +114,7 @@ def serve(
     from server.bundle import BundleError
     from server.edge.connection import ServerConfig, allow_connections
     from server.engine import EngineError
+    from server.seeing.logs import configure
 
     settings = _settings(
         model=model,
@@ -125,6 +126,7 @@ def serve(
         rows=rows,
         log_level=log_level,
     )
+    configure(settings.log_level, settings.log_format)
     listener = _listen(settings.host, settings.port)
     try:
         allow_connections(settings.connections)
@@ -158,7 +160,8 @@ def serve(
     config = ServerConfig(
         app,
         settings,
-        log_level=settings.log_level,
+        log_config=None,
+        access_log=False,  # the app has its own, with more and less in it
         server_header=False,
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=settings.proxies,

@@ -42,7 +42,7 @@ class Plot:
             async for chunk in self._stream:
                 # A sentence has ended for certain once the next word begins: a quotation mark may follow a full stop.
                 if self.tokens >= self._enough and chunk.text[:1].isspace() and SENTENCE_END.search(tail):
-                    self._stream.cancel()
+                    self._stream.cancel("stop")
                     self.finish_reason = "stop"
                     return
                 self.tokens += len(chunk.token_ids)

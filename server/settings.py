@@ -13,6 +13,7 @@ PREFIX = "PLOTIFY_"
 PRECISIONS = ("auto", "fp32", "int8", "int4", "fp16")
 DEVICES = ("auto", "cpu", "cuda")
 DESK = ("open", "closed")
+LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
 
@@ -51,6 +52,8 @@ class Settings:
     patience: seconds that the server waits for a client: for a request's head, for its body, to take in an answer.
     hsts: seconds that browsers, told so over https, reach this host by https alone; 0 to leave them free.
     log_level: what is logged to stderr; from info on, every HTTP request.
+    log_format: text to read, or json, an object on each line.
+    traces: address of an OpenTelemetry collector that is told of each request; none for no traces.
     """
 
     model: Path = SHIPPED_MODEL
@@ -79,6 +82,8 @@ class Settings:
     patience: int = 30
     hsts: int = 0
     log_level: str = "warning"
+    log_format: str = "text"
+    traces: str = ""
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -106,10 +111,15 @@ class Settings:
             ("precision", PRECISIONS),
             ("device", DEVICES),
             ("log_level", LOG_LEVELS),
+            ("log_format", LOG_FORMATS),
             ("desk", DESK),
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(f"{variable(name)} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        if self.traces and not self.traces.startswith(("http://", "https://")):
+            raise SettingsError(
+                f"{variable('traces')} is {self.traces!r}; it must be an address, http://… or https://…"
+            )
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:

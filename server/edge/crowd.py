@@ -12,7 +12,7 @@ CROWDED = "crowded"
 TURNED_AWAY = 64
 """So many at once are told so; those beyond are ended unheard, because to tell it takes a connection too."""
 
-ALWAYS = ("/healthz", "/readyz", "/metrics")
+ALWAYS = ("/healthz", "/readyz", "/metrics", "/status")
 """Answered whatever the crowd: who watches the server must not take it for dead because it is popular."""
 
 

@@ -4,13 +4,16 @@ import re
 from html import unescape
 from pathlib import Path
 
+import httpx
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
 from server.engine.runner import Runner
 from server.pages import STATIC
+from tests.server.live import serving
 
 Client = TestClient[Litestar]
 
@@ -195,15 +198,17 @@ def test_a_host_that_is_none(client: Client, host: str, path: str, other: int) -
     assert answer.status_code == (400 if set(host) & set(" <") else other)
 
 
-def test_static_files_are_cached_and_small(client: Client) -> None:
-    pages = client.get("/").text + client.get("/docs").text
-    addresses = set(re.findall(r'"(/static/[^"]*)"', pages))
-    assert {Path(address.split("?")[0]).name for address in addresses} == {file.name for file in STATIC.iterdir()}
-    for address in addresses:
-        answer = client.get(address)
-        assert answer.status_code == 200
-        assert "immutable" in answer.headers["cache-control"]
-        assert len(answer.content) < 10_000
+def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
+    """Asked for from the server's own machine, which sees all pages."""
+    with serving(bundle) as live, httpx.Client(base_url=live.address) as client:
+        pages = "".join(client.get(address).text for address in ("/", "/docs", "/status"))
+        addresses = set(re.findall(r'"(/static/[^"]*)"', pages))
+        assert {Path(address.split("?")[0]).name for address in addresses} == {file.name for file in STATIC.iterdir()}
+        for address in addresses:
+            answer = client.get(address)
+            assert answer.status_code == 200
+            assert "immutable" in answer.headers["cache-control"]
+            assert len(answer.content) < 10_000
 
 
 def test_health(client: Client) -> None:
