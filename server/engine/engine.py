@@ -161,13 +161,14 @@ class Engine:
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
         scores = None if wanted is None else Scores(prompts[0], wanted, self.vocabulary.size)
+        bad_words = [spelling for word in sampling.bad_words for spelling in self.vocabulary.spellings(word)]
         deadline = time.monotonic() + self._deadline
         sequences = [
             Sequence(
                 sampling,
                 limit,
                 shape.end_of_text,
-                Sampler(sampling, seed, prompts[0], self.vocabulary.size, shape.end_of_text),
+                Sampler(sampling, seed, prompts[0], self.vocabulary.size, shape.end_of_text, bad_words),
                 Detokenizer(self.vocabulary.pieces),
                 Life(self.observers, request.id, len(prompts[0])),
                 scores,

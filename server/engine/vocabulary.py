@@ -46,6 +46,11 @@ class Vocabulary:
         """The bytes that a token stands for; of a special token, which stands for none, its name."""
         return self.pieces[token] or str(self._tokenizer.id_to_token(token)).encode()
 
+    def spellings(self, word: str) -> list[list[int]]:
+        """The token ids of a word as it may stand in a text: at its beginning or not, of a sentence or within."""
+        written = dict.fromkeys((word, word.lower(), word.capitalize()))
+        return [ids for each in written for text in (each, f" {each}") if (ids := self.encode(text))]
+
     def read(self, given: str | Sequence[int], longest: int) -> list[int]:
         """The token ids of a prompt, text or ids. Raises InvalidRequest; PromptTooLong for more than `longest`."""
         if isinstance(given, str):

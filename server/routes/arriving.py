@@ -15,7 +15,7 @@ class ArrivingRequest(Request[Any, Any, Any]):
     """One whose body may break off, or take too long: no failure of the server."""
 
     async def body(self) -> bytes:
-        """The body. Raises ClientException (408) where it is not whole within the patience of the app, if it has one."""
+        """The body. Raises ClientException (408) where it is not whole within the patience of the app, if any."""
         try:
             async with asyncio.timeout(self.app.state.get("patience")):
                 return await super().body()
