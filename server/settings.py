@@ -51,6 +51,7 @@ class Settings:
     connections: connections at once; who comes on top is told to come back.
     patience: seconds that the server waits for a client: for a request's head, for its body, to take in an answer.
     hsts: seconds that browsers, told so over https, reach this host by https alone; 0 to leave them free.
+    database: where writers' plots are kept: a path, a URL, or empty for a file in the user's data folder.
     log_level: what is logged to stderr; from info on, every HTTP request.
     log_format: text to read, or json, an object on each line.
     traces: address of an OpenTelemetry collector that is told of each request; none for no traces.
@@ -81,6 +82,7 @@ class Settings:
     connections: int = 2048
     patience: int = 30
     hsts: int = 0
+    database: str = ""
     log_level: str = "warning"
     log_format: str = "text"
     traces: str = ""
