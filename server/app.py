@@ -16,6 +16,7 @@ from litestar.response import Stream
 from server.access.access import Access
 from server.access.keys import Keys
 from server.access.rate import STORE, per_minute
+from server.desk import Desk, Offers, Writers
 from server.edge.crowd import turn_away_a_crowd
 from server.edge.headers import security_headers
 from server.engine import Engine
@@ -25,16 +26,18 @@ from server.plots import Plots
 from server.reference.document import Reference
 from server.routes.arriving import ArrivingRequest
 from server.routes.completions import completions_api
-from server.routes.desk import back_to_desk, desk, write_plot
+from server.routes.desk import at_desk, back_to_desk, blank_desk, open_plot
 from server.routes.docs import docs
 from server.routes.health import health, readiness
 from server.routes.metrics import metrics
 from server.routes.plots import plots_api
+from server.routes.shelf import shelf_pages
 from server.routes.static import static_files
 from server.routes.status import status
 from server.seeing.requests import route_of
 from server.seeing.seeing import Seeing
 from server.settings import Settings
+from server.shelf import Shelf, ShelfError
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,14 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
     seeing = Seeing(engine, settings)
 
     @asynccontextmanager
+    async def opened_desk(app: Litestar) -> AsyncIterator[None]:
+        async with Shelf.open(settings.database) as shelf:
+            desk = Desk(engine, shelf, Writers(await shelf.secret()), Offers(), settings.max_tokens)
+            app.state.desk = desk
+            yield
+            await desk.offers.close()
+
+    @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(engine.close)
@@ -89,6 +100,8 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             return refusal(error)
         if isinstance(error, HTTPException) and status in (401, 403, 429):
             message = error.detail
+        elif isinstance(error, ShelfError):
+            message = str(error)
         else:
             nonsense = "Something went wrong here." if status >= 500 else "This request makes no sense."
             message = REFUSALS.get(status, nonsense)
@@ -104,9 +117,11 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
 
     app = Litestar(
         route_handlers=[
-            desk,
+            blank_desk,
             back_to_desk,
-            write_plot,
+            at_desk,
+            open_plot,
+            *shelf_pages,
             docs,
             plots_api,
             completions_api,
@@ -118,6 +133,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         ],
         dependencies={
             "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
+            "desk": Provide(lambda state: state.desk, sync_to_thread=False),
             "history": Provide(lambda: seeing.history, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
@@ -129,7 +145,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         exception_handlers={HTTPException: refuse, Exception: refuse},
         before_request=turn_away_a_crowd,
         before_send=[security_headers(settings.hsts)],
-        lifespan=[seeing.watching, closing_engine, *([forgetting_clients] if settings.rate else [])],
+        lifespan=[seeing.watching, opened_desk, closing_engine, *([forgetting_clients] if settings.rate else [])],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),

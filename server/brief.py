@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from server.bundle import Manifest
+from server.bundle import Manifest, SamplingDefaults
 from server.engine import Request, Sampling
+from server.engine.sampling import LONGEST_BAD_WORD, MOST_BAD_WORDS
 from server.seeing.identity import request_id
 
 ANY_GENRE = "any"
@@ -39,6 +40,17 @@ class Wildness:
     temperature: float
     top_p: float
 
+    def sampling(self, defaults: SamplingDefaults) -> Sampling:
+        """How tokens are chosen at this step, for a model."""
+        room = 1 - defaults.top_p if self.top_p > 0 else defaults.top_p
+        return Sampling(
+            temperature=min(defaults.temperature * self.temperature, 10.0),
+            top_k=defaults.top_k,
+            top_p=defaults.top_p + self.top_p * room,
+            repetition_penalty=defaults.repetition_penalty,
+            guidance=defaults.guidance,
+        )
+
 
 WILDNESSES = {
     1: Wildness("close", temperature=0.6, top_p=-0.2),
@@ -48,7 +60,7 @@ WILDNESSES = {
     5: Wildness("wild", temperature=1.3, top_p=0.4),
 }
 
-DEFAULTS = {"prompt": "", "genre": ANY_GENRE, "length": "lines", "wildness": "3", "seed": ""}
+DEFAULTS = {"prompt": "", "genre": ANY_GENRE, "length": "lines", "wildness": "3", "avoid": "", "seed": ""}
 """The form as it is first shown: every field's name, and its value as typed."""
 
 
@@ -62,21 +74,25 @@ class BriefError(Exception):
 
 @dataclass(frozen=True)
 class Brief:
-    """What a writer asks for. No genre: any; no seed: a surprise."""
+    """What a writer asks for. No genre: any; no seed: a surprise. avoid: words that are not to be written."""
 
     prompt: str
     genre: str | None
     length: Length
     wildness: Wildness
+    avoid: tuple[str, ...]
     seed: int | None
 
     @classmethod
-    def read(cls, typed: dict[str, str], manifest: Manifest) -> "Brief":
-        """From the form's fields as they were typed; absent ones have their default. Raises BriefError."""
+    def read(cls, typed: dict[str, str], manifest: Manifest, blank: bool = False) -> "Brief":
+        """From the form's fields as they were typed; absent ones have their default. Raises BriefError.
+
+        blank: whether a plot may begin with nothing.
+        """
         typed = DEFAULTS | typed
         problems = {}
         prompt = typed["prompt"].replace("\r\n", "\n").strip()
-        if not prompt:
+        if not (prompt or blank):
             problems["prompt"] = "Write a few words to begin with."
         genres = manifest.prompt.genres
         if typed["genre"] not in (ANY_GENRE, *genres):
@@ -85,6 +101,9 @@ class Brief:
             problems["length"] = f"Choose one of: {', '.join(LENGTHS)}."
         if typed["wildness"] not in map(str, WILDNESSES):
             problems["wildness"] = f"Choose a number from {min(WILDNESSES)} to {max(WILDNESSES)}."
+        avoid = tuple(dict.fromkeys(word for part in typed["avoid"].split(",") if (word := " ".join(part.split()))))
+        if len(avoid) > MOST_BAD_WORDS or any(len(word) > LONGEST_BAD_WORD for word in avoid):
+            problems["avoid"] = f"At most {MOST_BAD_WORDS} words, of at most {LONGEST_BAD_WORD} letters each."
         seed = typed["seed"].strip()
         if not re.fullmatch(f"[0-9]{{0,{SEED_DIGITS}}}", seed):
             problems["seed"] = "A seed is a whole number of up to nine digits; leave it empty for a surprise."
@@ -95,26 +114,23 @@ class Brief:
             genre=None if typed["genre"] == ANY_GENRE else typed["genre"],
             length=LENGTHS[typed["length"]],
             wildness=WILDNESSES[int(typed["wildness"])],
+            avoid=avoid,
             seed=int(seed) if seed else None,
         )
 
     def request(self, manifest: Manifest, max_tokens: int, client: str = "") -> Request:
         """What the engine is asked for by a client; `max_tokens` cuts the length."""
-        defaults, shift = manifest.sampling, self.wildness.top_p
-        room = 1 - defaults.top_p if shift > 0 else defaults.top_p
-        sampling = Sampling(
+        sampling = replace(
+            self.wildness.sampling(manifest.sampling),
             max_tokens=min(self.length.most, max_tokens),
-            temperature=min(defaults.temperature * self.wildness.temperature, 10.0),
-            top_k=defaults.top_k,
-            top_p=defaults.top_p + shift * room,
-            repetition_penalty=defaults.repetition_penalty,
-            guidance=defaults.guidance,
+            bad_words=self.avoid,
             seed=self.seed,
         )
         return Request(
-            manifest.prompt.fill(self.prompt, self.genre),
+            # Without words of the writer's, the space behind the genre is the model's to write.
+            manifest.prompt.fill(self.prompt, self.genre).rstrip(),
             sampling,
-            against=manifest.prompt.fill(self.prompt) if self.genre else None,
+            against=manifest.prompt.fill(self.prompt).rstrip() if self.genre else None,
             client=client,
             id=request_id.get(),
         )

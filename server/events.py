@@ -26,7 +26,7 @@ class UnknownEvent(Exception):
 
 def position(last_event_id: str, journal: Journal) -> int:
     """How many events a reader has, who had this one last; "" or "0" for none. Raises UnknownEvent."""
-    there = len(journal.events)
+    there = len(journal.feed.items)
     if not re.fullmatch(EVENT_ID, last_event_id) or int(last_event_id or 0) > there:
         raise UnknownEvent(
             f"Last-Event-ID is {last_event_id[:40]!r}; it must be the id of an event of this plot, "
@@ -41,7 +41,7 @@ async def frames(journal: Journal, after: int, heartbeat: float) -> AsyncIterato
     A comment whenever there were none for `heartbeat` seconds.
     """
     yield RETRY
-    async for events in journal.follow(after, heartbeat):
+    async for events in journal.feed.follow(after, heartbeat):
         yield b"".join(_frame(id, event) for id, event in enumerate(events, after + 1)) or HEARTBEAT
         after += len(events)
 

@@ -10,21 +10,27 @@ SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
 """A full stop after at least three letters: not the one of "Mr." or of an initial."""
 
 
+def begin(engine: Engine, brief: Brief, max_tokens: int, client: str = "", count: int = 1) -> "list[Plot]":
+    """So many plots of a client's brief, whose prompt is read once, with seeds that follow one another.
+
+    Raises BriefError for a prompt that is too long and EngineBusy when there is no room.
+    """
+    try:
+        streams = engine.submit_several(brief.request(engine.bundle.manifest, max_tokens, client), count)
+    except PromptTooLong as error:
+        raise BriefError({"prompt": _too_long(brief.prompt, error)}) from error
+    return [Plot(stream, brief) for stream in streams]
+
+
 class Plot:
-    """Submits the request of a client's brief; iterate over it for the text, piece by piece, in order.
+    """What is written for a brief; iterate over it for the text, piece by piece, in order.
 
     opening: the writer's words. seed: what gives this plot again. prompt_tokens: how many the prompt has.
     tokens: how many were written. finish_reason: None until the end. failure: what to tell the reader when the engine
     failed, otherwise None.
-
-    Raises BriefError for a prompt that is too long and EngineBusy when there is no room for it.
     """
 
-    def __init__(self, engine: Engine, brief: Brief, max_tokens: int, client: str = "") -> None:
-        try:
-            stream = engine.submit(brief.request(engine.bundle.manifest, max_tokens, client))
-        except PromptTooLong as error:
-            raise BriefError({"prompt": _too_long(brief.prompt, error)}) from error
+    def __init__(self, stream: Stream, brief: Brief) -> None:
         self._stream: Stream | None = stream
         self._enough = brief.length.enough
         self.opening = brief.prompt

@@ -62,7 +62,7 @@ class Plots:
     async def cancel(self, journal: Journal) -> None:
         """Stops a plot, and returns when it has ended; what was written of it stays."""
         journal.plot.cancel()
-        await journal.until_ended()
+        await journal.feed.until_ended()
 
     async def close(self) -> None:
         """Forgets all plots, once they have ended: close the engine before."""

@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 
 from server.engine import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.openai.schema import ErrorAnswer, ErrorObject
+from server.shelf.errors import NotOnShelf, ShelfError, ShelfFull
 
 MESSAGES = {
     400: "This request makes no sense: send a JSON object with the model's name and a prompt.",
@@ -62,6 +63,12 @@ def status_of(error: Exception) -> int:
             return 503
         case DeadlineExceeded():
             return 504
+        case NotOnShelf():
+            return 404
+        case ShelfFull():
+            return 409
+        case ShelfError():
+            return 422
         case HTTPException():
             return error.status_code
         case _:

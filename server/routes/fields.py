@@ -9,15 +9,20 @@ from litestar.exceptions import ClientException, SerializationException
 from server.brief import DEFAULTS
 from server.routes.arriving import ArrivingRequest
 
+STEERING = tuple(name for name in DEFAULTS if name != "prompt")
+"""What goes with a text: genre, length and so on."""
 
-async def typed_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
-    """The fields of the form as they were typed: from the body of a POST, else from the query; the last one counts."""
-    carried: list[tuple[str, Any]]
-    if request.method == "POST" and request.content_type[0] == RequestEncodingType.URL_ENCODED:
-        carried = list((await request.form()).multi_items())
-    else:
-        carried = list(request.query_params.multi_items())
-    return {name: value for name, value in carried if name in DEFAULTS and isinstance(value, str)}
+
+async def form_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """The fields of a posted form as they were typed; of those of one name the last. None, for another kind of body."""
+    if request.content_type[0] != RequestEncodingType.URL_ENCODED:
+        return {}
+    return {name: value for name, value in (await request.form()).multi_items() if isinstance(value, str)}
+
+
+def query_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """The fields of the desk that the address has."""
+    return {name: value for name, value in request.query_params.multi_items() if name in (*STEERING, "text")}
 
 
 class BriefCarrier(ArrivingRequest):
@@ -33,7 +38,7 @@ class BriefCarrier(ArrivingRequest):
         if kind not in known:
             raise ClientException(f"The body's type is {kind[:80]!r}; send {' or '.join(known)}.", status_code=415)
         if kind == RequestEncodingType.URL_ENCODED:
-            return await typed_fields(self)
+            return {name: value for name, value in (await form_fields(self)).items() if name in DEFAULTS}
         try:
             return await super().json()
         except (SerializationException, UnicodeDecodeError, RecursionError) as error:

@@ -16,7 +16,7 @@ from server.brief import Brief, BriefError
 from server.engine import Engine, EngineBusy
 from server.events import EVENT_ID, UnknownEvent, frames, position
 from server.openai.errors import headers_of, status_of
-from server.plot import Plot
+from server.plot import begin
 from server.plots import Plots, UnknownPlot
 from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Refused, counted, keyed
 from server.routes.fields import BriefCarrier
@@ -53,7 +53,8 @@ async def start_plot(
 ) -> Response[Started]:
     """Starts a plot. It is written whether or not somebody follows it, for as long as the server's grace."""
     brief = Brief.read(data.typed, engine.bundle.manifest)
-    journal = plots.start(Plot(engine, brief, settings.max_tokens, access.client_of(request)))
+    [plot] = begin(engine, brief, settings.max_tokens, access.client_of(request))
+    journal = plots.start(plot)
     address = f"/api/plots/{journal.id}"
     return Response(
         Started(journal.id, journal.plot.seed, address, f"{address}/events"),
@@ -132,7 +133,7 @@ async def follow_plot(
     # A browser that comes back by itself sends the header, and keeps the query it began with.
     in_header, in_query = (position(given, journal) for given in (last_event_id, last_event_id_in_query))
     after = in_header if last_event_id else in_query
-    if journal.end is not None and after == len(journal.events):
+    if journal.end is not None and after == len(journal.feed.items):
         return Response(None, status_code=204)
     plots.join(journal)
     return Stream(

@@ -31,6 +31,7 @@ class PlotRequest(msgspec.Struct, frozen=True):
             extra_json_schema={"enum": [*WILDNESSES, *map(str, WILDNESSES), "", None]},
         ),
     ] = None
+    avoid: Annotated[str | None, Meta(description="Words that are not to be written, separated by commas.")] = None
     seed: Annotated[
         Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 10**SEED_DIGITS - 1})]
         | Annotated[str, Meta(extra_json_schema={"pattern": rf"^\s*[0-9]{{0,{SEED_DIGITS}}}\s*$"})]
@@ -77,12 +78,12 @@ class PlotSoFar(msgspec.Struct, frozen=True):
         end = journal.end
         return cls(
             id=journal.id,
-            state=end.name if end else "writing" if journal.events else "waiting",
+            state=end.name if end else "writing" if journal.feed.items else "waiting",
             prompt=journal.plot.opening,
             text=journal.text,
             seed=journal.plot.seed,
             usage=journal.usage,
-            last_event_id=len(journal.events),
+            last_event_id=len(journal.feed.items),
             finish_reason=end.finish_reason if isinstance(end, Done) else None,
             problem=end.message if isinstance(end, Failed) else None,
         )

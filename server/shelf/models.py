@@ -59,3 +59,12 @@ class PictureRow(DefaultBase):
     content: Mapped[bytes] = mapped_column(LargeBinary)
     prompt: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime]
+
+
+class SecretRow(DefaultBase):
+    """What cookies are signed with: one row, made by whoever needs it first."""
+
+    __tablename__ = "secrets"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Self
 
 from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from server.shelf import bounds, tree
 from server.shelf.database import WRITES, opened
 from server.shelf.errors import NotOnShelf, ShelfFull
-from server.shelf.models import PassageRow, PictureRow, PlotRow
+from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
 from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
@@ -45,6 +46,18 @@ class Shelf:
         """
         async with opened(database) as engine:
             yield cls(engine)
+
+    async def secret(self) -> bytes:
+        """What cookies are signed with, 256 random bits: the same for all processes that use the database."""
+        async with self._sessions.begin() as session:
+            row = await session.get(SecretRow, 1)
+        if row is None:
+            try:
+                async with self._writing() as session:
+                    session.add(row := SecretRow(id=1, secret=secrets.token_bytes(32)))
+            except IntegrityError:  # another process has just made it
+                return await self.secret()
+        return row.secret
 
     async def begin(self, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = "") -> Volume:
         """A new plot with this text; its first words are the title where none is given."""

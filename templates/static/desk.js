@@ -1,100 +1,166 @@
-// Writes the plot into the page word by word. Without this module the form does the same, one page for each plot.
+// The desk without waiting for pages: the same forms go to the same addresses, and the answers into this page.
 
-const [form, sheet, blank, opening, continuation, colophon, notice, write, stop, again, startOver] = [
-  "brief", "plot", "blank", "opening", "continuation", "colophon", "notice", "write", "stop", "again", "start-over",
+const form = document.getElementById("desk");
+const [text, plot, title, offers, told, saved, notice, goOn, stop, undo, redo, keep, more] = [
+  "text", "plot", "title", "offers", "told", "saved", "notice", "continue", "stop", "undo", "redo", "keep", "more",
 ].map((id) => document.getElementById(id));
-const endings = JSON.parse(colophon.dataset.endings);
-let busy = false;
-let stopWriting = () => {};
+
+let kept = text.value;    // what the server has of the text
+let asking = null;        // the request whose offer is being written
+let sent = Promise.resolve();  // one request after another, so that they arrive in order
+let timer = 0;
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (busy) return;
-  if (event.submitter === again) document.getElementById("seed").value = "";
-  writePlot(new URLSearchParams(new FormData(form)));
+  const button = event.submitter ?? goOn;
+  if (button === goOn) ask();
+  else act({ [button.name]: button.value });
 });
-stop.addEventListener("click", () => stopWriting());
+text.addEventListener("input", () => {
+  label();
+  saved.textContent = "";
+  clearTimeout(timer);
+  timer = setTimeout(() => { if (text.value !== kept && !asking) act({ do: "keep" }); }, 1500);
+});
+addEventListener("pagehide", () => {
+  if (text.value === kept) return;
+  fetch("/desk", { method: "POST", body: fields({ do: "keep" }), headers: { Accept: "application/json" }, keepalive: true });
+});
+addEventListener("keydown", (event) => {
+  const digit = event.altKey ? event.code.replace("Digit", "") : document.activeElement === document.body ? event.key : "";
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) ask();
+  else if (event.key === "Escape" && asking) act({ do: "stop" });
+  else if (event.altKey && event.code === "KeyZ") (event.shiftKey ? redo : undo).click();
+  else if (/^[123]$/.test(digit)) offers.querySelector(`[slot="take-${digit - 1}"]`)?.click();
+  else return;
+  event.preventDefault();
+});
 
-async function writePlot(fields) {
-  busy = true;
+const fields = (more) => {
+  const all = new URLSearchParams(new FormData(form));
+  for (const [name, value] of Object.entries(more)) all.set(name, value);
+  return all;
+};
+
+// Has the server do what a button says, and shows what the plot is then.
+function act(what) {
+  clearTimeout(timer);
+  const job = async () => {
+    try {
+      const before = text.value;
+      const answer = await fetch("/desk", { method: "POST", body: fields(what), headers: { Accept: "application/json" } });
+      if (!answer.ok) return refuse(await answer.json());
+      const state = await answer.json();
+      if (what.do === "keep" || what.do === "stop") return show(state, text.value !== before);
+      show(state);
+      text.focus();
+      text.setSelectionRange(text.value.length, text.value.length);
+      text.scrollTop = text.scrollHeight;
+      if (what.choose) tell("It is part of your plot now.");
+    } catch {
+      lost();
+    }
+  };
+  return (sent = sent.then(job));
+}
+
+// Asks for three ways on, and writes them side by side as they come.
+async function ask() {
+  if (asking) return;
+  asking = new AbortController();
+  const all = fields({ do: "continue" });
+  await sent;
+  working(true);
   try {
-    const response = await fetch("/api/plots", { method: "POST", body: fields });
-    if (!response.ok) return refuse(await response.json());
-    const plot = await response.json();
-    begin(fields.get("prompt").trim());
-    colophonFor(await readInto(continuation, plot), fields, plot.seed);
+    const answer = await fetch("/desk", { method: "POST", body: all, headers: { Accept: "text/event-stream" } });
+    if (!answer.ok) return refuse(await answer.json());
+    refuse({});
+    offers.querySelectorAll("[slot]").forEach((each) => each.remove());
+    const places = [0, 1, 2].map((index) => put("span", `text-${index}`));
+    for await (const [name, data] of events(answer.body)) {
+      if (name === "kept") show(data, true, false);
+      if (name === "piece") places[data.index].append(data.text);
+      if (name === "settled") settle(data);
+    }
   } catch {
-    say("The connection to Plotify was lost. Try again in a moment.");
+    lost();
   } finally {
-    busy = false;
-    showWriting(false);
+    asking = null;
+    working(false);
   }
 }
 
-function begin(prompt) {
+// Server-sent events of a response: https://html.spec.whatwg.org/multipage/server-sent-events.html
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) {
+    const whole = (rest + value).split("\n\n");
+    rest = whole.pop();
+    for (const event of whole) {
+      const [, name, data] = /event: (.*)\ndata: (.*)/.exec(event) ?? [];
+      if (name) yield [name, JSON.parse(data)];
+    }
+  }
+}
+
+function settle({ numbers, failure }) {
+  numbers.forEach((number, index) => { if (number !== null) takeButton(index, number); });
+  if (failure) put("p", "after", failure).className = "problem";
+  const count = numbers.filter((number) => number !== null).length;
+  tell(count ? `${count} ways on are there. Alt and ${[1, 2, 3].slice(0, count).join(", ")} take one.` : "Nothing came of it.");
+}
+
+function put(tag, slot, content = "") {
+  const element = document.createElement(tag);
+  element.slot = slot;
+  element.textContent = content;
+  return offers.appendChild(element);
+}
+
+function takeButton(index, number) {
+  const button = put("button", `take-${index}`, "Take this");
+  button.name = "choose";
+  button.value = number;
+}
+
+// typing: the text on the page is newer than the server's, or is to stay where the cursor is.
+function show(state, typing = false, withOffers = true) {
   refuse({});
-  blank.hidden = again.hidden = startOver.hidden = true;
-  opening.textContent = prompt;
-  continuation.textContent = colophon.textContent = "";
-  showWriting(true);
-  const { top } = sheet.getBoundingClientRect();
-  if (top > window.innerHeight * 0.6 || top < 0) sheet.scrollIntoView();
-}
-
-// While aria-busy, the live region is silent; then it is read out once, whole.
-function showWriting(writing) {
-  const focused = document.activeElement;
-  sheet.setAttribute("aria-busy", writing);
-  write.hidden = writing;
-  stop.hidden = !writing;
-  if (writing) return focused === write || focused === again ? stop.focus() : undefined;
-  again.hidden = startOver.hidden = blank.hidden === false;
-  if (focused === stop) again.focus();
-}
-
-// Appends the words of the plot as they are whole, and resolves to how it ended. A connection that is lost comes back
-// by itself, and the plot goes on where it was; one that is refused rejects.
-function readInto(element, plot) {
-  const text = element.appendChild(document.createTextNode(""));
-  let word = "";
-  return new Promise((resolve, reject) => {
-    const source = new EventSource(plot.events);
-    const end = (ending) => {
-      source.close();
-      text.appendData(word);
-      resolve(ending);
-    };
-    stopWriting = () => {
-      fetch(plot.self, { method: "DELETE" }).catch(() => {});  // unread, it is stopped a little later
-      end(endings.cancelled);
-    };
-    source.addEventListener("open", () => { colophon.textContent = ""; });
-    source.addEventListener("token", ({ data }) => {
-      word += JSON.parse(data).text;
-      const whole = word.search(/\s\S*$/);
-      if (whole > 0) text.appendData(word.slice(0, whole));
-      if (whole > 0) word = word.slice(whole);
-    });
-    source.addEventListener("done", ({ data }) => end(endings[JSON.parse(data).finish_reason]));
-    // The plot's own error has data, the connection's has none.
-    source.addEventListener("error", ({ data }) => {
-      if (data) end(JSON.parse(data).message);
-      else if (source.readyState === EventSource.CLOSED) reject(source);
-      else colophon.textContent = "The connection was lost; the plot goes on when it is back.";
-    });
+  kept = state.text;
+  if (!typing) text.value = state.text;
+  plot.value = state.plot;
+  title.textContent = state.title;
+  document.title = `${state.title} — Plotify`;
+  undo.disabled = !state.undo;
+  redo.disabled = !state.redo;
+  more.hidden = false;
+  more.href = `${state.address}/about`;
+  saved.textContent = text.value === kept ? "Kept on your shelf." : "";
+  if (location.pathname !== state.address) history.replaceState(null, "", state.address);
+  label();
+  if (!withOffers || asking) return;
+  offers.querySelectorAll("[slot]").forEach((each) => each.remove());
+  state.offers.forEach(([number, words], index) => {
+    takeButton(index, number);
+    put("span", `text-${index}`, words);
   });
 }
 
-function colophonFor(ending, fields, seed) {
-  colophon.textContent = `${ending} `;
-  const link = colophon.appendChild(document.createElement("a"));
-  fields.set("seed", seed);
-  link.href = `/?${fields}`;
-  link.textContent = `Seed ${seed}`;
+function working(yes) {
+  offers.setAttribute("aria-busy", yes);
+  stop.hidden = !yes;
+  goOn.disabled = yes;
+  if (yes) tell("Three ways on are being written.");
 }
 
-function refuse({ message = "", problems = {} }) {
-  for (const paragraph of form.querySelectorAll(".problem")) {
+function label() {
+  goOn.textContent = text.value.trim() ? "Go on" : "Give me a first line";
+}
+
+function refuse({ message = "", problems = {}, state = null }) {
+  if (state) { plot.value = state.plot; kept = state.text; }
+  for (const paragraph of form.querySelectorAll(".problem[id]")) {
     const name = paragraph.id.replace("-problem", "");
     paragraph.textContent = problems[name] ?? "";
     paragraph.hidden = !(name in problems);
@@ -106,7 +172,18 @@ function refuse({ message = "", problems = {} }) {
   say(Object.keys(problems).length ? "" : message);
 }
 
-function say(text) {
-  notice.textContent = text;
-  notice.hidden = !text;
+function lost() {
+  say("The connection to Plotify was lost. Your text is here; try again in a moment.");
 }
+
+function say(words) {
+  notice.textContent = words;
+  notice.hidden = !words;
+}
+
+// For those who listen: what happened, once, and not word by word.
+function tell(words) {
+  told.textContent = words;
+}
+
+if (goOn) document.documentElement.dataset.script = "on";

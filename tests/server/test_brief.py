@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from server.brief import DEFAULTS, LENGTHS, WILDNESSES, Brief, BriefError
 from server.bundle import Bundle
 from server.engine import Chunk, Engine
-from server.plot import Plot
+from server.plot import Plot, begin
 
 
 def read(bundle: Bundle, **typed: str) -> Brief:
@@ -83,7 +82,7 @@ def test_a_prompt_too_long_is_a_problem_of_the_prompt(engine: Engine) -> None:
     with pytest.raises(
         BriefError, match=r"^Too long for the model: 3,399 characters, and it can read about \d+ of them"
     ):
-        Plot(engine, brief, 256)
+        begin(engine, brief, 256)
 
 
 class WrittenStream:
@@ -119,8 +118,8 @@ def test_a_plot_that_is_long_enough_ends_with_its_sentence(
     bundle: Bundle, texts: list[str], written: str, reason: str
 ) -> None:
     stream = WrittenStream(texts)
-    engine: Any = SimpleNamespace(bundle=bundle, submit=lambda request: stream)
-    plot = Plot(engine, replace(read(bundle), length=replace(LENGTHS["line"], enough=3)), 256)
+    given: Any = stream
+    plot = Plot(given, replace(read(bundle), length=replace(LENGTHS["line"], enough=3)))
 
     async def write() -> str:
         return "".join([text async for text in plot])

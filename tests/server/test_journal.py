@@ -44,7 +44,7 @@ async def read(journal: Journal, after: int = 0, heartbeat: float = 15) -> bytes
 def test_tokens_then_how_it_ended() -> None:
     journal = run(written([" ran", " off."]))
     done = Done("stop", Usage(3, 2, 5), 7)
-    assert journal.events == [Token(" ran"), Token(" off."), done]
+    assert journal.feed.items == [Token(" ran"), Token(" off."), done]
     assert journal.text == " ran off."
     assert run(read(journal)) == (
         b"retry: 1000\n"
@@ -80,7 +80,7 @@ def test_every_reader_gets_everything_whenever_it_comes_and_however_slow_it_is(
         async def follow(arrival: int, pause: int) -> list[Event]:
             await asyncio.sleep(arrival)
             found: list[Event] = []
-            async for events in journal.follow(0, 1000):
+            async for events in journal.feed.follow(0, 1000):
                 found += events
                 await asyncio.sleep(pause)
             return found
@@ -95,7 +95,7 @@ def test_every_reader_gets_everything_whenever_it_comes_and_however_slow_it_is(
             group.create_task(journal.write())
             group.create_task(dictate())
             following = [group.create_task(follow(*reader)) for reader in readers]
-        return journal.events, [each.result() for each in following]
+        return journal.feed.items, [each.result() for each in following]
 
     events, found = run(all_follow())
     assert [event.text for event in events if isinstance(event, Token)] == texts
@@ -147,7 +147,7 @@ def test_a_plot_that_breaks_off_ends_with_an_error(failure: Exception, says: str
         return journal
 
     journal = run(break_off())
-    assert journal.events == [Token(" ran"), Failed(says)]
+    assert journal.feed.items == [Token(" ran"), Failed(says)]
 
 
 @pytest.mark.parametrize(("typed", "after"), [("", 0), ("0", 0), ("1", 1), ("3", 3), ("003", 3)])

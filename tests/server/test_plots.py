@@ -123,7 +123,7 @@ def test_a_plot_that_has_ended_can_be_read_for_its_time_and_no_longer() -> None:
         with pytest.raises(UnknownPlot, match=f"There is no plot {journal.id}: .* for 300 seconds after its end"):
             plots.find(journal.id)
         # Who came in time reads on.
-        assert [event async for events in journal.follow(0, 15) for event in events] == journal.events
+        assert [event async for events in journal.feed.follow(0, 15) for event in events] == journal.feed.items
         await plots.leave(journal)
 
     plotted(scene)
@@ -156,7 +156,7 @@ def test_cancelling_keeps_what_was_written_and_may_be_done_again() -> None:
         assert (journal.text, ending(journal)) == (" ran", "cancelled")
         ended = plots.start(plot := Dictated())
         plot.end("stop")
-        await ended.until_ended()
+        await ended.feed.until_ended()
         await plots.cancel(ended)
         assert ending(ended) == "stop"
 
@@ -168,7 +168,7 @@ def test_closing_waits_for_the_ends_and_forgets() -> None:
         journal = plots.start(plot := Dictated())
         asyncio.get_running_loop().call_later(5, plot.fail, EngineError("the engine was closed"))
         await plots.close()
-        assert journal.events == [Failed("The plot broke off: the engine was closed.")]
+        assert journal.feed.items == [Failed("The plot broke off: the engine was closed.")]
         assert not known(plots, journal)
 
     plotted(scene)

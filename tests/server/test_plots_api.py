@@ -16,7 +16,7 @@ from server.app import create_app
 from server.brief import Brief
 from server.engine import Engine, Request, Sampling, Stream
 from server.engine.runner import Runner
-from server.plot import Plot
+from server.plot import begin
 from server.settings import Settings
 from tests.server.live import wait_until_idle
 
@@ -188,7 +188,7 @@ def test_a_plot_that_has_ended_holds_nothing_of_the_engine(engine: Engine, monke
         return stream
 
     monkeypatch.setattr(engine, "submit", remembered)
-    plot = Plot(engine, Brief.read({"prompt": "A fox", "length": "line"}, engine.bundle.manifest), max_tokens=4)
+    [plot] = begin(engine, Brief.read({"prompt": "A fox", "length": "line"}, engine.bundle.manifest), max_tokens=4)
 
     async def read() -> str:
         return "".join([text async for text in plot])

@@ -1,0 +1,41 @@
+"""How much of a long text the model reads."""
+
+import re
+
+from server.engine import PromptTooLong
+from server.engine.vocabulary import Vocabulary
+
+SENTENCE = re.compile(r"""[^\n]*?[.!?…]["'”’)]*\s+|[^\n]*\n+|.+$""", re.DOTALL)
+
+
+def window(text: str, vocabulary: Vocabulary, room: int) -> str:
+    """The end of a text, whole sentences of about `room` tokens at most; the text itself where it fits.
+
+    Where the window begins is for long the same while a text grows, so that the engine finds what it has read before:
+    once the window is full, it goes on half empty.
+    """
+    sentences: list[str] = SENTENCE.findall(text)
+    sizes = [_tokens(sentence, vocabulary) for sentence in sentences]
+    start, total = 0, 0
+    for end, size in enumerate(sizes):
+        total += size
+        if total > room:
+            while start < end and total > room // 2:
+                total -= sizes[start]
+                start += 1
+    return _cut("".join(sentences[start:]), vocabulary, room)
+
+
+def _cut(text: str, vocabulary: Vocabulary, room: int) -> str:
+    """Words from the end of a text that may be one sentence without end."""
+    while _tokens(text, vocabulary) > room:
+        rest = text[len(text) // 4 + 1 :]
+        text = rest.partition(" ")[2] or rest
+    return text
+
+
+def _tokens(text: str, vocabulary: Vocabulary) -> int:
+    try:
+        return len(vocabulary.encode(text))
+    except PromptTooLong as error:
+        return error.tokens
