@@ -45,7 +45,7 @@ def test_the_page_shows_what_the_engine_does(slow_live: LiveServer) -> None:
             break
     assert values["state"] == "Ready"
     assert (values["running"], values["waiting"]) == ("2 of 2", "1 of 4")
-    assert re.fullmatch(r"\d+ MB", values["memory"])
+    assert re.fullmatch(r"[\d,]+ MB", values["memory"])
     assert engine.bundle.manifest.name in answer.text
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["vary"] == "Accept"
