@@ -133,7 +133,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         ],
         dependencies={
             "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
-            "desk": Provide(lambda state: state.desk, sync_to_thread=False),
+            "desk": Provide(_desk, sync_to_thread=False),
             "history": Provide(lambda: seeing.history, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
@@ -155,3 +155,9 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
     )
     app.asgi_handler = seeing.around(app.asgi_handler, access)
     return app
+
+
+def _desk(state: State) -> Desk:
+    """The one that was opened when the app started."""
+    desk: Desk = state.desk
+    return desk

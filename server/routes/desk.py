@@ -156,7 +156,7 @@ async def at_desk(
     if JSON in wants:
         return Response(State.of(volume))
     steering = {name: typed[name] for name in STEERING if typed[name] != DEFAULTS[name] and name != "genre"}
-    return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=steering)
+    return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=steering or None)
 
 
 async def _kept(desk: Desk, owner: str, typed: dict[str, str]) -> Volume:
