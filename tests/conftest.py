@@ -1,7 +1,9 @@
 """What several folders of tests share: a minute checkpoint and the bundle exported from it, made once a session."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ settings.load_profile("patient")
 ROOT = Path(__file__).parent.parent
 
 PYTHON = Path(sys.executable)
+
+# Where a shelf is kept by default: not among the plots of whoever runs the tests.
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="plotify-tests-")
 
 
 def run(*command: str | Path, folder: Path = ROOT) -> None:

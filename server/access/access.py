@@ -1,10 +1,7 @@
 """Who is asking, and whether they may."""
 
 import base64
-import hmac
 import ipaddress
-import secrets
-import time
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -14,10 +11,6 @@ from litestar.handlers import BaseRouteHandler
 from server.access.keys import Key, Keys
 
 Connection = ASGIConnection[Any, Any, Any, Any]
-
-DESK_COOKIE = "plotify_desk"
-DESK_SECONDS = 24 * 3600
-"""For so long a page that was opened may ask for plots, where others need a key."""
 
 PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 """One of these says that whoever connected speaks for somebody else."""
@@ -33,7 +26,6 @@ class Access:
     def __init__(self, keys: Keys, desk: bool = True) -> None:
         self.keys = keys
         self.desk = desk
-        self._secret = secrets.token_bytes(32)
 
     def client_of(self, connection: Connection) -> str:
         """Who is asking: the name of their key, or their address; of IPv6 the network, all of which is one client's."""
@@ -51,7 +43,7 @@ class Access:
 
     def check_completion(self, connection: Connection) -> None:
         """Raises NotAuthorizedException (401) and PermissionDeniedException (403)."""
-        if self.keys.configured and not self._is_page(connection):
+        if self.keys.configured:
             self._check_key(connection, "completion")
 
     def check_operator(self, connection: Connection) -> None:
@@ -67,22 +59,6 @@ class Access:
         """Raises PermissionDeniedException (403)."""
         if not self.desk:
             raise PermissionDeniedException("This server is for programs that have a key.")
-
-    def desk_pass(self) -> str | None:
-        """What lets a page ask for plots for a day, as the value of its cookie; None where no page needs one."""
-        if not (self.keys.configured and self.desk):
-            return None
-        until = str(int(time.time()) + DESK_SECONDS)
-        return f"{until}.{self._sign(until)}"
-
-    def _is_page(self, connection: Connection) -> bool:
-        until, _, signature = connection.cookies.get(DESK_COOKIE, "").partition(".")
-        given = signature.encode("utf-8", "surrogateescape")
-        valid = hmac.compare_digest(given, self._sign(until).encode())
-        return self.desk and valid and int(until) > time.time()
-
-    def _sign(self, until: str) -> str:
-        return hmac.new(self._secret, until.encode("utf-8", "surrogateescape"), "sha256").hexdigest()
 
     def _check_key(self, connection: Connection, scope: str) -> None:
         key = self._key_of(connection, basic=scope == "operator")
