@@ -8,22 +8,13 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-<<<<<<< HEAD
-from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.exc import IntegrityError
-=======
 from sqlalchemy import func, or_, select
->>>>>>> shelf
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from server.shelf import bounds, rows, tree
 from server.shelf.database import WRITES, opened
-<<<<<<< HEAD
-from server.shelf.errors import NotOnShelf, ShelfFull
-from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
-=======
-from server.shelf.models import PictureRow, PlotRow
->>>>>>> shelf
+from server.shelf.models import PictureRow, PlotRow, SecretRow
 from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
@@ -78,7 +69,7 @@ class Shelf:
             finally:
                 await asyncio.gather(*shelf.under_way, return_exceptions=True)
 
-<<<<<<< HEAD
+    @transaction
     async def secret(self) -> bytes:
         """What cookies are signed with, 256 random bits: the same for all processes that use the database."""
         async with self._sessions.begin() as session:
@@ -88,12 +79,11 @@ class Shelf:
                 async with self._writing() as session:
                     session.add(row := SecretRow(id=1, secret=secrets.token_bytes(32)))
             except IntegrityError:  # another process has just made it
-                return await self.secret()
+                async with self._sessions.begin() as session:
+                    row = await session.get_one(SecretRow, 1)
         return row.secret
 
-=======
     @transaction
->>>>>>> shelf
     async def begin(self, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = "") -> Volume:
         """A new plot with this text; its first words are the title where none is given."""
         bounds.text("text", text)
