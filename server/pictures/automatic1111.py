@@ -1,16 +1,15 @@
 """Pictures from a Stable Diffusion web UI on one's own machines: AUTOMATIC1111's, or Forge, started with --api."""
 
 import asyncio
-import base64
-import binascii
 import re
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import msgspec
 
 from server.pictures.cap import HourlyCap
-from server.pictures.picture import Progress
-from server.pictures.service import Service
+from server.pictures.picture import PictureError, Progress
+from server.pictures.service import Service, decoded, unreadable
 from server.settings import Settings
 
 ADDRESS = "http://127.0.0.1:7860"
@@ -64,19 +63,16 @@ class Automatic1111:
             asking.cancel()
             await self.service.tell("POST", "/sdapi/v1/interrupt")
             raise
-        try:
-            encoded = msgspec.json.decode(answer.content, type=Txt2Img).images[0]
-            content = base64.b64decode(encoded.removeprefix("data:image/png;base64,"), validate=True)
-        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, binascii.Error) as error:
-            raise self.service.unreadable(type(error).__name__) from None
-        yield content
+        images = answer.read(Txt2Img).images
+        if not images:
+            raise unreadable("no picture in it")
+        yield decoded(images[0])
 
     async def _progress(self) -> float:
         answer = await self.service.tell("GET", "/sdapi/v1/progress?skip_current_image=true")
-        try:
-            return min(msgspec.json.decode(answer.content, type=Far).progress, 1.0) if answer else 0.0
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return 0.0
+        with suppress(PictureError):
+            return min(answer.read(Far).progress, 1.0) if answer else 0.0
+        return 0.0
 
     async def close(self) -> None:
         await self.service.close()

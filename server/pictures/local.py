@@ -40,10 +40,10 @@ class Local:
 
     def __init__(self, settings: Settings, cap: HourlyCap, patience: float = 900) -> None:
         self._folder = Path(settings.pictures_model)
-        if not (self._folder / "model_index.json").is_file():
+        if not (self._folder / "model_index.json").is_file() or not any(self._folder.glob("*/*.onnx")):
             raise SettingsError(
-                f"PLOTIFY_PICTURES_MODEL is {settings.pictures_model!r}, which is no folder of an ONNX diffusion "
-                "pipeline: it has no model_index.json; docs/pictures.md says how to make one"
+                f"PLOTIFY_PICTURES_MODEL is {settings.pictures_model!r}, which is no exported diffusion pipeline: it "
+                "has no model_index.json with ONNX models beside it; docs/pictures.md says how to make one"
             )
         for package in ("diffusers", "optimum.onnxruntime"):
             if _missing(package):
@@ -84,6 +84,8 @@ class Local:
         """On a thread. One that was stopped may still be in a step when the next begins, which waits for it."""
         with self._one_at_a_time:
             end = time.monotonic() + self._patience
+            if stop.is_set():
+                return b""  # nobody reads it
             try:
                 pipeline = self._pipeline = self._pipeline or _load(self._folder)
                 default = inspect.signature(pipeline.__call__).parameters["num_inference_steps"].default
@@ -99,7 +101,7 @@ class Local:
 
                 result = pipeline(prompt, num_inference_steps=steps, callback_on_step_end=after_step)
             except Stopped:
-                return b""  # nobody reads it
+                return b""
             except TimeoutError:
                 raise PictureError(Fault.BROKEN, TOO_LONG, f"not done after {self._patience:g} seconds") from None
             except Exception:

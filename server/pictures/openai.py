@@ -1,14 +1,12 @@
 """Pictures from an endpoint in the form of OpenAI's: https://platform.openai.com/docs/api-reference/images/create"""
 
-import base64
-import binascii
 from collections.abc import AsyncGenerator
 
 import msgspec
 
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Progress
-from server.pictures.service import Service
+from server.pictures.service import Service, decoded, unreadable
 from server.settings import Settings
 
 ADDRESS = "https://api.openai.com/v1"
@@ -42,16 +40,14 @@ class OpenAIImages:
         yield Progress("Drawing")
         asked = {"model": self._model, "prompt": prompt, "n": 1, "size": "1024x1024"}
         answer = await self.service.ask("/images/generations", json=asked)
-        try:
-            drawn = msgspec.json.decode(answer.content, type=Images).data[0]
-            if drawn.b64_json:
-                yield base64.b64decode(drawn.b64_json, validate=True)
-                return
-        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, binascii.Error) as error:
-            raise self.service.unreadable(type(error).__name__) from None
-        if not drawn.url:
-            raise self.service.unreadable("neither b64_json nor url")
-        yield await self.service.fetch(drawn.url)
+        images = answer.read(Images).data
+        match images[0] if images else None:
+            case Drawn(b64_json=str(text)):
+                yield decoded(text)
+            case Drawn(url=str(address)):
+                yield await self.service.fetch(address)
+            case _:
+                raise unreadable("neither b64_json nor url")
 
     async def close(self) -> None:
         await self.service.close()

@@ -1,13 +1,14 @@
 """A picture service behind HTTP: asked with patience, believed in nothing."""
 
 import asyncio
+import base64
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -16,6 +17,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Fault, PictureError
 
+T = TypeVar("T")
+
 LARGEST = 24 * 1024 * 1024
 """Bytes of an answer: a PNG of four megapixels, in base64, has about half."""
 
@@ -23,8 +26,8 @@ ATTEMPTS = 3
 LONGEST_PAUSE = 20
 """Seconds between attempts; a service that asks for more is not asked again, and the writer is told."""
 
-REFUSES_CONTENT = re.compile("moderation|content_policy|content_filter|safety")
-NEEDS_MONEY = re.compile("quota|billing|payment|credit")
+REFUSES_CONTENT = re.compile("moderation|content_?policy|content_?filter|safety", re.IGNORECASE)
+NEEDS_MONEY = re.compile("quota|billing|payment|credit", re.IGNORECASE)
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -34,6 +37,13 @@ class Answer:
 
     headers: Mapping[str, str]
     content: bytes
+
+    def read(self, kind: type[T]) -> T:
+        """The JSON that it is. Raises PictureError (BROKEN) for anything else."""
+        try:
+            return msgspec.json.decode(self.content, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise unreadable(f"JSON that is none: {type(error).__name__}") from None
 
 
 class Passing(PictureError):
@@ -99,22 +109,19 @@ class Service:
         return None
 
     async def fetch(self, address: str) -> bytes:
-        """A picture that the service keeps elsewhere; the key is not sent there. Raises PictureError."""
+        """A picture that the service keeps elsewhere; the key is not sent there. Raises PictureError.
+
+        A service far away cannot point into the network of this server, where little speaks https.
+        """
+        if self._client.base_url.scheme == "https" and not address.startswith("https://"):
+            raise unreadable("a picture that is not kept behind https")
         try:
             async with asyncio.timeout(self.patience), self._bare.stream("GET", address) as response:
                 if not response.is_success:
-                    raise PictureError(Fault.BROKEN, UNREADABLE, f"{response.status_code} where the picture should be")
+                    raise unreadable(f"{response.status_code} where the picture should be")
                 return await _read(response)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise PictureError(Fault.BROKEN, UNREADABLE, type(error).__name__) from None
-
-    def unreadable(self, why: str) -> PictureError:
-        """The error for an answer that is not what the service's documentation says; `why` is for the log."""
-        return PictureError(Fault.BROKEN, UNREADABLE, why)
-
-    def refused(self) -> PictureError:
-        """The error for content that the service does not draw."""
-        return PictureError(Fault.REFUSED, REFUSED, "refused for its content")
+            raise unreadable(type(error).__name__) from None
 
     async def close(self) -> None:
         """Lets go of connections."""
@@ -137,7 +144,7 @@ class Service:
             raise PictureError(Fault.BROKEN, AWAY, type(error).__name__) from None
         if response.is_success:
             return answer
-        refusal = _of_status(response, _code(answer.content))
+        refusal = meaning(response, answer.content)
         # Moderation may come after the drawing, and a server's fault too; everything else is told before.
         if refusal.fault is not Fault.REFUSED and response.status_code < 500:
             self._cap.give_back(taken)
@@ -154,19 +161,37 @@ UNREADABLE = (
 )
 
 
-def _of_status(response: httpx.Response, code: str) -> PictureError:
-    """What an answer that is no success means."""
-    status = response.status_code
+def unreadable(why: str) -> PictureError:
+    """The error for an answer that is not what the service's documentation says; why: for the log."""
+    return PictureError(Fault.BROKEN, UNREADABLE, why)
+
+
+def refused(why: str) -> PictureError:
+    """The error for content that the service does not draw; why: for the log."""
+    return PictureError(Fault.REFUSED, REFUSED, why)
+
+
+def decoded(base64_text: str) -> bytes:
+    """The bytes of a picture that was sent as text. Raises PictureError (BROKEN) where they are none."""
+    try:
+        return base64.b64decode(base64_text, validate=True)
+    except ValueError:
+        raise unreadable("base64 that is none") from None
+
+
+def meaning(response: httpx.Response, content: bytes) -> PictureError:
+    """What an answer that is no success says, by its status and by the word for programs in its body."""
+    status, code = response.status_code, _code(content)
     why = f"{status} {code}".strip()
     if status == 451 or (400 <= status < 500 and REFUSES_CONTENT.search(code)):
-        return PictureError(Fault.REFUSED, REFUSED, why)
-    if status in (401, 402, 403, 404, 405) or status < 400 or (status == 429 and NEEDS_MONEY.search(code)):
+        return refused(why)
+    if status in (401, 402, 403, 404, 405) or status < 400 or (status < 500 and NEEDS_MONEY.search(code)):
         return PictureError(Fault.NOT_CONFIGURED, NOT_CONFIGURED, why)
     if status == 429:
         return Passing(Fault.BUSY, BUSY, why, _retry_after(response))
     if status >= 500:
         return Passing(Fault.BROKEN, AWAY, why, _retry_after(response))
-    return PictureError(Fault.BROKEN, UNREADABLE, why)
+    return unreadable(why)
 
 
 def _worth_another(error: BaseException) -> bool:
@@ -183,12 +208,12 @@ def _until_next(state: RetryCallState) -> float:
 async def _read(response: httpx.Response) -> bytes:
     """The body, as long as it is not packed and not longer than any picture."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise PictureError(Fault.BROKEN, UNREADABLE, "a compressed answer, which was not asked for")
+        raise unreadable("a compressed answer, which was not asked for")
     content = bytearray()
     async for chunk in response.aiter_raw():
         content += chunk
         if len(content) > LARGEST:
-            raise PictureError(Fault.BROKEN, UNREADABLE, f"an answer of more than {LARGEST} bytes")
+            raise unreadable(f"an answer of more than {LARGEST} bytes")
     return bytes(content)
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Progress
-from server.pictures.service import Service
+from server.pictures.service import Service, refused
 from server.settings import Settings
 
 ADDRESS = "https://api.stability.ai"
@@ -30,7 +30,7 @@ class Stability:
         fields = {name: (None, value) for name, value in ({"prompt": prompt} | self._fields).items()}
         answer = await self.service.ask(self._path, files=fields, headers={"Accept": "image/*"})
         if answer.headers.get("finish-reason", "SUCCESS") == "CONTENT_FILTERED":
-            raise self.service.refused()
+            raise refused("drawn, and filtered")
         yield answer.content
 
     async def close(self) -> None:

@@ -20,9 +20,12 @@ PNG = base64.b64decode(
 
 @dataclass
 class Services:
-    """All three protocols. trouble: what becomes of the next paid requests, in order; then they are served.
-    by_url: pictures are kept elsewhere; kept_trouble: what becomes of the request for one.
-    asked: what the paid requests held. others: paths of the other requests. drawn: set, a web UI comes to its end.
+    """All three protocols.
+
+    trouble: what becomes of the next paid requests, in order; then they are served. answer: what all of them get
+    instead, status and body. by_url: pictures are kept elsewhere; kept_trouble: what becomes of the request for one.
+    shares: how far a web UI says it is, each time that it is asked; drawn: it has come to its end.
+    asked: what the paid requests held. others: what else a web UI was told.
     """
 
     trouble: list[str] = field(default_factory=list)
@@ -31,11 +34,14 @@ class Services:
     shares: list[float] = field(default_factory=list)
     drawn: asyncio.Event = field(default_factory=asyncio.Event)
     kept_trouble: str = ""
+    answer: tuple[int, bytes] | None = None
     by_url: bool = False
     address: str = ""
 
     async def misbehave(self, request: web.Request, refusals: dict[str, web.Response]) -> web.StreamResponse | None:
         """The answer of the next trouble; None where there is none."""
+        if self.answer:
+            return web.Response(status=self.answer[0], body=self.answer[1])
         match self.trouble.pop(0) if self.trouble else None:
             case None:
                 return None

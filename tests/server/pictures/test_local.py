@@ -33,6 +33,13 @@ def settings(folder: Path) -> Settings:
     return Settings(pictures="local", pictures_model=str(folder), pictures_cap=2)
 
 
+def pretend(folder: Path) -> None:
+    """Makes a folder that looks like an exported pipeline from afar."""
+    (folder / "model_index.json").write_text("{}")
+    (folder / "unet").mkdir()
+    (folder / "unet" / "model.onnx").write_bytes(b"")
+
+
 def test_it_draws_and_tells_each_step(pipeline: Path) -> None:
     async def work() -> None:
         pictures = Pictures(settings(pipeline))
@@ -101,7 +108,7 @@ def test_it_takes_only_so_long(pipeline: Path) -> None:
 
 def test_a_model_that_fails_is_said_in_words_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("diffusers", reason="the extra pictures is not installed")
-    (tmp_path / "model_index.json").write_text("{}")
+    pretend(tmp_path)
 
     async def work() -> None:
         pictures = Pictures(settings(tmp_path))
@@ -115,12 +122,15 @@ def test_a_model_that_fails_is_said_in_words_and_logged(tmp_path: Path, caplog: 
 
 
 def test_a_folder_without_a_pipeline_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"it has no model_index\.json; docs/pictures.md says how to make one"):
+    with pytest.raises(SettingsError, match=r"no model_index\.json with ONNX models beside it; docs/pictures"):
+        Pictures(settings(tmp_path))
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(SettingsError, match="which is no exported diffusion pipeline"):
         Pictures(settings(tmp_path))
 
 
 def test_without_its_packages_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "model_index.json").write_text("{}")
+    pretend(tmp_path)
     monkeypatch.setattr(local_module, "_missing", lambda package: package == "diffusers")
     with pytest.raises(SettingsError, match=r"needs diffusers: pip install '.\[pictures\]'"):
         Pictures(settings(tmp_path))

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 
 from server.pictures import Fault, Picture, PictureError, Pictures, Progress
 from server.pictures.automatic1111 import Automatic1111
 from server.pictures.cap import HourlyCap
 from server.pictures.openai import OpenAIImages
+from server.pictures.service import Service, meaning
 from server.pictures.stability import Stability
 from server.settings import Settings
 from tests.server.pictures.services import KEY, LOGIN, PNG, Services, services
@@ -294,3 +296,89 @@ def test_a_picture_that_is_not_where_it_should_be(trouble: str) -> None:
         assert (error.fault, trial.counted) == (Fault.BROKEN, 1)
 
     trying("openai", work)
+
+
+def test_a_service_far_away_cannot_point_into_the_network_of_the_server() -> None:
+    async def work(trial: Trial, running: Services) -> None:
+        far = Service("https://images.example/v1", KEY, trial.cap, patience=5)
+        for address in (f"{running.address}/kept.png", "file:///etc/passwd", "//", "https://\0"):
+            with pytest.raises(PictureError) as caught:
+                await far.fetch(address)
+            assert caught.value.fault is Fault.BROKEN
+        await far.close()
+
+    trying("openai", work)
+
+
+BODIES = [
+    b"",
+    b"[]",
+    b"null",
+    b"{}",
+    b"\xff\xfe",
+    b'{"data": []}',
+    b'{"data": [{}]}',
+    b'{"data": [{"b64_json": "!"}]}',
+    b'{"data": [{"b64_json": "\xc3\xa9"}]}',
+    b'{"data": [{"url": ""}]}',
+    b'{"data": [{"url": "data:image/png;base64,AAAA"}]}',
+    b'{"images": []}',
+    b'{"images": [null]}',
+    b'{"images": ["%"]}',
+    b'{"x": ' + b"[" * 100_000,
+    b'{"error": {"code": ' + b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [200, 400])
+def test_garbage_is_told_as_such(kind: str, status: int) -> None:
+    async def work(trial: Trial, running: Services) -> None:
+        for body in BODIES:
+            running.answer = (status, body)
+            assert (await trial.fails()).fault is Fault.BROKEN
+
+    trying(kind, work, pictures_cap=CAP * 10)
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> httpx.Response:
+    return httpx.Response(
+        status, content=body, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fault"),
+    [
+        (400, b'{"error": {"code": "content_policy_violation"}}', Fault.REFUSED),
+        (400, b'{"error": {"code": "contentFilter"}}', Fault.REFUSED),
+        (400, b'{"error": {"code": null, "type": "image_moderation_error"}}', Fault.REFUSED),
+        (403, b'{"name": "content_moderation", "errors": []}', Fault.REFUSED),
+        (403, b'{"name": "forbidden"}', Fault.NOT_CONFIGURED),
+        (400, b'{"error": {"code": "billing_hard_limit_reached"}}', Fault.NOT_CONFIGURED),
+        (402, b'{"name": "payment_required"}', Fault.NOT_CONFIGURED),
+        (429, b'{"error": {"code": "insufficient_quota"}}', Fault.NOT_CONFIGURED),
+        (429, b'{"error": {"code": "rate_limit_exceeded"}}', Fault.BUSY),
+        (304, b"", Fault.NOT_CONFIGURED),
+        (503, b"<h1>Service Unavailable</h1>", Fault.BROKEN),
+    ],
+)
+def test_what_an_answer_means(status: int, body: bytes, fault: Fault) -> None:
+    assert meaning(answer(status), body).fault is fault
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
+        ("soon", None),
+        ("-1", None),
+        ("1e9", None),
+        ("99999999999", None),
+        ("Fri, 31 Dec 1999 23:59:59", None),
+    ],
+)
+def test_when_to_come_again(header: str, seconds: int | None) -> None:
+    assert meaning(answer(429, Retry_After=header), b"").retry_after == seconds
