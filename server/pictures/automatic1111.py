@@ -7,9 +7,10 @@ from contextlib import suppress
 
 import msgspec
 
+from server.pictures.answers import decoded, unreadable
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import PictureError, Progress
-from server.pictures.service import Service, decoded, unreadable
+from server.pictures.service import Service
 from server.settings import Settings
 
 ADDRESS = "http://127.0.0.1:7860"

@@ -118,8 +118,9 @@ def _ridges(svg: ElementTree.Element, palette: Palette, chance: random.Random) -
 
 def _letters(svg: ElementTree.Element, palette: Palette, title: str, genre: str) -> None:
     serif, sans = "Georgia, 'Liberation Serif', serif", "Helvetica, 'Liberation Sans', Arial, sans-serif"
-    _text(svg, genre.upper(), 130, 26, palette.ink, {"font-family": sans, "letter-spacing": "8"})
-    _rectangle(svg, WIDTH / 2 - 40, 165, 80, 3, palette.light)
+    if genre:
+        _text(svg, genre.upper(), 130, 26, palette.ink, {"font-family": sans, "letter-spacing": "8"})
+        _rectangle(svg, WIDTH / 2 - 40, 165, 80, 3, palette.light)
     size, lines = _set(title)
     for number, line in enumerate(lines):
         y = 190 + size * (0.95 + 1.14 * number)

@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
+from server.pictures.answers import decoded, unreadable
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Progress
-from server.pictures.service import Service, decoded, unreadable
+from server.pictures.service import Service
 from server.settings import Settings
 
 ADDRESS = "https://api.openai.com/v1"

@@ -22,7 +22,7 @@ class Pictures:
     """Makes pictures, one at a time for each client, and no more in an hour than the settings allow.
 
     Belongs to one event loop. clock: seconds that the hour is counted by. provider: instead of the settings'.
-    Raises SettingsError where the settings name a model on this machine that cannot be used. Close it.
+    Raises SettingsError where the settings name a model or an address that cannot be used. Close it.
     """
 
     def __init__(

@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncGenerator
 
+from server.pictures.answers import refused
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Progress
-from server.pictures.service import Service, refused
+from server.pictures.service import Service
 from server.settings import Settings
 
 ADDRESS = "https://api.stability.ai"

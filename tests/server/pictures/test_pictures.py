@@ -195,3 +195,9 @@ def test_settings_that_do_not_are_refused_without_a_word_of_the_key(values: dict
     with pytest.raises(SettingsError, match=says) as caught:
         Settings(**values)  # type: ignore[arg-type]
     assert "topsecr" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["http://host:port", "http://[::", "http://host/a b"])
+def test_an_address_that_is_none_is_refused_at_the_start(address: str) -> None:
+    with pytest.raises(SettingsError, match="PLOTIFY_PICTURES_URL"):
+        Pictures(Settings(pictures="automatic1111", pictures_url=address))
