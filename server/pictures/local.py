@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import io
 import logging
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -47,7 +48,10 @@ class Local:
             )
         for package in ("diffusers", "optimum.onnxruntime"):
             if _missing(package):
-                raise SettingsError(f"PLOTIFY_PICTURES is 'local', which needs {package}: pip install '.[pictures]'")
+                raise SettingsError(
+                    f"PLOTIFY_PICTURES is 'local', which needs {package}, which is not installed. Install it with:\n"
+                    f"  {sys.executable} -m pip install -c constraints.txt -e '.[pictures]'"
+                )
         self.maker = f"Stable Diffusion, {self._folder.name}"
         self._cap = cap
         self._patience = patience

@@ -132,7 +132,9 @@ def test_a_folder_without_a_pipeline_is_refused_at_the_start(tmp_path: Path) -> 
 def test_without_its_packages_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(tmp_path)
     monkeypatch.setattr(local_module, "_missing", lambda package: package == "diffusers")
-    with pytest.raises(SettingsError, match=r"needs diffusers: pip install '.\[pictures\]'"):
+    with pytest.raises(
+        SettingsError, match=r"needs diffusers(.|\n)*-m pip install -c constraints.txt -e '.\[pictures\]'"
+    ):
         Pictures(settings(tmp_path))
     monkeypatch.undo()
     assert local_module._missing("no_such_package.at_all")

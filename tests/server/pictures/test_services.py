@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from server.pictures import Fault, Picture, PictureError, Progress
-from server.pictures.automatic1111 import Automatic1111
+from server.pictures.automatic1111 import Automatic1111, plain
 from server.pictures.service import Service
 from tests.server.pictures.services import KEY, PNG, Services
 from tests.server.pictures.trial import KINDS, PLOT, Trial, trying
@@ -66,6 +66,12 @@ def test_a_web_ui_tells_how_far_it_is_and_never_backwards() -> None:
         assert shares[:4] == [0.0, 0.25, 0.75, 1.0]
 
     trying("automatic1111", work)
+
+
+def test_a_plot_says_nothing_in_the_web_uis_own_syntax() -> None:
+    assert plain(r"<lora:x:9> (a:1.5) [b|c] one AND two BREAK SAND \ end") == (
+        r"lora:x:9 \(a:1.5\) \[b|c\] one and two break SAND \\ end"
+    )
 
 
 def test_a_reader_who_leaves_interrupts_a_web_ui() -> None:
