@@ -17,16 +17,18 @@ serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 test: .venv/developing  ## Run all tests
 	.venv/bin/python -m pytest
 
-check: .venv/developing  ## Lint, formatting, types
+check: .venv/developing  ## Lint, formatting, types, known vulnerabilities of the packages
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/python -m tests.audit
 
 soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests: half an hour
 	.venv/bin/plotify bench soak
 
-chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model that fails: ten minutes
+chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model that fails, 20,000 bad inputs: a quarter hour
 	.venv/bin/plotify bench chaos
+	.venv/bin/plotify bench garbage
 
 # Each stamp is newer than what it was installed from, so a second `make` installs nothing.
 .venv/bin/python:

@@ -19,7 +19,7 @@ from benchmarks.peers.command import peers
 from benchmarks.report import milliseconds
 from benchmarks.serve.command import serve
 from benchmarks.timing import PERCENTILES, Round, Summary
-from benchmarks.trust.command import chaos, soak
+from benchmarks.trust.command import chaos, garbage, soak
 
 if TYPE_CHECKING:
     from server.engine import Engine
@@ -42,6 +42,7 @@ def bench() -> None:
       plotify bench load --users 1,8,32 --out report
       plotify bench soak --seconds 60
       plotify bench chaos --kills 5
+      plotify bench garbage --count 1000
     """
 
 
@@ -52,6 +53,7 @@ bench.add_command(compare)
 bench.add_command(trend)
 bench.add_command(soak)
 bench.add_command(chaos)
+bench.add_command(garbage)
 
 
 @bench.command()

@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response
-from litestar.datastructures import CacheControlHeader, MutableScopeHeaders, State
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Stream
-from litestar.static_files import create_static_files_router
-from litestar.types import Message, Scope
 
-from server.access.access import Access, for_all
+from server.access.access import Access
 from server.access.keys import Keys
 from server.access.rate import STORE, per_minute
+from server.edge.crowd import turn_away_a_crowd
+from server.edge.headers import security_headers
 from server.engine import Engine
-from server.metrics import registry
 from server.openai.errors import headers_of, refusal, status_of
-from server.pages import STATIC, Pages
+from server.pages import Pages
 from server.plots import Plots
 from server.reference.document import Reference
 from server.routes.arriving import ArrivingRequest
@@ -31,6 +30,10 @@ from server.routes.docs import docs
 from server.routes.health import health, readiness
 from server.routes.metrics import metrics
 from server.routes.plots import plots_api
+from server.routes.static import static_files
+from server.routes.status import status
+from server.seeing.requests import route_of
+from server.seeing.seeing import Seeing
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,27 +41,26 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024
 """Bytes of a request's body: many times what any model's context holds."""
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-
 REFUSALS = {
     404: "There is nothing at this address.",
     405: "This address does not work that way.",
+    408: "Your words took too long to arrive. Go back and send them again.",
     413: "That is far more text than the model can read. Go back and shorten it.",
+    503: "Too many are here at the moment. Try again in a few seconds.",
 }
 
 
 def create_app(engine: Engine, settings: Settings) -> Litestar:
-    """The app; it closes the engine when it shuts down. Raises KeysError for keys that cannot be read."""
+    """The app; it closes the engine when it shuts down.
+
+    Raises KeysError for keys that cannot be read, SettingsError for traces without the packages for them.
+    """
     keys = Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
     access = Access(keys, settings.desk == "open")
     pages = Pages(engine.bundle.manifest)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     reference = Reference(engine)
-    metrics_registry = registry(engine)
+    seeing = Seeing(engine, settings)
 
     @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
@@ -79,18 +81,18 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
 
     def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """A page (or JSON, for a program) for every error that no route has answered itself."""
-        status = status_of(error)
+        status, path = status_of(error), request.scope["path"]  # a Host may be such that `request.url` cannot be made
         if status >= 500 and status != 503:  # to be busy is no failure
-            logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            logger.error("%s %s failed", request.method, route_of(request.scope), exc_info=error)
         headers = headers_of(error)
-        if f"{request.url.path}/".startswith("/v1/"):
+        if f"{path}/".startswith("/v1/"):
             return refusal(error)
         if isinstance(error, HTTPException) and status in (401, 403, 429):
             message = error.detail
         else:
             nonsense = "Something went wrong here." if status >= 500 else "This request makes no sense."
             message = REFUSALS.get(status, nonsense)
-        if f"{request.url.path}/".startswith(("/api/", "/healthz/", "/readyz/")):
+        if f"{path}/".startswith(("/api/", "/healthz/", "/readyz/")):
             return Response({"message": message}, status_code=status, headers=headers)
         # Streamed because an exception handler of Litestar cannot await.
         return Stream(
@@ -100,7 +102,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             headers=headers,
         )
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             desk,
             back_to_desk,
@@ -111,37 +113,29 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             health,
             readiness,
             metrics,
-            create_static_files_router(
-                path="/static",
-                include_in_schema=False,
-                guards=[for_all],
-                directories=[STATIC],
-                cache_control=CacheControlHeader(max_age=365 * 24 * 3600, public=True, immutable=True),
-            ),
+            static_files,
+            status,
         ],
         dependencies={
             "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
+            "history": Provide(lambda: seeing.history, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
             "reference": Provide(lambda: reference, use_cache=True, sync_to_thread=False),
-            "metrics_registry": Provide(lambda: metrics_registry, use_cache=True, sync_to_thread=False),
+            "metrics_registry": Provide(lambda: seeing.registry, use_cache=True, sync_to_thread=False),
             "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
-        before_send=[_add_security_headers],
-        lifespan=[closing_engine, forgetting_clients] if settings.rate else [closing_engine],
+        before_request=turn_away_a_crowd,
+        before_send=[security_headers(settings.hsts)],
+        lifespan=[seeing.watching, closing_engine, *([forgetting_clients] if settings.rate else [])],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),
         request_class=ArrivingRequest,
         request_max_body_size=MAX_BODY,
-        state=State({"access": access}),
+        state=State({"access": access, "patience": settings.patience}),
     )
-
-
-async def _add_security_headers(message: Message, _: Scope) -> None:
-    if message["type"] == "http.response.start":
-        headers = MutableScopeHeaders.from_message(message)
-        for name, value in SECURITY_HEADERS.items():
-            headers[name] = value
+    app.asgi_handler = seeing.around(app.asgi_handler, access)
+    return app

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from server.bundle import Manifest
 from server.engine import Request, Sampling
+from server.seeing.identity import request_id
 
 ANY_GENRE = "any"
 SEED_DIGITS = 9
@@ -115,4 +116,5 @@ class Brief:
             sampling,
             against=manifest.prompt.fill(self.prompt) if self.genre else None,
             client=client,
+            id=request_id.get(),
         )

@@ -21,6 +21,10 @@ FASTEST_FIRST = {"cpu": ("int8", "int4", "fp32"), "cuda": ("fp16",)}
 as fast as any."""
 
 
+LARGEST = 2**20
+"""No network has a larger dimension: memory for one is not even asked for."""
+
+
 class BundleError(Exception):
     """A bundle that cannot be used; the message is one line for the person who named it."""
 
@@ -40,8 +44,11 @@ class ModelShape:
     end_of_text: int
 
     def __post_init__(self) -> None:
-        if min(self.vocab_size, self.layers, self.heads, self.head_dim) < 1 or self.context < 2:
+        dimensions = (self.vocab_size, self.context, self.layers, self.heads, self.head_dim)
+        if min(dimensions) < 1 or self.context < 2:
             raise ValueError("every dimension must be at least 1, and the context at least 2")
+        if max(dimensions) > LARGEST:
+            raise ValueError(f"every dimension must be at most {LARGEST}")
         if not 0 <= self.end_of_text < self.vocab_size:
             raise ValueError(f"end_of_text {self.end_of_text} lies outside the vocabulary of {self.vocab_size}")
 
@@ -55,8 +62,8 @@ class PromptTemplate:
     genres: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        fields = [name for _, name, _, _ in Formatter().parse(self.template) if name is not None]
-        if sorted(fields) != ["genre", "text"]:
+        fields = [field for _, *field in Formatter().parse(self.template) if field[0] is not None]
+        if sorted(fields, key=str) != [["genre", "", None], ["text", "", None]]:
             raise ValueError("template must hold {genre} and {text}, once each, and no other field")
 
     def fill(self, text: str, genre: str | None = None) -> str:
@@ -167,12 +174,12 @@ def _read_manifest(folder: Path) -> Manifest:
                 "export the checkpoint again with this version"
             )
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: {error}; export the checkpoint again") from error
     if not manifest.precisions:
         raise BundleError(f"{path}: precisions names no model; export the checkpoint again")
     for name in [manifest.tokenizer.file, *(precision.file for precision in manifest.precisions.values())]:
-        if not name or Path(name).name != name:
+        if Path(name).name != name or name in ("", "..") or "\0" in name:
             raise BundleError(f"{path}: {name!r} is not the name of a file in the bundle; export the checkpoint again")
     return manifest
 
@@ -193,7 +200,9 @@ def _read_tokenizer(path: Path, shape: ModelShape) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
         decoder = json.loads(path.read_bytes()).get("decoder") or {}
-    except Exception as error:  # the tokenizers library raises bare Exception
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the tokenizers library raises bare Exception, and its panics are none
         raise BundleError(f"{path}: not a tokenizer ({error}); export the checkpoint again") from error
     if decoder.get("type") != "ByteLevel":
         raise BundleError(f"{path}: not a byte-level tokenizer; export a GPT-2 checkpoint")
@@ -202,6 +211,8 @@ def _read_tokenizer(path: Path, shape: ModelShape) -> Tokenizer:
             f"{path}: holds {tokenizer.get_vocab_size()} tokens, bundle.json says {shape.vocab_size}, of which "
             f"{shape.end_of_text} ends a text; export the checkpoint again"
         )
+    if set(tokenizer.get_vocab().values()) != set(range(tokenizer.get_vocab_size())):
+        raise BundleError(f"{path}: its token ids are not the numbers from 0 on; export the checkpoint again")
     tokenizer.no_truncation()
     tokenizer.no_padding()
     # What a writer types is text: "<|endoftext|>" in a prompt must not end the document.

@@ -112,7 +112,9 @@ def serve(
     from server.access.keys import KeysError
     from server.app import create_app
     from server.bundle import BundleError
+    from server.edge.connection import ServerConfig, allow_connections
     from server.engine import EngineError
+    from server.seeing.logs import configure
 
     settings = _settings(
         model=model,
@@ -124,11 +126,13 @@ def serve(
         rows=rows,
         log_level=log_level,
     )
+    configure(settings.log_level, settings.log_format)
     listener = _listen(settings.host, settings.port)
     try:
+        allow_connections(settings.connections)
         engine = _engine(settings)
         app = create_app(engine, settings)
-    except (BundleError, EngineError, KeysError) as error:
+    except (BundleError, EngineError, KeysError, SettingsError) as error:
         raise click.ClickException(str(error)) from error
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
 
@@ -153,9 +157,11 @@ def serve(
             self.force_exit = self.should_exit
             super().handle_exit(sig, frame)
 
-    config = uvicorn.Config(
+    config = ServerConfig(
         app,
-        log_level=settings.log_level,
+        settings,
+        log_config=None,
+        access_log=False,  # the app has its own, with more and less in it
         server_header=False,
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=settings.proxies,

@@ -72,7 +72,7 @@ class Journal:
             async for text in self.plot:
                 self._append(Token(text))
         except Exception:  # readers wait for an end
-            logger.exception("Plot %s failed", self.id)
+            logger.exception("A plot failed")
         reason = self.plot.finish_reason
         if reason is None:
             self.end = Failed(self.plot.failure or "The plot broke off: something went wrong here.")

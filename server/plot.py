@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator
 
 from server.brief import Brief, BriefError
-from server.engine import Engine, EngineError, FinishReason, PromptTooLong
+from server.engine import Engine, EngineError, FinishReason, PromptTooLong, Stream
 
 SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
 """A full stop after at least three letters: not the one of "Mr." or of an initial."""
@@ -22,24 +22,27 @@ class Plot:
 
     def __init__(self, engine: Engine, brief: Brief, max_tokens: int, client: str = "") -> None:
         try:
-            self._stream = engine.submit(brief.request(engine.bundle.manifest, max_tokens, client))
+            stream = engine.submit(brief.request(engine.bundle.manifest, max_tokens, client))
         except PromptTooLong as error:
             raise BriefError({"prompt": _too_long(brief.prompt, error)}) from error
+        self._stream: Stream | None = stream
         self._enough = brief.length.enough
         self.opening = brief.prompt
-        self.seed = self._stream.seed
-        self.prompt_tokens = self._stream.prompt_tokens
+        self.seed = stream.seed
+        self.prompt_tokens = stream.prompt_tokens
         self.tokens = 0
         self.finish_reason: FinishReason | None = None
         self.failure: str | None = None
 
     async def __aiter__(self) -> AsyncIterator[str]:
+        if self._stream is None:
+            return
         tail = ""
         try:
             async for chunk in self._stream:
                 # A sentence has ended for certain once the next word begins: a quotation mark may follow a full stop.
                 if self.tokens >= self._enough and chunk.text[:1].isspace() and SENTENCE_END.search(tail):
-                    self._stream.cancel()
+                    self._stream.cancel("stop")
                     self.finish_reason = "stop"
                     return
                 self.tokens += len(chunk.token_ids)
@@ -49,10 +52,14 @@ class Plot:
                 self.finish_reason = chunk.finish_reason
         except EngineError as error:
             self.failure = f"The plot broke off: {error}."
+        finally:
+            self.cancel()
+            self._stream = None  # a plot may be kept for long after its end
 
     def cancel(self) -> None:
         """Ends the work, wherever it is; for a plot that has ended, nothing. From any thread."""
-        self._stream.cancel()
+        if (stream := self._stream) is not None:
+            stream.cancel()
 
 
 def _too_long(prompt: str, error: PromptTooLong) -> str:

@@ -15,6 +15,7 @@ PRECISIONS = ("auto", "fp32", "int8", "int4", "fp16")
 DEVICES = ("auto", "cpu", "cuda")
 DESK = ("open", "closed")
 PICTURES = ("none", "stability", "openai", "automatic1111", "local")
+LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
 
@@ -54,7 +55,12 @@ class Settings:
     pictures_key: what lets the server in there; for automatic1111 user:password.
     pictures_model: the service's model, or the folder of the local one.
     pictures_cap: pictures that the whole server may ask for in an hour.
+    connections: connections at once; who comes on top is told to come back.
+    patience: seconds that the server waits for a client: for a request's head, for its body, to take in an answer.
+    hsts: seconds that browsers, told so over https, reach this host by https alone; 0 to leave them free.
     log_level: what is logged to stderr; from info on, every HTTP request.
+    log_format: text to read, or json, an object on each line.
+    traces: address of an OpenTelemetry collector that is told of each request; none for no traces.
     """
 
     model: Path = SHIPPED_MODEL
@@ -65,7 +71,7 @@ class Settings:
     threads: int = 0
     rows: int = 64
     kept: int = 32
-    queue: int = 64
+    queue: int = 16
     deadline: int = 300
     grace: int = 20
     max_tokens: int = 256
@@ -84,7 +90,12 @@ class Settings:
     pictures_key: str = field(default="", repr=False)
     pictures_model: str = ""
     pictures_cap: int = 20
+    connections: int = 2048
+    patience: int = 30
+    hsts: int = 0
     log_level: str = "warning"
+    log_format: str = "text"
+    traces: str = ""
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -103,6 +114,9 @@ class Settings:
             ("per_client", 0, 4096),
             ("rate", 0, 10**6),
             ("pictures_cap", 1, 10**6),
+            ("connections", 1, 65536),
+            ("patience", 1, 3600),
+            ("hsts", 0, 10**9),
         ):
             if not least <= getattr(self, name) <= most:
                 raise SettingsError(f"{variable(name)} is {getattr(self, name)}; it must be from {least} to {most}")
@@ -110,6 +124,7 @@ class Settings:
             ("precision", PRECISIONS),
             ("device", DEVICES),
             ("log_level", LOG_LEVELS),
+            ("log_format", LOG_FORMATS),
             ("desk", DESK),
             ("pictures", PICTURES),
         ):
@@ -140,6 +155,10 @@ class Settings:
             raise SettingsError("PLOTIFY_PICTURES_KEY holds white space or letters that no key has; copy it anew")
         if self.pictures == "automatic1111" and self.pictures_key and ":" not in self.pictures_key:
             raise SettingsError("PLOTIFY_PICTURES_KEY must be user:password for automatic1111, as in its --api-auth")
+        if self.traces and not self.traces.startswith(("http://", "https://")):
+            raise SettingsError(
+                f"{variable('traces')} is {self.traces!r}; it must be an address, http://… or https://…"
+            )
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -1,4 +1,4 @@
-"""The commands `plotify bench soak` and `plotify bench chaos`."""
+"""The commands `plotify bench soak`, `plotify bench chaos` and `plotify bench garbage`."""
 
 import dataclasses
 import sys
@@ -36,7 +36,7 @@ class Trial:
 
 
 def shared(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that both commands have."""
+    """The options that all of them have."""
     for option in (
         click.option("--out", default=OUT, show_default=True, type=click.Path(file_okay=False, path_type=Path)),
         click.option("--seed", default=1, show_default=True, help="Of prompts, arrivals and moments."),
@@ -111,6 +111,27 @@ def chaos(
         Trial("crashes", crashes, crash),
     ]
     prove("chaos", model, precision, rows, seed, out, trials)
+
+
+@click.command()
+@shared
+@click.option("--count", default=20_000, show_default=True, type=TRIES, help="Of inputs, all kinds in turn.")
+def garbage(model: str, precision: str, rows: int, seed: int, out: Path, count: int) -> None:
+    """What a server has to put up with: 20,000 bad inputs, on raw sockets.
+
+    Bytes, frames, JSON, fields, forms, addresses, headers and texts that are wrong in every way that is known here, the
+    same for the same seed. The server runs in a process of its own on the loopback. Prints a row of the table and
+    exits with 1 where an input was answered with 5xx (but a 503 that says when to come back), hung, or left a traceback
+    in the server's log; such an input is in --out, and the row says how to send it again.
+
+    \b
+    Examples:
+      plotify bench garbage
+      plotify bench garbage --count 1000 --seed 7
+    """
+    from benchmarks.trust.garbage import garbage as send_garbage
+
+    prove("garbage", model, precision, rows, seed, out, [Trial("bad inputs", count, send_garbage)])
 
 
 def prove(name: str, model: str, precision: str, rows: int, seed: int, out: Path, trials: Sequence[Trial]) -> None:

@@ -15,7 +15,7 @@ import aiohttp
 from benchmarks.process import Serving
 from benchmarks.trust.asking import Order, orders
 from benchmarks.trust.row import Row
-from benchmarks.trust.target import Target, connect, resident_bytes, work
+from benchmarks.trust.target import Target, connect, resident_bytes, take_all_rows, work
 from server.bundle import Bundle
 
 WAVE = 100
@@ -26,7 +26,7 @@ IDLE = 1.0
 """Seconds after which the engine has nothing to do any longer."""
 
 GRACE = 1
-"""Seconds that a plot is written on while nobody follows it: the least that can be set."""
+"""Seconds that a plot is written on while nobody follows it, and can be read afterwards: the least that can be set."""
 
 FLAT = 0.03
 LONG = 400
@@ -68,7 +68,7 @@ def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None
             for wanted in (ending, going_on):  # warms
                 await _wave(server, session, [next(wanted) for _ in range(WAVE)], draw, lambda: None)
                 await _idle(session)
-            await _take_all_rows(session, server.model, target.rows)
+            await take_all_rows(session, server.model, target.rows, manifest.model.context)  # of each row all memory
             before = resident_bytes(server)
             found = []
             for number, size in enumerate(waves, 1):
@@ -78,10 +78,10 @@ def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None
                 left_at = perf_counter()
                 await _idle(session)
                 found.append(Left(plots, running, perf_counter() - left_at, resident_bytes(server)))
-            usable = await _take_all_rows(session, server.model, target.rows)
+            usable = await _usable(session, server.model, target.rows)
         return before, found, usable
 
-    with target.serve("disconnects", plot_grace=GRACE, queue=max(64, 2 * AT_ONCE)) as server:
+    with target.serve("disconnects", plot_grace=GRACE, plot_ttl=GRACE, queue=max(64, 2 * AT_ONCE)) as server:
         before, waves_left, usable = asyncio.run(run())
     idle = max((left.idle for left in waves_left if not left.plots), default=0.0)
     idle_plots = max((left.idle for left in waves_left if left.plots), default=0.0)
@@ -160,12 +160,11 @@ async def _idle(session: aiohttp.ClientSession) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _take_all_rows(session: aiohttp.ClientSession, model: str, rows: int) -> bool:
-    """Whether one request can have all of them, which it waits for."""
-    body = {"model": model, "prompt": "All of them", "n": rows, "max_tokens": LONG // 4, "ignore_eos": True, "seed": 1}
+async def _usable(session: aiohttp.ClientSession, model: str, rows: int) -> bool:
+    """Whether one request can have all rows, which it waits for: no longer than two minutes."""
     try:
-        async with asyncio.timeout(120), session.post("/v1/completions", json=body) as answer:
-            return answer.status == 200 and len((await answer.json())["choices"]) == rows
+        async with asyncio.timeout(120):
+            return await take_all_rows(session, model, rows, LONG // 4)
     except TimeoutError:
         return False
 

@@ -20,6 +20,9 @@ OVERLOAD = 2.0
 RATIO = 2.0
 """The 95th percentile of the time to the first token may be so many times that at capacity."""
 
+WARMING = 2.0
+"""Seconds."""
+
 SETTLING = 0.2
 """Share of a phase in which it comes to its pace; it is not counted."""
 
@@ -35,7 +38,7 @@ class Phase:
 
 
 def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None]) -> Row:
-    """Capacity first, for a fifth of `seconds`, then twice that for `seconds`; `advance` is called each second.
+    """Capacity first, for a fifth of `seconds`, then twice that for `seconds`; `advance` is called each second of that.
 
     Capacity is what a closed loop gets from the server that has a client for each row. Then requests arrive at random,
     a Poisson process, however many are under way. Both are the same mixture of all kinds.
@@ -44,12 +47,12 @@ def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None
     wanted = orders(seed, TOKENS, manifest.prompt.genres)
 
     async def run(model: str) -> tuple[Phase, Phase]:
-        ticking = asyncio.create_task(_tick(advance))
         async with connect(server) as session:
-            await _closed_loop(session, model, wanted, target.rows, 2.0)  # warms
+            await _closed_loop(session, model, wanted, target.rows, WARMING)
             at_capacity = await _closed_loop(session, model, wanted, target.rows, max(seconds / 5, 3))
+            ticking = asyncio.create_task(_tick(advance))
             over = await _open_loop(session, model, wanted, OVERLOAD * at_capacity.rate, seconds, seed)
-        ticking.cancel()
+            ticking.cancel()
         return at_capacity, over
 
     with target.serve("overload") as server:

@@ -6,7 +6,7 @@ from itertools import islice
 
 from benchmarks.trust.asking import Answer, ask, ask_alone, orders
 from benchmarks.trust.row import Row
-from benchmarks.trust.target import Target, connect
+from benchmarks.trust.target import Target, connect, take_all_rows, work
 from server.bundle import Bundle
 
 TOKENS = 32
@@ -21,7 +21,6 @@ def hold_streams(target: Target, count: int, seed: int, advance: Callable[[], No
     """
     manifest = Bundle.load(target.bundle).manifest
     wanted = list(islice(orders(seed, TOKENS, manifest.prompt.genres, ("stream", "plot")), count))
-    held = "until all are connected"
 
     async def run(model: str) -> tuple[list[Answer], list[Answer]]:
         async with connect(server) as session:
@@ -29,8 +28,9 @@ def hold_streams(target: Target, count: int, seed: int, advance: Callable[[], No
             for order in wanted:
                 alone.append(await ask_alone(session, model, order))
                 advance()
-            everything = {"model": model, "prompt": held, "n": target.rows, "max_tokens": 4096, "ignore_eos": True}
-            taken = asyncio.create_task(session.post("/v1/completions", json=everything).__aenter__())
+            taken = asyncio.create_task(take_all_rows(session, model, target.rows, manifest.model.context))
+            while not taken.done() and not any(await work(session)):
+                await asyncio.sleep(0.01)
             together = [Answer(order) for order in wanted]
             asking = [asyncio.create_task(ask(session, model, answer)) for answer in together]
             while not all(answer.opened or answer.end for answer in together):

@@ -67,6 +67,13 @@ async def work(session: aiohttp.ClientSession) -> tuple[int, int]:
         return health["running"], health["waiting"]
 
 
+async def take_all_rows(session: aiohttp.ClientSession, model: str, rows: int, tokens: int) -> bool:
+    """Asks for so many tokens in each of the rows, which one request gets once all are free; whether all came."""
+    body = {"model": model, "prompt": "All of them", "n": rows, "max_tokens": tokens, "ignore_eos": True, "seed": 1}
+    async with session.post("/v1/completions", json=body) as answer:
+        return answer.status == 200 and len((await answer.json())["choices"]) == rows
+
+
 def resident_bytes(server: Serving) -> int:
     """Memory that the server's process holds now."""
     return int(psutil.Process(server.pid).memory_info().rss)

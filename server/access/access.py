@@ -1,5 +1,6 @@
 """Who is asking, and whether they may."""
 
+import base64
 import hmac
 import ipaddress
 import secrets
@@ -84,21 +85,27 @@ class Access:
         return hmac.new(self._secret, until.encode("utf-8", "surrogateescape"), "sha256").hexdigest()
 
     def _check_key(self, connection: Connection, scope: str) -> None:
-        key = self._key_of(connection)
+        key = self._key_of(connection, basic=scope == "operator")
         if key is None:
             given = "authorization" in connection.headers
+            challenge = 'Bearer error="invalid_token"' if given else "Bearer"
+            if scope == "operator":  # whose page a person opens in a browser, which asks for a name and a password
+                challenge += ', Basic realm="Plotify"'
             raise NotAuthorizedException(
                 "This key is not valid, or no longer." if given else "A key is needed: send Authorization: Bearer KEY.",
-                headers={"WWW-Authenticate": 'Bearer error="invalid_token"' if given else "Bearer"},
+                headers={"WWW-Authenticate": challenge},
             )
         if scope not in key.scopes:
             raise PermissionDeniedException(f"The key {key.name} is not for this; it needs the scope {scope}.")
 
-    def _key_of(self, connection: Connection) -> Key | None:
+    def _key_of(self, connection: Connection, basic: bool = False) -> Key | None:
+        """basic: also as a browser sends it. Only for what changes nothing: it does so whichever site's page asks."""
         kind, _, secret = connection.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not self.keys.configured:
+        if not self.keys.configured:
             return None
-        return self.keys.find(secret.strip())
+        if kind.lower() == "bearer":
+            return self.keys.find(secret.strip())
+        return self.keys.find(_password(secret)) if basic and kind.lower() == "basic" else None
 
 
 async def for_completion(connection: Connection, _: BaseRouteHandler) -> None:
@@ -127,6 +134,14 @@ async def for_holders(_: Connection, __: BaseRouteHandler) -> None:
 def _access(connection: Connection) -> Access:
     access: Access = connection.app.state.access
     return access
+
+
+def _password(credentials: str) -> str:
+    """Of what a browser sends for name and password (RFC 7617); empty where it is neither."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _is_local(connection: Connection) -> bool:

@@ -2,6 +2,7 @@
 
 from server.engine.engine import Engine, State
 from server.engine.errors import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine.observer import Life, Observer, Step
 from server.engine.sampling import Request, Sampling
 from server.engine.stream import Chunk, FinishReason, Stream
 
@@ -14,9 +15,12 @@ __all__ = [
     "EngineError",
     "FinishReason",
     "InvalidRequest",
+    "Life",
+    "Observer",
     "PromptTooLong",
     "Request",
     "Sampling",
     "State",
+    "Step",
     "Stream",
 ]

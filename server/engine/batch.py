@@ -5,10 +5,11 @@ import time
 from collections import deque
 
 from server.engine.errors import DeadlineExceeded, EngineError
+from server.engine.observer import Observer, Step
 from server.engine.runner import Runner
 from server.engine.scheduler import Prefill, Scheduler
 from server.engine.sequence import Logits, Sequence
-from server.engine.stream import Channel, Item, deliver
+from server.engine.stream import deliver
 from server.engine.waiting import Waiting
 
 FIRST_GUESS = 5.0
@@ -18,14 +19,18 @@ FIRST_GUESS = 5.0
 class Batch:
     """A session with its cache, and the sequences in it. One thread calls `step`.
 
-    lock: held wherever the scheduler changes, so that others can look. written: tokens so far.
+    lock: held wherever the scheduler changes, so that others can look. observer: is told of each step. written: tokens
+    so far.
     """
 
-    def __init__(self, runner: Runner, waiting: Waiting, rows: int, kept: int, lock: threading.Condition) -> None:
+    def __init__(
+        self, runner: Runner, waiting: Waiting, rows: int, kept: int, lock: threading.Condition, observer: Observer
+    ) -> None:
         self.runner = runner
         self.scheduler = Scheduler(runner.cache, waiting, rows, kept)
         self.written = 0
         self._lock = lock
+        self._observer = observer
         self._durations: deque[float] = deque(maxlen=64)
 
     @property
@@ -41,35 +46,40 @@ class Batch:
 
         Whatever it raises, the cache is not to be trusted afterwards.
         """
-        sent: list[tuple[Channel, Item]] = []
+        step = Step()
         try:
             with self._lock:
-                self._release_those_who_leave(sent)
+                self._release_those_who_leave(step)
                 prefill = self.scheduler.next_prefill()
             if prefill is not None:
-                self._read(prefill, sent)
+                self._read(prefill, step)
             if self.scheduler.decoding:
-                self._write(sent)
+                self._write(step)
         finally:  # a sequence that ended before an error is known to nobody afterwards
-            deliver(sent)
+            step.close(self._observer)
 
     def fail(self, error: EngineError) -> None:
         """Ends what is being read and written with an error."""
         with self._lock:
             failed = self.scheduler.clear()
+        for sequence in failed:
+            sequence.life.end("failed")
         deliver((sequence.channel, error) for sequence in failed)
 
-    def _release_those_who_leave(self, sent: list[tuple[Channel, Item]]) -> None:
+    def _release_those_who_leave(self, step: Step) -> None:
         """Those who were cancelled, and those whose time is over, wherever they are."""
         scheduler, now = self.scheduler, time.monotonic()
         late = [sequence for job in scheduler.waiting.remove_late(now) for sequence in job.sequences]
         late += [sequence for sequence in scheduler.writing if sequence.deadline <= now]
-        sent += [(sequence.channel, DeadlineExceeded()) for sequence in late if not sequence.channel.cancelled]
         for sequence in late:
+            if not sequence.channel.cancelled:
+                step.sent.append((sequence.channel, DeadlineExceeded()))
+                sequence.life.reason = "deadline"
             sequence.channel.cancelled = True
-        self._release([each for each in scheduler.writing if each.channel.cancelled])
+        step.ended += [(sequence.life, sequence.channel.ending) for sequence in late]
+        self._release([each for each in scheduler.writing if each.channel.cancelled], step)
 
-    def _read(self, prefill: Prefill, sent: list[tuple[Channel, Item]]) -> None:
+    def _read(self, prefill: Prefill, step: Step) -> None:
         scores = prefill.contexts[0].scores
         if scores is None:
             logits = self.runner.prefill(prefill.row, prefill.start, prefill.pieces)
@@ -83,11 +93,14 @@ class Batch:
             arrived = self.scheduler.has_read(prefill)
         for job in arrived:
             prompts = [prompt.logits for prompt in job.prompts if prompt.logits is not None]
-            self._extend([(sequence, prompts) for sequence in job.sequences], sent)
+            step.prompt_tokens += len(job.prompts[0].tokens)
+            step.looked_up += sum(len(prompt.tokens) for prompt in job.prompts)
+            step.reused += sum(prompt.reused for prompt in job.prompts)
+            self._extend([(sequence, prompts) for sequence in job.sequences], step)
             for prompt in job.prompts:
                 prompt.logits = prompt.scores = None
 
-    def _write(self, sent: list[tuple[Channel, Item]]) -> None:
+    def _write(self, step: Step) -> None:
         decoding = self.scheduler.decoding
         logits = self.runner.decode(
             [context.tokens[-1] for context in decoding], [context.cached for context in decoding]
@@ -96,25 +109,29 @@ class Batch:
             context.cached += 1
         self._extend(
             [(sequence, [logits[context.row] for context in sequence.contexts]) for sequence in self.scheduler.writing],
-            sent,
+            step,
         )
 
-    def _extend(self, drawing: list[tuple[Sequence, list[Logits]]], sent: list[tuple[Channel, Item]]) -> None:
+    def _extend(self, drawing: list[tuple[Sequence, list[Logits]]], step: Step) -> None:
         """Draws a token for each sequence, from the logits of its contexts; those that end give their rows back."""
         for sequence, logits in drawing:
             try:
                 chunk = sequence.extend(logits)
             except FloatingPointError as error:
                 sequence.finished = True
-                sent.append((sequence.channel, EngineError(f"the model failed: {error}")))
+                sequence.life.reason = "failed"
+                step.sent.append((sequence.channel, EngineError(f"the model failed: {error}")))
                 continue
+            step.wrote.append(sequence.life)
             if chunk is not None:
                 self.written += len(chunk.token_ids)
-                sent.append((sequence.channel, chunk))
+                sequence.life.tokens += len(chunk.token_ids)
+                step.sent.append((sequence.channel, chunk))
         with self._lock:
-            self._release([sequence for sequence, _ in drawing if sequence.finished])
+            self._release([sequence for sequence, _ in drawing if sequence.finished], step)
 
-    def _release(self, sequences: list[Sequence]) -> None:
+    def _release(self, sequences: list[Sequence], step: Step) -> None:
         now = time.monotonic()
-        self._durations.extend(now - sequence.began for sequence in sequences)
+        self._durations.extend(now - sequence.life.began for sequence in sequences)
+        step.ended += [(sequence.life, sequence.channel.ending) for sequence in sequences]
         self.scheduler.release(sequences)

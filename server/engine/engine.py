@@ -11,8 +11,9 @@ from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
-from server.engine.errors import ClientBusy, EngineBusy, EngineError, InvalidRequest
+from server.engine.errors import ClientBusy, EngineBusy, EngineError, EngineUnavailable, InvalidRequest
 from server.engine.loading import load_runner
+from server.engine.observer import Life, Observers
 from server.engine.sampler import Sampler
 from server.engine.sampling import Request
 from server.engine.scoring import Scores
@@ -52,7 +53,8 @@ class Engine:
     that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager. When a
     step fails, what was being written ends with an EngineError, and the model is loaded anew for those who wait.
 
-    steps, and the seconds that they took. restarts: how often the model was loaded anew.
+    steps, and the seconds that they took. restarts: how often the model was loaded anew. observers: who is told what
+    happens.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Engine:
         self.device, self.precision = choose(bundle, device, precision)
         self.queue, self.rows = queue, rows
         self.restarts = 0
+        self.observers = Observers()
         self.steps, self.seconds = 0, 0.0
         self._deadline, self._per_client = deadline, per_client
         self._threads, self._kept = threads, kept
@@ -119,6 +122,13 @@ class Engine:
         with self._changed:
             return sum(not job.abandoned for job in self._waiting)
 
+    @property
+    def cache_use(self) -> float:
+        """How much of the rows' cache is in use, from 0 to 1."""
+        with self._changed:
+            cached = self._batch.scheduler.cached if self._batch else 0
+        return cached / (self.rows * self.bundle.manifest.model.context)
+
     def submit(self, request: Request) -> Stream:
         """Queues a request and returns at once. From any thread.
 
@@ -151,14 +161,16 @@ class Engine:
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
         scores = None if wanted is None else Scores(prompts[0], wanted, self.vocabulary.size)
+        bad_words = [spelling for word in sampling.bad_words for spelling in self.vocabulary.spellings(word)]
         deadline = time.monotonic() + self._deadline
         sequences = [
             Sequence(
                 sampling,
                 limit,
                 shape.end_of_text,
-                Sampler(sampling, seed, prompts[0], self.vocabulary.size, shape.end_of_text),
+                Sampler(sampling, seed, prompts[0], self.vocabulary.size, shape.end_of_text, bad_words),
                 Detokenizer(self.vocabulary.pieces),
+                Life(self.observers, request.id, len(prompts[0])),
                 scores,
                 deadline,
                 request.client,
@@ -171,7 +183,13 @@ class Engine:
         contexts = [Context(prompt) for prompt in prompts]
         contexts[0].scores = scores
         tokens = sum(map(len, prompts)) + count * len(prompts) * limit
-        self._enqueue(Job(contexts, sequences, tokens))
+        lives = [sequence.life for sequence in sequences]
+        self.observers.submitted(lives)
+        try:
+            self._enqueue(Job(contexts, sequences, tokens))
+        except EngineBusy as error:
+            self.observers.refused(lives, error)
+            raise
         return streams
 
     def drain(self) -> None:
@@ -195,7 +213,7 @@ class Engine:
     def _enqueue(self, job: Job) -> None:
         with self._changed:
             if self._closed or self._draining or self._broken:
-                raise EngineBusy(UNAVAILABLE[self.state])
+                raise EngineUnavailable(UNAVAILABLE[self.state])
             count = self._waiting.of(job.client) + (self._batch.scheduler.of(job.client) if self._batch else 0)
             if 0 < self._per_client < count + len(job.sequences):
                 raise ClientBusy(f"you have {count} texts under way, and one may have {self._per_client}")
@@ -213,7 +231,7 @@ class Engine:
 
     def _load(self) -> Batch:
         runner = load_runner(self.bundle, self.device, self.precision, self._threads, self.rows + self._kept)
-        return Batch(runner, self._waiting, self.rows, self._kept, self._changed)
+        return Batch(runner, self._waiting, self.rows, self._kept, self._changed, self.observers)
 
     def _serve(self) -> None:
         while (batch := self._next_work()) is not None:
@@ -269,4 +287,6 @@ class Engine:
     def _fail_waiting(self, error: EngineError) -> None:
         with self._changed:
             failed = self._waiting.clear()
+        for job in failed:
+            job.end("failed")
         deliver((sequence.channel, error) for job in failed for sequence in job.sequences)

@@ -19,7 +19,12 @@ class DeadlineExceeded(EngineError):
 
 
 class EngineBusy(EngineError):
-    """No room now; the same request may be submitted again, best after `retry_after` seconds, a whole number."""
+    """No room now; the same request may be submitted again, best after `retry_after` seconds, a whole number.
+
+    cause: in a word, for those who count.
+    """
+
+    cause = "queue"
 
     def __init__(self, reason: str, retry_after: float = 5) -> None:
         self.retry_after = min(max(math.ceil(retry_after), 1), 60)
@@ -28,6 +33,14 @@ class EngineBusy(EngineError):
 
 class ClientBusy(EngineBusy):
     """The client has as many texts under way as one may have."""
+
+    cause = "client"
+
+
+class EngineUnavailable(EngineBusy):
+    """The engine takes no requests, for now or for good."""
+
+    cause = "unavailable"
 
 
 class InvalidRequest(ValueError):

@@ -48,15 +48,26 @@ class Runner:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the checkpoint again") from error
-        inputs = {entry.name: entry.type for entry in self._session.get_inputs()}
+        inputs = {entry.name: entry for entry in self._session.get_inputs()}
         sides = [f"past_key_values.{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
         given = {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "last_tokens"}
-        if inputs.keys() != given | set(sides) or inputs[sides[0]] not in CACHE_TYPES:
+        # Before memory is taken for what the manifest says.
+        if (
+            inputs.keys() != given | set(sides)
+            or inputs[sides[0]].type not in CACHE_TYPES
+            or inputs[sides[0]].shape[1::2] != [shape.heads, shape.head_dim]
+            or self._session.get_outputs()[0].shape[1:] != [shape.vocab_size]
+        ):
             raise BundleError(
-                f"{path}: its inputs are not those of a {shape.layers}-layer GPT-2 with a cache in place; "
-                "export the checkpoint again"
+                f"{path}: its inputs and outputs are not those of a {shape.layers}-layer GPT-2 with a cache in place "
+                "and the dimensions of bundle.json; export the checkpoint again"
             )
-        self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]]])
+        try:
+            self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]].type])
+        except (MemoryError, OSError) as error:
+            raise DeviceError(
+                f"there is no memory for a cache of {rows} rows ({error}); give the engine fewer"
+            ) from error
         self._shape = shape
         # A row for each that is decoded, and for each token of a block that is scored.
         self._logits = np.empty((max(rows, BLOCK), shape.vocab_size), np.float32)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from server.engine.bad_words import BadWords
 from server.engine.sampling import Sampling
 
 Floats = npt.NDArray[np.float32]
@@ -58,11 +59,19 @@ class Sampler:
     """Draws the tokens of one sequence; a function of the prompt, the sampling, the seed and the logits alone.
 
     prompt: its token ids. vocab_size: how many ids the tokenizer knows; those that a padded model has beyond them are
-    never drawn. end_of_text: the token that `Sampling.ignore_end` keeps from being drawn. All ids, those of
-    `Sampling.logit_bias` too, lie below vocab_size.
+    never drawn. end_of_text: the token that `Sampling.ignore_end` keeps from being drawn. bad_words: how those of the
+    sampling are spelled. All ids, those of `Sampling.logit_bias` too, lie below vocab_size.
     """
 
-    def __init__(self, sampling: Sampling, seed: int, prompt: Sequence[int], vocab_size: int, end_of_text: int) -> None:
+    def __init__(
+        self,
+        sampling: Sampling,
+        seed: int,
+        prompt: Sequence[int],
+        vocab_size: int,
+        end_of_text: int,
+        bad_words: Sequence[Sequence[int]] = (),
+    ) -> None:
         self._sampling = sampling
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._vocab_size = vocab_size
@@ -70,6 +79,7 @@ class Sampler:
         self._greedy = sampling.temperature < GREEDY_BELOW
         self._bias_ids = np.fromiter(sampling.logit_bias.keys(), dtype=np.intp)
         self._bias = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
+        self._bad_words = BadWords(bad_words)
         penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
         self._occurrences = _Occurrences(prompt) if penalties != (1, 0, 0) else None
 
@@ -88,18 +98,21 @@ class Sampler:
                 token = self._draw_random(scores, scores[token])
             if self._occurrences is not None:
                 self._occurrences.add(token)
+            self._bad_words.add(token)
             wanted = self._sampling.logprobs
             return Drawn(token, None if wanted is None else token_logprobs(logits, token, wanted))
 
     def _adjust(self, logits: Floats) -> Floats:
         """Bias and penalties, which touch few tokens; `logits` themselves where there are none."""
-        if self._occurrences is None and not self._bias_ids.size and not self._sampling.ignore_end:
+        changed = self._occurrences is not None or self._bias_ids.size or self._sampling.ignore_end or self._bad_words
+        if not changed:
             return logits
         scores = _scratch.scores(logits.size)
         np.copyto(scores, logits)
         scores[self._bias_ids] += self._bias
         if self._occurrences is not None:
             self._occurrences.penalise(scores, self._sampling)
+        self._bad_words.exclude(scores, LOWEST)
         if self._sampling.ignore_end:
             # Not -inf: guidance may have left nothing else, and then there is nothing else to draw.
             scores[self._end_of_text] = LOWEST

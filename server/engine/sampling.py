@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from server.engine.errors import InvalidRequest
 
 MOST_BIASED, MOST_STOPS, LONGEST_STOP, MOST_LOGPROBS = 1024, 16, 256, 20
+MOST_BAD_WORDS, LONGEST_BAD_WORD = 32, 64
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Sampling:
     frequency_penalty: -2 to 2, the same, once for each time that the continuation has the token.
     logit_bias: token ids and what to add to their logits, -100 to 100; at most 1024. It is no part of the hash.
     stop: strings before which the text ends; at most 16, of 1 to 256 characters each.
+    bad_words: words, or several in a row, that are not written, at the beginning of a sentence neither; at most 32, of
+    1 to 64 characters each. Spelled as the tokenizer would: a model that puts one together otherwise gets past.
     ignore_end: never draw the end of text, so that each continuation is as long as it may be. For benchmarks.
     logprobs: give the log probability of each token and of the k likeliest in its place, k from 0 to 20; None for none.
     guidance: 1 to 10; over 1 strengthens what sets a prompt apart from its `against` (server/engine/guidance.py).
@@ -47,6 +50,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
     stop: tuple[str, ...] = ()
+    bad_words: tuple[str, ...] = ()
     ignore_end: bool = False
     logprobs: int | None = None
     guidance: float = 1.0
@@ -65,7 +69,10 @@ class Sampling:
         _check_number("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
         # Copies, so that what was checked is what stays.
         object.__setattr__(self, "logit_bias", _checked_bias(self.logit_bias))
-        object.__setattr__(self, "stop", _checked_stops(self.stop))
+        object.__setattr__(self, "stop", _checked_strings("stop", self.stop, MOST_STOPS, LONGEST_STOP))
+        object.__setattr__(
+            self, "bad_words", _checked_strings("bad_words", self.bad_words, MOST_BAD_WORDS, LONGEST_BAD_WORD)
+        )
         if not isinstance(self.ignore_end, bool):
             raise InvalidRequest(f"ignore_end must be true or false; got {self.ignore_end!r}")
         if self.logprobs is not None:
@@ -109,15 +116,15 @@ def _checked_bias(bias: object) -> dict[int, float]:
     return dict(bias)
 
 
-def _checked_stops(stops: object) -> tuple[str, ...]:
-    if not isinstance(stops, (tuple, list)) or not all(isinstance(stop, str) for stop in stops):
-        raise InvalidRequest(f"stop must be a tuple of strings, also where it is only one; got {stops!r:.60}")
-    if len(stops) > MOST_STOPS:
-        raise InvalidRequest(f"stop must be of {MOST_STOPS} strings at most; got {len(stops)}")
-    for stop in stops:
-        if not 1 <= len(stop) <= LONGEST_STOP:
-            raise InvalidRequest(f"stop must be of strings of 1 to {LONGEST_STOP} characters; got one of {len(stop)}")
-    return tuple(stops)
+def _checked_strings(name: str, strings: object, most: int, longest: int) -> tuple[str, ...]:
+    if not isinstance(strings, (tuple, list)) or not all(isinstance(string, str) for string in strings):
+        raise InvalidRequest(f"{name} must be a tuple of strings, also where it is only one; got {strings!r:.60}")
+    if len(strings) > most:
+        raise InvalidRequest(f"{name} must be of {most} strings at most; got {len(strings)}")
+    for string in strings:
+        if not 1 <= len(string) <= longest:
+            raise InvalidRequest(f"{name} must be of strings of 1 to {longest} characters; got one of {len(string)}")
+    return tuple(strings)
 
 
 def _check_whole(name: str, value: object, least: int, most: int | None = None) -> None:

@@ -63,6 +63,12 @@ class Scheduler:
         """Those that are being read for or written."""
         return [*self.writing, *(sequence for job in self.arriving for sequence in job.sequences)]
 
+    @property
+    def cached(self) -> int:
+        """How many tokens the cache holds of them."""
+        arriving = [prompt for job in self.arriving for prompt in job.prompts]
+        return sum(context.cached for context in (*self.decoding, *arriving))
+
     def of(self, client: str) -> int:
         """How many of them a client has."""
         return sum(each.client == client and not each.channel.cancelled for each in self.sequences)
@@ -80,6 +86,8 @@ class Scheduler:
     def next_prefill(self) -> Prefill | None:
         """What to read in this step, if anything."""
         if self.arriving and all(job.abandoned for job in self.arriving):
+            for job in self.arriving:
+                job.end("cancelled")
             self.arriving = []
         budget = self._budget()
         if not self.arriving and not self._admit(budget):
@@ -155,7 +163,7 @@ class Scheduler:
             for prompt, (row, length) in zip(job.prompts, found, strict=True):
                 prompt.row = self.rows - free
                 self._cache.copy(row, prompt.row, length)
-                prompt.cached = length
+                prompt.cached = prompt.reused = length
                 free -= 1
             self.arriving.append(job)
             if alone:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from server.engine.detokenizer import Detokenizer
 from server.engine.guidance import guide
+from server.engine.observer import Life, Reason
 from server.engine.sampler import Drawn, Sampler, TokenLogprobs
 from server.engine.sampling import Sampling
 from server.engine.scoring import PromptLogprobs, Scores
@@ -22,13 +23,15 @@ Logits = npt.NDArray[np.float32]
 class Context:
     """The tokens before the next one, of which a row of the cache holds the first `cached`.
 
-    row: which one; -1 before it has one. logits: [vocab] after the last token of a prompt that was read whole.
-    scores: of a prompt whose tokens' own log probabilities are asked for.
+    row: which one; -1 before it has one. reused: how many it held from the beginning, kept from before. logits: [vocab]
+    after the last token of a prompt that was read whole. scores: of a prompt whose tokens' own log probabilities are
+    asked for.
     """
 
     tokens: list[int]
     cached: int = 0
     row: int = -1
+    reused: int = 0
     logits: Logits | None = None
     scores: Scores | None = None
 
@@ -43,8 +46,8 @@ class Sequence:
 
     contexts: of the prompt, and, for a guided request, of the one that it is led away from.
     limit: how many tokens it may have at most, so that prompt and continuation fit into the model's context.
-    scores: of the prompt, for the first chunk. deadline: when it ends, wherever it is, in seconds of the
-    monotonic clock; began: when its turn came. client: who asked for it.
+    life: what becomes of it. scores: of the prompt, for the first chunk. deadline: when it ends, wherever it is, in
+    seconds of the monotonic clock. client: who asked for it.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Sequence:
         end_of_text: int,
         sampler: Sampler,
         detokenizer: Detokenizer,
+        life: Life,
         scores: Scores | None = None,
         deadline: float = math.inf,
         client: str = "",
@@ -61,7 +65,7 @@ class Sequence:
         self.contexts: list[Context] = []
         self.channel = Channel()
         self.finished = False
-        self.began = math.nan
+        self.life = life
         self.deadline = deadline
         self.client = client
         self._guidance = sampling.guidance
@@ -117,6 +121,7 @@ class Sequence:
 
     def _finish(self, text: str, reason: FinishReason) -> Chunk:
         self.finished = True
+        self.life.reason = reason
         return self._send(text, reason)
 
     def _send(self, text: str, finish_reason: FinishReason | None) -> Chunk:
@@ -157,3 +162,8 @@ class Job:
     def abandoned(self) -> bool:
         """Whether nobody reads any of it."""
         return all(sequence.channel.cancelled for sequence in self.sequences)
+
+    def end(self, reason: Reason) -> None:
+        """None of it is written any further."""
+        for sequence in self.sequences:
+            sequence.life.end(reason)

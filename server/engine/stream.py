@@ -35,10 +35,14 @@ Item = Chunk | EngineError
 
 
 class Channel:
-    """What is written of one sequence, on its way from the engine to the reader. Safe from any thread."""
+    """What is written of one sequence, on its way from the engine to the reader. Safe from any thread.
+
+    cancelled: the reader wants no more; ending: whether because it has enough ("stop").
+    """
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.ending: FinishReason = "cancelled"
         self._items: deque[Item] = deque()
         self._filled = threading.Condition()
         self._waiter: asyncio.Future[None] | None = None
@@ -98,11 +102,12 @@ class Stream:
         self._channel = channel
         self._ended = False
 
-    def cancel(self) -> None:
-        """Stops the work. What was written before can still be read; then the stream ends with "cancelled"."""
+    def cancel(self, ending: FinishReason = "cancelled") -> None:
+        """Stops the work. What was written before can still be read; then the stream ends with that reason."""
         if not self._channel.cancelled:
+            self._channel.ending = ending
             self._channel.cancelled = True
-            deliver([(self._channel, Chunk("", finish_reason="cancelled"))])
+            deliver([(self._channel, Chunk("", finish_reason=ending))])
 
     def __iter__(self) -> "Stream":
         return self

@@ -8,6 +8,9 @@ from tokenizers import Tokenizer
 from server.engine.detokenizer import token_bytes
 from server.engine.errors import InvalidRequest, PromptTooLong
 
+SAMPLE = 4096
+"""Characters by which the tokens of a text that is far too long are guessed."""
+
 
 class Vocabulary:
     """A byte-level tokenizer, for a model that reads `context` tokens.
@@ -30,9 +33,10 @@ class Vocabulary:
         Raises PromptTooLong, before all of it is tokenized, for a text that cannot fit into the context.
         """
         if len(text) > self._most:
-            # As many tokens to the character as its beginning has.
-            found = len(self.encode(text[: self._most]))
-            raise PromptTooLong(found * len(text) // self._most, self._context - 1)
+            # As many tokens to the character as its beginning has; in any case more than fit.
+            sample = text[: min(self._most, SAMPLE)]
+            tokens = len(self.encode(sample)) * len(text) // len(sample)
+            raise PromptTooLong(max(tokens, self._context + 1), self._context - 1)
         try:
             return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
         except TypeError as error:
@@ -41,6 +45,11 @@ class Vocabulary:
     def spell(self, token: int) -> bytes:
         """The bytes that a token stands for; of a special token, which stands for none, its name."""
         return self.pieces[token] or str(self._tokenizer.id_to_token(token)).encode()
+
+    def spellings(self, word: str) -> list[list[int]]:
+        """The token ids of a word as it may stand in a text: at its beginning or not, of a sentence or within."""
+        written = dict.fromkeys((word, word.lower(), word.capitalize()))
+        return [ids for each in written for text in (each, f" {each}") if (ids := self.encode(text))]
 
     def read(self, given: str | Sequence[int], longest: int) -> list[int]:
         """The token ids of a prompt, text or ids. Raises InvalidRequest; PromptTooLong for more than `longest`."""

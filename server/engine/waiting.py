@@ -45,7 +45,9 @@ class Waiting:
     def first(self) -> Job | None:
         """Who is next, if anyone; whoever nobody reads any longer leaves."""
         while self._heap and self._heap[0][2].abandoned:
-            self._leave(heappop(self._heap)[2])
+            job = heappop(self._heap)[2]
+            self._leave(job)
+            job.end("cancelled")
         return self._heap[0][2] if self._heap else None
 
     def begin(self) -> Job:
@@ -54,12 +56,15 @@ class Waiting:
         self._clock += job.tokens / len(self._of_client)
         self._leave(job)
         for sequence in job.sequences:
-            sequence.began = time.monotonic()
+            sequence.life.began = time.monotonic()
         return job
 
     def remove_abandoned(self) -> None:
         """Those that nobody reads any longer leave."""
-        self._remove([job for job in self if job.abandoned])
+        abandoned = [job for job in self if job.abandoned]
+        self._remove(abandoned)
+        for job in abandoned:
+            job.end("cancelled")
 
     def remove_late(self, now: float) -> list[Job]:
         """Those whose deadline, in seconds of the monotonic clock, has passed leave; they are returned."""

@@ -69,7 +69,7 @@ def status_of(error: Exception) -> int:
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """The headers that go with an error: when to come back, which methods there are, that a key is needed."""
+    """The headers that go with an error: when to come back, which methods there are, that the connection ends."""
     match error:
         case EngineBusy():
             return {"Retry-After": str(error.retry_after)}

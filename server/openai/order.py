@@ -11,6 +11,7 @@ from server.bundle import Manifest
 from server.engine import Engine, InvalidRequest, Request, Sampling
 from server.openai.errors import RequestError
 from server.openai.schema import CompletionRequest, with_defaults
+from server.seeing.identity import request_id
 
 Prompt = str | list[int]
 
@@ -80,7 +81,10 @@ class Order:
         scored = given["logprobs"] if given["echo"] else None
         return cls(
             tokens,
-            [Request(prompt, sampling, other, scored, client) for prompt, other in zip(tokens, against, strict=True)],
+            [
+                Request(prompt, sampling, other, scored, client, request_id.get())
+                for prompt, other in zip(tokens, against, strict=True)
+            ],
             n=given["n"],
             best_of=best_of,
             echo=given["echo"],

@@ -1,5 +1,6 @@
-"""Requests whose client may leave while they arrive."""
+"""Requests whose client may leave or dawdle while they arrive."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -11,7 +12,16 @@ CLIENT_LEFT = 499
 
 
 class ArrivingRequest(Request[Any, Any, Any]):
-    """One whose body may break off, which is no failure of the server."""
+    """One whose body may break off, or take too long: no failure of the server."""
+
+    async def body(self) -> bytes:
+        """The body. Raises ClientException (408) where it is not whole within the patience of the app, if any."""
+        try:
+            async with asyncio.timeout(self.app.state.get("patience")):
+                return await super().body()
+        except TimeoutError as error:
+            message = "The body took too long to arrive; send it again."
+            raise ClientException(message, status_code=408, headers={"Connection": "close"}) from error
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """The body's pieces. Raises ClientException where the client leaves in their middle."""

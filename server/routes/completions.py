@@ -48,6 +48,7 @@ class StrictRequest(ArrivingRequest):
         200: Answered(Completion, description="The completion; with `stream`, chunks of one as text/event-stream."),
         400: Failure(description="Something in the request is wrong; `param` names it."),
         404: Failure(description="Another model than the one that is served."),
+        408: Failure(description="The body took too long to arrive."),
         413: Failure(description="The body is far larger than any prompt that the model can read."),
         500: Failure(description="The engine failed. In a stream that has begun, an event says so and ends it."),
         504: Failure(description="It took longer than the server's deadline, waiting included."),

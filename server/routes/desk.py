@@ -27,7 +27,7 @@ async def desk(
     page = await pages.render("desk.html", typed=DEFAULTS | await typed_fields(request))
     answer = Response(page, media_type=MediaType.HTML)
     if (value := access.desk_pass()) is not None:
-        secure = request.url.scheme == "https"
+        secure = request.scope["scheme"] == "https"
         answer.set_cookie(DESK_COOKIE, value, DESK_SECONDS, httponly=True, samesite="strict", secure=secure)
     return answer
 

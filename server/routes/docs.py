@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
+from litestar.exceptions import ClientException
 
 from server.access.access import for_all
 from server.pages import Pages
@@ -16,7 +17,11 @@ async def docs(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], reference: NamedDependency[Reference]
 ) -> Response[str]:
     """What there is, operation by operation, as the OpenAPI document says it."""
-    document, origin = reference.document(request.app), str(request.base_url).rstrip("/")
+    try:
+        origin = str(request.base_url).rstrip("/")
+    except ValueError as error:
+        raise ClientException(f"The Host header is no host and port: {error}.") from error
+    document = reference.document(request.app)
     page = await pages.render(
         "docs.html",
         info=document["info"],

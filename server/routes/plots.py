@@ -36,6 +36,7 @@ from server.settings import Settings
     | counted(Refused)
     | {
         400: Refused(description="The body is not JSON, or a field is of the wrong type."),
+        408: Refused(description="The body took too long to arrive."),
         413: Refused(description="The body is far longer than any prompt that the model can read."),
         415: Refused(description="The body is neither JSON nor a form."),
         422: Refused(description="A field's value cannot be worked from."),

@@ -1,21 +1,27 @@
 """The trials of benchmarks/trust in short: the server keeps what it promises, and the table says so."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.trust.asking import Answer, orders
+from benchmarks.process import Serving
+from benchmarks.trust.asking import Answer, ask, orders
+from benchmarks.trust.garbage import Outcome, complaints, judge
+from benchmarks.trust.inputs import KINDS, Known, inputs
 from benchmarks.trust.row import Row
 from benchmarks.trust.soak import grown
 from benchmarks.trust.streams import most_at_once
+from benchmarks.trust.target import connect
 from server.cli import plotify
 from server.settings import SHIPPED_MODEL
 
 NOTHING = {
     "soak": {"--streams": 0, "--seconds": 0, "--requests": 0},
     "chaos": {"--disconnects": 0, "--kills": 0, "--crashes": 0},
+    "garbage": {"--count": 0},
 }
 
 
@@ -89,6 +95,47 @@ def test_a_target_that_is_missed_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     assert "| **no**" in done.output
 
 
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Type: application/json\r\n"
+TEXT = b'data: {"choices": [{"text": "Once"}]}\n\n'
+ERROR = b'data: {"error": {"message": "the model failed"}}\n\n'
+
+
+def saying(head: bytes, body: bytes, length: int | None = None) -> bytes:
+    return head + b"Content-Length: %d\r\n\r\n" % (len(body) if length is None else length) + body
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        (saying(EVENTS, TEXT + b"data: [DONE]\n\n"), "whole"),
+        (saying(EVENTS, TEXT), "wrong"),
+        (saying(EVENTS, TEXT, 1000), "cut"),
+        (b"", "cut"),
+        (saying(EVENTS, TEXT + ERROR), "told"),
+        (saying(BUSY + b"Retry-After: 3\r\n", b'{"error": {"message": "busy"}}'), "refused"),
+        (saying(BUSY, b'{"error": {"message": "busy"}}'), "wrong"),
+        (saying(BUSY + b"Retry-After: 3\r\n", b"busy"), "wrong"),
+        (saying(BUSY + b"Retry-After: 3\r\n", b'{"busy": true}'), "wrong"),
+        (saying(BUSY.replace(b"503", b"500"), b'{"error": {"message": "failed"}}'), "told"),
+    ],
+)
+def test_how_an_answer_ends_is_told_apart(said: bytes, end: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    async def ask_once() -> Answer:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with connect(Serving(address, "model", 0)) as session:
+                return await ask(session, "model", Answer(next(orders(1, 8, [], ("stream",)))))
+
+    assert asyncio.run(ask_once()).end == end
+
+
 def test_growth_is_what_comes_after_the_warming() -> None:
     memory = [(requests, 100 + min(requests, 50)) for requests in range(1, 201)]
     assert grown(memory, 50) == 0
@@ -103,3 +150,54 @@ def test_only_what_overlaps_was_held_at_once() -> None:
 
     assert most_at_once([answer(0, 2), answer(1, 3), answer(2, 4), answer(None, 4)]) == 2
     assert most_at_once([answer(0, 9), answer(1, 3), answer(2, 4)]) == 3
+
+
+def test_garbage_is_answered_and_changes_nothing(tmp_path: Path) -> None:
+    done, row = bench("garbage", tmp_path, SHIPPED_MODEL, rows=8, count=400)
+    assert row.figures["problems"] == []
+    assert {"200", "400", "404", "422"} <= set(row.figures["statuses"])
+    assert (done.exit_code, row.reached) == (0, True)
+
+
+def test_garbage_is_the_same_for_the_same_seed() -> None:
+    known = Known("model", "/api/plots/one")
+    first, again, other = (list(inputs(known, seed, range(160))) for seed in (1, 1, 2))
+    assert first == again != other
+    assert {each.kind for each in first} == set(KINDS)
+    assert list(inputs(known, 1, [137])) == [first[137]]
+
+
+@pytest.mark.parametrize(
+    ("received", "statuses", "problem"),
+    [
+        (b"", (), None),
+        (b"HTTP/1.1 400 Bad Request\r\nA: b\r\n\r\nno", (400,), None),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{}HTTP/1.1 500 Oops\r\nA: b\r\n\r\n", (200, 500), "answered 500"),
+        (b"HTTP/1.1 503 Busy\r\nretry-after: 5\r\n\r\n", (503,), None),
+        (b"HTTP/1.1 503 Busy\r\nretry-after: soon\r\n\r\n", (503,), "answered 503"),
+        (b"SSH-2.0", (), "no answer in HTTP: b'SSH-2.0'"),
+    ],
+)
+def test_an_answer_to_garbage_is_judged(received: bytes, statuses: tuple[int, ...], problem: str | None) -> None:
+    assert judge(received) == Outcome(statuses, problem)
+
+
+def test_a_problem_with_garbage_says_how_to_send_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.trust.garbage.judge", lambda _: Outcome((500,), "answered 500"))
+    done, row = bench("garbage", tmp_path, SHIPPED_MODEL, rows=2, count=2)
+    assert (done.exit_code, row.reached) == (1, False)
+    again, _ = sorted(row.figures["problems"], reverse=True)
+    assert again.startswith("mutated 0: answered 500; nc 127.0.0.1 ")
+    assert again.endswith(f" < {tmp_path / 'garbage-0.http'}")
+    (sent,) = inputs(Known("plotify-mini", "/api/plots/one"), 1, [1])
+    assert (tmp_path / "garbage-1.http").read_bytes() == sent.content
+
+
+def test_a_traceback_in_the_log_is_a_problem(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_text(
+        "WARNING: nothing\nTraceback (most recent call last):\n  File 1\n    code()\n    ^^\nOSError: one\n\n"
+        "The above exception was the direct cause of the following exception:\n\n"
+        "Traceback (most recent call last):\n  File 2\nValueError: two\nWARNING: more\n"
+    )
+    assert complaints(log) == ["in the log: OSError: one", "in the log: ValueError: two"]

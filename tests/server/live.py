@@ -11,6 +11,7 @@ import uvicorn
 
 from server.app import create_app
 from server.bundle import Bundle
+from server.edge.connection import ServerConfig
 from server.engine import Engine
 from server.engine.runner import Logits, Runner
 from server.settings import Settings
@@ -30,8 +31,9 @@ def serving(
 ) -> Iterator[LiveServer]:
     """Serves a bundle with uvicorn, in a thread, on a free port: two rows to write, four requests to wait."""
     engine = Engine(bundle, precision, threads=1, queue=4, rows=rows)
-    config = uvicorn.Config(
-        create_app(engine, settings or Settings()), port=0, log_level="error", timeout_graceful_shutdown=1
+    settings = settings or Settings()
+    config = ServerConfig(
+        create_app(engine, settings), settings, port=0, log_level="error", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

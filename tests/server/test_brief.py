@@ -94,10 +94,10 @@ class WrittenStream:
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts
-        self.cancelled = False
+        self.endings: list[str] = []
 
-    def cancel(self) -> None:
-        self.cancelled = True
+    def cancel(self, ending: str = "cancelled") -> None:
+        self.endings.append(ending)
 
     async def __aiter__(self) -> Any:
         for index, text in enumerate(self.texts):
@@ -127,4 +127,4 @@ def test_a_plot_that_is_long_enough_ends_with_its_sentence(
 
     assert asyncio.run(write()) == written
     assert plot.finish_reason == reason
-    assert stream.cancelled == (reason == "stop")
+    assert stream.endings[0] == ("stop" if reason == "stop" else "cancelled")  # of one that has ended, nothing

@@ -47,7 +47,9 @@ def test_no_manifest(tmp_path: Path) -> None:
     assert "bundle.json cannot be read (No such file or directory)" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 2}', b'{"format": 2, "name": 3}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": 2}', b'{"format": 2, "name": 3}', b'{"a":' * 9999]
+)
 def test_a_manifest_that_is_none(damaged: Damage, content: bytes) -> None:
     assert "bundle.json: " in refusal(damaged("bundle.json", content))
 
@@ -65,15 +67,20 @@ def test_another_format(damaged: Damage, tiny_bundle: Path, found: object) -> No
         (lambda manifest: manifest["model"].update(layers=0), "every dimension must be at least 1"),
         (lambda manifest: manifest["model"].update(end_of_text=10**6), "outside the vocabulary"),
         (lambda manifest: manifest["model"].update(layers=3), "not those of a 3-layer GPT-2"),
-        (lambda manifest: manifest["model"].update(heads=4, head_dim=8), "does not run as bundle.json describes it"),
+        (lambda manifest: manifest["model"].update(heads=4, head_dim=8), "the dimensions of bundle.json"),
+        (lambda manifest: manifest["model"].update(vocab_size=500), "the dimensions of bundle.json"),
+        (lambda manifest: manifest["model"].update(layers=2**40), "every dimension must be at most 1048576"),
         (lambda manifest: manifest["sampling"].update(top_p=0), "a value that no request may have"),
         (lambda manifest: manifest["model"].update(vocab_size=300), "tokens, bundle.json says 300"),
         (lambda manifest: manifest["prompt"].update(template="{genre}"), "{genre} and {text}, once each"),
         (lambda manifest: manifest["prompt"].update(template="{text.__class__}{genre}"), "once each"),
         (lambda manifest: manifest["prompt"].update(template="{text}{genre"), "prompt"),
+        (lambda manifest: manifest["prompt"].update(template="{genre:>9999999999}{text}"), "once each"),
         (lambda manifest: manifest["precisions"].clear(), "names no model"),
         (lambda manifest: manifest["precisions"]["fp32"].update(file="../model.onnx"), "not the name of a file"),
         (lambda manifest: manifest["tokenizer"].update(file=""), "not the name of a file"),
+        (lambda manifest: manifest["tokenizer"].update(file=".."), "not the name of a file"),
+        (lambda manifest: manifest["tokenizer"].update(file="a\0b"), "not the name of a file"),
         (lambda manifest: manifest.pop("sampling"), "sampling"),
     ],
 )

@@ -1,6 +1,9 @@
 """What /api/plots answers to requests that are right, wrong or odd."""
 
+import asyncio
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -10,8 +13,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.app import create_app
-from server.engine import Engine, Request, Sampling
+from server.brief import Brief
+from server.engine import Engine, Request, Sampling, Stream
 from server.engine.runner import Runner
+from server.plot import Plot
 from server.settings import Settings
 from tests.server.live import wait_until_idle
 
@@ -171,6 +176,29 @@ def test_a_plot_that_breaks_off_says_so(client: Client, monkeypatch: pytest.Monk
     assert client.get(plot["events"]).text.endswith(f'event: error\ndata: {{"message":"{says}"}}\n\n')
     found = client.get(plot["self"]).json()
     assert (found["state"], found["finish_reason"], found["problem"]) == ("error", None, says)
+
+
+def test_a_plot_that_has_ended_holds_nothing_of_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be read for long, and there may be many."""
+    submit, streams = engine.submit, []
+
+    def remembered(request: Request) -> Stream:
+        stream = submit(request)
+        streams.append(weakref.ref(stream))
+        return stream
+
+    monkeypatch.setattr(engine, "submit", remembered)
+    plot = Plot(engine, Brief.read({"prompt": "A fox", "length": "line"}, engine.bundle.manifest), max_tokens=4)
+
+    async def read() -> str:
+        return "".join([text async for text in plot])
+
+    assert asyncio.run(read())
+    plot.cancel()
+    gc.collect()
+    assert [stream() for stream in streams] == [None]
+    assert plot.finish_reason == "length"
+    assert asyncio.run(read()) == ""
 
 
 def test_a_plot_is_forgotten(engine: Engine) -> None:

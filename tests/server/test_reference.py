@@ -65,10 +65,10 @@ def test_every_address_for_programs_is_in_it_and_none_for_people(client: Client,
 def test_every_status_is_declared_with_what_it_carries(document: dict[str, Any]) -> None:
     declared = {id: set(operation["responses"]) for id, operation in operations(document).items()}
     assert declared == {
-        "createCompletion": {"200", "400", "401", "403", "404", "413", "429", "500", "503", "504"},
+        "createCompletion": {"200", "400", "401", "403", "404", "408", "413", "429", "500", "503", "504"},
         "listModels": {"200", "401", "403"},
         "retrieveModel": {"200", "401", "403", "404"},
-        "startPlot": {"201", "400", "401", "403", "413", "415", "422", "429", "503"},
+        "startPlot": {"201", "400", "401", "403", "408", "413", "415", "422", "429", "503"},
         "readPlot": {"200", "404"},
         "stopPlot": {"204", "404"},
         "followPlot": {"200", "204", "400", "404"},

@@ -44,6 +44,13 @@ def test_a_lone_stop_string_is_refused_with_what_to_do() -> None:
         Sampling(stop="END")  # type: ignore[arg-type]
 
 
+def test_bad_words_are_checked_as_stop_strings_are() -> None:
+    assert Sampling(bad_words=["fox"]).bad_words == ("fox",)  # type: ignore[arg-type]
+    for wrong in ("fox", ("",), ("x" * 65,), ("fox",) * 33, (1,)):
+        with pytest.raises(InvalidRequest, match=r"^bad_words must be "):
+            Sampling(bad_words=wrong)  # type: ignore[arg-type]
+
+
 def test_what_was_checked_is_what_stays() -> None:
     given = {5: 1.0}
     sampling = Sampling(logit_bias=given)

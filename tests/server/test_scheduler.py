@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from server.engine.cache import BLOCK, whole_blocks
+from server.engine.observer import Life, Observer
 from server.engine.prefixes import LEAST
 from server.engine.scheduler import LEAST_PREFILL, MOST_PREFILL, Prefill, Scheduler
 from server.engine.sequence import Context, Job, Sequence
@@ -36,6 +37,7 @@ class Continuation(Sequence):
         self.client = client
         self.contexts: list[Context] = []
         self.channel = Channel()
+        self.life = Life(Observer())
         self.finished = False
         self.wanted = wanted
         self.drawn = 0

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.engine.observer import Life, Observer
 from server.engine.sequence import Context, Job, Sequence
 from server.engine.stream import Channel
 from server.engine.waiting import MOST_REMEMBERED, Waiting
@@ -19,6 +20,7 @@ class Asked(Sequence):
         self.client = client
         self.channel = Channel()
         self.deadline = deadline
+        self.life = Life(Observer())
 
 
 def job(client: str, tokens: int = 100, deadline: float = 1e9) -> Job:
