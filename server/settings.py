@@ -4,8 +4,9 @@ docs/settings.md is the table of them; a test keeps it and this module in agreem
 """
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ PREFIX = "PLOTIFY_"
 PRECISIONS = ("auto", "fp32", "int8", "int4", "fp16")
 DEVICES = ("auto", "cpu", "cuda")
 DESK = ("open", "closed")
+PICTURES = ("none", "stability", "openai", "automatic1111", "local")
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
@@ -48,6 +50,11 @@ class Settings:
     proxies: addresses and networks of proxies, separated by commas, that are believed who they speak for.
     per_client: texts that a client may have under way at once; 0 for as many as there is room for.
     rate: requests for text that a client may send in a minute; 0 for any number.
+    pictures: who draws pictures: a service, a model on this machine, or none, for drawn covers.
+    pictures_url: where the service is; none for its own address.
+    pictures_key: what lets the server in there; for automatic1111 user:password.
+    pictures_model: the service's model, or the folder of the local one.
+    pictures_cap: pictures that the whole server may ask for in an hour.
     connections: connections at once; who comes on top is told to come back.
     patience: seconds that the server waits for a client: for a request's head, for its body, to take in an answer.
     hsts: seconds that browsers, told so over https, reach this host by https alone; 0 to leave them free.
@@ -79,6 +86,11 @@ class Settings:
     proxies: str = ""
     per_client: int = 0
     rate: int = 0
+    pictures: str = "none"
+    pictures_url: str = ""
+    pictures_key: str = field(default="", repr=False)
+    pictures_model: str = ""
+    pictures_cap: int = 20
     connections: int = 2048
     patience: int = 30
     hsts: int = 0
@@ -103,6 +115,7 @@ class Settings:
             ("heartbeat", 1, 3600),
             ("per_client", 0, 4096),
             ("rate", 0, 10**6),
+            ("pictures_cap", 1, 10**6),
             ("connections", 1, 65536),
             ("patience", 1, 3600),
             ("hsts", 0, 10**9),
@@ -115,9 +128,35 @@ class Settings:
             ("log_level", LOG_LEVELS),
             ("log_format", LOG_FORMATS),
             ("desk", DESK),
+            ("pictures", PICTURES),
         ):
             if getattr(self, name) not in known:
                 raise SettingsError(f"{variable(name)} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        self._check_pictures()
+
+    def _check_pictures(self) -> None:
+        """Raises SettingsError where what is set for pictures does not go together; no message holds the key."""
+        given = {name for name in ("pictures_url", "pictures_key", "pictures_model") if getattr(self, name)}
+        needed, used = {
+            "none": (set(), set()),
+            "stability": ({"pictures_key"}, {"pictures_url", "pictures_key", "pictures_model"}),
+            # One's own server may need no key; OpenAI does.
+            "openai": (set() if self.pictures_url else {"pictures_key"}, given),
+            "automatic1111": (set(), given),
+            "local": ({"pictures_model"}, {"pictures_model"}),
+        }[self.pictures]
+        for name in sorted(needed - given):
+            raise SettingsError(f"PLOTIFY_PICTURES is {self.pictures!r}, which needs {variable(name)}")
+        for name in sorted(given - used):
+            raise SettingsError(f"{variable(name)} is set, and PLOTIFY_PICTURES is {self.pictures!r}; it has no use")
+        if self.pictures_url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", self.pictures_url):
+            raise SettingsError(
+                "PLOTIFY_PICTURES_URL must be http://… or https://… without a key, query or fragment in it"
+            )
+        if not re.fullmatch(r"[!-~]*", self.pictures_key):
+            raise SettingsError("PLOTIFY_PICTURES_KEY holds white space or letters that no key has; copy it anew")
+        if self.pictures == "automatic1111" and self.pictures_key and ":" not in self.pictures_key:
+            raise SettingsError("PLOTIFY_PICTURES_KEY must be user:password for automatic1111, as in its --api-auth")
         if self.traces and not self.traces.startswith(("http://", "https://")):
             raise SettingsError(
                 f"{variable('traces')} is {self.traces!r}; it must be an address, http://… or https://…"

@@ -1,0 +1,7 @@
+"""Pictures for a plot: from a service, from a model on this machine, or a drawn cover."""
+
+from server.pictures.cover import cover
+from server.pictures.picture import Fault, Picture, PictureError, Progress
+from server.pictures.pictures import Pictures
+
+__all__ = ["Fault", "Picture", "PictureError", "Pictures", "Progress", "cover"]
