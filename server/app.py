@@ -22,6 +22,7 @@ from server.edge.headers import security_headers
 from server.engine import Engine
 from server.openai.errors import headers_of, refusal, status_of
 from server.pages import Pages
+from server.pictures import Pictures
 from server.plots import Plots
 from server.reference.document import Reference
 from server.routes.arriving import ArrivingRequest
@@ -30,6 +31,7 @@ from server.routes.desk import at_desk, back_to_desk, blank_desk, open_plot
 from server.routes.docs import docs
 from server.routes.health import health, readiness
 from server.routes.metrics import metrics
+from server.routes.pictures import picture_pages
 from server.routes.plots import plots_api
 from server.routes.shelf import shelf_pages
 from server.routes.static import static_files
@@ -56,11 +58,13 @@ REFUSALS = {
 def create_app(engine: Engine, settings: Settings) -> Litestar:
     """The app; it closes the engine when it shuts down.
 
-    Raises KeysError for keys that cannot be read, SettingsError for traces without the packages for them.
+    Raises KeysError for keys that cannot be read, SettingsError for traces without the packages for
+    them, and for a picture service that cannot be used.
     """
     keys = Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
     access = Access(keys, settings.desk == "open")
     pages = Pages(engine.bundle.manifest)
+    pictures = Pictures(settings)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     reference = Reference(engine)
     seeing = Seeing(engine, settings)
@@ -72,6 +76,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             app.state.desk = desk
             yield
             await desk.offers.close()
+            await pictures.close()
 
     @asynccontextmanager
     async def closing_engine(_: Litestar) -> AsyncIterator[None]:
@@ -122,6 +127,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             at_desk,
             open_plot,
             *shelf_pages,
+            *picture_pages,
             docs,
             plots_api,
             completions_api,
@@ -137,6 +143,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
             "history": Provide(lambda: seeing.history, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
+            "pictures": Provide(lambda: pictures, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
             "reference": Provide(lambda: reference, use_cache=True, sync_to_thread=False),
             "metrics_registry": Provide(lambda: seeing.registry, use_cache=True, sync_to_thread=False),

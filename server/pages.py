@@ -43,6 +43,7 @@ class Pages:
             plot=None,
             offer=None,
             offers=[],
+            drawing=None,
         )
 
     async def render(self, name: str, **context: object) -> str:

@@ -10,8 +10,10 @@ from litestar.response import Redirect
 from server.access.access import for_desk, for_holders
 from server.desk import Desk
 from server.pages import Pages, card
+from server.pictures import Pictures
 from server.routes.fields import form_fields
 from server.routes.visits import FORM_TOKEN, page, sender, shelf_cookie, visitor
+from server.shelf import Volume
 
 PAGE = 20
 """Plots on a page of the list."""
@@ -41,12 +43,18 @@ async def show_plot(
     plot_id: FromPath[str],
     pages: NamedDependency[Pages],
     desk: NamedDependency[Desk],
+    pictures: NamedDependency[Pictures],
 ) -> Response[str]:
     """What can be done with a plot, and the tree of what was tried."""
     owner = visitor(request, desk)
     volume = await desk.shelf.read(owner, plot_id)
-    share = None if volume.token is None else f"{str(request.base_url).rstrip('/')}/shared/{volume.token}"
-    text = await pages.render("plot.html", plot=volume, share=share, token=desk.writers.token(owner))
+    text = await pages.render(
+        "plot.html",
+        plot=volume,
+        share=share_link(request, volume),
+        token=desk.writers.token(owner),
+        service=pictures.real,
+    )
     return page(text, shelf_cookie(request, desk.writers, owner))
 
 
@@ -99,7 +107,7 @@ async def read_shared(
     share: FromPath[str], pages: NamedDependency[Pages], desk: NamedDependency[Desk]
 ) -> Response[str]:
     """A plot that its writer shares, to read."""
-    return page(await pages.render("shared.html", plot=await desk.shelf.shared(share)))
+    return page(await pages.render("shared.html", plot=await desk.shelf.shared(share), share=share))
 
 
 @get("/about", guards=[for_desk], include_in_schema=False)
@@ -108,6 +116,11 @@ async def about(pages: NamedDependency[Pages], desk: NamedDependency[Desk]) -> R
     bundle = desk.engine.bundle
     text = await pages.render("about.html", bundle=bundle.manifest, precision=desk.engine.precision, card=card(bundle))
     return page(text)
+
+
+def share_link(request: Request[Any, Any, Any], volume: Volume) -> str | None:
+    """The address by which anybody can read a plot, where it is shared."""
+    return None if volume.token is None else f"{str(request.base_url).rstrip('/')}/shared/{volume.token}"
 
 
 def _passage(number: str) -> int:
