@@ -74,7 +74,10 @@ class BriefError(Exception):
 
 @dataclass(frozen=True)
 class Brief:
-    """What a writer asks for. No genre: any; no seed: a surprise. avoid: words that are not to be written."""
+    """What a writer asks for. No genre: any; no seed: a surprise. avoid: words that are not to be written.
+
+    least: tokens before which a plot does not end.
+    """
 
     prompt: str
     genre: str | None
@@ -82,6 +85,7 @@ class Brief:
     wildness: Wildness
     avoid: tuple[str, ...]
     seed: int | None
+    least: int = 0
 
     @classmethod
     def read(cls, typed: dict[str, str], manifest: Manifest, blank: bool = False) -> "Brief":
@@ -124,6 +128,7 @@ class Brief:
             self.wildness.sampling(manifest.sampling),
             max_tokens=min(self.length.most, max_tokens),
             bad_words=self.avoid,
+            min_tokens=self.least,
             seed=self.seed,
         )
         return Request(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.brief import ANY_GENRE, Brief
 from server.desk.offers import COUNT, Offer, Offers
@@ -14,6 +14,10 @@ from server.shelf import Passage, Shelf, Volume
 
 ROOM = 16
 """Tokens that are left for the genre and what the template puts around a text."""
+
+
+LEAST = 8
+"""Tokens of a continuation at least: after a whole sentence a model would often rather write nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,4 +72,4 @@ class Desk:
         # Of a model that reads little, half is for what the writer wrote; the continuation ends where the rest does.
         room = max(context - min(brief.length.most, self.max_tokens) - ROOM, context // 2)
         read = await asyncio.to_thread(window, text, self.engine.vocabulary, room)
-        return Brief.read(typed | {"prompt": read}, manifest, blank=True)
+        return replace(Brief.read(typed | {"prompt": read}, manifest, blank=True), least=LEAST)

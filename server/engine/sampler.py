@@ -59,8 +59,8 @@ class Sampler:
     """Draws the tokens of one sequence; a function of the prompt, the sampling, the seed and the logits alone.
 
     prompt: its token ids. vocab_size: how many ids the tokenizer knows; those that a padded model has beyond them are
-    never drawn. end_of_text: the token that `Sampling.ignore_end` keeps from being drawn. bad_words: how those of the
-    sampling are spelled. All ids, those of `Sampling.logit_bias` too, lie below vocab_size.
+    never drawn. end_of_text: the token that `Sampling.ignore_end` and `min_tokens` keep from being drawn. bad_words:
+    how those of the sampling are spelled. All ids, those of `Sampling.logit_bias` too, lie below vocab_size.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Sampler:
         self._bias_ids = np.fromiter(sampling.logit_bias.keys(), dtype=np.intp)
         self._bias = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
         self._bad_words = BadWords(bad_words)
+        self._drawn = 0
         penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
         self._occurrences = _Occurrences(prompt) if penalties != (1, 0, 0) else None
 
@@ -99,13 +100,14 @@ class Sampler:
             if self._occurrences is not None:
                 self._occurrences.add(token)
             self._bad_words.add(token)
+            self._drawn += 1
             wanted = self._sampling.logprobs
             return Drawn(token, None if wanted is None else token_logprobs(logits, token, wanted))
 
     def _adjust(self, logits: Floats) -> Floats:
         """Bias and penalties, which touch few tokens; `logits` themselves where there are none."""
-        changed = self._occurrences is not None or self._bias_ids.size or self._sampling.ignore_end or self._bad_words
-        if not changed:
+        endless = self._sampling.ignore_end or self._drawn < self._sampling.min_tokens
+        if not (endless or self._occurrences is not None or self._bias_ids.size or self._bad_words):
             return logits
         scores = _scratch.scores(logits.size)
         np.copyto(scores, logits)
@@ -113,7 +115,7 @@ class Sampler:
         if self._occurrences is not None:
             self._occurrences.penalise(scores, self._sampling)
         self._bad_words.exclude(scores, LOWEST)
-        if self._sampling.ignore_end:
+        if endless:
             # Not -inf: guidance may have left nothing else, and then there is nothing else to draw.
             scores[self._end_of_text] = LOWEST
         return scores

@@ -31,6 +31,7 @@ class Sampling:
     stop: strings before which the text ends; at most 16, of 1 to 256 characters each.
     bad_words: words, or several in a row, that are not written, at the beginning of a sentence neither; at most 32, of
     1 to 64 characters each. Spelled as the tokenizer would: a model that puts one together otherwise gets past.
+    min_tokens: the end of text is not drawn before so many new tokens.
     ignore_end: never draw the end of text, so that each continuation is as long as it may be. For benchmarks.
     logprobs: give the log probability of each token and of the k likeliest in its place, k from 0 to 20; None for none.
     guidance: 1 to 10; over 1 strengthens what sets a prompt apart from its `against` (server/engine/guidance.py).
@@ -51,6 +52,7 @@ class Sampling:
     logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
     stop: tuple[str, ...] = ()
     bad_words: tuple[str, ...] = ()
+    min_tokens: int = 0
     ignore_end: bool = False
     logprobs: int | None = None
     guidance: float = 1.0
@@ -73,6 +75,7 @@ class Sampling:
         object.__setattr__(
             self, "bad_words", _checked_strings("bad_words", self.bad_words, MOST_BAD_WORDS, LONGEST_BAD_WORD)
         )
+        _check_whole("min_tokens", self.min_tokens, 0)
         if not isinstance(self.ignore_end, bool):
             raise InvalidRequest(f"ignore_end must be true or false; got {self.ignore_end!r}")
         if self.logprobs is not None:

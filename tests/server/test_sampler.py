@@ -327,3 +327,10 @@ def test_a_real_vocabulary_is_drawn_from_as_a_small_one_is(sampling: Sampling, s
     groups = np.minimum((np.cumsum(expected) - expected / 2) * 16, 15).astype(np.int64)
     shares = np.bincount(groups, weights=expected, minlength=16)
     assert_as_often(np.bincount(groups[drawn], minlength=16), np.minimum(shares, 1))
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_the_end_is_not_drawn_before_its_time(temperature: float) -> None:
+    logits = np.array([0, 0, 50], np.float32)
+    drawing = Sampler(Sampling(temperature=temperature, min_tokens=3), 0, [], 3, 2)
+    assert [drawing.draw(logits).token == 2 for _ in range(5)] == [False, False, False, True, True]
