@@ -16,7 +16,7 @@ COUNT = 3
 """Continuations of an offer."""
 
 TYPED = dict.fromkeys(range(32)) | {ord(character): character for character in "\t\n"} | {ord("\r"): "\n"}
-"""Of control characters, those that a text area keeps: a form brings a text back as it was offered, or it is another."""
+"""Of control characters, those that a text area gives back: the form brings a text as it was offered."""
 
 Keep = Callable[[Sequence[str]], Awaitable[list[Passage]]]
 """Keeps texts on the shelf, those that are not empty."""
