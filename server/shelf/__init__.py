@@ -1,0 +1,20 @@
+"""The shelf: what a writer keeps. Plots with all that was tried of them, in a database; no web code in it."""
+
+from server.shelf.errors import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
+from server.shelf.shelf import Shelf
+from server.shelf.volume import Entry, Passage, Picture, Step, Volume, Written
+
+__all__ = [
+    "Entry",
+    "NotKept",
+    "NotOnShelf",
+    "Passage",
+    "Picture",
+    "Shelf",
+    "ShelfError",
+    "ShelfFull",
+    "ShelfUnusable",
+    "Step",
+    "Volume",
+    "Written",
+]

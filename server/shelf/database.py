@@ -1,0 +1,166 @@
+"""The database behind a shelf: which it is, how it is connected to, and how it gets the tables of this program."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from advanced_alchemy.alembic.commands import AlembicCommands
+from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from platformdirs import user_data_path
+from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from server.shelf.errors import ShelfUnusable
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+VERSIONS = "shelf_version"
+"""The table that says which migrations there were."""
+
+WRITES = "shelf_writes"
+"""The execution option of a connection whose next transaction writes."""
+
+BUSY = 30
+"""Seconds that a connection to SQLite waits while another one writes."""
+
+MIGRATING = 0x706C6F74
+"""The lock of PostgreSQL that is held while tables are made: "plot", in ASCII."""
+
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+
+def url_of(database: str) -> URL:
+    """The URL of a database that is named by a URL, by a path, or not at all. Raises ShelfUnusable."""
+    if "://" not in database:
+        path = Path(database).expanduser() if database else user_data_path("plotify", False) / "plotify.sqlite"
+        return URL.create(DRIVERS["sqlite"], database=str(path.absolute()))
+    try:
+        url = make_url(database)
+    except ArgumentError as error:
+        raise ShelfUnusable(f"The database's URL cannot be read: {error}. PLOTIFY_DATABASE names it.") from error
+    driver = DRIVERS.get(url.drivername, url.drivername)
+    if driver not in DRIVERS.values():
+        raise ShelfUnusable(f"{_shown(url)}: a shelf is kept in SQLite (a path) or PostgreSQL (postgresql://…).")
+    url = url.set(drivername=driver)
+    if driver == DRIVERS["sqlite"] and url.database in (None, "", ":memory:"):
+        raise ShelfUnusable(f"{_shown(url)} is a database in memory, which keeps nothing; name a file.")
+    return url
+
+
+def configuration(url: URL) -> SQLAlchemyAsyncConfig:
+    """How a database is connected to and migrated; makes the folder of a file. Raises ShelfUnusable."""
+    # What writers wrote stands in statements' parameters, and has no place in errors and logs.
+    options: dict[str, Any] = {"hide_parameters": True}
+    if url.get_backend_name() == "sqlite":
+        # The driver begins no transactions of its own accord: `_begin` says which kind.
+        options["connect_args"] = {"isolation_level": None, "timeout": BUSY}
+    else:
+        options["pool_pre_ping"] = True
+    config = SQLAlchemyAsyncConfig(
+        connection_string=url.render_as_string(hide_password=False),
+        engine_config=EngineConfig(**options),
+        alembic_config=AlembicAsyncConfig(
+            script_config="", script_location=str(MIGRATIONS), version_table_name=VERSIONS, compare_type=True
+        ),
+    )
+    try:
+        engine = config.get_engine()
+    except ModuleNotFoundError as error:
+        raise ShelfUnusable(
+            f"{_shown(url)} needs {error.name}: pip install -c constraints.txt -e '.[postgres]'"
+        ) from error
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _connected)
+        event.listen(engine.sync_engine, "begin", _begin)
+    return config
+
+
+@asynccontextmanager
+async def opened(database: str) -> AsyncIterator[AsyncEngine]:
+    """A database with the tables of this program. Raises ShelfUnusable, which names it and says what to do."""
+    url = url_of(database)
+    config = configuration(url)
+    engine = config.get_engine()
+    try:
+        try:
+            await _prepare(url, config)
+        except (SQLAlchemyError, OSError) as error:
+            raise ShelfUnusable(f"The database {_shown(url)} cannot be used: {_reason(error)}") from error
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def _prepare(url: URL, config: SQLAlchemyAsyncConfig) -> None:
+    """Brings the tables up to date; of several processes that start at once, one does and the others wait."""
+    if url.get_backend_name() == "sqlite":
+        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        await _first_connection(config.get_engine())
+    async with config.get_engine().connect() as connection:
+        await connection.execution_options(**{WRITES: True})
+        async with connection.begin():
+            if url.get_backend_name() == "postgresql":
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATING})
+            await connection.run_sync(_migrate, config, _shown(url))
+
+
+async def _first_connection(engine: AsyncEngine) -> None:
+    """Has SQLite write ahead to a log from now on. The file remembers that; but where several processes turn a new file
+    at once, all but one are told that it is locked, however long they would wait."""
+    async with asyncio.timeout(BUSY):
+        while True:
+            try:
+                async with engine.connect():
+                    return
+            except OperationalError as error:
+                if "locked" not in str(error.orig):
+                    raise
+                await asyncio.sleep(0.05)
+
+
+def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # with the log, NORMAL would lose the last commits to a power cut
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+    # SQLite's own knows the letters of ASCII only.
+    connection.create_function("lower", 1, str.lower)
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and then wants to write would fail where another has written in between.
+    writes = connection.get_execution_options().get(WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _migrate(connection: Connection, config: SQLAlchemyAsyncConfig, shown: str) -> None:
+    commands = AlembicCommands(config)
+    known = {script.revision for script in ScriptDirectory.from_config(commands.config).walk_revisions()}
+    found = MigrationContext.configure(connection, opts={"version_table": VERSIONS}).get_current_heads()
+    if not known.issuperset(found):
+        raise ShelfUnusable(
+            f"The database {shown} was written by a newer Plotify: its version is {', '.join(found)}, and this one "
+            f"knows {', '.join(sorted(known))}. Use that Plotify, or name another database with PLOTIFY_DATABASE."
+        )
+    commands.config.attributes["connection"] = connection
+    commands.upgrade()
+
+
+def _shown(url: URL) -> str:
+    """A database as people may see it: a path, or a URL without its password."""
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a database, and what to do."""
+    said = str(getattr(error, "orig", None) or error).splitlines()[0]
+    if "not a database" in said:
+        return "this file is not a database. Name another with PLOTIFY_DATABASE, or move it away."
+    return f"{said}. PLOTIFY_DATABASE names it; see docs/shelf.md."

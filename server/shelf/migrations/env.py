@@ -1,0 +1,15 @@
+"""What Alembic runs to migrate: on the connection that it is given, in the transaction that is under way there."""
+
+from alembic import context
+
+from server.shelf.models import PlotRow
+
+config = context.config
+context.configure(
+    connection=config.attributes["connection"],
+    target_metadata=PlotRow.metadata,
+    version_table=config.version_table_name,  # type: ignore[attr-defined]  # Advanced Alchemy's configuration has it
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

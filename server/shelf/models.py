@@ -1,0 +1,61 @@
+"""The tables. A plot is a tree of passages; its text is the path from the blank page, passage 0, to the current one."""
+
+from datetime import datetime
+
+from advanced_alchemy.base import DefaultBase
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from server.shelf.volume import By
+
+
+class PlotRow(DefaultBase):
+    """A plot. Passages are counted without the blank page, and numbered in the order in which they came.
+
+    title: as given; empty: the first words of the text stand for it. text: the path's words joined, kept here so that
+    a list and a search need not walk the tree.
+    """
+
+    __tablename__ = "plots"
+    __table_args__ = (Index("ix_plots_owner_changed", "owner", "changed"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    title: Mapped[str]
+    genre: Mapped[str]
+    text: Mapped[str] = mapped_column(Text)
+    current: Mapped[int]
+    passages: Mapped[int]
+    token: Mapped[str | None] = mapped_column(unique=True)
+    created: Mapped[datetime]
+    changed: Mapped[datetime]
+
+
+class PassageRow(DefaultBase):
+    """A passage. by: whose words, "writer" or "model". redo: its child that was visited last, if one was."""
+
+    __tablename__ = "passages"
+    __table_args__ = (
+        ForeignKeyConstraint(["plot_id", "parent"], ["passages.plot_id", "passages.number"]),
+        Index("ix_passages_plot_id_parent", "plot_id", "parent"),
+    )
+
+    plot_id: Mapped[str] = mapped_column(ForeignKey("plots.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    parent: Mapped[int | None]
+    text: Mapped[str] = mapped_column(Text)
+    by: Mapped[By] = mapped_column(String)
+    redo: Mapped[int | None]
+    created: Mapped[datetime]
+
+
+class PictureRow(DefaultBase):
+    """The picture of a plot."""
+
+    __tablename__ = "pictures"
+
+    plot_id: Mapped[str] = mapped_column(ForeignKey("plots.id", ondelete="CASCADE"), primary_key=True)
+    media_type: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    prompt: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime]

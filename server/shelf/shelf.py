@@ -1,0 +1,286 @@
+"""Plots on their writers' shelves."""
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Self
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from server.shelf import bounds, tree
+from server.shelf.database import WRITES, opened
+from server.shelf.errors import NotOnShelf, ShelfFull
+from server.shelf.models import PassageRow, PictureRow, PlotRow
+from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
+
+BRANCH = " (branch)"
+OPENING = 300
+"""Characters of a text that a list shows."""
+
+NAME = re.compile(r"[\w-]{22}", re.ASCII)
+"""What the ids of plots and the tokens of shares look like: 128 random bits."""
+
+
+class Shelf:
+    """Keeps plots for their owners. `async with Shelf.open(settings.database) as shelf`.
+
+    Each method is a transaction of its own: what it returned for is on the disk, and an exception has changed nothing.
+    Several processes may use one database at once. owner: the id of a shelf, which whoever calls must have verified.
+    Methods raise NotOnShelf for a plot, a passage or a picture that is not there or is another's, NotKept for a text
+    that is too long or cannot be stored, and ShelfFull where there are too many.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database: str) -> AsyncIterator[Self]:
+        """A shelf in a database, whose tables are made or brought up to date before.
+
+        database: a URL, a path, or empty for a file in the user's data folder. Raises ShelfUnusable.
+        """
+        async with opened(database) as engine:
+            yield cls(engine)
+
+    async def begin(self, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = "") -> Volume:
+        """A new plot with this text; its first words are the title where none is given."""
+        bounds.text("text", text)
+        async with self._writing() as session:
+            plot = await self._new(session, owner, bounds.line("title", title), bounds.line("genre", genre))
+            if text:
+                blank = await tree.path(session, plot, 0)
+                tree.go(plot, [*blank, await tree.grow(session, plot, 0, text, by)])
+            return await tree.volume(session, plot)
+
+    async def keep(self, owner: str, id: str, text: str, by: By) -> Passage:
+        """Keeps the text as it is now, and returns the passage that it ends with.
+
+        by: whose words the new part is. What follows the longest beginning that consists of whole passages becomes a
+        passage; those that it replaces stay in the tree.
+        """
+        bounds.text("text", text)
+        async with self._writing() as session:
+            plot = await _find(session, owner, id)
+            whole = await tree.path(session, plot, plot.current)
+            way, length = [whole[0]], 0
+            for passage in whole[1:]:
+                if not text.startswith(passage.text, length):
+                    break
+                way.append(passage)
+                length += len(passage.text)
+            if length < len(text):
+                way.append(await tree.grow(session, plot, way[-1].number, text[length:], by))
+            if way[-1].number != plot.current:
+                tree.go(plot, way)
+            return tree.value(way[-1])
+
+    async def offer(self, owner: str, id: str, after: int, texts: Sequence[str]) -> list[Passage]:
+        """Keeps what the model offers after a passage, all or none of it; the text stays as it is."""
+        async with self._writing() as session:
+            plot = await _find(session, owner, id)
+            length = sum(len(passage.text) for passage in await _way(session, plot, after))
+            offered = []
+            for text in texts:
+                bounds.text("text", text, bounds.TEXT - length)
+                if text:
+                    offered.append(tree.value(await tree.grow(session, plot, after, text, "model")))
+            return offered
+
+    async def choose(self, owner: str, id: str, passage: int) -> Volume:
+        """Has the text end with any passage of the plot."""
+        async with self._writing() as session:
+            plot = await _find(session, owner, id)
+            tree.go(plot, await _way(session, plot, passage))
+            return await tree.volume(session, plot)
+
+    async def undo(self, owner: str, id: str) -> Volume:
+        """Goes back to the passage before the last one; on the blank page it stays there."""
+        async with self._writing() as session:
+            plot = await _find(session, owner, id)
+            way = await tree.path(session, plot, plot.current)
+            if len(way) > 1:
+                tree.go(plot, way[:-1])
+            return await tree.volume(session, plot)
+
+    async def redo(self, owner: str, id: str) -> Volume:
+        """Goes on to what followed when it was last visited; where nothing did, it stays."""
+        async with self._writing() as session:
+            plot = await _find(session, owner, id)
+            way = await tree.path(session, plot, plot.current)
+            if way[-1].redo is not None:
+                tree.go(plot, await tree.path(session, plot, way[-1].redo))
+            return await tree.volume(session, plot)
+
+    async def read(self, owner: str, id: str) -> Volume:
+        """A plot, with what was tried beside its path."""
+        async with self._sessions.begin() as session:
+            return await tree.volume(session, await _find(session, owner, id))
+
+    async def browse(self, owner: str, search: str = "", skip: int = 0, limit: int = 20) -> tuple[list[Entry], int]:
+        """The plots that changed last, and how many there are in all.
+
+        search: what the title or the text has in it, in letters of either case. skip, limit: which part of the list.
+        """
+        search = bounds.line("search", search)
+        found = [PlotRow.owner == owner]
+        if search:
+            found.append(or_(*(part.icontains(search, autoescape=True) for part in (PlotRow.title, PlotRow.text))))
+        opening = func.substr(PlotRow.text, 1, OPENING)
+        listed = (
+            select(PlotRow.id, PlotRow.title, PlotRow.genre, opening, PlotRow.token, PlotRow.created, PlotRow.changed)
+            .where(*found)
+            .order_by(PlotRow.changed.desc(), PlotRow.id)
+            .offset(min(max(skip, 0), bounds.PLOTS))
+            .limit(min(max(limit, 1), 100))
+        )
+        async with self._sessions.begin() as session:
+            entries = [
+                Entry(id, heading(title, text), genre, text, token, created, changed)
+                for id, title, genre, text, token, created, changed in await session.execute(listed)
+            ]
+            return entries, await _count(session, *found)
+
+    async def rename(self, owner: str, id: str, title: str) -> None:
+        """Gives a plot a title; with an empty one, the first words of its text are the title again."""
+        title = bounds.line("title", title)
+        async with self._writing() as session:
+            (await _find(session, owner, id)).title = title
+
+    async def set_genre(self, owner: str, id: str, genre: str) -> None:
+        """Says of what genre a plot is; empty for none."""
+        genre = bounds.line("genre", genre)
+        async with self._writing() as session:
+            (await _find(session, owner, id)).genre = genre
+
+    async def branch(self, owner: str, id: str, passage: int) -> Volume:
+        """A new plot that begins as another one does up to a passage; what was tried beside stays there."""
+        async with self._writing() as session:
+            plot = await _find(session, owner, id)
+            way = await _way(session, plot, passage)
+            title = heading(plot.title, plot.text).removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
+            branch = await self._new(session, owner, title, plot.genre)
+            copies = list(await tree.path(session, branch, 0))
+            for original in way[1:]:
+                copies.append(await tree.grow(session, branch, copies[-1].number, original.text, original.by))
+            tree.go(branch, copies)
+            return await tree.volume(session, branch)
+
+    async def delete(self, owner: str, id: str) -> None:
+        """Deletes a plot with all its passages and its picture; it is shared no longer."""
+        async with self._writing() as session:
+            await session.delete(await _find(session, owner, id))
+
+    async def share(self, owner: str, id: str) -> str:
+        """The token by which anybody may read a plot, as it is whenever they do."""
+        async with self._writing() as session:
+            plot = await _find(session, owner, id)
+            plot.token = plot.token or secrets.token_urlsafe(16)
+            return plot.token
+
+    async def withdraw(self, owner: str, id: str) -> None:
+        """Shares a plot no longer; its token is never given again."""
+        async with self._writing() as session:
+            (await _find(session, owner, id)).token = None
+
+    async def shared(self, token: str) -> Written:
+        """A plot that is shared by this token."""
+        async with self._sessions.begin() as session:
+            plot = await _find_shared(session, token)
+            return Written(
+                title=heading(plot.title, plot.text),
+                genre=plot.genre,
+                text=plot.text,
+                created=plot.created,
+                changed=plot.changed,
+            )
+
+    async def illustrate(self, owner: str, id: str, media_type: str, content: bytes, prompt: str) -> None:
+        """Keeps a picture with a plot, in place of the one that it had. content: the bytes of the file."""
+        bounds.picture(media_type, content)
+        bounds.text("prompt", prompt)
+        async with self._writing() as session:
+            plot = await _find(session, owner, id)
+            await session.merge(
+                PictureRow(
+                    plot_id=plot.id, media_type=media_type, content=content, prompt=prompt, created=datetime.now(UTC)
+                )
+            )
+
+    async def picture(self, owner: str, id: str) -> Picture:
+        """The picture of a plot."""
+        async with self._sessions.begin() as session:
+            return await _picture(session, await _find(session, owner, id))
+
+    async def shared_picture(self, token: str) -> Picture:
+        """The picture of a plot that is shared by this token."""
+        async with self._sessions.begin() as session:
+            return await _picture(session, await _find_shared(session, token))
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncSession]:
+        async with self._sessions.begin() as session:
+            await session.connection(execution_options={WRITES: True})
+            yield session
+
+    async def _new(self, session: AsyncSession, owner: str, title: str, genre: str) -> PlotRow:
+        """A plot that is a blank page. Raises ShelfFull."""
+        # PostgreSQL lets those who begin at the same moment overstep this by their number; that harms nobody.
+        if await _count(session, PlotRow.owner == owner) >= bounds.PLOTS:
+            raise ShelfFull(f"There are {bounds.PLOTS:,} plots on the shelf, and no more fit. Delete one.")
+        now = datetime.now(UTC)
+        plot = PlotRow(
+            id=secrets.token_urlsafe(16),
+            owner=owner,
+            title=title,
+            genre=genre,
+            text="",
+            current=0,
+            passages=0,
+            token=None,
+            created=now,
+            changed=now,
+        )
+        session.add(plot)
+        await session.flush()
+        session.add(PassageRow(plot_id=plot.id, number=0, parent=None, text="", by="writer", redo=None, created=now))
+        await session.flush()
+        return plot
+
+
+async def _find(session: AsyncSession, owner: str, id: str) -> PlotRow:
+    """A plot, which nobody changes before the transaction's end. Raises NotOnShelf."""
+    plot = None
+    if NAME.fullmatch(id):
+        plot = await session.scalar(select(PlotRow).where(PlotRow.id == id, PlotRow.owner == owner).with_for_update())
+    if plot is None:
+        raise NotOnShelf(f"There is no plot {id:.40} on this shelf: it was deleted, or it is on another one.")
+    return plot
+
+
+async def _find_shared(session: AsyncSession, token: str) -> PlotRow:
+    plot = await session.scalar(select(PlotRow).where(PlotRow.token == token)) if NAME.fullmatch(token) else None
+    if plot is None:
+        raise NotOnShelf("Nothing is shared by this link, or no longer. Ask whoever gave it to you for a new one.")
+    return plot
+
+
+async def _way(session: AsyncSession, plot: PlotRow, number: int) -> Sequence[PassageRow]:
+    """The path to a passage. Raises NotOnShelf."""
+    if not 0 <= number <= plot.passages:
+        raise NotOnShelf(f"There is no passage {number} in this plot: it has {plot.passages:,}.")
+    return await tree.path(session, plot, number)
+
+
+async def _picture(session: AsyncSession, plot: PlotRow) -> Picture:
+    row = await session.get(PictureRow, plot.id)
+    if row is None:
+        raise NotOnShelf("This plot has no picture yet. Illustrate it.")
+    return Picture(row.media_type, row.content, row.prompt, row.created)
+
+
+async def _count(session: AsyncSession, *found: ColumnElement[bool]) -> int:
+    return await session.scalar(select(func.count()).select_from(PlotRow).where(*found)) or 0
