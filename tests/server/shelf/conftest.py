@@ -1,0 +1,47 @@
+"""A shelf in SQLite, and in PostgreSQL where PLOTIFY_TEST_DATABASE is the URL of one whose user may create databases."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from server.shelf import Shelf
+from server.shelf.database import url_of
+
+SERVER = os.environ.get("PLOTIFY_TEST_DATABASE", "")
+needs_postgresql = pytest.mark.skipif(not SERVER, reason="PLOTIFY_TEST_DATABASE names no PostgreSQL")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "shelf.sqlite")
+        return
+    name = f"plotify_{secrets.token_hex(8)}"
+    asyncio.run(_administer(f"CREATE DATABASE {name}"))
+    yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+    asyncio.run(_administer(f"DROP DATABASE {name}"))
+
+
+@pytest.fixture
+async def shelf(database: str) -> AsyncIterator[Shelf]:
+    async with Shelf.open(database) as shelf:
+        yield shelf
+
+
+async def _administer(statement: str) -> None:
+    engine = create_async_engine(url_of(SERVER), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(statement)
+    await engine.dispose()

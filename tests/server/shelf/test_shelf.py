@@ -1,0 +1,341 @@
+"""What can be done with the plots of one's own, and that nobody else can."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from server.shelf import NotKept, NotOnShelf, Shelf, ShelfFull, Volume, bounds
+
+pytestmark = pytest.mark.anyio
+
+ME, YOU = "me", "you"
+
+
+def passages(volume: Volume) -> list[tuple[str, str]]:
+    return [(step.passage.text, step.passage.by) for step in volume.path]
+
+
+async def test_a_plot_begins_with_a_text_or_as_a_blank_page(shelf: Shelf) -> None:
+    begun = await shelf.begin(ME, "It rained. ", title="  A  wet\nstory ", genre="Crime")
+    assert (begun.title, begun.genre, begun.text, begun.token) == ("A wet story", "Crime", "It rained. ", None)
+    assert (passages(begun), begun.undo, begun.redo) == ([("It rained. ", "writer")], 0, None)
+    assert begun == await shelf.read(ME, begun.id)
+
+    blank = await shelf.begin(ME)
+    assert (blank.title, blank.text, blank.path, blank.undo) == ("Untitled", "", [], None)
+    assert len({begun.id, blank.id}) == 2
+    assert len(begun.id) == 22
+
+
+async def test_the_text_is_kept_as_it_grows(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    await shelf.keep(ME, id, "One two", "model")
+    last = await shelf.keep(ME, id, "One two three", "writer")
+    assert (last.number, last.parent, last.text, last.by) == (3, 2, " three", "writer")
+    assert await shelf.keep(ME, id, "One two three", "model") == last
+    volume = await shelf.read(ME, id)
+    assert volume.text == "One two three"
+    assert passages(volume) == [("One", "writer"), (" two", "model"), (" three", "writer")]
+    assert volume.changed > volume.created
+
+
+async def test_an_edit_branches_off_where_it_begins_and_destroys_nothing(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    await shelf.keep(ME, id, "One two", "model")
+    await shelf.keep(ME, id, "One two three", "model")
+    edited = await shelf.keep(ME, id, "One too three!", "writer")
+    assert (edited.parent, edited.text) == (1, " too three!")
+    volume = await shelf.read(ME, id)
+    assert passages(volume) == [("One", "writer"), (" too three!", "writer")]
+    assert [[sibling.text for sibling in step.siblings] for step in volume.path] == [[], [" two"]]
+    assert (await shelf.choose(ME, id, 3)).text == "One two three"
+
+
+async def test_a_text_that_was_cut_ends_with_an_earlier_passage(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    await shelf.keep(ME, id, "One two", "model")
+    assert (await shelf.keep(ME, id, "One", "writer")).number == 1
+    assert (await shelf.redo(ME, id)).text == "One two"
+    assert (await shelf.keep(ME, id, "", "writer")).number == 0
+    assert [child.text for child in (await shelf.read(ME, id)).children] == ["One"]
+
+
+async def test_a_text_that_was_tried_before_is_not_kept_twice(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    first = await shelf.keep(ME, id, "One two", "model")
+    await shelf.keep(ME, id, "One", "writer")
+    assert await shelf.keep(ME, id, "One two", "writer") == first
+    assert await shelf.offer(ME, id, 1, [" two", "", " three", " three"]) == [
+        first,
+        *[(await shelf.read(ME, id)).path[-1].siblings[-1]] * 2,
+    ]
+
+
+async def test_what_is_offered_is_kept_and_one_of_it_chosen(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    offered = await shelf.offer(ME, id, 1, [" two", " three", " four"])
+    assert [(passage.parent, passage.by) for passage in offered] == [(1, "model")] * 3
+    before = await shelf.read(ME, id)
+    assert (before.text, before.children, before.redo) == ("One", offered, None)
+    chosen = await shelf.choose(ME, id, offered[1].number)
+    assert chosen.text == "One three"
+    assert chosen.path[-1].passage == offered[1]
+    assert chosen.path[-1].siblings == [offered[0], offered[2]]
+
+
+async def test_undo_goes_back_to_the_blank_page_and_redo_the_way_last_gone(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "A")).id
+    await shelf.keep(ME, id, "AB", "writer")
+    await shelf.keep(ME, id, "ABC", "writer")
+    await shelf.keep(ME, id, "AX", "writer")
+    assert [(await shelf.undo(ME, id)).text for _ in range(3)] == ["A", "", ""]
+    assert [(await shelf.redo(ME, id)).text for _ in range(3)] == ["A", "AX", "AX"]
+    await shelf.choose(ME, id, 3)
+    await shelf.choose(ME, id, 0)
+    assert [(await shelf.redo(ME, id)).text for _ in range(4)] == ["A", "AB", "ABC", "ABC"]
+
+
+async def test_plots_are_listed_newest_first_in_parts(shelf: Shelf) -> None:
+    ids = [(await shelf.begin(ME, f"Plot {number}")).id for number in range(5)]
+    await shelf.keep(ME, ids[1], "Plot 1 goes on", "model")
+    order = [ids[1], ids[4], ids[3], ids[2], ids[0]]
+    entries, total = await shelf.browse(ME)
+    assert ([entry.id for entry in entries], total) == (order, 5)
+    assert (entries[0].title, entries[0].opening) == ("Plot 1 goes on", "Plot 1 goes on")
+    entries, total = await shelf.browse(ME, skip=1, limit=2)
+    assert ([entry.id for entry in entries], total) == (order[1:3], 5)
+    assert (await shelf.browse(ME, skip=10**30))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("", {0, 1, 2, 3}),
+        ("RAIN", {0}),
+        ("storm", {1}),
+        ("100%", {1}),
+        ("0% o", {1}),
+        ("%", {1}),
+        ("_", {2}),
+        ("under_score", {2}),
+        ("it's \"so", {3}),
+        ("'", {3}),
+        ("\\", {3}),
+        ("éTÉ", {2}),
+        ("a.b", set()),
+        ("abandoned", set()),
+        ("'; DROP TABLE plots; --", set()),
+    ],
+)
+async def test_title_and_text_are_searched(shelf: Shelf, search: str, found: set[int]) -> None:
+    ids = []
+    for title, text in [
+        ("", "The rain fell."),
+        ("Storm", "It was 100% over. aXb"),
+        ("under_score", "Un été."),
+        ("", 'It\'s "so" \\ he said'),
+    ]:
+        ids.append((await shelf.begin(ME, text, title=title)).id)
+        await shelf.keep(ME, ids[-1], text + " abandoned", "model")
+        await shelf.undo(ME, ids[-1])
+    entries, total = await shelf.browse(ME, search)
+    assert {entry.id for entry in entries} == {ids[number] for number in found}
+    assert total == len(found)
+
+
+async def test_a_title_is_given_or_the_first_words(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "It rained.")).id
+    await shelf.rename(ME, id, " The  Flood ")
+    assert (await shelf.read(ME, id)).title == "The Flood"
+    await shelf.rename(ME, id, "")
+    await shelf.keep(ME, id, "It poured " + "and poured " * 20, "writer")
+    assert (await shelf.browse(ME))[0][0].title == "It poured and poured and poured and poured and poured and…"
+    await shelf.keep(ME, id, "x" * 1000, "writer")
+    assert (await shelf.read(ME, id)).title == "x" * 60 + "…"
+
+
+async def test_a_genre_can_be_changed(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, genre="Crime")).id
+    await shelf.set_genre(ME, id, "Romance")
+    assert (await shelf.read(ME, id)).genre == "Romance"
+
+
+async def test_a_branch_is_a_plot_of_its_own(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One", title="Numbers", genre="Drama")).id
+    await shelf.keep(ME, id, "One two", "model")
+    await shelf.keep(ME, id, "One two three", "writer")
+    branch = await shelf.branch(ME, id, 2)
+    assert (branch.title, branch.genre, branch.text) == ("Numbers (branch)", "Drama", "One two")
+    assert passages(branch) == [("One", "writer"), (" two", "model")]
+    assert branch.children == []
+    assert (await shelf.branch(ME, branch.id, 0)).title == "Numbers (branch)"
+    await shelf.keep(ME, branch.id, "One two four", "writer")
+    assert (await shelf.read(ME, id)).text == "One two three"
+    await shelf.delete(ME, id)
+    assert (await shelf.read(ME, branch.id)).text == "One two four"
+
+
+async def test_a_plot_that_was_deleted_is_gone_with_all_that_hung_on_it(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    await shelf.keep(ME, id, "One two", "model")
+    await shelf.illustrate(ME, id, "image/png", b"...", "one")
+    token = await shelf.share(ME, id)
+    await shelf.delete(ME, id)
+    for ask in (shelf.read(ME, id), shelf.picture(ME, id), shelf.shared(token), shelf.delete(ME, id)):
+        with pytest.raises(NotOnShelf):
+            await ask
+    assert await shelf.browse(ME) == ([], 0)
+
+
+async def test_who_has_the_link_can_read_until_it_is_withdrawn(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One", title="Numbers")).id
+    token = await shelf.share(ME, id)
+    assert await shelf.share(ME, id) == token
+    assert (await shelf.read(ME, id)).token == token
+    await shelf.keep(ME, id, "One two", "model")
+    await shelf.illustrate(ME, id, "image/webp", b"...", "one")
+    shared = await shelf.shared(token)
+    assert (shared.title, shared.text) == ("Numbers", "One two")
+    assert not isinstance(shared, Volume)
+    assert (await shelf.shared_picture(token)).content == b"..."
+    await shelf.withdraw(ME, id)
+    for ask in (shelf.shared(token), shelf.shared_picture(token), shelf.shared(id), shelf.shared("")):
+        with pytest.raises(NotOnShelf, match="Nothing is shared by this link"):
+            await ask
+    assert await shelf.share(ME, id) != token
+
+
+async def test_a_plot_has_the_picture_that_was_made_last(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    with pytest.raises(NotOnShelf, match="has no picture yet"):
+        await shelf.picture(ME, id)
+    await shelf.illustrate(ME, id, "image/png", b"first", "one")
+    await shelf.illustrate(ME, id, "image/jpeg", b"\0second", "two")
+    picture = await shelf.picture(ME, id)
+    assert (picture.media_type, picture.content, picture.prompt) == ("image/jpeg", b"\0second", "two")
+
+
+Ask = Callable[[Shelf, str, str], Awaitable[object]]
+
+METHODS: dict[str, Ask] = {
+    "keep": lambda shelf, owner, id: shelf.keep(owner, id, "mine", "writer"),
+    "offer": lambda shelf, owner, id: shelf.offer(owner, id, 0, ["mine"]),
+    "choose": lambda shelf, owner, id: shelf.choose(owner, id, 0),
+    "undo": lambda shelf, owner, id: shelf.undo(owner, id),
+    "redo": lambda shelf, owner, id: shelf.redo(owner, id),
+    "read": lambda shelf, owner, id: shelf.read(owner, id),
+    "rename": lambda shelf, owner, id: shelf.rename(owner, id, "mine"),
+    "set_genre": lambda shelf, owner, id: shelf.set_genre(owner, id, "mine"),
+    "branch": lambda shelf, owner, id: shelf.branch(owner, id, 0),
+    "delete": lambda shelf, owner, id: shelf.delete(owner, id),
+    "share": lambda shelf, owner, id: shelf.share(owner, id),
+    "withdraw": lambda shelf, owner, id: shelf.withdraw(owner, id),
+    "illustrate": lambda shelf, owner, id: shelf.illustrate(owner, id, "image/png", b"mine", "mine"),
+    "picture": lambda shelf, owner, id: shelf.picture(owner, id),
+}
+
+
+def test_every_method_that_takes_a_plot_is_tried() -> None:
+    public = {name for name in vars(Shelf) if not name.startswith("_")}
+    assert set(METHODS) == public - {"open", "begin", "browse", "shared", "shared_picture"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_nobody_else_sees_or_changes_a_plot(shelf: Shelf, method: str) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    await shelf.illustrate(ME, id, "image/png", b"...", "one")
+    await shelf.share(ME, id)
+    before = await shelf.read(ME, id)
+    for owner, asked in [(YOU, id), ("", id), (ME, secrets.token_urlsafe(16)), (ME, "\0"), (ME, f"{id}\n"), (ME, "%")]:
+        with pytest.raises(NotOnShelf, match="There is no plot"):
+            await METHODS[method](shelf, owner, asked)
+    assert await shelf.read(ME, id) == before
+    assert await shelf.browse(YOU) == ([], 0)
+    await METHODS[method](shelf, ME, id)
+
+
+@pytest.mark.parametrize("number", [-1, 2, 10**30])
+async def test_a_passage_that_is_not_there_is_refused(shelf: Shelf, number: int) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    for ask in (shelf.choose(ME, id, number), shelf.branch(ME, id, number), shelf.offer(ME, id, number, ["x"])):
+        with pytest.raises(NotOnShelf, match=f"There is no passage {number} in this plot: it has 1"):
+            await ask
+
+
+async def test_what_is_too_long_is_refused_by_name(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "x" * bounds.TEXT)).id
+    with pytest.raises(NotKept, match="The text has 100,001 characters; a shelf takes 100,000") as refused:
+        await shelf.keep(ME, id, "x" * (bounds.TEXT + 1), "writer")
+    assert refused.value.field == "text"
+    with pytest.raises(NotKept, match="text"):
+        await shelf.offer(ME, id, 1, ["", "y"])
+    with pytest.raises(NotKept, match="title"):
+        await shelf.rename(ME, id, "x" * 201)
+    with pytest.raises(NotKept, match="search"):
+        await shelf.browse(ME, "x" * 201)
+    with pytest.raises(NotKept, match="image/svg"):
+        await shelf.illustrate(ME, id, "image/svg+xml", b"<svg/>", "one")
+    with pytest.raises(NotKept, match="0 bytes"):
+        await shelf.illustrate(ME, id, "image/png", b"", "one")
+    assert (await shelf.read(ME, id)).current == 1
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+async def test_what_no_database_keeps_is_refused(shelf: Shelf, text: str) -> None:
+    with pytest.raises(NotKept, match="The text has a character"):
+        await shelf.begin(ME, text)
+    with pytest.raises(NotKept, match="search"):
+        await shelf.browse(ME, text)
+
+
+async def test_all_other_characters_come_back(shelf: Shelf) -> None:
+    text = "".join(chr(code) for code in range(1, 0x3000)) + "\r\n 🐈\U0010ffff "
+    id = (await shelf.begin(ME, text)).id
+    assert (await shelf.read(ME, id)).path[0].passage.text == text
+
+
+async def test_a_shelf_and_a_plot_have_room_for_so_many(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "PLOTS", 2)
+    monkeypatch.setattr(bounds, "PASSAGES", 3)
+    id = (await shelf.begin(ME, "One")).id
+    with pytest.raises(ShelfFull, match="3 passages were tried in this plot.*Branch it"):
+        await shelf.offer(ME, id, 1, ["a", "b", "c"])
+    assert (await shelf.read(ME, id)).children == []
+    await shelf.branch(ME, id, 1)
+    for begin in (shelf.begin(ME), shelf.branch(ME, id, 1)):
+        with pytest.raises(ShelfFull, match="There are 2 plots on the shelf.*Delete one"):
+            await begin
+    await shelf.begin(YOU)
+
+
+async def test_many_write_one_plot_at_once(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    offered = await asyncio.gather(*(shelf.offer(ME, id, 1, [f" {number}"]) for number in range(40)))
+    assert sorted(passage.number for (passage,) in offered) == list(range(2, 42))
+    assert len((await shelf.read(ME, id)).children) == 40
+
+
+async def test_two_shelves_write_one_database_at_once(shelf: Shelf, database: str) -> None:
+    async with Shelf.open(database) as other:
+        id = (await shelf.begin(ME)).id
+        kept = await asyncio.gather(
+            *(keeper.offer(ME, id, 0, [f"{number}"]) for number, keeper in enumerate([shelf, other] * 20))
+        )
+        assert sorted(passage.number for (passage,) in kept) == list(range(1, 41))
+
+
+async def test_who_leaves_in_the_middle_leaves_a_shelf_that_works(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    for number in range(60):
+        text = f"One {number}"
+        keeping = asyncio.create_task(shelf.keep(ME, id, text, "writer"))
+        await asyncio.sleep(0.0002 * number)
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        kept = (await shelf.read(ME, id)).text
+        assert kept == text or keeping.cancelled()
+    await shelf.keep(ME, id, "One last", "writer")
+    volume = await shelf.read(ME, id)
+    assert volume.text == "".join(step.passage.text for step in volume.path) == "One last"
