@@ -42,7 +42,7 @@ def url_of(database: str) -> URL:
         return URL.create(DRIVERS["sqlite"], database=str(path.absolute()))
     try:
         url = make_url(database)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise ShelfUnusable(f"The database's URL cannot be read: {error}. PLOTIFY_DATABASE names it.") from error
     driver = DRIVERS.get(url.drivername, url.drivername)
     if driver not in DRIVERS.values():
@@ -140,8 +140,15 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _migrate(connection: Connection, config: SQLAlchemyAsyncConfig, shown: str) -> None:
+def migrations(config: SQLAlchemyAsyncConfig, connection: Connection) -> AlembicCommands:
+    """Alembic's commands, for the tables that a connection sees, in the transaction that is under way there."""
     commands = AlembicCommands(config)
+    commands.config.attributes["connection"] = connection
+    return commands
+
+
+def _migrate(connection: Connection, config: SQLAlchemyAsyncConfig, shown: str) -> None:
+    commands = migrations(config, connection)
     known = {script.revision for script in ScriptDirectory.from_config(commands.config).walk_revisions()}
     found = MigrationContext.configure(connection, opts={"version_table": VERSIONS}).get_current_heads()
     if not known.issuperset(found):
@@ -149,7 +156,6 @@ def _migrate(connection: Connection, config: SQLAlchemyAsyncConfig, shown: str) 
             f"The database {shown} was written by a newer Plotify: its version is {', '.join(found)}, and this one "
             f"knows {', '.join(sorted(known))}. Use that Plotify, or name another database with PLOTIFY_DATABASE."
         )
-    commands.config.attributes["connection"] = connection
     commands.upgrade()
 
 

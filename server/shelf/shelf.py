@@ -1,27 +1,44 @@
 """Plots on their writers' shelves."""
 
-import re
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Self
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from server.shelf import bounds, tree
+from server.shelf import bounds, rows, tree
 from server.shelf.database import WRITES, opened
-from server.shelf.errors import NotOnShelf, ShelfFull
-from server.shelf.models import PassageRow, PictureRow, PlotRow
+from server.shelf.models import PictureRow, PlotRow
 from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
 OPENING = 300
 """Characters of a text that a list shows."""
 
-NAME = re.compile(r"[\w-]{22}", re.ASCII)
-"""What the ids of plots and the tokens of shares look like: 128 random bits."""
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+Method = Callable[Concatenate["Shelf", Asked], Coroutine[Any, Any, Answer]]
+
+
+def transaction(method: Method[Asked, Answer]) -> Method[Asked, Answer]:
+    """Has a method come to its end though its caller is cancelled, as readers are who leave.
+
+    SQLAlchemy's connections to SQLite do not survive that a step of theirs is cancelled.
+    """
+
+    @wraps(method)
+    async def run(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        task = asyncio.create_task(method(shelf, *args, **kwargs))
+        shelf.under_way.add(task)
+        task.add_done_callback(shelf.under_way.discard)
+        return await asyncio.shield(task)
+
+    return run
 
 
 class Shelf:
@@ -34,6 +51,7 @@ class Shelf:
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.under_way: set[asyncio.Task[Any]] = set()
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
@@ -44,18 +62,24 @@ class Shelf:
         database: a URL, a path, or empty for a file in the user's data folder. Raises ShelfUnusable.
         """
         async with opened(database) as engine:
-            yield cls(engine)
+            shelf = cls(engine)
+            try:
+                yield shelf
+            finally:
+                await asyncio.gather(*shelf.under_way, return_exceptions=True)
 
+    @transaction
     async def begin(self, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = "") -> Volume:
         """A new plot with this text; its first words are the title where none is given."""
         bounds.text("text", text)
         async with self._writing() as session:
-            plot = await self._new(session, owner, bounds.line("title", title), bounds.line("genre", genre))
+            plot = await rows.new(session, owner, bounds.line("title", title), bounds.line("genre", genre))
             if text:
                 blank = await tree.path(session, plot, 0)
                 tree.go(plot, [*blank, await tree.grow(session, plot, 0, text, by)])
             return await tree.volume(session, plot)
 
+    @transaction
     async def keep(self, owner: str, id: str, text: str, by: By) -> Passage:
         """Keeps the text as it is now, and returns the passage that it ends with.
 
@@ -64,7 +88,7 @@ class Shelf:
         """
         bounds.text("text", text)
         async with self._writing() as session:
-            plot = await _find(session, owner, id)
+            plot = await rows.find(session, owner, id)
             whole = await tree.path(session, plot, plot.current)
             way, length = [whole[0]], 0
             for passage in whole[1:]:
@@ -78,11 +102,12 @@ class Shelf:
                 tree.go(plot, way)
             return tree.value(way[-1])
 
+    @transaction
     async def offer(self, owner: str, id: str, after: int, texts: Sequence[str]) -> list[Passage]:
         """Keeps what the model offers after a passage, all or none of it; the text stays as it is."""
         async with self._writing() as session:
-            plot = await _find(session, owner, id)
-            length = sum(len(passage.text) for passage in await _way(session, plot, after))
+            plot = await rows.find(session, owner, id)
+            length = sum(len(passage.text) for passage in await rows.way(session, plot, after))
             offered = []
             for text in texts:
                 bounds.text("text", text, bounds.TEXT - length)
@@ -90,36 +115,41 @@ class Shelf:
                     offered.append(tree.value(await tree.grow(session, plot, after, text, "model")))
             return offered
 
+    @transaction
     async def choose(self, owner: str, id: str, passage: int) -> Volume:
         """Has the text end with any passage of the plot."""
         async with self._writing() as session:
-            plot = await _find(session, owner, id)
-            tree.go(plot, await _way(session, plot, passage))
+            plot = await rows.find(session, owner, id)
+            tree.go(plot, await rows.way(session, plot, passage))
             return await tree.volume(session, plot)
 
+    @transaction
     async def undo(self, owner: str, id: str) -> Volume:
         """Goes back to the passage before the last one; on the blank page it stays there."""
         async with self._writing() as session:
-            plot = await _find(session, owner, id)
+            plot = await rows.find(session, owner, id)
             way = await tree.path(session, plot, plot.current)
             if len(way) > 1:
                 tree.go(plot, way[:-1])
             return await tree.volume(session, plot)
 
+    @transaction
     async def redo(self, owner: str, id: str) -> Volume:
         """Goes on to what followed when it was last visited; where nothing did, it stays."""
         async with self._writing() as session:
-            plot = await _find(session, owner, id)
+            plot = await rows.find(session, owner, id)
             way = await tree.path(session, plot, plot.current)
             if way[-1].redo is not None:
                 tree.go(plot, await tree.path(session, plot, way[-1].redo))
             return await tree.volume(session, plot)
 
+    @transaction
     async def read(self, owner: str, id: str) -> Volume:
         """A plot, with what was tried beside its path."""
         async with self._sessions.begin() as session:
-            return await tree.volume(session, await _find(session, owner, id))
+            return await tree.volume(session, await rows.find(session, owner, id))
 
+    @transaction
     async def browse(self, owner: str, search: str = "", skip: int = 0, limit: int = 20) -> tuple[list[Entry], int]:
         """The plots that changed last, and how many there are in all.
 
@@ -142,54 +172,61 @@ class Shelf:
                 Entry(id, heading(title, text), genre, text, token, created, changed)
                 for id, title, genre, text, token, created, changed in await session.execute(listed)
             ]
-            return entries, await _count(session, *found)
+            return entries, await rows.count(session, *found)
 
+    @transaction
     async def rename(self, owner: str, id: str, title: str) -> None:
         """Gives a plot a title; with an empty one, the first words of its text are the title again."""
         title = bounds.line("title", title)
         async with self._writing() as session:
-            (await _find(session, owner, id)).title = title
+            (await rows.find(session, owner, id)).title = title
 
+    @transaction
     async def set_genre(self, owner: str, id: str, genre: str) -> None:
         """Says of what genre a plot is; empty for none."""
         genre = bounds.line("genre", genre)
         async with self._writing() as session:
-            (await _find(session, owner, id)).genre = genre
+            (await rows.find(session, owner, id)).genre = genre
 
+    @transaction
     async def branch(self, owner: str, id: str, passage: int) -> Volume:
         """A new plot that begins as another one does up to a passage; what was tried beside stays there."""
         async with self._writing() as session:
-            plot = await _find(session, owner, id)
-            way = await _way(session, plot, passage)
+            plot = await rows.find(session, owner, id)
+            way = await rows.way(session, plot, passage)
             title = heading(plot.title, plot.text).removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
-            branch = await self._new(session, owner, title, plot.genre)
+            branch = await rows.new(session, owner, title, plot.genre)
             copies = list(await tree.path(session, branch, 0))
             for original in way[1:]:
                 copies.append(await tree.grow(session, branch, copies[-1].number, original.text, original.by))
             tree.go(branch, copies)
             return await tree.volume(session, branch)
 
+    @transaction
     async def delete(self, owner: str, id: str) -> None:
         """Deletes a plot with all its passages and its picture; it is shared no longer."""
         async with self._writing() as session:
-            await session.delete(await _find(session, owner, id))
+            await session.delete(await rows.find(session, owner, id))
 
+    @transaction
     async def share(self, owner: str, id: str) -> str:
         """The token by which anybody may read a plot, as it is whenever they do."""
         async with self._writing() as session:
-            plot = await _find(session, owner, id)
+            plot = await rows.find(session, owner, id)
             plot.token = plot.token or secrets.token_urlsafe(16)
             return plot.token
 
+    @transaction
     async def withdraw(self, owner: str, id: str) -> None:
         """Shares a plot no longer; its token is never given again."""
         async with self._writing() as session:
-            (await _find(session, owner, id)).token = None
+            (await rows.find(session, owner, id)).token = None
 
+    @transaction
     async def shared(self, token: str) -> Written:
         """A plot that is shared by this token."""
         async with self._sessions.begin() as session:
-            plot = await _find_shared(session, token)
+            plot = await rows.find_shared(session, token)
             return Written(
                 title=heading(plot.title, plot.text),
                 genre=plot.genre,
@@ -198,89 +235,33 @@ class Shelf:
                 changed=plot.changed,
             )
 
+    @transaction
     async def illustrate(self, owner: str, id: str, media_type: str, content: bytes, prompt: str) -> None:
         """Keeps a picture with a plot, in place of the one that it had. content: the bytes of the file."""
         bounds.picture(media_type, content)
         bounds.text("prompt", prompt)
         async with self._writing() as session:
-            plot = await _find(session, owner, id)
+            plot = await rows.find(session, owner, id)
             await session.merge(
                 PictureRow(
                     plot_id=plot.id, media_type=media_type, content=content, prompt=prompt, created=datetime.now(UTC)
                 )
             )
 
+    @transaction
     async def picture(self, owner: str, id: str) -> Picture:
         """The picture of a plot."""
         async with self._sessions.begin() as session:
-            return await _picture(session, await _find(session, owner, id))
+            return await rows.picture(session, await rows.find(session, owner, id))
 
+    @transaction
     async def shared_picture(self, token: str) -> Picture:
         """The picture of a plot that is shared by this token."""
         async with self._sessions.begin() as session:
-            return await _picture(session, await _find_shared(session, token))
+            return await rows.picture(session, await rows.find_shared(session, token))
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncSession]:
         async with self._sessions.begin() as session:
             await session.connection(execution_options={WRITES: True})
             yield session
-
-    async def _new(self, session: AsyncSession, owner: str, title: str, genre: str) -> PlotRow:
-        """A plot that is a blank page. Raises ShelfFull."""
-        # PostgreSQL lets those who begin at the same moment overstep this by their number; that harms nobody.
-        if await _count(session, PlotRow.owner == owner) >= bounds.PLOTS:
-            raise ShelfFull(f"There are {bounds.PLOTS:,} plots on the shelf, and no more fit. Delete one.")
-        now = datetime.now(UTC)
-        plot = PlotRow(
-            id=secrets.token_urlsafe(16),
-            owner=owner,
-            title=title,
-            genre=genre,
-            text="",
-            current=0,
-            passages=0,
-            token=None,
-            created=now,
-            changed=now,
-        )
-        session.add(plot)
-        await session.flush()
-        session.add(PassageRow(plot_id=plot.id, number=0, parent=None, text="", by="writer", redo=None, created=now))
-        await session.flush()
-        return plot
-
-
-async def _find(session: AsyncSession, owner: str, id: str) -> PlotRow:
-    """A plot, which nobody changes before the transaction's end. Raises NotOnShelf."""
-    plot = None
-    if NAME.fullmatch(id):
-        plot = await session.scalar(select(PlotRow).where(PlotRow.id == id, PlotRow.owner == owner).with_for_update())
-    if plot is None:
-        raise NotOnShelf(f"There is no plot {id:.40} on this shelf: it was deleted, or it is on another one.")
-    return plot
-
-
-async def _find_shared(session: AsyncSession, token: str) -> PlotRow:
-    plot = await session.scalar(select(PlotRow).where(PlotRow.token == token)) if NAME.fullmatch(token) else None
-    if plot is None:
-        raise NotOnShelf("Nothing is shared by this link, or no longer. Ask whoever gave it to you for a new one.")
-    return plot
-
-
-async def _way(session: AsyncSession, plot: PlotRow, number: int) -> Sequence[PassageRow]:
-    """The path to a passage. Raises NotOnShelf."""
-    if not 0 <= number <= plot.passages:
-        raise NotOnShelf(f"There is no passage {number} in this plot: it has {plot.passages:,}.")
-    return await tree.path(session, plot, number)
-
-
-async def _picture(session: AsyncSession, plot: PlotRow) -> Picture:
-    row = await session.get(PictureRow, plot.id)
-    if row is None:
-        raise NotOnShelf("This plot has no picture yet. Illustrate it.")
-    return Picture(row.media_type, row.content, row.prompt, row.created)
-
-
-async def _count(session: AsyncSession, *found: ColumnElement[bool]) -> int:
-    return await session.scalar(select(func.count()).select_from(PlotRow).where(*found)) or 0

@@ -1,4 +1,4 @@
-"""A shelf in SQLite, and in PostgreSQL where PLOTIFY_TEST_DATABASE is the URL of one whose user may create databases."""
+"""A shelf in SQLite, and in PostgreSQL where PLOTIFY_TEST_DATABASE is the URL of a server of it."""
 
 import asyncio
 import os

@@ -300,12 +300,12 @@ async def test_a_shelf_and_a_plot_have_room_for_so_many(shelf: Shelf, monkeypatc
     monkeypatch.setattr(bounds, "PLOTS", 2)
     monkeypatch.setattr(bounds, "PASSAGES", 3)
     id = (await shelf.begin(ME, "One")).id
-    with pytest.raises(ShelfFull, match="3 passages were tried in this plot.*Branch it"):
+    with pytest.raises(ShelfFull, match=r"3 passages were tried in this plot.*Branch it"):
         await shelf.offer(ME, id, 1, ["a", "b", "c"])
     assert (await shelf.read(ME, id)).children == []
     await shelf.branch(ME, id, 1)
     for begin in (shelf.begin(ME), shelf.branch(ME, id, 1)):
-        with pytest.raises(ShelfFull, match="There are 2 plots on the shelf.*Delete one"):
+        with pytest.raises(ShelfFull, match=r"There are 2 plots on the shelf.*Delete one"):
             await begin
     await shelf.begin(YOU)
 

@@ -1,0 +1,79 @@
+"""What was kept is there, whoever is killed."""
+
+import asyncio
+import multiprocessing
+import random
+import time
+from collections import defaultdict
+from pathlib import Path
+from threading import Thread
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from server.shelf.database import opened
+from server.shelf.models import PassageRow, PlotRow
+from tests.server.shelf.keeper import keep_plots
+
+LIVES = 50
+
+
+class Life:
+    """A process that keeps plots. kept: what it has said is kept, as (id of the plot, text)."""
+
+    def __init__(self, database: str, owner: str) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.server.shelf.keeper"])
+        self.kept: list[tuple[str, str]] = []
+        self._said, says = context.Pipe(duplex=False)
+        self._process = context.Process(target=keep_plots, args=(database, owner, says))
+        self._process.start()
+        says.close()
+        self._listener = Thread(target=self._listen)
+        self._listener.start()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._listener.join()
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                self.kept.append(self._said.recv())
+        except (EOFError, OSError):  # it was killed between two messages, or within one
+            self._said.close()
+
+
+def test_nothing_is_lost_that_was_acknowledged(tmp_path: Path) -> None:
+    """Fifty processes are killed at random moments, while another one writes the same file."""
+    database = str(tmp_path / "shelf.sqlite")
+    lives: list[Life] = []
+    try:
+        for number in range(LIVES):
+            lives.append(Life(database, f"owner {number}"))
+            # One in five dies while it opens the shelf or makes its tables, the others in the midst of keeping.
+            begun = time.monotonic()
+            while number % 5 and not lives[-1].kept and time.monotonic() < begun + 30:
+                time.sleep(0.01)
+            time.sleep(random.uniform(0, 0.1))
+            if number:
+                lives[-2].kill()
+    finally:
+        for life in lives:
+            life.kill()
+    kept = {acknowledged for life in lives for acknowledged in life.kept}
+    assert len(kept) > LIVES
+    assert kept - asyncio.run(whole_tree(database)) == set()
+
+
+async def whole_tree(database: str) -> set[tuple[str, str]]:
+    """Each text that a plot ever had, as (id of the plot, text). The database must be sound."""
+    texts: dict[tuple[str, int | None], str] = defaultdict(str)
+    async with opened(database) as engine, AsyncSession(engine) as session:
+        assert await session.scalar(text("PRAGMA integrity_check")) == "ok"
+        for row in await session.scalars(select(PassageRow).order_by(PassageRow.plot_id, PassageRow.number)):
+            texts[row.plot_id, row.number] = texts[row.plot_id, row.parent] + row.text
+        for plot in await session.scalars(select(PlotRow)):
+            assert plot.text == texts[plot.id, plot.current]
+    return {(id, text) for (id, _), text in texts.items()}
