@@ -104,6 +104,6 @@ def heading(title: str, text: str) -> str:
 
 
 def _escaped(line: str) -> str:
-    line = re.sub(r"([\\`*_\[\]<>&~|!])", r"\\\1", line)
-    line = re.sub(r"^([#+=-])", r"\\\1", line)
+    line = re.sub(r"([\\`*_\[\]<>&~|!#])", r"\\\1", line)
+    line = re.sub(r"^([+=-])", r"\\\1", line)
     return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)
