@@ -22,4 +22,4 @@ class ShelfFull(ShelfError):
 
 
 class ShelfUnusable(ShelfError):
-    """The database cannot be opened; the message is for operators."""
+    """The database cannot be opened, or fails; the message is for operators."""
