@@ -93,17 +93,11 @@ class Shelf:
         text = bounds.text("text", text)
         async with self._writing() as session:
             plot = await rows.find(session, owner, id)
-            whole = await tree.path(session, plot, plot.current)
-            way, length = [whole[0]], 0
-            for passage in whole[1:]:
-                if not text.startswith(passage.text, length):
-                    break
-                way.append(passage)
-                length += len(passage.text)
+            way, length = await tree.beginning(session, plot, text)
             if length < len(text):
                 way.append(await tree.grow(session, plot, way[-1].number, text[length:], by))
             if way[-1].number != plot.current:
-                tree.go(plot, way)
+                tree.end(plot, way, text)
             return tree.value(way[-1])
 
     @transaction
