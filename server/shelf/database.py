@@ -68,7 +68,10 @@ def configuration(url: URL) -> SQLAlchemyAsyncConfig:
         connection_string=url.render_as_string(hide_password=False),
         engine_config=EngineConfig(**options),
         alembic_config=AlembicAsyncConfig(
-            script_config="", script_location=str(MIGRATIONS), version_table_name=VERSIONS, compare_type=True
+            script_config="",
+            script_location=str(MIGRATIONS).replace("%", "%%"),
+            version_table_name=VERSIONS,
+            compare_type=True,
         ),
     )
     try:
@@ -91,7 +94,10 @@ async def opened(database: str) -> AsyncIterator[AsyncEngine]:
     engine = config.get_engine()
     try:
         with usable(shown(url)):
-            await _prepare(url, config)
+            try:
+                await _prepare(url, config)
+            except TypeError as error:  # what a driver says of an option in the URL that it does not have
+                raise OSError(error) from error
         yield engine
     finally:
         await engine.dispose()

@@ -108,6 +108,7 @@ async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
         ("sqlite:///:memory:", "keeps nothing; name a file"),
         ("postgresql://me:secret@127.0.0.1:1/plots", "postgresql+asyncpg://me:***@127.0.0.1:1/plots cannot be used"),
         ("postgresql://me:secret@127.0.0.1:port/plots", "cannot be read"),
+        ("postgresql://me:secret@127.0.0.1:1/plots?sslmode=require", "unexpected keyword argument 'sslmode'"),
     ],
 )
 async def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, says: str) -> None:
