@@ -47,6 +47,7 @@ class Settings:
     proxies: addresses and networks of proxies, separated by commas, that are believed who they speak for.
     per_client: texts that a client may have under way at once; 0 for as many as there is room for.
     rate: requests for text that a client may send in a minute; 0 for any number.
+    database: where writers' plots are kept: a path, a URL, or empty for a file in the user's data folder.
     log_level: what is logged to stderr; from info on, every HTTP request.
     """
 
@@ -72,6 +73,7 @@ class Settings:
     proxies: str = ""
     per_client: int = 0
     rate: int = 0
+    database: str = ""
     log_level: str = "warning"
 
     def __post_init__(self) -> None:
