@@ -6,15 +6,19 @@ order in which floats are summed, and what dropout drops.
 """
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 
 from training.batches import Batch
-from training.workers import Cluster, ClusterError, read_cluster
+from training.workers import Cluster, ClusterError, await_workers, read_cluster
 
 IDS_AND_MASK = (tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None], tf.float32))
+
+STARTING = 120
+"""Seconds that TensorFlow may take to connect workers that are all there."""
 
 
 class Replicas:
@@ -108,7 +112,26 @@ def replicas_of(kind: str | None) -> Replicas:
             )
         return Replicas(tf.distribute.MirroredStrategy([device.name for device in devices]))
     cluster = read_cluster()
-    return Replicas(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+    await_workers(cluster)
+    return Replicas(multiworker_strategy(cluster), cluster)
+
+
+def multiworker_strategy(cluster: Cluster) -> tf.distribute.Strategy:
+    # Until all servers are up TensorFlow keeps the interpreter to itself, where only a signal that no Python handles
+    # ends the process; afterwards it takes SIGTERM for a notice, and trains on.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.alarm(STARTING)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise ClusterError(
+            f"worker {cluster.index}: TensorFlow's servers did not start together ({reason(error)}): end what is left "
+            "of them, and start all workers again"
+        ) from error
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, handler)
 
 
 def reason(error: tf.errors.OpError) -> str:

@@ -3,11 +3,16 @@
 import json
 import os
 import re
+import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
-ADDRESS = re.compile(r"\S+:\d{1,5}")
+ADDRESS = re.compile(r"\S+:[1-9]\d{0,4}")
+
+WAIT = 600.0
+"""Seconds that a worker waits for the others to be started."""
 
 
 class ClusterError(Exception):
@@ -56,6 +61,46 @@ def read_cluster() -> Cluster:
         has = " and ".join(f"{len(jobs[name])} of type {name}" for name in jobs if jobs[name]) or "no worker"
         raise refused(f"task is {json.dumps(task)}, but cluster has {has}, counted from 0")
     return Cluster((*chief, *workers), index + (len(chief) if job == "worker" else 0))
+
+
+def await_workers(cluster: Cluster, seconds: float = WAIT) -> None:
+    """Return when every worker takes connections at its address, as this one does in the meantime.
+
+    TensorFlow would wait too, but without end, without saying for whom, and deaf to Ctrl-C.
+
+    Raises:
+        ClusterError: a worker does not in so many seconds, or this one's port cannot be opened.
+    """
+    own = cluster.workers[cluster.index]
+    try:
+        listener = socket.create_server(("", port_of(own)))
+    except OSError as error:
+        raise ClusterError(
+            f"worker {cluster.index}: the port of {own} cannot be opened ({error.strerror}): end the process that has "
+            "it, or give all workers a TF_CONFIG with another port"
+        ) from error
+    deadline = time.monotonic() + seconds
+    absent = [address for address in cluster.workers if address != own]
+    with listener:
+        while absent := [address for address in absent if not takes_connections(address)]:
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"worker {cluster.index}: waited {seconds:g} s, and nothing answers at {', '.join(absent)}: start "
+                    "the workers there, with the same cluster in their TF_CONFIG, and see that no firewall is between"
+                )
+            time.sleep(0.2)
+
+
+def takes_connections(address: str) -> bool:
+    try:
+        socket.create_connection((address.rpartition(":")[0].strip("[]"), port_of(address)), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def addresses(cluster: dict[str, Any], job: str) -> list[str]:
