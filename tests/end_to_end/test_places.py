@@ -80,7 +80,7 @@ def test_nothing_moves_while_it_is_written(writers: Callable[..., Writer], width
     writer.text.fill(BEGINNING)
     writer.page.evaluate(
         """async () => {
-            for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);  // what was typed is shown
+            for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);  // to show it
             window.shifts = [];
             const told = ({ value, sources }) => [value, ...sources.map(({ node }) => node?.outerHTML ?? node?.data)];
             new PerformanceObserver((list) => window.shifts.push(
