@@ -108,7 +108,7 @@ def test_what_is_edited_in_between_is_a_passage_beside_the_other(writer: Writer)
     writer.press("Redo")
     expect(writer.text).to_have_value(longer)
     writer.page.get_by_role("link", name="Share, export, tree").click()
-    writer.page.get_by_role("listitem").filter(has_text=re.compile(f"^{BEGINNING}")).get_by_text("Go there").click()
+    writer.page.locator(".tree li li", has_text=BEGINNING).get_by_text("Go there").click()
     expect(writer.text).to_have_value(BEGINNING)
     writer.press("Redo")
     expect(writer.text).to_have_value(taken)
@@ -152,7 +152,6 @@ def test_genre_dial_and_length_steer_it(writer: Writer) -> None:
     page.get_by_label("Genre").select_option("Any")
     assert writer.asked() == plain
     writer.ask(length="A few lines")
-    expect(writer.takes).to_have_count(0)
     longer = writer.until_offered()
     assert sum(map(len, longer)) > sum(map(len, plain))
 
