@@ -46,7 +46,7 @@ def left(app: Litestar, path: str, kind: str) -> list[Message]:
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/plot", "application/x-www-form-urlencoded"),
+        ("/desk", "application/x-www-form-urlencoded"),
         ("/api/plots", "application/x-www-form-urlencoded"),
         ("/api/plots", "application/json"),
         ("/v1/completions", "application/json"),
