@@ -68,6 +68,8 @@ class Desk:
         """What is asked for, of the end of the text that the model can read. Raises BriefError."""
         manifest = self.engine.bundle.manifest
         brief = Brief.read(typed | {"prompt": ""}, manifest, blank=True)
-        room = manifest.model.context - min(brief.length.most, self.max_tokens) - ROOM
+        context = manifest.model.context
+        # Of a model that reads little, half is for what the writer wrote; the continuation ends where the rest does.
+        room = max(context - min(brief.length.most, self.max_tokens) - ROOM, context // 2)
         read = await asyncio.to_thread(window, text, self.engine.vocabulary, room)
         return replace(Brief.read(typed | {"prompt": read}, manifest, blank=True), least=LEAST)
