@@ -106,7 +106,7 @@ def create_app(engine: Engine, settings: Settings) -> Litestar:
         if isinstance(error, HTTPException) and status in (401, 403, 429):
             message = error.detail
         elif isinstance(error, ShelfError):
-            message = str(error)
+            message = error.told
         else:
             nonsense = "Something went wrong here." if status >= 500 else "This request makes no sense."
             message = REFUSALS.get(status, nonsense)

@@ -5,8 +5,9 @@ does in use. Rows of like length go together: each batch belongs to a bucket of 
 rows as fill the token budget, so that little is spent on padding and only a few shapes occur (XLA compiles each once).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +34,6 @@ class Batch:
 
     ids: Ids
     mask: npt.NDArray[np.float32]
-
-    @property
-    def targets(self) -> int:
-        return int(self.mask.sum())
 
 
 class Rows:
@@ -93,6 +90,16 @@ class Rows:
         counts = np.bincount(self.bucket_of, minlength=len(self.buckets))
         return sum(-(-int(count) // rows) for count, rows in zip(counts, self.rows_in, strict=True))
 
+    def refuse_to_split(self, replicas: int) -> None:
+        """Raise a ValueError where a batch has fewer rows than there are replicas to split it among."""
+        longest = int(self.bucket_of.max())
+        if self.rows_in[longest] < replicas:
+            length = self.buckets[longest]
+            raise ValueError(
+                f"--batch-tokens: a batch of texts of {length} tokens has {self.rows_in[longest]} rows, too few for "
+                f"{replicas} devices: give --batch-tokens {length * replicas} or more, or train on fewer devices"
+            )
+
     def epoch(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         """The batches of an epoch, each as the numbers of its documents, shuffled."""
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.texts))
@@ -102,6 +109,19 @@ class Rows:
             batches += [members[i : i + rows] for i in range(0, len(members), rows)]
         np.random.default_rng((self.seed, epoch, 1)).shuffle(batches)
         return batches
+
+    def training_stream(self, step: int) -> Iterator[Batch]:
+        """The batches from the one that `step` finished steps leave next, epoch after epoch, without end."""
+        epoch, done = divmod(step, self.batches)
+        for number in count(epoch):
+            for members in self.epoch(number)[done:]:
+                yield self.training_batch(members, number)
+            done = 0
+
+    def evaluation_stream(self) -> Iterator[Batch]:
+        """The batches of an evaluation, `batches` of them, and then of the next, without end."""
+        while True:
+            yield from map(self.evaluation_batch, self.epoch(0))
 
     def training_batch(self, members: npt.NDArray[np.int64], epoch: int) -> Batch:
         """The rows of `members`, each with one of its genres, or none, as (seed, epoch, document) draw it."""

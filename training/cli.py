@@ -138,6 +138,11 @@ def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longe
 @click.option("--xla/--no-xla", default=None, help="Compile steps with XLA.  [default: on a GPU]")
 @click.option("--eager", is_flag=True, help="Run operator by operator, the slow way, for comparison.")
 @click.option(
+    "--distribute",
+    type=click.Choice(["mirrored", "multiworker"]),
+    help="mirrored: on all GPUs of this machine; multiworker: on several machines, which TF_CONFIG names.",
+)
+@click.option(
     "--seed", default=1, type=click.IntRange(0), show_default=True, help="Seed of weights, data order and samples."
 )
 def train(
@@ -148,6 +153,7 @@ def train(
     dropout: float | None,
     precision: str,
     xla: bool | None,
+    distribute: str | None,
     **options: Any,
 ) -> None:
     """Train a GPT-2 on a data set, with TensorFlow.
@@ -162,9 +168,11 @@ def train(
       plotify train --data data --base openai-community/gpt2 --epochs 3 --out checkpoint
     """
     from training.model import BaseError, on_gpu  # first: it tells TensorFlow and transformers how to load
+    from training.replicas import replicas_of
     from training.settings import ResumeError, TrainingSettings
     from training.sizes import FINE_TUNING_LEARNING_RATE, SIZES
     from training.train import TrainingRun
+    from training.workers import ClusterError
 
     gpu = on_gpu()
     size = SIZES.get(base)
@@ -177,8 +185,10 @@ def train(
         **options,
     )
     try:
-        TrainingRun(settings, data, out, Console()).run()
+        replicas = replicas_of(distribute)
+        with replicas.losing_no_worker():
+            TrainingRun(settings, data, out, Console(quiet=not replicas.chief), replicas).run()
     except KeyboardInterrupt as stop:
         raise click.ClickException("stopped; the same command resumes from the last save") from stop
-    except (ResumeError, FileNotFoundError, ValueError, ArithmeticError, BaseError) as error:
+    except (ResumeError, FileNotFoundError, ValueError, ArithmeticError, BaseError, ClusterError) as error:
         raise click.ClickException(str(error)) from error

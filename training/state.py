@@ -32,14 +32,17 @@ class TrainingState:
         seconds: time spent in them, over all sittings.
         best_loss, best_step: the lowest val_loss, and where it was.
         stale: evaluations since then.
+        writes: whether saving writes; of workers that train together, one's does.
     """
 
     SHARE = 0.02
     """Of the time at most, spent on saving; but where a save is quick, one is made every `SECONDS`."""
     SECONDS = 10.0
 
-    def __init__(self, folder: Path, model: TFGPT2LMHeadModel, optimizer: tf_keras.optimizers.Optimizer) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, model: TFGPT2LMHeadModel, optimizer: tf_keras.optimizers.Optimizer, writes: bool
+    ) -> None:
+        self.folder, self.writes = folder, writes
         self.weights = tf.train.Checkpoint(model=model)
         self.numbers = {
             "step": tf.Variable(0, dtype=tf.int64),
@@ -71,6 +74,8 @@ class TrainingState:
         return True
 
     def save(self) -> None:
+        if not self.writes:
+            return
         began = time.monotonic()
         write_whole(self.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.history))
         for name, number in self.numbers.items():
@@ -91,7 +96,8 @@ class TrainingState:
         self.history.append({"step": self.step, "split": "validation", "loss": loss, "tokens": self.tokens})
         better = loss < self.best_loss
         if better:
-            self.weights.write(str(self.folder / f"best-{self.step}"))
+            if self.writes:
+                self.weights.write(str(self.folder / f"best-{self.step}"))
             self.best_loss, self.best_step, self.stale = loss, self.step, 0
         else:
             self.stale += 1

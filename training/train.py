@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -20,10 +21,12 @@ from training.optimizer import build_optimizer
 from training.plots import draw_losses
 from training.prepare import read_split, report_file, trainable_genres
 from training.prompt import PromptTemplate
+from training.replicas import Replicas
 from training.settings import TrainingSettings, begin, is_begun
 from training.state import TrainingState, write_whole
-from training.steps import Step, build_steps
+from training.steps import build_steps
 from training.tokenizer import END_OF_TEXT
+from training.workers import ClusterError
 
 RECORD_EVERY = 10
 """Steps whose losses are averaged into one point of the loss curve; a save waits for the point to be whole."""
@@ -35,33 +38,74 @@ SAMPLES = 4
 class TrainingRun:
     """A run in a folder: begun, or resumed where its last save left it.
 
+    Workers that train together each make one and run it; all read the folder, and the chief alone writes it.
+
     `speeds` are the targets per second of each step of this sitting; their median leaves out what compiling takes.
     """
 
-    def __init__(self, settings: TrainingSettings, data: Path, out: Path, console: Console) -> None:
+    def __init__(self, settings: TrainingSettings, data: Path, out: Path, console: Console, replicas: Replicas) -> None:
         self.settings, self.data, self.out, self.console = settings, data, out, console
+        self.replicas = replicas
         self.corpora = json.loads(report_file(data).read_text(encoding="utf-8"))["corpora"]
-        folder = out / "state"
-        begun = is_begun(folder, settings, data)
+        self.folder = out / "state"
+        begun = is_begun(self.folder, settings, data)
         tf_keras.utils.set_random_seed(settings.seed)
         tf_keras.mixed_precision.set_global_policy(settings.precision)
         self.prompt = PromptTemplate(trainable_genres(data))
-        texts = (self.prompt.body(document.text) for document in read_split(data, "train"))
-        saved = folder / "tokenizer.json"
-        self.tokenizer = Tokenizer.from_file(str(saved)) if begun else load_tokenizer(settings.base, texts)
-        self.model = load_model(settings.base, self.tokenizer, settings.dropout)
+        self.tokenizer = self.one_tokenizer(begun)
+        with replicas.strategy.scope():
+            self.model = load_model(settings.base, self.tokenizer, settings.dropout)
         self.training = self.rows("train")
         self.validation = self.rows("validation")
         self.test = self.rows("test")
-        if not begun:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.tokenizer.save(str(saved))
-            begin(folder, settings, data)
+        self.training.refuse_to_split(replicas.count)
+        self.claim(begun)
         self.steps = min(settings.epochs * self.training.batches, settings.max_steps or math.inf)
-        optimizer = build_optimizer(settings, int(self.steps), self.model.trainable_variables)
-        self.train_step, self.evaluate_step = build_steps(self.model, optimizer, settings)
-        self.state = TrainingState(folder, self.model, optimizer)
+        with replicas.strategy.scope():
+            optimizer = build_optimizer(settings, int(self.steps), self.model.trainable_variables)
+        evaluated = replicas.share(self.validation.evaluation_stream)
+        self.evaluated = iter(evaluated)
+        self.train_step, self.evaluate_step = build_steps(
+            self.model, optimizer, settings, replicas, evaluated.element_spec
+        )
+        self.state = TrainingState(self.folder, self.model, optimizer, replicas.chief)
         self.speeds: list[float] = []
+        if not replicas.chief:  # or it would drop out what the chief does
+            tf.random.set_seed(settings.seed + replicas.worker)
+
+    def one_tokenizer(self, begun: bool) -> Tokenizer:
+        """The run's tokenizer: where it is begun, the chief makes it, and the others read what the chief has saved."""
+        saved = self.folder / "tokenizer.json"
+        if self.replicas.chief and not begun:
+            texts = (self.prompt.body(document.text) for document in read_split(self.data, "train"))
+            tokenizer = load_tokenizer(self.settings.base, texts)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tokenizer.save(str(saved))
+        self.replicas.sum(0)
+        if not saved.exists():
+            raise self.elsewhere()
+        return Tokenizer.from_file(str(saved))
+
+    def claim(self, begun: bool) -> None:
+        """Note in the folder that this run is the one it holds, where the chief has not before; the others agree."""
+        if self.replicas.chief and not begun:
+            begin(self.folder, self.settings, self.data)
+        self.replicas.sum(0)
+        if not self.replicas.chief and not is_begun(self.folder, self.settings, self.data):
+            raise self.elsewhere()
+
+    def restore(self) -> bool:
+        """Go back to the last save, the same one on every worker; False where there is none."""
+        restored = self.state.restore()
+        if self.replicas.sum(self.state.step) != self.replicas.count * self.state.step:
+            raise self.elsewhere()
+        return restored
+
+    def elsewhere(self) -> ClusterError:
+        return ClusterError(
+            f"--out {self.out}: this worker does not see what the chief wrote there. Give all workers the same folder, "
+            "on a file system that they share."
+        )
 
     def rows(self, split: str) -> Rows:
         config = self.model.config
@@ -86,8 +130,9 @@ class TrainingRun:
     def run(self) -> None:
         """Train to the end (of the steps, or of patience), and write the checkpoint with the best weights."""
         parameters = self.model.count_params()
-        self.console.print(f"{self.settings.base}: {parameters / 1e6:.1f} M parameters, {self.steps:,} steps")
-        if self.state.restore():
+        replicas = f", {self.replicas.count} replicas" if self.replicas.count > 1 else ""
+        self.console.print(f"{self.settings.base}: {parameters / 1e6:.1f} M parameters, {self.steps:,} steps{replicas}")
+        if self.restore():
             self.console.print(f"resuming after step {self.state.step:,}, best val_loss {self.state.best_loss:.4f}")
         columns = (
             TextColumn("{task.description}"),
@@ -98,31 +143,28 @@ class TrainingRun:
         )
         with Progress(*columns, console=self.console, refresh_per_second=2) as progress:
             self.train(progress, progress.add_task("training", total=self.steps, completed=self.state.step, speed=""))
-        self.finish()
+        if self.replicas.chief:
+            self.finish()
 
     def train(self, progress: Progress, bar: TaskID) -> None:
         state, settings = self.state, self.settings
-        per_epoch = self.training.batches
         recent: list[float] = []
         began, seconds_before = monotonic(), state.seconds
-        epoch = state.step // per_epoch
-        order = self.training.epoch(epoch)
+        batches = iter(self.replicas.share(partial(self.training.training_stream, state.step)))
         while state.step < self.steps and state.stale < settings.patience:
-            if state.step == (epoch + 1) * per_epoch:
-                epoch += 1
-                order = self.training.epoch(epoch)
             step_began = monotonic()
-            batch = self.training.training_batch(order[state.step % per_epoch], epoch)
-            recent.append(float(self.train_step(tf.constant(batch.ids), tf.constant(batch.mask))))
+            loss, targets = map(float, self.train_step(*next(batches)))
+            recent.append(loss)
             self.refuse_divergence("loss", recent[-1])
             state.step += 1
-            state.tokens += batch.targets
+            state.tokens += int(targets)
             state.seconds = seconds_before + monotonic() - began
-            self.speeds.append(batch.targets / (monotonic() - step_began))
+            self.speeds.append(targets / (monotonic() - step_began))
+            epoch = (state.step - 1) // self.training.batches + 1
             progress.update(
                 bar,
                 completed=state.step,
-                speed=f"loss {recent[-1]:.3f}  {median(self.speeds[-100:]):,.0f} tokens/s  epoch {epoch + 1}",
+                speed=f"loss {recent[-1]:.3f}  {median(self.speeds[-100:]):,.0f} tokens/s  epoch {epoch}",
             )
             if state.step % RECORD_EVERY == 0 or state.step == self.steps:
                 state.history.append(
@@ -130,7 +172,7 @@ class TrainingRun:
                 )
                 recent.clear()
             if state.step % settings.evaluate_every == 0 or state.step == self.steps:
-                loss, bits_per_byte = evaluate(self.validation, self.evaluate_step)
+                loss, bits_per_byte = self.evaluate()
                 self.refuse_divergence("val_loss", loss)
                 better = "  (best)" if state.record_validation(loss) else ""
                 progress.console.print(
@@ -139,6 +181,16 @@ class TrainingRun:
                 )
             elif state.step % RECORD_EVERY == 0:
                 state.save_if_due()
+
+    def evaluate(self) -> tuple[float, float]:
+        """Loss over the validation split, dropout off, each document with its first genre.
+
+        Returns:
+            nats per token, and bits per byte; both count the end of text as a token, which takes no byte.
+        """
+        sums = [self.evaluate_step(*next(self.evaluated)) for _ in range(self.validation.batches)]
+        total, targets = (sum(map(float, column)) for column in zip(*sums, strict=True))
+        return total / targets, total / math.log(2) / self.validation.bytes
 
     def refuse_divergence(self, name: str, loss: float) -> None:
         if not math.isfinite(loss):
@@ -187,17 +239,3 @@ class TrainingRun:
             f"best val_loss {state.best_loss:.4f} at step {state.best_step:,} of {state.step:,}; written to "
             f"{self.out}: the checkpoint, metrics.json, loss.png, samples.txt"
         )
-
-
-def evaluate(rows: Rows, step: Step) -> tuple[float, float]:
-    """Loss over a split, dropout off, each document with its first genre.
-
-    Returns:
-        nats per token, and bits per byte; both count the end of text as a token, which takes no byte.
-    """
-    total = targets = 0.0
-    for members in rows.epoch(0):
-        batch = rows.evaluation_batch(members)
-        total += float(step(tf.constant(batch.ids), tf.constant(batch.mask)))
-        targets += batch.targets
-    return total / targets, total / math.log(2) / rows.bytes

@@ -65,7 +65,7 @@ class Offer:
             kept = {passage.text: passage.number for passage in await self._keep(self.texts)}
             numbers = [kept.get(text) for text in self.texts]
         except ShelfError as error:
-            failure = str(error)
+            failure = error.told
         except Exception:  # readers wait for an end
             logger.exception("An offer failed")
             failure = "Something went wrong here."

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 
 from server.engine import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.openai.schema import ErrorAnswer, ErrorObject
-from server.shelf.errors import NotOnShelf, ShelfError, ShelfFull
+from server.shelf.errors import NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 
 MESSAGES = {
     400: "This request makes no sense: send a JSON object with the model's name and a prompt.",
@@ -67,6 +67,8 @@ def status_of(error: Exception) -> int:
             return 404
         case ShelfFull():
             return 409
+        case ShelfUnusable():
+            return 503
         case ShelfError():
             return 422
         case HTTPException():

@@ -146,9 +146,9 @@ async def at_desk(
         return await refuse(error, {}, error.detail)
     except NotOnShelf as error:
         typed["plot"] = ""  # the next try begins a new plot with the text
-        return await refuse(error, {}, LOST.format(error))
+        return await refuse(error, {}, LOST.format(error.told))
     except ShelfError as error:
-        return await refuse(error, {"text": LOST.format(error)}, "")
+        return await refuse(error, {"text": LOST.format(error.told)}, "")
     except BriefError as error:
         return await refuse(error, error.problems, "")
     except EngineBusy as error:

@@ -82,8 +82,10 @@ async def _drawn(desk: Desk, pictures: Pictures, owner: str, volume: Volume, cli
                 yield Step(step.stage, step.share)
             elif pictures.real:
                 await desk.shelf.illustrate(owner, volume.id, step.media_type, step.content, step.prompt)
-    except (PictureError, ShelfError) as error:
+    except PictureError as error:
         yield Step(failure=str(error))
+    except ShelfError as error:
+        yield Step(failure=error.told)
 
 
 def _image(kept: Kept) -> Response[bytes]:

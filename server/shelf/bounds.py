@@ -22,7 +22,8 @@ PICTURES = ("image/png", "image/jpeg", "image/webp")
 
 
 def text(field: str, value: str, most: int = TEXT) -> str:
-    """A text that can be kept. Raises NotKept, naming the field."""
+    """A text as it is kept: its lines end with a line feed, though forms send two characters. Raises NotKept."""
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
     if len(value) > most:
         raise NotKept(field, f"The {field} has {len(value):,} characters; a shelf takes {most:,}. Shorten it.")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
@@ -31,7 +32,7 @@ def text(field: str, value: str, most: int = TEXT) -> str:
 
 
 def line(field: str, value: str) -> str:
-    """A title, a genre or a search, on one line. Raises NotKept, naming the field."""
+    """A title, a genre or a search, on one line. Raises NotKept."""
     return text(field, " ".join(value.split()), TITLE)
 
 

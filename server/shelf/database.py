@@ -1,8 +1,9 @@
 """The database behind a shelf: which it is, how it is connected to, and how it gets the tables of this program."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from alembic.script import ScriptDirectory
 from platformdirs import user_data_path
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -46,10 +48,10 @@ def url_of(database: str) -> URL:
         raise ShelfUnusable(f"The database's URL cannot be read: {error}. PLOTIFY_DATABASE names it.") from error
     driver = DRIVERS.get(url.drivername, url.drivername)
     if driver not in DRIVERS.values():
-        raise ShelfUnusable(f"{_shown(url)}: a shelf is kept in SQLite (a path) or PostgreSQL (postgresql://…).")
+        raise ShelfUnusable(f"{shown(url)}: a shelf is kept in SQLite (a path) or PostgreSQL (postgresql://…).")
     url = url.set(drivername=driver)
     if driver == DRIVERS["sqlite"] and url.database in (None, "", ":memory:"):
-        raise ShelfUnusable(f"{_shown(url)} is a database in memory, which keeps nothing; name a file.")
+        raise ShelfUnusable(f"{shown(url)} is a database in memory, which keeps nothing; name a file.")
     return url
 
 
@@ -66,14 +68,17 @@ def configuration(url: URL) -> SQLAlchemyAsyncConfig:
         connection_string=url.render_as_string(hide_password=False),
         engine_config=EngineConfig(**options),
         alembic_config=AlembicAsyncConfig(
-            script_config="", script_location=str(MIGRATIONS), version_table_name=VERSIONS, compare_type=True
+            script_config="",
+            script_location=str(MIGRATIONS).replace("%", "%%"),
+            version_table_name=VERSIONS,
+            compare_type=True,
         ),
     )
     try:
         engine = config.get_engine()
     except ModuleNotFoundError as error:
         raise ShelfUnusable(
-            f"{_shown(url)} needs {error.name}: pip install -c constraints.txt -e '.[postgres]'"
+            f"{shown(url)} needs {error.name}: pip install -c constraints.txt -e '.[postgres]'"
         ) from error
     if url.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _connected)
@@ -88,10 +93,11 @@ async def opened(database: str) -> AsyncIterator[AsyncEngine]:
     config = configuration(url)
     engine = config.get_engine()
     try:
-        try:
-            await _prepare(url, config)
-        except (SQLAlchemyError, OSError) as error:
-            raise ShelfUnusable(f"The database {_shown(url)} cannot be used: {_reason(error)}") from error
+        with usable(shown(url)):
+            try:
+                await _prepare(url, config)
+            except TypeError as error:  # what a driver says of an option in the URL that it does not have
+                raise OSError(error) from error
         yield engine
     finally:
         await engine.dispose()
@@ -100,28 +106,29 @@ async def opened(database: str) -> AsyncIterator[AsyncEngine]:
 async def _prepare(url: URL, config: SQLAlchemyAsyncConfig) -> None:
     """Brings the tables up to date; of several processes that start at once, one does and the others wait."""
     if url.get_backend_name() == "sqlite":
-        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        # Others on the machine are not to read what writers keep.
+        Path(url.database or "").parent.mkdir(0o700, parents=True, exist_ok=True)
         await _first_connection(config.get_engine())
     async with config.get_engine().connect() as connection:
         await connection.execution_options(**{WRITES: True})
         async with connection.begin():
             if url.get_backend_name() == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATING})
-            await connection.run_sync(_migrate, config, _shown(url))
+            await connection.run_sync(_migrate, config, shown(url))
 
 
 async def _first_connection(engine: AsyncEngine) -> None:
     """Has SQLite write ahead to a log from now on. The file remembers that; but where several processes turn a new file
     at once, all but one are told that it is locked, however long they would wait."""
-    async with asyncio.timeout(BUSY):
-        while True:
-            try:
-                async with engine.connect():
-                    return
-            except OperationalError as error:
-                if "locked" not in str(error.orig):
-                    raise
-                await asyncio.sleep(0.05)
+    until = time.monotonic() + BUSY
+    while True:
+        try:
+            async with engine.connect():
+                return
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > until:
+                raise
+            await asyncio.sleep(0.05)
 
 
 def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -159,14 +166,20 @@ def _migrate(connection: Connection, config: SQLAlchemyAsyncConfig, shown: str) 
     commands.upgrade()
 
 
-def _shown(url: URL) -> str:
-    """A database as people may see it: a path, or a URL without its password."""
+def shown(url: URL) -> str:
+    """A database as operators may see it: a path, or a URL without its password."""
     return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
-def _reason(error: Exception) -> str:
-    """What is wrong with a database, and what to do."""
-    said = str(getattr(error, "orig", None) or error).splitlines()[0]
-    if "not a database" in said:
-        return "this file is not a database. Name another with PLOTIFY_DATABASE, or move it away."
-    return f"{said}. PLOTIFY_DATABASE names it; see docs/shelf.md."
+@contextmanager
+def usable(name: str) -> Iterator[None]:
+    """Raises ShelfUnusable, which names the database, when that fails."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        said = str(getattr(error, "orig", None) or error or type(error).__name__).splitlines()[0]
+        if "not a database" in said:
+            said = "this file is not a database; name another one, or move it away"
+        raise ShelfUnusable(
+            f"The database {name} cannot be used: {said}. PLOTIFY_DATABASE says which it is."
+        ) from error

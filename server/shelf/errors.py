@@ -2,7 +2,11 @@
 
 
 class ShelfError(Exception):
-    """Something that a shelf cannot do; the message says what, and what to do."""
+    """Something that a shelf cannot do; the message says what, and what to do. told: the same for writers."""
+
+    @property
+    def told(self) -> str:
+        return str(self)
 
 
 class NotOnShelf(ShelfError):
@@ -22,4 +26,8 @@ class ShelfFull(ShelfError):
 
 
 class ShelfUnusable(ShelfError):
-    """The database cannot be opened; the message is for operators."""
+    """The database cannot be opened, or fails; the message is for operators."""
+
+    @property
+    def told(self) -> str:
+        return "The shelf cannot be reached just now. Try again in a moment."

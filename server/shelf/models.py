@@ -62,7 +62,7 @@ class PictureRow(DefaultBase):
 
 
 class SecretRow(DefaultBase):
-    """What cookies are signed with: one row, made by whoever needs it first."""
+    """What cookies are signed with, 256 random bits: one row, which its migration makes."""
 
     __tablename__ = "secrets"
 

@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from server.shelf import bounds, rows, tree
-from server.shelf.database import WRITES, opened
+from server.shelf.database import WRITES, opened, shown, usable
 from server.shelf.models import PictureRow, PlotRow, SecretRow
 from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
 
@@ -37,7 +36,8 @@ def transaction(method: Method[Asked, Answer]) -> Method[Asked, Answer]:
         task = asyncio.create_task(method(shelf, *args, **kwargs))
         shelf.under_way.add(task)
         task.add_done_callback(shelf.under_way.discard)
-        return await asyncio.shield(task)
+        with usable(shelf.name):
+            return await asyncio.shield(task)
 
     return run
 
@@ -48,10 +48,13 @@ class Shelf:
     Each method is a transaction of its own: what it returned for is on the disk, and an exception has changed nothing.
     Several processes may use one database at once. owner: the id of a shelf, which whoever calls must have verified.
     Methods raise NotOnShelf for a plot, a passage or a picture that is not there or is another's, NotKept for a text
-    that is too long or cannot be stored, and ShelfFull where there are too many.
+    that is too long or cannot be stored, ShelfFull where there are too many, and ShelfUnusable when the database fails.
+
+    name: the database, as operators may see it. under_way: the transactions that are not over yet.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.name = shown(engine.url)
         self.under_way: set[asyncio.Task[Any]] = set()
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
@@ -71,22 +74,14 @@ class Shelf:
 
     @transaction
     async def secret(self) -> bytes:
-        """What cookies are signed with, 256 random bits: the same for all processes that use the database."""
+        """What cookies are signed with: the same for all processes that use the database."""
         async with self._sessions.begin() as session:
-            row = await session.get(SecretRow, 1)
-        if row is None:
-            try:
-                async with self._writing() as session:
-                    session.add(row := SecretRow(id=1, secret=secrets.token_bytes(32)))
-            except IntegrityError:  # another process has just made it
-                async with self._sessions.begin() as session:
-                    row = await session.get_one(SecretRow, 1)
-        return row.secret
+            return (await session.get_one(SecretRow, 1)).secret
 
     @transaction
     async def begin(self, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = "") -> Volume:
         """A new plot with this text; its first words are the title where none is given."""
-        bounds.text("text", text)
+        text = bounds.text("text", text)
         async with self._writing() as session:
             plot = await rows.new(session, owner, bounds.line("title", title), bounds.line("genre", genre))
             if text:
@@ -101,20 +96,14 @@ class Shelf:
         by: whose words the new part is. What follows the longest beginning that consists of whole passages becomes a
         passage; those that it replaces stay in the tree.
         """
-        bounds.text("text", text)
+        text = bounds.text("text", text)
         async with self._writing() as session:
             plot = await rows.find(session, owner, id)
-            whole = await tree.path(session, plot, plot.current)
-            way, length = [whole[0]], 0
-            for passage in whole[1:]:
-                if not text.startswith(passage.text, length):
-                    break
-                way.append(passage)
-                length += len(passage.text)
+            way, length = await tree.beginning(session, plot, text)
             if length < len(text):
                 way.append(await tree.grow(session, plot, way[-1].number, text[length:], by))
             if way[-1].number != plot.current:
-                tree.go(plot, way)
+                tree.end(plot, way, text)
             return tree.value(way[-1])
 
     @transaction
@@ -125,8 +114,7 @@ class Shelf:
             length = sum(len(passage.text) for passage in await rows.way(session, plot, after))
             offered = []
             for text in texts:
-                bounds.text("text", text, bounds.TEXT - length)
-                if text:
+                if text := bounds.text("text", text, bounds.TEXT - length):
                     offered.append(tree.value(await tree.grow(session, plot, after, text, "model")))
             return offered
 
@@ -254,10 +242,11 @@ class Shelf:
     async def illustrate(self, owner: str, id: str, media_type: str, content: bytes, prompt: str) -> None:
         """Keeps a picture with a plot, in place of the one that it had. content: the bytes of the file."""
         bounds.picture(media_type, content)
-        bounds.text("prompt", prompt)
+        prompt = bounds.text("prompt", prompt)
         async with self._writing() as session:
             plot = await rows.find(session, owner, id)
-            await session.merge(
+            await session.execute(delete(PictureRow).where(PictureRow.plot_id == plot.id))
+            session.add(
                 PictureRow(
                     plot_id=plot.id, media_type=media_type, content=content, prompt=prompt, created=datetime.now(UTC)
                 )

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from server.shelf import bounds
 from server.shelf.errors import ShelfFull
@@ -18,25 +17,41 @@ EXCERPT = 2_000
 """Characters that are read of a passage beside the path."""
 
 
+async def numbers(session: AsyncSession, plot: PlotRow, number: int) -> list[int]:
+    """The numbers of the passages from the blank page to one of a plot, both included."""
+    # Not a recursive query: databases that know little of a table look through all of it for each step.
+    found = select(PassageRow.number, PassageRow.parent).where(PassageRow.plot_id == plot.id)
+    parents = dict((await session.execute(found)).all())
+    way: list[int] = []
+    step: int | None = number
+    while step is not None:
+        way.append(step)
+        step = parents[step]
+    return way[::-1]
+
+
 async def path(session: AsyncSession, plot: PlotRow, number: int) -> Sequence[PassageRow]:
     """The passages from the blank page to one of a plot, both included."""
-    up = (
-        select(PassageRow.number, PassageRow.parent)
-        .where(PassageRow.plot_id == plot.id, PassageRow.number == number)
-        .cte(recursive=True)
-    )
-    child, parent = aliased(up), aliased(PassageRow)
-    up = up.union_all(
-        select(parent.number, parent.parent).where(parent.plot_id == plot.id, parent.number == child.c.parent)
-    )
+    way = await numbers(session, plot, number)
     # A passage is younger than its parent, and so has a higher number.
-    return (
-        await session.scalars(
-            select(PassageRow)
-            .where(PassageRow.plot_id == plot.id, PassageRow.number.in_(select(up.c.number)))
-            .order_by(PassageRow.number)
-        )
-    ).all()
+    found = select(PassageRow).where(PassageRow.plot_id == plot.id, PassageRow.number.in_(way))
+    return (await session.scalars(found.order_by(PassageRow.number))).all()
+
+
+async def beginning(session: AsyncSession, plot: PlotRow, text: str) -> tuple[list[PassageRow], int]:
+    """The whole passages that a text begins with, and how many characters they have.
+
+    Of a text that has grown, as most do, there is only the last of them.
+    """
+    if text.startswith(plot.text):
+        return [await session.get_one(PassageRow, (plot.id, plot.current))], len(plot.text)
+    whole = await path(session, plot, plot.current)
+    length = 0
+    for place, passage in enumerate(whole):
+        if not text.startswith(passage.text, length):
+            return list(whole[:place]), length
+        length += len(passage.text)
+    return list(whole), length
 
 
 async def child(session: AsyncSession, plot: PlotRow, parent: int, text: str) -> PassageRow | None:
@@ -65,25 +80,35 @@ async def grow(session: AsyncSession, plot: PlotRow, parent: int, text: str, by:
 
 
 def go(plot: PlotRow, way: Sequence[PassageRow]) -> None:
-    """Has a plot end with the last passage of a path from its blank page; redo leads along it from now on."""
+    """Has a plot end where a path from its blank page does."""
+    end(plot, way, "".join(passage.text for passage in way))
+
+
+def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
+    """Has a plot end with this text, and the last passage of a way there; redo leads along it from now on."""
     for parent, passage in pairwise(way):
         parent.redo = passage.number
     plot.current = way[-1].number
-    plot.text = "".join(passage.text for passage in way)
+    plot.text = text
     plot.changed = datetime.now(UTC)
 
 
 async def volume(session: AsyncSession, plot: PlotRow) -> Volume:
     """A plot with its path and what was tried beside it."""
-    way = await path(session, plot, plot.current)
-    beside = defaultdict(list)
-    excerpt = func.substr(PassageRow.text, 1, EXCERPT)
+    way = await numbers(session, plot, plot.current)
+    on_path, continues = PassageRow.number.in_(way), PassageRow.parent.in_(way)
+    shown = case((on_path, PassageRow.text), else_=func.substr(PassageRow.text, 1, EXCERPT))
+    children = defaultdict(list)
     for number, parent, text, by, created in await session.execute(
-        select(PassageRow.number, PassageRow.parent, excerpt, PassageRow.by, PassageRow.created)
-        .where(PassageRow.plot_id == plot.id, PassageRow.parent.in_([passage.number for passage in way]))
+        select(PassageRow.number, PassageRow.parent, shown, PassageRow.by, PassageRow.created)
+        .where(PassageRow.plot_id == plot.id, continues)
         .order_by(PassageRow.number)
     ):
-        beside[parent].append(Passage(number, parent, text, by, created))
+        children[parent].append(Passage(number, parent, text, by, created))
+    steps = []
+    for parent, number in pairwise(way):
+        (passage,) = [passage for passage in children[parent] if passage.number == number]
+        steps.append(Step(passage, [other for other in children[parent] if other.number != number]))
     return Volume(
         id=plot.id,
         title=heading(plot.title, plot.text),
@@ -93,13 +118,12 @@ async def volume(session: AsyncSession, plot: PlotRow) -> Volume:
         created=plot.created,
         changed=plot.changed,
         current=plot.current,
-        path=[
-            Step(value(passage), [other for other in beside[passage.parent] if other.number != passage.number])
-            for passage in way[1:]
-        ],
-        children=beside[plot.current],
-        undo=way[-1].parent,
-        redo=way[-1].redo,
+        path=steps,
+        children=children[plot.current],
+        undo=way[-2] if len(way) > 1 else None,
+        redo=await session.scalar(
+            select(PassageRow.redo).where(PassageRow.plot_id == plot.id, PassageRow.number == plot.current)
+        ),
     )
 
 

@@ -3,44 +3,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from server.cli import plotify
-from tests.training.corpora import write_corpora
-
-PLOTIFY = Path(sys.executable).with_name("plotify")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpora")
-    mpst, cmu = write_corpora(folder)
-    command = ["prepare", "--mpst", mpst, "--cmu", cmu, "--out", folder / "data"]
-    assert CliRunner().invoke(plotify, [str(word) for word in command]).exit_code == 0
-    return folder / "data"
-
-
-def command(data: Path, out: Path, *more: str) -> list[str]:
-    words = [
-        PLOTIFY,
-        "train",
-        "--data",
-        data,
-        "--base",
-        "minute",
-        "--out",
-        out,
-        "--batch-tokens",
-        "512",
-        "--epochs",
-        "4",
-    ]
-    return [*map(str, words), "--evaluate-every", "10", *more]
+from tests.training.trainings import command, losses, metrics
 
 
 def train(data: Path, out: Path, *more: str) -> str:
@@ -54,15 +22,6 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "checkpoint"
     train(data, out)
     return out
-
-
-def metrics(checkpoint: Path) -> dict[str, object]:
-    contents: dict[str, object] = json.loads((checkpoint / "metrics.json").read_text())
-    return contents
-
-
-def losses(checkpoint: Path, split: str) -> dict[int, float]:
-    return {m["step"]: m["loss"] for m in metrics(checkpoint)["history"] if m["split"] == split}  # type: ignore[attr-defined]
 
 
 def test_a_training_learns_and_leaves_the_whole_checkpoint(trained: Path) -> None:

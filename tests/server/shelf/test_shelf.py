@@ -3,10 +3,14 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import insert, update
 
 from server.shelf import NotKept, NotOnShelf, Shelf, ShelfFull, Volume, bounds
+from server.shelf.database import opened
+from server.shelf.models import PassageRow, PlotRow
 
 pytestmark = pytest.mark.anyio
 
@@ -291,9 +295,15 @@ async def test_what_no_database_keeps_is_refused(shelf: Shelf, text: str) -> Non
 
 
 async def test_all_other_characters_come_back(shelf: Shelf) -> None:
-    text = "".join(chr(code) for code in range(1, 0x3000)) + "\r\n 🐈\U0010ffff "
+    text = "".join(chr(code) for code in range(1, 0x3000) if chr(code) != "\r") + " 🐈\U0010ffff "
     id = (await shelf.begin(ME, text)).id
     assert (await shelf.read(ME, id)).path[0].passage.text == text
+
+
+async def test_the_line_ends_of_a_form_are_no_edit(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One\n")).id
+    kept = await shelf.keep(ME, id, "One\r\nTwo\rThree", "writer")
+    assert (kept.parent, kept.text) == (1, "Two\nThree")
 
 
 async def test_a_shelf_and_a_plot_have_room_for_so_many(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +318,24 @@ async def test_a_shelf_and_a_plot_have_room_for_so_many(shelf: Shelf, monkeypatc
         with pytest.raises(ShelfFull, match=r"There are 2 plots on the shelf.*Delete one"):
             await begin
     await shelf.begin(YOU)
+
+
+async def test_a_plot_may_be_as_long_and_as_wide_as_the_bounds_allow(shelf: Shelf, database: str) -> None:
+    id = (await shelf.begin(ME, "x")).id
+    depth = bounds.PASSAGES // 2
+    last = {"plot_id": id, "by": "model", "redo": None, "created": datetime.now(UTC)}
+    async with opened(database) as engine, engine.begin() as connection:
+        for start, parent in ((2, lambda number: number - 1), (depth + 1, lambda number: 1)):
+            rows = [
+                {**last, "number": number, "parent": parent(number), "text": f"{number} "}
+                for number in range(start, start + depth - (start == 2))
+            ]
+            await connection.execute(insert(PassageRow), rows)
+        await connection.execute(update(PlotRow).values(passages=bounds.PASSAGES))
+    volume = await shelf.choose(ME, id, depth)
+    assert len(volume.path) == depth
+    assert len(volume.path[1].siblings) == depth
+    assert (await shelf.keep(ME, id, volume.text[:-5], "writer")) == volume.path[-2].passage
 
 
 async def test_many_write_one_plot_at_once(shelf: Shelf) -> None:

@@ -1,5 +1,7 @@
 """The secret that signs whose shelf is whose."""
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,11 +10,12 @@ down_revision = "1"
 
 
 def upgrade() -> None:
-    op.create_table(
+    table = op.create_table(
         "secrets",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("secret", sa.LargeBinary(), nullable=False),
     )
+    op.bulk_insert(table, [{"id": 1, "secret": secrets.token_bytes(32)}])
 
 
 def downgrade() -> None:

@@ -1,0 +1,34 @@
+"""The command that trains the minute model in tests, and what a training leaves to read."""
+
+import json
+import sys
+from pathlib import Path
+
+PLOTIFY = Path(sys.executable).with_name("plotify")
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    words = [
+        PLOTIFY,
+        "train",
+        "--data",
+        data,
+        "--base",
+        "minute",
+        "--out",
+        out,
+        "--batch-tokens",
+        "512",
+        "--epochs",
+        "4",
+    ]
+    return [*map(str, words), "--evaluate-every", "10", *more]
+
+
+def metrics(checkpoint: Path) -> dict[str, object]:
+    contents: dict[str, object] = json.loads((checkpoint / "metrics.json").read_text())
+    return contents
+
+
+def losses(checkpoint: Path, split: str) -> dict[int, float]:
+    return {m["step"]: m["loss"] for m in metrics(checkpoint)["history"] if m["split"] == split}  # type: ignore[attr-defined]

@@ -1,0 +1,117 @@
+"""Who trains together: the cluster that TF_CONFIG describes, in the form that TensorFlow documents."""
+
+import json
+import os
+import re
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+ADDRESS = re.compile(r"\S+:[1-9]\d{0,4}")
+
+WAIT = 600.0
+"""Seconds that a worker waits for the others to be started."""
+
+
+class ClusterError(Exception):
+    """The workers cannot train together, or no longer can; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The workers and this one's place among them.
+
+    Attributes:
+        workers: their addresses, host:port; the first one's is the chief's.
+        index: this worker's.
+    """
+
+    workers: tuple[str, ...]
+    index: int
+
+
+def read_cluster() -> Cluster:
+    """The cluster of the environment variable TF_CONFIG.
+
+    Raises:
+        ClusterError: it is not set, is not JSON, or names no such worker.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        raise refused("it is not set")
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise refused(f"it is not JSON ({error})") from error
+    cluster, task = (config.get(part) if isinstance(config, dict) else None for part in ("cluster", "task"))
+    if not isinstance(cluster, dict) or not isinstance(task, dict):
+        raise refused("'cluster' and 'task' must both be there, as objects")
+    if unknown := cluster.keys() - {"chief", "worker"}:
+        raise refused(f"cluster: {', '.join(sorted(unknown))} has no part here; every process is a worker")
+    chief, workers = (addresses(cluster, job) for job in ("chief", "worker"))
+    if len(chief) > 1:
+        raise refused(f"cluster.chief has {len(chief)} addresses; there is one chief at most")
+    if len({*chief, *workers}) < len(chief) + len(workers):
+        raise refused("cluster: an address is there twice; every worker needs its own")
+    jobs = {"chief": chief, "worker": workers}
+    job, index = task.get("type"), task.get("index")
+    if job not in jobs or not isinstance(index, int) or not 0 <= index < len(jobs[job]):
+        has = " and ".join(f"{len(jobs[name])} of type {name}" for name in jobs if jobs[name]) or "no worker"
+        raise refused(f"task is {json.dumps(task)}, but cluster has {has}, counted from 0")
+    return Cluster((*chief, *workers), index + (len(chief) if job == "worker" else 0))
+
+
+def await_workers(cluster: Cluster, seconds: float = WAIT) -> None:
+    """Return when every worker takes connections at its address, as this one does in the meantime.
+
+    TensorFlow would wait too, but without end, without saying for whom, and deaf to Ctrl-C.
+
+    Raises:
+        ClusterError: a worker does not in so many seconds, or this one's port cannot be opened.
+    """
+    own = cluster.workers[cluster.index]
+    try:
+        listener = socket.create_server(("", port_of(own)))
+    except OSError as error:
+        raise ClusterError(
+            f"worker {cluster.index}: the port of {own} cannot be opened ({error.strerror}): end the process that has "
+            "it, or give all workers a TF_CONFIG with another port"
+        ) from error
+    deadline = time.monotonic() + seconds
+    absent = [address for address in cluster.workers if address != own]
+    with listener:
+        while absent := [address for address in absent if not takes_connections(address)]:
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"worker {cluster.index}: waited {seconds:g} s, and nothing answers at {', '.join(absent)}: start "
+                    "the workers there, with the same cluster in their TF_CONFIG, and see that no firewall is between"
+                )
+            time.sleep(0.2)
+
+
+def takes_connections(address: str) -> bool:
+    try:
+        socket.create_connection((address.rpartition(":")[0].strip("[]"), port_of(address)), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def addresses(cluster: dict[str, Any], job: str) -> list[str]:
+    listed = cluster.get(job, [])
+    if not isinstance(listed, list) or not all(isinstance(item, str) and ADDRESS.fullmatch(item) for item in listed):
+        raise refused(f"cluster.{job} is {json.dumps(listed)}; it must be a list of host:port")
+    return listed
+
+
+def refused(problem: str) -> ClusterError:
+    return ClusterError(
+        f"--distribute multiworker: TF_CONFIG: {problem}. Every worker is told of all, and which one it is, like "
+        f"TF_CONFIG='{EXAMPLE}' (the next one has index 1)."
+    )
