@@ -54,7 +54,9 @@ class Desk:
         """Begins to write what could come next. Raises BriefError and EngineBusy."""
         await self.offers.stop(volume.id)
         brief = await self.brief(volume.text, typed)
-        plots = begin(self.engine, brief, self.max_tokens, client, COUNT)
+        # An engine may have fewer rows than an offer takes, twice as many with a genre.
+        count = min(COUNT, self.engine.rows // (2 if brief.genre else 1))
+        plots = begin(self.engine, brief, self.max_tokens, client, count)
 
         async def keep(texts: Sequence[str]) -> list[Passage]:
             return await self.shelf.offer(owner, volume.id, volume.current, texts)
@@ -68,6 +70,8 @@ class Desk:
         """What is asked for, of the end of the text that the model can read. Raises BriefError."""
         manifest = self.engine.bundle.manifest
         brief = Brief.read(typed | {"prompt": ""}, manifest, blank=True)
-        room = manifest.model.context - min(brief.length.most, self.max_tokens) - ROOM
+        context = manifest.model.context
+        # Of a model that reads little, half is for what the writer wrote; the continuation ends where the rest does.
+        room = max(context - min(brief.length.most, self.max_tokens) - ROOM, context // 2)
         read = await asyncio.to_thread(window, text, self.engine.vocabulary, room)
         return replace(Brief.read(typed | {"prompt": read}, manifest, blank=True), least=LEAST)

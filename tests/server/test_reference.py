@@ -191,7 +191,7 @@ def test_what_is_refused_is_told_as_in_the_example(
         ("PUT", "/api/plots/none", {"GET", "DELETE"}),
         ("OPTIONS", "/api/plots/none", {"GET", "DELETE"}),
         ("GET", "/v1/completions", {"POST"}),
-        ("PUT", "/plot", {"GET", "POST"}),
+        ("PUT", "/desk", {"GET", "POST"}),
     ],
 )
 def test_another_method_is_told_which_there_are(client: Client, method: str, path: str, allowed: set[str]) -> None:
