@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 COUNT = 3
 """Continuations of an offer."""
 
+TYPED = dict.fromkeys(range(32)) | {ord(character): character for character in "\t\n"} | {ord("\r"): "\n"}
+"""Of control characters, those that a text area gives back: the form brings a text as it was offered."""
+
 Keep = Callable[[Sequence[str]], Awaitable[list[Passage]]]
 """Keeps texts on the shelf, those that are not empty."""
 
@@ -60,7 +63,9 @@ class Offer:
         numbers: list[int | None] = [None] * len(self.texts)
         failure = None
         try:
-            await asyncio.gather(*(self._read(index, plot) for index, plot in enumerate(self._plots)))
+            async with asyncio.TaskGroup() as reading:  # where one fails the others end, too, and say nothing after
+                for index, plot in enumerate(self._plots):
+                    reading.create_task(self._read(index, plot))
             failure = next((plot.failure for plot in self._plots if plot.failure), None)
             kept = {passage.text: passage.number for passage in await self._keep(self.texts)}
             numbers = [kept.get(text) for text in self.texts]
@@ -72,7 +77,8 @@ class Offer:
         self.feed.append(Settled(numbers, failure), last=True)
 
     async def _read(self, index: int, plot: Plot) -> None:
-        async for text in plot:
+        async for written in plot:
+            text = written.translate(TYPED)
             piece = text.lstrip() if self._bare and not self.texts[index] else text
             if piece:
                 self.texts[index] += piece

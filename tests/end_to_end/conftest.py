@@ -1,11 +1,18 @@
-"""A real browser."""
+"""A real browser, and a writer who sits at it."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from server.bundle import Bundle
+from server.settings import Settings
+from tests.end_to_end.writer import MINUTE, Writer
+from tests.server.live import LiveServer, serving, slow_down
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
@@ -20,3 +27,50 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def shelf_live(tiny_bundle: Path, tmp_path: Path) -> Iterator[LiveServer]:
+    """A server with room for three continuations and what leads them to a genre, and a shelf of its own."""
+    with serving(Bundle.load(tiny_bundle), Settings(database=str(tmp_path / "shelf.sqlite")), rows=8) as server:
+        yield server
+
+
+@pytest.fixture
+def slow_shelf_live(monkeypatch: pytest.MonkeyPatch, shelf_live: LiveServer) -> LiveServer:
+    """The same, whose offers can be watched."""
+    slow_down(monkeypatch, 0.1)
+    return shelf_live
+
+
+@pytest.fixture(params=[True, False], ids=["javascript", "plain"])
+def script(request: pytest.FixtureRequest) -> bool:
+    """Whether browsers run JavaScript."""
+    return bool(request.param)
+
+
+@pytest.fixture
+def writers(browser: Browser, shelf_live: LiveServer, script: bool) -> Iterator[Callable[..., Writer]]:
+    """Sits one more writer down, in a browser of their own; what they are given is for its context."""
+    contexts: list[BrowserContext] = []
+
+    def sit_down(**wishes: Any) -> Writer:
+        contexts.append(context := browser.new_context(**({"java_script_enabled": script} | wishes)))
+        page = context.new_page()
+        page.set_default_timeout(MINUTE)
+        writer = Writer(page, shelf_live.address, script, [])
+        page.on("pageerror", lambda error: writer.faults.append(str(error)))
+        page.on("console", lambda message: writer.faults.append(message.text) if message.type == "error" else None)
+        return writer
+
+    yield sit_down
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def writer(writers: Callable[..., Writer]) -> Writer:
+    """One with a blank page."""
+    writer = writers()
+    writer.open()
+    return writer

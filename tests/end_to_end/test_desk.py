@@ -1,0 +1,249 @@
+"""The desk in a real browser, with JavaScript and without: three ways on, one of them taken, on and back again."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from server.engine import Request, Sampling
+from tests.end_to_end.writer import BEGINNING, MINUTE, Writer
+from tests.server.live import LiveServer, wait_until_idle
+
+MARKUP = "<script>document.title = 'taken'</script></textarea><b>&amp;"
+
+
+@pytest.mark.usefixtures("slow_shelf_live")
+def test_three_ways_on_grow_side_by_side(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.ask()
+    lengths: list[set[int]] = [set(), set(), set()]
+    while not writer.takes.count():
+        for seen, way in zip(lengths, writer.ways(), strict=True):
+            seen.add(len(way))
+    assert all(len(seen) > 3 for seen in lengths)
+    ways = writer.until_offered()
+    assert len(set(ways)) == 3
+    boxes = [box for index in range(3) if (box := writer.page.locator(f"[slot=text-{index}]").first.bounding_box())]
+    assert boxes[0]["x"] < boxes[1]["x"] < boxes[2]["x"]
+    assert not writer.faults
+
+
+def test_one_is_taken_by_a_click(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    ways = writer.asked()
+    writer.takes.nth(1).click()
+    expect(writer.text).to_have_value(BEGINNING + ways[1])
+    expect(writer.page.locator("#saved")).to_contain_text("Kept")
+    assert not writer.faults
+
+
+def test_one_is_taken_by_a_key(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    for number in (1, 2, 3):
+        before = writer.text.input_value()
+        way = writer.asked(str(number))[number - 1]
+        if writer.script:
+            writer.page.keyboard.press(f"Alt+{number}")
+        else:
+            writer.takes.nth(number - 1).focus()
+            writer.page.keyboard.press("Enter")
+        expect(writer.text).to_have_value(before + way)
+
+
+def test_it_goes_on_from_what_was_taken(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.asked()
+    writer.take(0)
+    second = writer.asked("8")
+    assert len(set(second)) == 3
+    writer.take(2)
+    whole = writer.text.input_value()
+    writer.page.reload()
+    expect(writer.text).to_have_value(whole)
+
+
+@pytest.mark.usefixtures("slow_shelf_live")
+def test_what_is_written_can_be_stopped_and_taken(writer: Writer, shelf_live: LiveServer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.ask()
+    while not all(writer.ways()):
+        pass
+    writer.press("Stop")
+    ways = writer.until_offered()
+    wait_until_idle(shelf_live.engine)
+    writer.take(1)
+    expect(writer.text).to_have_value(BEGINNING + ways[1])
+
+
+def test_undo_goes_back_to_the_blank_page_and_redo_forward_again(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    texts = ["", BEGINNING]
+    for seed in ("1", "2"):
+        writer.asked(seed)
+        writer.take(0)
+        texts.append(writer.text.input_value())
+    for text in texts[-2::-1]:
+        writer.press("Undo")
+        expect(writer.text).to_have_value(text)
+    expect(writer.page.get_by_role("button", name="Undo")).to_be_disabled()
+    for text in texts[1:]:
+        writer.press("Redo")
+        expect(writer.text).to_have_value(text)
+    expect(writer.page.get_by_role("button", name="Redo")).to_be_disabled()
+
+
+def test_what_is_edited_in_between_is_a_passage_beside_the_other(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.asked()
+    writer.take(0)
+    taken = writer.text.input_value()
+    edited = taken.replace("Lisbon", "Łódź")
+    writer.text.fill(edited)
+    writer.asked("2")
+    expect(writer.text).to_have_value(edited)
+    writer.take(1)
+    longer = writer.text.input_value()
+    writer.press("Undo")
+    expect(writer.text).to_have_value(edited)
+    writer.press("Redo")
+    expect(writer.text).to_have_value(longer)
+    writer.page.get_by_role("link", name="Share, export, tree").click()
+    writer.page.get_by_role("listitem").filter(has_text=re.compile(f"^{BEGINNING}")).get_by_text("Go there").click()
+    expect(writer.text).to_have_value(BEGINNING)
+    writer.press("Redo")
+    expect(writer.text).to_have_value(taken)
+
+
+def test_one_is_taken_after_the_text_was_edited(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    way = writer.asked()[2]
+    writer.text.fill("A baker in Porto")
+    writer.takes.nth(2).click()
+    expect(writer.text).to_have_value("A baker in Porto" + way)
+
+
+@pytest.mark.parametrize("genre", ["Any", "Horror"])
+def test_a_first_line_comes_from_nothing(writer: Writer, genre: str) -> None:
+    writer.page.get_by_label("Genre").select_option(genre)
+    expect(writer.page.get_by_role("button", name="Give me a first line")).to_be_visible()
+    ways = writer.asked()
+    assert all(way and way == way.lstrip() for way in ways)
+    writer.take(0)
+    expect(writer.text).to_have_value(ways[0])
+    expect(writer.page.get_by_label("Genre")).to_have_value("any" if genre == "Any" else genre)
+    expect(writer.page.get_by_role("button", name="Go on")).to_be_visible()
+
+
+def test_genre_dial_and_length_steer_it(writer: Writer) -> None:
+    """The same seed: each of them changes what comes of it, and the same again comes of the same."""
+    writer.text.fill(BEGINNING)
+    page = writer.page
+    plain = writer.asked()
+    page.get_by_label("Genre").select_option("Horror")
+    page.get_by_role("radio", name="wild").check()
+    wild = writer.asked()
+    assert not set(plain) & set(wild)
+    page.get_by_role("radio", name="close").check()
+    assert not set(writer.asked()) & set(wild)
+    page.get_by_role("radio", name="even").check()
+    page.get_by_label("Genre").select_option("Any")
+    assert writer.asked() == plain
+    writer.ask(length="A few lines")
+    expect(writer.takes).to_have_count(0)
+    longer = writer.until_offered()
+    assert sum(map(len, longer)) > sum(map(len, plain))
+
+
+def test_words_to_avoid_do_not_appear(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    ways = writer.asked()
+    found = sorted(set(re.findall(r"\b[a-z]{3,}\b", " ".join(ways))), key=len)[-2:]
+    assert found
+    writer.page.get_by_label("Words to avoid").fill(", ".join(found))
+    others = " ".join(writer.asked())
+    assert others.strip()
+    assert not [word for word in found if re.search(rf"\b{word}\b", others)]
+    expect(writer.page.get_by_label("Words to avoid")).to_have_value(", ".join(found))
+
+
+def test_a_mistake_is_said_at_its_field(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.page.get_by_text("What is behind it").click()
+    seed = writer.page.get_by_label("Seed")
+    seed.fill("x")
+    writer.page.locator("#continue").click()
+    expect(seed).to_have_attribute("aria-invalid", "true")
+    expect(seed).to_have_accessible_description(re.compile("A seed is a whole number"))
+    expect(seed).to_be_visible()
+    expect(writer.text).to_have_value(BEGINNING)
+    seed.fill("7")
+    writer.page.locator("#continue").click(no_wait_after=True)
+    writer.until_offered()
+    expect(seed).not_to_have_attribute("aria-invalid", "true")
+
+
+@pytest.mark.usefixtures("slow_shelf_live")
+def test_where_too_many_write_the_text_is_kept_and_that_is_said(writer: Writer, shelf_live: LiveServer) -> None:
+    engine = shelf_live.engine
+    others = [engine.submit(Request("A fox", Sampling(max_tokens=110, ignore_end=True))) for _ in range(8 + 4)]
+    writer.text.fill(BEGINNING)
+    writer.page.locator("#continue").click()
+    notice = writer.page.get_by_role("alert")
+    expect(notice).to_contain_text("Your text is kept.")
+    expect(notice).to_contain_text("try again in")
+    expect(writer.text).to_have_value(BEGINNING)
+    for other in others:
+        other.cancel()
+    wait_until_idle(engine)
+    writer.page.locator("#continue").click(no_wait_after=True)
+    writer.until_offered()
+    expect(notice).to_be_hidden()
+    writer.open("/shelf")
+    expect(writer.page.get_by_role("heading", name=BEGINNING)).to_have_count(1)
+
+
+def test_nothing_typed_is_markup(writer: Writer) -> None:
+    writer.text.fill(MARKUP)
+    writer.page.get_by_label("Words to avoid").fill('"><script>')
+    writer.asked()
+    expect(writer.text).to_have_value(MARKUP)
+    writer.take(0)
+    assert writer.text.input_value().startswith(MARKUP)
+    expect(writer.page.locator("main script, main b")).to_have_count(0)
+    assert not writer.page.title().startswith("taken")
+    assert not writer.faults
+
+
+@pytest.mark.usefixtures("slow_shelf_live")
+def test_who_leaves_finds_what_was_offered_by_then(writer: Writer, shelf_live: LiveServer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.ask()
+    while not all(writer.ways()):
+        pass
+    writer.page.goto("about:blank")
+    wait_until_idle(shelf_live.engine)
+    writer.open("/shelf")
+    writer.page.get_by_role("link", name=BEGINNING, exact=True).click()
+    expect(writer.text).to_have_value(BEGINNING)
+    assert all(writer.until_offered())
+
+
+def test_the_keyboard_is_enough(writer: Writer) -> None:
+    """From an empty page to a text that goes on: what is typed, Tab and Enter."""
+    keyboard = writer.page.keyboard
+    expect(writer.text).to_be_focused()
+    keyboard.type(BEGINNING)
+    if writer.script:
+        keyboard.press("Control+Enter")
+    else:
+        keyboard.press("Tab")
+        keyboard.press("Enter")
+    ways = writer.until_offered()
+    writer.text.focus()
+    for _ in range(9):
+        if writer.takes.first.evaluate("button => button === document.activeElement"):
+            break
+        keyboard.press("Tab")
+    expect(writer.takes.first).to_be_focused()
+    keyboard.press("Enter")
+    expect(writer.text).to_have_value(BEGINNING + ways[0], timeout=MINUTE)

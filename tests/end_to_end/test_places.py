@@ -1,0 +1,84 @@
+"""What is asked of every page: that everybody can read and use it, that it is light, and that it fits."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Response
+
+from tests.end_to_end.places import places
+from tests.end_to_end.writer import BEGINNING, Writer
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+HEAVIEST, MOST_REQUESTS = 60_000, 6
+"""Bytes of a page with all that it loads, and how many requests that takes."""
+
+
+@pytest.fixture
+def script() -> bool:
+    return True
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_and_use_it(writers: Callable[..., Writer], scheme: str, width: int) -> None:
+    """By axe-core, which runs beside the page: its Content-Security-Policy lets nobody put scripts into it."""
+    writer = writers(color_scheme=scheme, viewport={"width": width, "height": 800})
+    faults: dict[str, list[str]] = {}
+    for place in places(writer):
+        writer.page.evaluate(AXE)
+        found = writer.page.evaluate(f"axe.run({{ runOnly: {RULES} }})")
+        assert found["passes"]
+        wrong = [
+            f"{violation['id']}: {node['html'][:160]} {node['failureSummary']}"
+            for violation in found["violations"]
+            for node in violation["nodes"]
+        ]
+        if writer.page.evaluate("document.documentElement.scrollWidth") > width:
+            wrong.append("wider than its window")
+        if wrong:
+            faults[place.name] = wrong
+    assert not faults
+
+
+def test_it_is_light_and_asks_nobody_else(writers: Callable[..., Writer]) -> None:
+    writer = writers()
+    addresses = {place.address for place in places(writer)}
+    assert len(addresses) > 8
+    for address in addresses:
+        visitor = writers(storage_state=writer.page.context.storage_state())
+        answers: list[Response] = []
+        visitor.page.on("response", answers.append)
+        visitor.page.goto(writer.address + address, wait_until="load")
+        weights = {
+            answer.url: sum(answer.request.sizes()[part] for part in ("responseBodySize", "responseHeadersSize"))
+            for answer in answers
+            if urlsplit(answer.url).path != "/status/events"  # it has no end
+        }
+        assert {urlsplit(url).netloc for url in weights} == {urlsplit(writer.address).netloc}
+        assert sum(weights.values()) < HEAVIEST, weights
+        assert len(weights) <= MOST_REQUESTS, weights
+        if address != "/nowhere":  # of which a browser says that it is not there
+            assert not visitor.faults
+        visitor.page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.usefixtures("slow_shelf_live")
+def test_nothing_moves_while_it_is_written(writers: Callable[..., Writer], width: int) -> None:
+    writer = writers(viewport={"width": width, "height": 800})
+    writer.open()
+    writer.text.fill(BEGINNING)
+    writer.page.evaluate(
+        """() => {
+            window.shifts = [];
+            new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map((entry) => entry.value)))
+                .observe({ type: "layout-shift", buffered: true });
+        }"""
+    )
+    writer.ask()
+    writer.until_offered()
+    assert sum(writer.page.evaluate("window.shifts")) < 0.01

@@ -1,0 +1,180 @@
+"""The shelf in a real browser, with JavaScript and without: what was written is found, told apart, shared, taken along."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.end_to_end.writer import BEGINNING, Writer
+
+MARKUP = "<script>document.title = 'taken'</script><b>&amp;"
+
+
+def begin(writer: Writer, text: str) -> str:
+    """Keeps a new plot with this text; its address."""
+    writer.open()
+    writer.text.fill(text)
+    return writer.keep()
+
+
+def deed(writer: Writer, name: str) -> None:
+    writer.page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_an_empty_shelf_says_how_it_fills(writer: Writer) -> None:
+    writer.page.get_by_role("link", name="Shelf").click()
+    expect(writer.page.get_by_role("main")).to_contain_text("Nothing here yet.")
+    writer.page.get_by_role("main").get_by_role("link", name="the desk").click()
+    expect(writer.text).to_be_visible()
+
+
+def test_plots_are_listed_and_found(writer: Writer) -> None:
+    begin(writer, "A lighthouse keeper finds a letter.")
+    begin(writer, "The miner follows a stranger.")
+    writer.page.get_by_role("link", name="Shelf").click()
+    plots = writer.page.get_by_role("listitem")
+    expect(plots).to_have_count(2)
+    expect(plots.first).to_contain_text("The miner")
+    search = writer.page.get_by_role("searchbox")
+    search.fill("LETTER")
+    search.press("Enter")
+    expect(plots).to_have_count(1)
+    expect(writer.page.get_by_role("main")).to_contain_text("1 plot with “LETTER”.")
+    search.fill("submarine")
+    search.press("Enter")
+    expect(writer.page.get_by_role("main")).to_contain_text("No plot of yours has “submarine” in it.")
+    writer.page.get_by_role("link", name="See all").click()
+    writer.page.get_by_role("link", name="A lighthouse keeper finds a letter.", exact=True).click()
+    expect(writer.text).to_have_value("A lighthouse keeper finds a letter.")
+
+
+def test_more_plots_than_a_page_shows_are_on_the_next(writer: Writer) -> None:
+    for number in range(21):
+        answer = writer.page.request.post(
+            f"{writer.address}/desk",
+            form={
+                "do": "keep",
+                "text": f"Plot number {number}",
+                "token": writer.page.locator("[name=token]").input_value(),
+            },
+            max_redirects=0,
+        )
+        assert answer.status == 303
+    writer.open("/shelf?q=Plot")
+    plots = writer.page.get_by_role("listitem")
+    expect(plots).to_have_count(20)
+    writer.page.get_by_role("link", name="Older").click()
+    expect(plots).to_have_count(1)
+    expect(plots).to_contain_text("Plot number 0")
+    writer.page.get_by_role("link", name="Newer").click()
+    expect(plots).to_have_count(20)
+
+
+def test_a_plot_is_renamed(writer: Writer) -> None:
+    address = begin(writer, BEGINNING)
+    writer.open(f"{address}/about")
+    writer.page.get_by_label("Title").fill("The clock of ice")
+    deed(writer, "Rename")
+    expect(writer.page.get_by_role("heading", level=1)).to_have_text("The clock of ice")
+    writer.open("/shelf")
+    expect(writer.page.get_by_role("link", name="The clock of ice", exact=True)).to_be_visible()
+
+
+def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    ways = writer.asked()
+    writer.take(0)
+    writer.page.get_by_role("link", name="Share, export, tree").click()
+    tree = writer.page.locator(".tree")
+    expect(tree.get_by_role("listitem").filter(has_text=re.compile("New plot from here"))).not_to_have_count(0)
+    expect(tree.locator("[aria-current=step] .words")).to_have_text(ways[0].strip())
+    tree.locator("li li", has_text=ways[2].strip().splitlines()[0][:20]).get_by_text("Go there").click()
+    expect(writer.text).to_have_value(BEGINNING + ways[2])
+    writer.page.get_by_role("link", name="Share, export, tree").click()
+    tree.locator("li li").first.get_by_text("New plot from here").click()
+    expect(writer.text).to_have_value(BEGINNING)
+    expect(writer.page.get_by_role("heading", level=1)).to_have_text(f"{BEGINNING}… (branch)")
+    writer.open("/shelf")
+    expect(writer.page.get_by_role("listitem")).to_have_count(2)
+
+
+def test_a_link_lets_others_read_until_it_is_withdrawn(writer: Writer, writers: Callable[..., Writer]) -> None:
+    address = begin(writer, BEGINNING)
+    writer.open(f"{address}/about")
+    expect(writer.page.get_by_role("main")).to_contain_text("Nobody but you can read it.")
+    deed(writer, "Make a link")
+    link = writer.page.get_by_label("Whoever has this link can read it").input_value()
+    reader = writers()
+    reader.page.goto(link)
+    expect(reader.page.get_by_role("article")).to_contain_text(BEGINNING)
+    expect(reader.page.get_by_role("main").get_by_role("button")).to_have_count(0)
+    reader.open(address)
+    expect(reader.page.get_by_role("main")).not_to_contain_text(BEGINNING)
+    deed(writer, "Withdraw the link")
+    expect(writer.page.get_by_role("main")).to_contain_text("Nobody but you can read it.")
+    answer = reader.page.goto(link)
+    assert answer
+    assert answer.status == 404
+    expect(reader.page.get_by_role("main")).not_to_contain_text(BEGINNING)
+
+
+def test_a_plot_is_deleted_with_its_link(writer: Writer, writers: Callable[..., Writer]) -> None:
+    address = begin(writer, BEGINNING)
+    writer.open(f"{address}/about")
+    deed(writer, "Make a link")
+    link = writer.page.get_by_label("Whoever has this link can read it").input_value()
+    writer.page.get_by_text("Delete…").click()
+    deed(writer, "Yes, delete it")
+    expect(writer.page.get_by_role("main")).to_contain_text("Nothing here yet.")
+    for page, place in ((writer.page, writer.address + address), (writers().page, link)):
+        answer = page.goto(place)
+        assert answer
+        assert answer.status == 404
+
+
+def test_a_plot_is_taken_along_as_markdown_and_as_text(writer: Writer) -> None:
+    address = begin(writer, "It rained.\n\n*Nobody* came.")
+    writer.open(f"{address}/about")
+    assert writer.download("Plain text") == "It rained. *Nobody* came.\n\nIt rained.\n\n*Nobody* came.\n"
+    assert writer.download("Markdown").endswith("It rained.\n\n\\*Nobody\\* came.\n")
+
+
+def test_what_was_typed_is_kept_without_being_told_to(writer: Writer) -> None:
+    """With JavaScript; without it, every button keeps the text."""
+    if not writer.script:
+        pytest.skip("needs JavaScript")
+    writer.text.fill(BEGINNING)
+    expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=30_000)
+    writer.text.press_sequentially("!")
+    with writer.page.expect_request("**/desk"):
+        writer.page.goto("about:blank")
+    writer.open("/shelf")
+    writer.page.get_by_role("listitem").get_by_role("link").first.click()
+    expect(writer.text).to_have_value(re.compile(f"^{BEGINNING}|^!{BEGINNING}"))
+
+
+def test_nothing_typed_is_markup(writer: Writer, writers: Callable[..., Writer]) -> None:
+    address = begin(writer, MARKUP)
+    strange = writer.page.locator("main script, main b")
+    writer.open(f"{address}/about")
+    writer.page.get_by_label("Title").fill(f'"{MARKUP}')
+    deed(writer, "Rename")
+    expect(writer.page.get_by_role("heading", level=1)).to_have_text(f'"{MARKUP}')
+    expect(strange).to_have_count(0)
+    deed(writer, "Make a link")
+    link = writer.page.get_by_label("Whoever has this link can read it").input_value()
+    writer.open("/shelf")
+    expect(writer.page.get_by_role("listitem")).to_contain_text(MARKUP)
+    expect(strange).to_have_count(0)
+    search = writer.page.get_by_role("searchbox")
+    search.fill(f'">{MARKUP}')
+    search.press("Enter")
+    expect(writer.page.get_by_role("main")).to_contain_text(f'">{MARKUP}')
+    expect(strange).to_have_count(0)
+    reader = writers()
+    reader.page.goto(link)
+    expect(reader.page.get_by_role("article")).to_contain_text(MARKUP)
+    expect(reader.page.locator("main script, main b")).to_have_count(0)
+    assert not writer.page.title().startswith("taken")
+    assert not writer.faults + reader.faults

@@ -1,0 +1,37 @@
+"""A browser without pages: it keeps its cookie, and sends the form with the token that it was given."""
+
+import re
+from collections.abc import Mapping
+from html import unescape
+from typing import Any
+
+import httpx
+
+
+class Visitor:
+    """Someone with a shelf of their own. token: what their pages' forms say."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+        found = re.search(r'name="token" value="(\w+)"', client.get("/").text)
+        assert found
+        self.token = found[1]
+
+    def send(self, fields: Mapping[str, str], accept: str = "text/html") -> httpx.Response:
+        """Presses a button of the desk; the answer itself, not where it leads."""
+        form = {"token": self.token} | dict(fields)
+        return self.client.post("/desk", data=form, headers={"Accept": accept}, follow_redirects=False)
+
+    def keep(self, text: str, plot: str = "") -> dict[str, Any]:
+        """Has a text kept; what the plot is then."""
+        answer = self.send({"do": "keep", "text": text, "plot": plot}, "application/json")
+        assert answer.status_code == 200, answer.text
+        state: dict[str, Any] = answer.json()
+        return state
+
+
+def typed(page: str) -> str:
+    """What is in the text area of a page."""
+    found = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.DOTALL)
+    assert found
+    return unescape(found[1])
