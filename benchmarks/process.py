@@ -32,8 +32,8 @@ class Serving:
 def serving(arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Serving]:
     """Runs Python with these arguments, and waits until it says that it is ready; stops it in the end.
 
-    Its shelf is a temporary one, never the user's. log: what it says on standard error. environment: what to add to this
-    process's own. Raises ChildProcessError when it does not start.
+    Its shelf is a temporary one, never the user's. log: what it says on standard error. environment: what to add to
+    this process's own. Raises ChildProcessError when it does not start.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
