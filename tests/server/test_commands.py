@@ -83,7 +83,7 @@ def test_a_database_that_cannot_be_used_is_one_line_before_anything_is_served(
     tiny_bundle: Path, tmp_path: Path
 ) -> None:
     (file := tmp_path / "letter.sqlite").write_text("Dear database, " * 100)
-    command = [*PLOTIFY, "serve", "--port", "0", "--model", tiny_bundle]
+    command = [*PLOTIFY, "serve", "--port", "0", "--model", str(tiny_bundle)]
     environment = os.environ | {"PLOTIFY_DATABASE": str(file)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
     assert done.returncode == 1

@@ -205,7 +205,7 @@ def test_the_page_has_a_section_for_each_operation_and_an_entry_for_each_field(
 ) -> None:
     page = client.get("/docs").text
     assert len(page) < 60_000
-    assert page.count("<h1>") == page.count("<main>") == 1
+    assert page.count("<h1") == page.count("<main>") == 1
     for id, operation in operations(document).items():
         (section,) = re.findall(rf'<section aria-labelledby="{id}">(.*?)</section>', page, re.DOTALL)
         assert operation["summary"] in section

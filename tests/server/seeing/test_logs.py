@@ -141,7 +141,8 @@ def test_nothing_that_was_asked_for_or_written_is_logged(bundle: Bundle, log: io
             assert client.get(path).status_code == 200
         assert client.delete(plot["self"]).status_code == 204
         assert client.put(plot["self"]).status_code == 405
-        assert (offer := go_on(client, prompt, genre="Horror")).status_code == 200
+        offer = go_on(client, prompt, genre="Horror")
+        assert offer.status_code == 200
         written += offered(offer.text)
         kept = client.post("/desk", data=form(client, text=prompt, do="keep"), follow_redirects=False)
         ids += [kept.headers["location"].rpartition("/")[2], client.cookies["plotify_shelf"]]
