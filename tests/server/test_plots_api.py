@@ -180,7 +180,8 @@ def test_a_plot_that_breaks_off_says_so(client: Client, monkeypatch: pytest.Monk
 
 def test_a_plot_that_has_ended_holds_nothing_of_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It can be read for long, and there may be many."""
-    submit, streams = engine.submit_several, []
+    submit = engine.submit_several
+    streams: list[weakref.ref[Stream]] = []
 
     def remembered(request: Request, count: int) -> list[Stream]:
         submitted = submit(request, count)
