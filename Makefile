@@ -9,7 +9,7 @@ CMU ?= ../shared/corpus/booksummaries.txt
 # bfloat16 is a fifth faster where the processor has it (AVX512_BF16, AMX); else leave --precision out.
 TRAIN ?= --epochs 8 --batch-tokens 2048 --weight-decay 0.2 --evaluate-every 400 --precision mixed_bfloat16
 
-.PHONY: serve test check soak chaos gpu-check bundle lock clean
+.PHONY: serve test check screenshots soak chaos gpu-check bundle lock clean
 
 serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 	.venv/bin/plotify serve
@@ -22,6 +22,9 @@ check: .venv/developing  ## Lint, formatting, types, known vulnerabilities of th
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python -m tests.audit
+
+screenshots: .venv/developing  ## Pictures of every page and state, two widths, light and dark, into build/screenshots
+	.venv/bin/python -m tests.end_to_end.screenshots
 
 soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests: half an hour
 	.venv/bin/plotify bench soak

@@ -42,12 +42,13 @@ class Desk:
     async def take(self, owner: str, plot_id: str, text: str, number: int) -> Volume:
         """Has an offered passage join the text, also where that was edited since it was offered."""
         await self.offers.stop(plot_id)
-        volume = await self.shelf.read(owner, plot_id)
-        offered = next((passage for passage in volume.children if passage.number == number), None)
-        if offered is None or volume.text == text:
-            return await self.shelf.choose(owner, plot_id, number)
         await self.shelf.keep(owner, plot_id, text, "writer")
-        await self.shelf.keep(owner, plot_id, text + offered.text, "model")
+        chosen = await self.shelf.choose(owner, plot_id, number)
+        words = chosen.path[-1].passage.text if chosen.path else ""
+        if chosen.text == text + words:
+            return chosen
+        await self.shelf.keep(owner, plot_id, text, "writer")
+        await self.shelf.keep(owner, plot_id, text + words, "model")
         return await self.shelf.read(owner, plot_id)
 
     async def offer(self, owner: str, volume: Volume, typed: dict[str, str], client: str) -> Offer:

@@ -19,8 +19,7 @@ form.addEventListener("submit", (event) => {
 text.addEventListener("input", () => {
   label();
   saved.textContent = "";
-  clearTimeout(timer);
-  timer = setTimeout(() => { if (text.value !== kept && !asking) act({ do: "keep" }); }, 1500);
+  keepSoon();
 });
 addEventListener("pagehide", () => {
   if (text.value === kept) return;
@@ -35,6 +34,12 @@ addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+
+// Not while an offer is written: it is for the text as it was.
+function keepSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(() => { if (asking) keepSoon(); else if (text.value !== kept) act({ do: "keep" }); }, 1500);
+}
 
 const fields = (more) => {
   const all = new URLSearchParams(new FormData(form));
@@ -51,7 +56,7 @@ function act(what) {
       const answer = await fetch("/desk", { method: "POST", body: fields(what), headers: { Accept: "application/json" } });
       if (!answer.ok) return refuse(await answer.json());
       const state = await answer.json();
-      if (what.do === "keep" || what.do === "stop") return show(state, text.value !== before);
+      if (what.do === "keep" || what.do === "stop") return show(state, text.value !== before, false);
       show(state);
       text.focus();
       text.setSelectionRange(text.value.length, text.value.length);
@@ -68,11 +73,10 @@ function act(what) {
 async function ask() {
   if (asking) return;
   asking = new AbortController();
-  const all = fields({ do: "continue" });
-  await sent;
   working(true);
+  await sent;
   try {
-    const answer = await fetch("/desk", { method: "POST", body: all, headers: { Accept: "text/event-stream" } });
+    const answer = await fetch("/desk", { method: "POST", body: fields({ do: "continue" }), headers: { Accept: "text/event-stream" } });
     if (!answer.ok) return refuse(await answer.json());
     refuse({});
     offers.querySelectorAll("[slot]").forEach((each) => each.remove());
@@ -149,7 +153,9 @@ function show(state, typing = false, withOffers = true) {
 
 function working(yes) {
   offers.setAttribute("aria-busy", yes);
-  stop.hidden = !yes;
+  stop.disabled = !yes;
+  const blank = document.getElementById("blank");
+  if (blank) blank.hidden = yes;
   goOn.disabled = yes;
   if (yes) tell("Three ways on are being written.");
 }
@@ -168,7 +174,9 @@ function refuse({ message = "", problems = {}, state = null }) {
     if (name in problems) control?.setAttribute("aria-invalid", "true");
     else control?.removeAttribute("aria-invalid");
   }
-  form.querySelector("[aria-invalid]")?.focus();
+  const wrong = form.querySelector("[aria-invalid]");
+  if (wrong?.closest("details")) wrong.closest("details").open = true;
+  wrong?.focus();
   say(Object.keys(problems).length ? "" : message);
 }
 

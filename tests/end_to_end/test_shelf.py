@@ -1,6 +1,7 @@
-"""The shelf in a real browser, with JavaScript and without: what was written is found, told apart, shared, taken along."""
+"""The shelf in a real browser, with JavaScript and without: plots are found, walked, shared and taken along."""
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -23,7 +24,7 @@ def deed(writer: Writer, name: str) -> None:
 
 
 def test_an_empty_shelf_says_how_it_fills(writer: Writer) -> None:
-    writer.page.get_by_role("link", name="Shelf").click()
+    writer.page.get_by_role("link", name="Shelf", exact=True).click()
     expect(writer.page.get_by_role("main")).to_contain_text("Nothing here yet.")
     writer.page.get_by_role("main").get_by_role("link", name="the desk").click()
     expect(writer.text).to_be_visible()
@@ -32,7 +33,7 @@ def test_an_empty_shelf_says_how_it_fills(writer: Writer) -> None:
 def test_plots_are_listed_and_found(writer: Writer) -> None:
     begin(writer, "A lighthouse keeper finds a letter.")
     begin(writer, "The miner follows a stranger.")
-    writer.page.get_by_role("link", name="Shelf").click()
+    writer.page.get_by_role("link", name="Shelf", exact=True).click()
     plots = writer.page.get_by_role("listitem")
     expect(plots).to_have_count(2)
     expect(plots.first).to_contain_text("The miner")
@@ -94,7 +95,7 @@ def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> No
     writer.page.get_by_role("link", name="Share, export, tree").click()
     tree.locator("li li").first.get_by_text("New plot from here").click()
     expect(writer.text).to_have_value(BEGINNING)
-    expect(writer.page.get_by_role("heading", level=1)).to_have_text(f"{BEGINNING}… (branch)")
+    expect(writer.page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\(branch\)$"))
     writer.open("/shelf")
     expect(writer.page.get_by_role("listitem")).to_have_count(2)
 
@@ -146,12 +147,12 @@ def test_what_was_typed_is_kept_without_being_told_to(writer: Writer) -> None:
         pytest.skip("needs JavaScript")
     writer.text.fill(BEGINNING)
     expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=30_000)
-    writer.text.press_sequentially("!")
-    with writer.page.expect_request("**/desk"):
-        writer.page.goto("about:blank")
-    writer.open("/shelf")
-    writer.page.get_by_role("listitem").get_by_role("link").first.click()
-    expect(writer.text).to_have_value(re.compile(f"^{BEGINNING}|^!{BEGINNING}"))
+    address = writer.page.url
+    writer.text.fill(f"{BEGINNING}!")
+    writer.page.goto("about:blank")
+    deadline = time.monotonic() + 30
+    while writer.page.goto(address) and writer.text.input_value() != f"{BEGINNING}!":
+        assert time.monotonic() < deadline, "what was typed last is lost"
 
 
 def test_nothing_typed_is_markup(writer: Writer, writers: Callable[..., Writer]) -> None:

@@ -1,0 +1,72 @@
+"""Pictures of every page and state, at two widths and in both colour schemes: `python -m tests.end_to_end.screenshots`.
+
+Of the shipped bundle, with a shelf that is thrown away. They are for looking at, into build/screenshots.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, sync_playwright
+from rich.progress import Progress
+
+from server.bundle import Bundle
+from server.settings import SHIPPED_MODEL, Settings
+from tests.end_to_end.conftest import CHROMIUM, FLAGS
+from tests.end_to_end.places import places
+from tests.end_to_end.writer import MINUTE, Writer
+from tests.server.live import serving
+
+FOLDER = Path("build/screenshots")
+BEGINNING = "A lighthouse keeper on a lonely island finds a letter that was never sent."
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+WIDTHS = (1280, 390)
+STATES = 17
+
+
+def photograph(browser: Browser, address: str, progress: Progress) -> None:
+    """Walks through all pages once for each width and scheme."""
+    task = progress.add_task("Screenshots", total=STATES * len(SCHEMES) * len(WIDTHS))
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page = context.new_page()
+            page.set_default_timeout(MINUTE)
+
+            def shoot(name: str, folder: Path = FOLDER / f"{width}-{scheme}") -> None:
+                page.screenshot(path=folder / f"{name}.png", full_page=True)
+                progress.advance(task)
+
+            writer = Writer(page, address, True, [])
+            for place in places(writer, BEGINNING):
+                shoot(place.name)
+            writer.open()
+            writer.text.fill(BEGINNING)
+            writer.ask(length="A paragraph")
+            page.wait_for_function(
+                "() => [0, 1, 2].every(index => document.querySelector(`[slot=text-${index}]`)?.textContent)"
+            )
+            shoot("writing")
+            writer.press("Stop")
+            writer.until_offered()
+            context.close()
+
+
+def main() -> None:
+    """Serves, and photographs what is served."""
+    if CHROMIUM is None:
+        raise SystemExit("There is no chromium on PATH; install it, and try again.")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Bundle.load(SHIPPED_MODEL), Settings(database=str(Path(folder, "shelf.sqlite"))), rows=8) as live,
+        sync_playwright() as playwright,
+        Progress() as progress,
+    ):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        photograph(browser, live.address, progress)
+        browser.close()
+    print(f"They are in {FOLDER}.")
+
+
+if __name__ == "__main__":
+    main()
