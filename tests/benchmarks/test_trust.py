@@ -77,6 +77,8 @@ def test_a_kill_is_seen_and_what_comes_after_is_as_before(tmp_path: Path) -> Non
     assert row.figures["problems"] == []
     assert found["stream broke off"] > 0
     assert found["again"] == 32
+    assert row.figures["kept"] > 0
+    assert row.figures["lost"] == 0
     assert (done.exit_code, row.reached) == (0, True)
 
 
