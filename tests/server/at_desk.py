@@ -5,12 +5,12 @@ from html import unescape
 
 import httpx
 
+from tests.server.desk.visiting import Visitor
+
 
 def form(client: httpx.Client, **typed: str) -> dict[str, str]:
     """The fields that the form of a blank desk sends; from then on the client has the cookie that goes with them."""
-    token = re.search(r'name="token" value="(\w+)"', client.get("/").text)
-    assert token
-    return {"token": token[1], **typed}
+    return {"token": Visitor(client).token, **typed}
 
 
 def go_on(client: httpx.Client, text: str, **typed: str) -> httpx.Response:
