@@ -61,7 +61,8 @@ def card(bundle: Bundle) -> Markup | None:
     if not path.is_file():
         return None
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
-    return Markup(renderer.render(_without_front_matter(path.read_text("utf-8"))))
+    html = renderer.render(_without_front_matter(path.read_text("utf-8")))
+    return Markup(html.replace("<th></th>", "<td></td>"))  # a heading of nothing is read out as one
 
 
 def _without_front_matter(text: str) -> str:

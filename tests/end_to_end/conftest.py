@@ -30,9 +30,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def shelf_live(tiny_bundle: Path, tmp_path: Path) -> Iterator[LiveServer]:
+def served(tiny_bundle: Path) -> Path:
+    """The bundle that is served."""
+    return tiny_bundle
+
+
+@pytest.fixture
+def shelf_live(served: Path, tmp_path: Path) -> Iterator[LiveServer]:
     """A server with room for three continuations and what leads them to a genre, and a shelf of its own."""
-    with serving(Bundle.load(tiny_bundle), Settings(database=str(tmp_path / "shelf.sqlite")), rows=8) as server:
+    with serving(Bundle.load(served), Settings(database=str(tmp_path / "shelf.sqlite")), rows=8) as server:
         yield server
 
 

@@ -21,7 +21,7 @@ FOLDER = Path("build/screenshots")
 BEGINNING = "A lighthouse keeper on a lonely island finds a letter that was never sent."
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = (1280, 390)
-STATES = 17
+STATES = 16
 
 
 def photograph(browser: Browser, address: str, progress: Progress) -> None:
@@ -31,24 +31,21 @@ def photograph(browser: Browser, address: str, progress: Progress) -> None:
         for scheme in SCHEMES:
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
             page = context.new_page()
+            folder = FOLDER / f"{width}-{scheme}"
             page.set_default_timeout(MINUTE)
-
-            def shoot(name: str, folder: Path = FOLDER / f"{width}-{scheme}") -> None:
-                page.screenshot(path=folder / f"{name}.png", full_page=True)
-                progress.advance(task)
 
             writer = Writer(page, address, True, [])
             for place in places(writer, BEGINNING):
-                shoot(place.name)
+                page.screenshot(path=folder / f"{place.name}.png", full_page=True)
+                progress.advance(task)
             writer.open()
             writer.text.fill(BEGINNING)
             writer.ask(length="A paragraph")
             page.wait_for_function(
                 "() => [0, 1, 2].every(index => document.querySelector(`[slot=text-${index}]`)?.textContent)"
             )
-            shoot("writing")
-            writer.press("Stop")
-            writer.until_offered()
+            page.screenshot(path=folder / "writing.png", full_page=True)
+            progress.advance(task)
             context.close()
 
 

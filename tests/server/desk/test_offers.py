@@ -79,7 +79,8 @@ async def test_a_reader_who_comes_late_reads_all_of_it(plots: list[Dictated]) ->
     offer = Offer(plots, Shelf().keep, bare=False)
     say(plots, " one", " two", " three")
     await until(lambda: len(offer.feed.items) == 3)
-    read = [event async for events in offer.feed.follow() for event in events if end(plots) is None]
+    end(plots)
+    read = [event async for events in offer.feed.follow() for event in events]
     assert {event.text for event in read if isinstance(event, Piece)} == {" one", " two", " three"}
     assert isinstance(read[-1], Settled)
 

@@ -1,0 +1,190 @@
+"""The desk as a browser without JavaScript asks for it, and as its script does."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from server.app import create_app
+from server.bundle import Bundle
+from server.desk.writers import COOKIE
+from server.engine import Engine, Request, Sampling
+from server.settings import Settings
+from server.shelf import bounds
+from tests.server.desk.visiting import Visitor, typed
+
+JSON, EVENTS = "application/json", "text/event-stream"
+ASKED = {"do": "continue", "length": "line", "seed": "7", "text": "A fox"}
+
+
+@pytest.fixture
+def client(bundle: Bundle, tmp_path: Path) -> Iterator[TestClient[Litestar]]:
+    """With room for three continuations, a genre's included."""
+    with Engine(bundle, threads=1, queue=4, rows=8) as engine:
+        app = create_app(engine, Settings(database=str(tmp_path / "shelf.sqlite")))
+        app.debug = False
+        with TestClient(app) as client:
+            client.app.state.engine = engine
+            yield client
+
+
+@pytest.fixture
+def visitor(client: TestClient[Litestar]) -> Visitor:
+    return Visitor(client)
+
+
+def events_of(answer: httpx.Response) -> list[tuple[str, Any]]:
+    """What a stream said, by name."""
+    assert answer.headers["content-type"].startswith(EVENTS)
+    frames = [frame.split("\n") for frame in answer.text.split("\n\n") if frame.startswith("event: ")]
+    return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in frames]
+
+
+def another(visitor: Visitor) -> Visitor:
+    """Someone else at the same server; the first one's cookie is gone then."""
+    visitor.client.cookies.clear()
+    return Visitor(visitor.client)
+
+
+@pytest.mark.parametrize("accept", ["text/html", JSON, EVENTS])
+@pytest.mark.parametrize("wrong", ["no cookie", "no token", "another's token"])
+def test_a_form_of_nobody_is_refused_and_its_text_is_there(visitor: Visitor, wrong: str, accept: str) -> None:
+    token = visitor.token
+    if wrong == "no cookie":
+        visitor.client.cookies.clear()
+    visitor.token = token if wrong == "no cookie" else "" if wrong == "no token" else "0" * 64
+    answer = visitor.send(ASKED | {"text": "A fox <b>"}, accept)
+    assert answer.status_code == 403
+    if accept == "text/html":
+        assert typed(answer.text) == "A fox <b>"
+        assert "This form is too old" in answer.text
+    else:
+        assert answer.json() == {"message": answer.json()["message"], "problems": {}, "state": None}
+        assert "This form is too old" in answer.json()["message"]
+
+
+def test_the_page_of_a_refusal_can_be_sent_again(visitor: Visitor) -> None:
+    visitor.client.cookies.clear()
+    page = visitor.send(ASKED).text
+    token = page.partition('name="token" value="')[2].partition('"')[0]
+    visitor.token = token
+    assert visitor.send(ASKED | {"do": "keep"}).status_code == 303
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(client: TestClient[Litestar]) -> None:
+    cookie = client.get("/").headers["set-cookie"].lower()
+    assert cookie.startswith(f"{COOKIE}=")
+    assert {"httponly", "samesite=lax", "path=/"} <= {part.strip() for part in cookie.split(";")}
+
+
+def test_anothers_plot_is_not_there_and_the_text_is_still_on_the_page(visitor: Visitor) -> None:
+    plot = visitor.keep("A fox")["plot"]
+    other = another(visitor)
+    for fields in ({"do": "keep"}, {"do": "continue"}, {"do": "undo"}, {"choose": "1"}):
+        answer = other.send({"text": "A hound", "plot": plot} | fields)
+        assert answer.status_code == 404
+        assert typed(answer.text) == "A hound"
+        assert "A fox" not in answer.text
+    for path in ("", "/about", "/plot.md", "/plot.txt"):
+        answer = other.client.get(f"/shelf/{plot}{path}")
+        assert answer.status_code == 404
+        assert "A fox" not in answer.text
+    for fields in ({"do": "delete"}, {"do": "share"}, {"do": "rename", "title": "Mine"}, {"go": "0"}, {"branch": "1"}):
+        form = {"token": other.token} | fields
+        assert other.client.post(f"/shelf/{plot}", data=form).status_code == 404
+    assert "Nothing here yet" in other.client.get("/shelf").text
+
+
+def test_deeds_on_the_shelf_need_the_token(visitor: Visitor) -> None:
+    plot = visitor.keep("A fox")["plot"]
+    assert visitor.client.post(f"/shelf/{plot}", data={"do": "delete"}).status_code == 403
+    assert typed(visitor.client.get(f"/shelf/{plot}").text) == "A fox"
+
+
+def test_the_scripts_answers(visitor: Visitor) -> None:
+    kept = visitor.keep("A fox")
+    assert kept == {
+        "plot": kept["plot"],
+        "address": f"/shelf/{kept['plot']}",
+        "title": "A fox",
+        "text": "A fox",
+        "undo": True,
+        "redo": False,
+        "offers": [],
+    }
+    offered = events_of(visitor.send(ASKED | {"plot": kept["plot"]}, EVENTS))
+    assert offered[0] == ("kept", kept)
+    name, settled = offered[-1]
+    assert (name, settled["failure"]) == ("settled", None)
+    ways = ["".join(data["text"] for name, data in offered[1:-1] if data["index"] == index) for index in range(3)]
+    number = settled["numbers"][1]
+    taken = visitor.send({"choose": str(number), "text": "A fox", "plot": kept["plot"]}, JSON).json()
+    assert taken["text"] == "A fox" + ways[1]
+    undone = visitor.send({"do": "undo", "text": taken["text"], "plot": kept["plot"]}, JSON).json()
+    assert (undone["text"], undone["redo"]) == ("A fox", True)
+    assert undone["offers"] == [list(pair) for pair in zip(settled["numbers"], ways, strict=True)]
+
+
+def test_what_is_taken_joins_the_text_as_it_is_on_the_page(visitor: Visitor) -> None:
+    """Also where that was kept meanwhile: what was offered was offered after another text."""
+    plot = visitor.keep("A fox")["plot"]
+    offered = events_of(visitor.send(ASKED | {"plot": plot}, EVENTS))
+    way = "".join(data["text"] for name, data in offered if name == "piece" and data["index"] == 0)
+    choice = {"choose": str(offered[-1][1]["numbers"][0]), "plot": plot}
+    visitor.keep("The hound", plot)
+    taken = visitor.send(choice | {"text": "The hound"}, JSON).json()
+    assert taken["text"] == "The hound" + way
+    undone = visitor.send({"do": "undo", "text": taken["text"], "plot": plot}, JSON).json()
+    assert undone["text"] == "The hound"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "field"),
+    [
+        ({"seed": "x"}, 422, "seed"),
+        ({"genre": "Western"}, 422, "genre"),
+        ({"text": "x" * (bounds.TEXT + 1)}, 422, "text"),
+        ({"text": "a\0b"}, 422, "text"),
+    ],
+)
+def test_a_mistake_is_told_at_its_field(visitor: Visitor, fields: dict[str, str], status: int, field: str) -> None:
+    for accept in (JSON, EVENTS):
+        answer = visitor.send(ASKED | fields, accept)
+        assert answer.status_code == status
+        assert set(answer.json()["problems"]) == {field}
+    page = visitor.send(ASKED | fields)
+    assert page.status_code == status
+    assert f'<p class="problem" id="{field}-problem">' in page.text
+    assert typed(page.text).replace("\ufffd", "\0") == fields.get("text", "A fox")
+
+
+def test_where_there_is_no_room_the_text_is_kept(client: TestClient[Litestar], visitor: Visitor) -> None:
+    engine: Engine = client.app.state.engine
+    others = [engine.submit(Request("A fox", Sampling(max_tokens=110, ignore_end=True))) for _ in range(8 + 4)]
+    answer = visitor.send(ASKED, EVENTS)
+    for other in others:
+        other.cancel()
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    told = answer.json()
+    assert told["message"].startswith("Your text is kept.")
+    assert typed(client.get(told["state"]["address"]).text) == "A fox"
+
+
+@pytest.mark.parametrize("choice", ["x", "-1", "999999", "9" * 400, "1.5", "²"])
+def test_a_choice_that_is_none(visitor: Visitor, choice: str) -> None:
+    plot = visitor.keep("A fox")["plot"]
+    answer = visitor.send({"choose": choice, "text": "A fox", "plot": plot}, JSON)
+    assert answer.status_code in (200, 404)
+    assert typed(visitor.client.get(f"/shelf/{plot}").text) == "A fox"
+
+
+def test_a_body_that_is_no_form(visitor: Visitor) -> None:
+    for kind in (JSON, "multipart/form-data; boundary=x", "text/plain"):
+        answer = visitor.client.post("/desk", content=b"{}", headers={"Content-Type": kind})
+        assert answer.status_code == 403
