@@ -106,13 +106,9 @@ class Sampler:
 
     def without_excluded(self, logits: Floats) -> Floats:
         """Logits [vocab] in which what must not come next is the least likely: bad words, the end before its time."""
-        scores = logits.copy() if self._excludes else logits
+        scores = logits.copy()
         self._exclude(scores)
         return scores
-
-    @property
-    def _excludes(self) -> bool:
-        return self._endless or bool(self._bad_words)
 
     @property
     def _endless(self) -> bool:
@@ -126,7 +122,7 @@ class Sampler:
 
     def _adjust(self, logits: Floats) -> Floats:
         """Bias and penalties, which touch few tokens; `logits` themselves where there are none."""
-        if not (self._excludes or self._occurrences is not None or self._bias_ids.size):
+        if not (self._endless or self._bad_words or self._occurrences is not None or self._bias_ids.size):
             return logits
         scores = _scratch.scores(logits.size)
         np.copyto(scores, logits)
