@@ -111,7 +111,7 @@ def test_two_workers_train_as_one_does_though_one_is_killed_and_both_started_aga
     assert resumed
     assert int(resumed[1]) >= 10
     assert_same_run(out, alone)
-    for word in ("val_loss", "replicas", "Comedy", "written to"):
+    for word in ("val_loss", "replicas", "Comedy", "metrics.json"):
         assert word in told
         assert word not in silent
 
