@@ -83,7 +83,7 @@ async function ask() {
     const places = [0, 1, 2].map((index) => put("span", `text-${index}`));
     for await (const [name, data] of events(answer.body)) {
       if (name === "kept") show(data, true, false);
-      if (name === "piece") places[data.index].append(data.text);
+      if (name === "piece") places[data.index].firstChild.appendData(data.text);
       if (name === "settled") settle(data);
     }
   } catch {
@@ -118,7 +118,7 @@ function settle({ numbers, failure }) {
 function put(tag, slot, content = "") {
   const element = document.createElement(tag);
   element.slot = slot;
-  element.textContent = content;
+  element.append(content);
   return offers.appendChild(element);
 }
 
