@@ -12,13 +12,16 @@ RUN .venv/bin/pip install --no-cache-dir --disable-pip-version-check --constrain
     && .venv/bin/python -m compileall -q server
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --no-create-home plotify
+RUN useradd --system --uid 10001 --no-create-home plotify \
+    && install --directory --owner=10001 --mode=700 /var/lib/plotify
 WORKDIR /opt/plotify
 COPY --from=build /opt/plotify /opt/plotify
 COPY templates templates
 COPY models models
-ENV PATH=/opt/plotify/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PLOTIFY_HOST=0.0.0.0
-# Root owns what is served, so that the server cannot change it; it writes nothing, and runs with --read-only.
+ENV PATH=/opt/plotify/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PLOTIFY_HOST=0.0.0.0 \
+    PLOTIFY_DATABASE=/var/lib/plotify/plotify.sqlite
+# Root owns what is served, so that the server cannot change it; it writes the database only, and runs with --read-only.
+VOLUME /var/lib/plotify
 USER 10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -4,10 +4,13 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from server.settings import variable
 
 STARTED = re.compile(r"\S.* writes with (?P<model>.+) at (?P<address>http://\S+)")
 """What `plotify serve` says when it is ready, and the baseline of benchmarks.eager_server, too."""
@@ -29,17 +32,18 @@ class Serving:
 def serving(arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Serving]:
     """Runs Python with these arguments, and waits until it says that it is ready; stops it in the end.
 
-    log: what it says on standard error. environment: what to add to this process's own. Raises ChildProcessError when
-    it does not start.
+    Its shelf is a temporary one, never the user's. log: what it says on standard error. environment: what to add to
+    this process's own. Raises ChildProcessError when it does not start.
     """
     with (
+        tempfile.TemporaryDirectory() as folder,
         log.open("w") as errors,
         subprocess.Popen(
             [sys.executable, *arguments],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=os.environ | dict(environment or {}),
+            env=os.environ | {variable("database"): f"{folder}/shelf.sqlite"} | dict(environment or {}),
         ) as process,
     ):
         try:

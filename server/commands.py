@@ -115,6 +115,7 @@ def serve(
     from server.edge.connection import ServerConfig, allow_connections
     from server.engine import EngineError
     from server.seeing.logs import configure
+    from server.shelf import ShelfUnusable
 
     settings = _settings(
         model=model,
@@ -132,7 +133,8 @@ def serve(
         allow_connections(settings.connections)
         engine = _engine(settings)
         app = create_app(engine, settings)
-    except (BundleError, EngineError, KeysError, SettingsError) as error:
+        asyncio.run(_open_shelf(settings.database))
+    except (BundleError, EngineError, KeysError, SettingsError, ShelfUnusable) as error:
         raise click.ClickException(str(error)) from error
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
 
@@ -196,6 +198,14 @@ def _engine(settings: Settings) -> "Engine":
         deadline=settings.deadline,
         per_client=settings.per_client,
     )
+
+
+async def _open_shelf(database: str) -> None:
+    """Opens it once, to be refused before anything is served. Raises ShelfUnusable."""
+    from server.shelf import Shelf
+
+    async with Shelf.open(database):
+        pass
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -37,6 +37,14 @@ def test_it_runs_as_nobody() -> None:
     )
 
 
+def test_it_writes_on_a_volume_of_its_own_alone() -> None:
+    (volume,) = arguments("VOLUME")
+    (user,) = arguments("USER")
+    environment = dict(word.partition("=")[::2] for rest in arguments("ENV") for word in shlex.split(rest))
+    assert Path(environment["PLOTIFY_DATABASE"]).parent == Path(volume)
+    assert any(rest.endswith(f"install --directory --owner={user} --mode=700 {volume}") for rest in arguments("RUN"))
+
+
 def test_what_it_copies_is_there_and_not_ignored() -> None:
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set(copied()) == let_in

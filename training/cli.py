@@ -140,7 +140,7 @@ def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longe
 @click.option(
     "--distribute",
     type=click.Choice(["mirrored", "multiworker"]),
-    help="mirrored: on all GPUs of this machine; multiworker: on several machines, which TF_CONFIG names.",
+    help="mirrored: on all GPUs of this machine; multiworker: on those of all machines that TF_CONFIG names.",
 )
 @click.option(
     "--seed", default=1, type=click.IntRange(0), show_default=True, help="Seed of weights, data order and samples."
@@ -162,10 +162,15 @@ def train(
     at any moment, the same command resumes from the last save. Leaves the checkpoint with the best weights,
     metrics.json, loss.png and samples.txt in OUT.
 
+    With --distribute each batch is split among several devices. To train on two machines, give the same command on
+    both, each with its own index in TF_CONFIG and OUT on a file system that they share; the first one writes and tells.
+
     \b
     Examples:
       plotify train --data data --base mini --out checkpoint
       plotify train --data data --base openai-community/gpt2 --epochs 3 --out checkpoint
+      TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}' \\
+        plotify train --data data --base small --out /shared/checkpoint --distribute multiworker
     """
     from training.model import BaseError, on_gpu  # first: it tells TensorFlow and transformers how to load
     from training.replicas import replicas_of
@@ -174,6 +179,8 @@ def train(
     from training.train import TrainingRun
     from training.workers import ClusterError
 
+    if distribute and options["eager"]:
+        raise click.UsageError("--eager compares on one device: leave it out, or --distribute")
     gpu = on_gpu()
     size = SIZES.get(base)
     settings = TrainingSettings(

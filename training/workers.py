@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
-ADDRESS = re.compile(r"\S+:[1-9]\d{0,4}")
+ADDRESS = re.compile(r"\S+:\d{1,5}", re.ASCII)
 
 WAIT = 600.0
 """Seconds that a worker waits for the others to be started."""
@@ -57,7 +57,7 @@ def read_cluster() -> Cluster:
         raise refused("cluster: an address is there twice; every worker needs its own")
     jobs = {"chief": chief, "worker": workers}
     job, index = task.get("type"), task.get("index")
-    if job not in jobs or not isinstance(index, int) or not 0 <= index < len(jobs[job]):
+    if not isinstance(job, str) or job not in jobs or type(index) is not int or not 0 <= index < len(jobs[job]):
         has = " and ".join(f"{len(jobs[name])} of type {name}" for name in jobs if jobs[name]) or "no worker"
         raise refused(f"task is {json.dumps(task)}, but cluster has {has}, counted from 0")
     return Cluster((*chief, *workers), index + (len(chief) if job == "worker" else 0))
@@ -105,9 +105,13 @@ def port_of(address: str) -> int:
 
 def addresses(cluster: dict[str, Any], job: str) -> list[str]:
     listed = cluster.get(job, [])
-    if not isinstance(listed, list) or not all(isinstance(item, str) and ADDRESS.fullmatch(item) for item in listed):
+    if not isinstance(listed, list) or not all(isinstance(item, str) and is_address(item) for item in listed):
         raise refused(f"cluster.{job} is {json.dumps(listed)}; it must be a list of host:port")
     return listed
+
+
+def is_address(text: str) -> bool:
+    return bool(ADDRESS.fullmatch(text)) and 0 < port_of(text) < 1 << 16
 
 
 def refused(problem: str) -> ClusterError:

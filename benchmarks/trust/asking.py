@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from operator import itemgetter
 from time import perf_counter
 from typing import Literal
 
@@ -18,14 +19,16 @@ from server.brief import ANY_GENRE
 
 Kind = Literal["stream", "whole", "plot", "page"]
 KINDS: tuple[Kind, ...] = ("stream", "whole", "plot", "page")
-"""A stream and a whole answer of /v1, a plot of /api/plots with its events, the form's page."""
+"""A stream and a whole answer of /v1, a plot of /api/plots with its events, the desk's page with its three texts."""
 
 End = Literal["whole", "refused", "told", "cut", "wrong"]
 
 PATIENCE = 600.0
 """Seconds after which a request that has not ended hangs."""
 
-CONTINUATION = re.compile(rb'id="continuation">(.*?)</span>', re.DOTALL)
+TOKEN = re.compile(r'name="token" value="(\w+)"')
+PIECE = re.compile(r'<span slot="text-(\d)">(.*?)</span>', re.DOTALL)
+FAILURE = re.compile(r'<p slot="after" class="problem">(.*?)</p>', re.DOTALL)
 GENRES = (ANY_GENRE, "Crime", "Horror")
 LONGEST_PROMPT = 40
 """Words."""
@@ -49,9 +52,14 @@ class Order:
         return wanted | {"top_p": 0.9, "stream": self.kind == "stream"}
 
     @property
-    def form(self) -> dict[str, str]:
-        """The fields for /api/plots and /plot."""
+    def brief(self) -> dict[str, str]:
+        """The fields for /api/plots."""
         return {"prompt": self.prompt, "genre": self.genre, "length": self.length, "seed": str(self.seed)}
+
+    def form(self, token: str) -> dict[str, str]:
+        """The fields for /desk. token: of the visitor's pages."""
+        fields = {"text": self.prompt, "genre": self.genre, "length": self.length, "seed": str(self.seed)}
+        return fields | {"token": token, "do": "continue"}
 
 
 def orders(
@@ -66,6 +74,14 @@ def orders(
         written = draw.randint(1 + tokens // 2, tokens)
         kind, chosen = kinds[number % len(kinds)], draw.choice(known)
         yield Order(kind, " ".join(words), draw.randrange(10**6), written, length, chosen)
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody at the desk: what their browser sends as Cookie, and their pages' form as its token."""
+
+    cookie: str
+    token: str
 
 
 class Answer:
@@ -156,7 +172,7 @@ async def _complete(session: aiohttp.ClientSession, model: str, answer: Answer) 
 
 
 async def _follow(session: aiohttp.ClientSession, answer: Answer) -> None:
-    async with session.post("/api/plots", json=answer.order.form) as response:
+    async with session.post("/api/plots", json=answer.order.brief) as response:
         await _check(response)
         started = await response.json()
     answer.place = started["self"]
@@ -174,20 +190,33 @@ async def _follow(session: aiohttp.ClientSession, answer: Answer) -> None:
 
 
 async def _read_page(session: aiohttp.ClientSession, answer: Answer) -> None:
+    visitor = await visit(session)
     page = bytearray()
-    async with session.post("/plot", data=answer.order.form) as response:
+    form = answer.order.form(visitor.token)
+    async with session.post("/desk", data=form, headers={"Cookie": visitor.cookie}) as response:
         await _check(response)
         answer.opened = perf_counter()
         async for piece in response.content.iter_any():
             page += piece
-            if answer.first is None and re.search(rb'id="continuation">[^<]', page):
+            if answer.first is None and b'<span slot="text-' in page:
                 answer.first = perf_counter()
-    found = CONTINUATION.search(page)
-    if b"The plot broke off" in page:
-        raise Told("the page says that the plot broke off")
-    if found is None or not page.rstrip().endswith(b"</html>"):
+    said = page.decode()
+    if failed := FAILURE.search(said):
+        raise Told(html.unescape(failed[1]))
+    if not said.rstrip().endswith("</html>"):
         raise ValueError("the page is not whole")
-    answer.text = html.unescape(found[1].decode())
+    # The three are written side by side; which piece comes first is for chance to say.
+    answer.text = html.unescape("".join(text for _, text in sorted(PIECE.findall(said), key=itemgetter(0))))
+
+
+async def visit(session: aiohttp.ClientSession) -> Visitor:
+    """Opens the desk, as somebody who was never there: a shelf takes 1,000 plots."""
+    async with session.get("/") as response:
+        await _check(response)
+        found = TOKEN.search(await response.text())
+        if found is None:
+            raise ValueError("the desk has no token")
+        return Visitor(response.cookies.output(attrs=[], header="", sep=";").strip(), found[1])
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from benchmarks.process import Serving
-from benchmarks.trust.asking import Order, orders
+from benchmarks.trust.asking import Order, Visitor, orders, visit
 from benchmarks.trust.row import Row
 from benchmarks.trust.target import Target, connect, resident_bytes, take_all_rows, work
 from server.bundle import Bundle
@@ -128,10 +128,10 @@ async def _wave(
 
 async def _drop(server: Serving, session: aiohttp.ClientSession, order: Order, draw: random.Random) -> None:
     """Sends a request, or a part of one, and is gone."""
-    path = {"stream": "/v1/completions", "whole": "/v1/completions", "page": "/plot", "plot": "/api/plots"}[order.kind]
-    request = _spelled(server, path, order)
+    path = {"stream": "/v1/completions", "whole": "/v1/completions", "page": "/desk", "plot": "/api/plots"}[order.kind]
+    request = _spelled(server, path, order, await visit(session) if order.kind == "page" else None)
     if order.kind == "plot" and draw.random() < 0.5:  # the other half leave in or after the request for it
-        async with session.post(path, json=order.form) as answer:
+        async with session.post(path, json=order.brief) as answer:
             if answer.status == 201:
                 request = _get(server, (await answer.json())["events"])
     host = urlsplit(server.address)
@@ -169,14 +169,15 @@ async def _usable(session: aiohttp.ClientSession, model: str, rows: int) -> bool
         return False
 
 
-def _spelled(server: Serving, path: str, order: Order) -> bytes:
-    if order.kind == "page":
-        kind, body = "application/x-www-form-urlencoded", urlencode(order.form).encode()
+def _spelled(server: Serving, path: str, order: Order, visitor: Visitor | None) -> bytes:
+    if visitor:
+        kind, body = "application/x-www-form-urlencoded", urlencode(order.form(visitor.token)).encode()
     elif order.kind == "plot":
-        kind, body = "application/json", json.dumps(order.form).encode()
+        kind, body = "application/json", json.dumps(order.brief).encode()
     else:
         kind, body = "application/json", json.dumps({"model": server.model} | order.completion).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: {urlsplit(server.address).netloc}\r\nContent-Type: {kind}\r\n"
+    head += f"Cookie: {visitor.cookie}\r\n" if visitor else ""
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

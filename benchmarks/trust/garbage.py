@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from benchmarks.process import Serving
-from benchmarks.trust.asking import Answer, ask_alone, orders
+from benchmarks.trust.asking import Answer, ask_alone, orders, visit
 from benchmarks.trust.inputs import Input, Known, inputs
 from benchmarks.trust.row import Row
 from benchmarks.trust.target import Target, connect, work
@@ -54,7 +54,7 @@ def garbage(target: Target, count: int, seed: int, advance: Callable[[], None]) 
     problems: list[str] = []
 
     async def run(server: Serving) -> None:
-        known = Known(server.model, await _plot(server))
+        known = await _known(server)
         waiting = inputs(known, seed, range(count))
         alone = next(orders(seed, TOKENS, manifest.prompt.genres, ("stream",)))
 
@@ -138,14 +138,19 @@ def complaints(log: Path) -> list[str]:
     return [f"in the log: {exception}" for exception in sorted(set(found))]
 
 
-async def _plot(server: Serving) -> str:
-    """The path of a plot that has ended."""
+async def _known(server: Serving) -> Known:
+    """A plot that has ended, and a visitor with one on the shelf."""
     async with connect(server) as session:
         async with session.post("/api/plots", json={"prompt": "A fox", "length": "line", "seed": 1}) as answer:
             started = await answer.json()
         async with session.get(started["events"]) as events:
             await events.read()
-    return str(started["self"])
+        visitor = await visit(session)
+        form = {"token": visitor.token, "text": "A fox", "do": "keep"}
+        headers = {"Cookie": visitor.cookie, "Accept": "application/json"}
+        async with session.post("/desk", data=form, headers=headers) as answer:
+            kept = await answer.json()
+    return Known(server.model, str(started["self"]), visitor, str(kept["address"]))
 
 
 async def _afterwards(session: aiohttp.ClientSession, server: Serving, before: Answer) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote
 
+from benchmarks.trust.asking import Visitor
 from benchmarks.trust.scraps import (
     BODIES,
     CHUNKED,
@@ -24,15 +25,18 @@ from benchmarks.trust.scraps import (
     VERSIONS,
 )
 
+DEEDS = ("continue", "keep", "undo", "redo", "stop", "rename", "share", "withdraw")
 FORM, JSON = b"application/x-www-form-urlencoded", b"application/json"
 
 
 @dataclass(frozen=True)
 class Known:
-    """What there is: the name of the served model, and the path of a plot."""
+    """What there is: the name of the served model, the path of a plot, and of one on the shelf of a visitor."""
 
     model: str
     plot: str
+    visitor: Visitor
+    kept: str
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,22 @@ def valid(draw: random.Random, known: Known) -> bytes:
             spelled(b"/v1/completions", streamed),
             spelled(b"/api/plots", b'{"prompt":"A fox","length":"line","wildness":3,"seed":1}'),
             spelled(b"/api/plots", form, FORM),
-            spelled(b"/plot", form, FORM),
+            at_desk(known, b"text=A+fox&do=continue&" + form),
+            at_desk(known, b"text=A+fox&do=keep&" + form),
+            at_desk(known, b"do=rename&title=A+fox", known.kept.encode()),
+            spelled(known.kept.encode() + draw.choice((b"", b"/about", b"/plot.md", b"/plot.txt"))),
             spelled(known.plot.encode()),
             spelled(known.plot.encode() + b"/events", headers=[b"Last-Event-ID: 1"]),
-            spelled(b"/?prompt=A%20fox&seed=1"),
+            spelled(b"/?text=A%20fox&seed=1"),
             spelled(draw.choice(TARGETS)),
         )
     )
+
+
+def at_desk(known: Known, fields: bytes, path: bytes = b"/desk", kind: bytes = FORM) -> bytes:
+    """A form of the visitor's pages."""
+    token = b"token=%b&" % known.visitor.token.encode()
+    return spelled(path, token + fields, kind, [b"Cookie: " + known.visitor.cookie.encode()])
 
 
 def mutated(draw: random.Random, known: Known) -> bytes:
@@ -114,7 +127,7 @@ def mutated(draw: random.Random, known: Known) -> bytes:
 def framed(draw: random.Random, known: Known) -> bytes:
     """One whose frame is broken: its length, its chunks, its version, its method, how many headers it has."""
     body = _object({"model": f'"{known.model}"', "prompt": '"A fox"', "max_tokens": "2"})
-    path = draw.choice((b"/v1/completions", b"/api/plots", b"/plot"))
+    path = draw.choice((b"/v1/completions", b"/api/plots", b"/desk"))
     head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %b\r\n" % (path, draw.choice((JSON, FORM)))
     match draw.randrange(9):
         case 0:
@@ -152,7 +165,8 @@ def malformed(draw: random.Random, known: Known) -> bytes:
 
 def misfilled(draw: random.Random, known: Known) -> bytes:
     """Fields with values of the wrong type, out of range, huge, or at a bound."""
-    path, fields = draw.choice(list(FIELDS.items()))
+    path = draw.choice((b"/v1/completions", b"/api/plots"))
+    fields = FIELDS[path]
     content = (
         {"model": f'"{known.model}"', "prompt": '"A fox"', "max_tokens": "2"} if path == b"/v1/completions" else {}
     )
@@ -163,20 +177,23 @@ def misfilled(draw: random.Random, known: Known) -> bytes:
 def posted(draw: random.Random, known: Known) -> bytes:
     """A form with values that nobody can type, or that is none."""
     if draw.random() < 0.15:
-        return spelled(draw.choice((b"/plot", b"/api/plots")), *draw.choice(MULTIPART))
-    fields = {"prompt": "A fox"} | {
-        draw.choice(FIELDS[b"/api/plots"]): draw.choice((*FORM_VALUES, *STRANGE)) for _ in range(draw.randint(1, 3))
+        return spelled(draw.choice((b"/desk", b"/api/plots")), *draw.choice(MULTIPART))
+    path = draw.choice((b"/desk", b"/api/plots", known.kept.encode()))
+    names = FIELDS[b"/api/plots" if path == b"/api/plots" else b"/desk"]
+    fields = {"prompt": "A fox", "text": "A fox", "do": draw.choice(DEEDS)} | {
+        draw.choice(names): draw.choice((*FORM_VALUES, *STRANGE)) for _ in range(draw.randint(1, 3))
     }
     safe = draw.choice(("", "%", "&=", "%&=;+"))
     pairs = [f"{name}={quote(value, safe, errors='surrogatepass')}" for name, value in fields.items()]
     body = draw.choice(("&", "&", "&", ";", "&&&")).join(pairs * draw.choice((1, 1, 1, 2000))).encode()[:300_000]
-    return spelled(draw.choice((b"/plot", b"/api/plots")), body, draw.choice((FORM, FORM, FORM, *TYPES)))
+    kind = draw.choice((FORM, FORM, FORM, *TYPES))
+    return spelled(path, body, kind) if path == b"/api/plots" else at_desk(known, body, path, kind)
 
 
 def astray(draw: random.Random, known: Known) -> bytes:
     """An address that is none, or a query that makes no sense."""
-    start = draw.choice((*TARGETS, known.plot.encode(), b"/api/plots", b"/static"))
-    query = draw.choice((b"", b"?" + draw.choice(PATHS), b"?prompt=" + draw.choice(PATHS), b"?last-event-id=%FF"))
+    start = draw.choice((*TARGETS, known.plot.encode(), known.kept.encode(), b"/api/plots", b"/static", b"/shared"))
+    query = draw.choice((b"", b"?" + draw.choice(PATHS), b"?text=" + draw.choice(PATHS), b"?last-event-id=%FF"))
     path = draw.choice((start + draw.choice(PATHS), draw.choice(PATHS), start)) + query
     return spelled(path, draw.choice((None, None, b"{}")), method=draw.choice((None, None, None, *METHODS)))
 

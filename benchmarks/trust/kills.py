@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from benchmarks.trust.asking import Answer, ask, ask_alone, orders
+from benchmarks.trust.keeping import Keeping
 from benchmarks.trust.row import Row
 from benchmarks.trust.target import Target, connect
 from server.bundle import Bundle
@@ -26,34 +27,46 @@ def kill(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
 
     Half of the clients read streams of /v1. Theirs break off, and asked for again with the same seed they begin with
     what had come. Half follow plots, which are written in memory only: they break off too, and the server that comes
-    after says that it knows nothing of them.
+    after says that it knows nothing of them. Beside them a writer has plots kept on a shelf, which must all be there.
     """
     manifest = Bundle.load(target.bundle).manifest
     wanted = orders(seed, TOKENS, manifest.prompt.genres, ("stream", "plot"), "paragraph")
     draw = random.Random(seed)
     port = 0
+    keeping = Keeping()
     found: Counter[str] = Counter()
     starts: list[float] = []
     problems: list[str] = []
     left: list[Answer] = []
 
+    lost = 0
+
     async def break_off(model: str, pid: int) -> list[Answer]:
+        nonlocal lost
         async with connect(server) as session:
             for answer in left:
                 found[await _come_back(session, model, answer)] += 1
+            if missing := await keeping.missing(session):
+                problems.append(f"{missing} plots that were kept are gone")
+                lost += missing
             answers = [Answer(order) for order in islice(wanted, CLIENTS)]
             asking = [asyncio.create_task(ask(session, model, answer)) for answer in answers]
+            writing = asyncio.create_task(keeping.write(session))
             while not all(answer.opened or answer.end for answer in answers):
                 await asyncio.sleep(0.005)
             await asyncio.sleep(draw.uniform(0, 0.2))
             if pid:
                 os.kill(pid, signal.SIGKILL)
             await asyncio.gather(*asking)
+            writing.cancel()
         return answers
 
+    shelf = target.logs / "kills.sqlite"
+    for file in target.logs.glob(f"{shelf.name}*"):
+        file.unlink()
     for number in range(count + 1):
         begun = perf_counter()
-        with target.serve(f"kill-{number}", port) as server:
+        with target.serve(f"kill-{number}", port, database=shelf) as server:
             starts.append(perf_counter() - begun)
             port = urlsplit(server.address).port or 0
             last = number == count
@@ -71,10 +84,17 @@ def kill(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
         "restarts clean; clients resume or get a clear error; nothing acknowledged is lost",
         f"ready again after {max(starts):.1f} s at most; {found['stream broke off']:,} streams of /v1 and "
         f"{found['plot broke off']:,} of plots broke off, which each client saw; {found['again']:,} of /v1 asked for "
-        f"again are the same; {found['unknown']:,} plots were gone, as each 404 says"
-        + "".join(f"; {problem}" for problem in problems[:3]),
+        f"again are the same; {found['unknown']:,} plots of /api were gone, as each 404 says; {keeping.kept:,} plots "
+        f"were kept on shelves, {lost} of them lost" + "".join(f"; {problem}" for problem in problems[:3]),
         not problems and found["stream broke off"] > 0,
-        {"kills": count, "start_seconds": starts, "found": dict(found), "problems": problems},
+        {
+            "kills": count,
+            "kept": keeping.kept,
+            "lost": lost,
+            "start_seconds": starts,
+            "found": dict(found),
+            "problems": problems,
+        },
     )
 
 

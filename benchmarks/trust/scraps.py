@@ -1,6 +1,17 @@
 """What bad input is made of: values, texts, headers and addresses that have broken servers before."""
 
-TARGETS = (b"/", b"/docs", b"/healthz", b"/readyz", b"/openapi", b"/v1/models", b"/static/desk.js", b"/plot")
+TARGETS = (
+    b"/",
+    b"/docs",
+    b"/healthz",
+    b"/readyz",
+    b"/openapi",
+    b"/v1/models",
+    b"/static/desk.js",
+    b"/desk",
+    b"/shelf",
+    b"/about",
+)
 
 FIELDS = {
     b"/v1/completions": (
@@ -19,7 +30,11 @@ FIELDS = {
         *("echo", "stop", "seed", "suffix", "presence_penalty", "frequency_penalty", "logit_bias", "user", "top_k"),
         *("min_p", "repetition_penalty", "genre", "ignore_eos", "unknown"),
     ),
-    b"/api/plots": ("prompt", "genre", "length", "wildness", "seed", "unknown"),
+    b"/api/plots": ("prompt", "genre", "length", "wildness", "avoid", "seed", "unknown"),
+    b"/desk": (
+        *("token", "plot", "text", "do", "choose", "genre", "length", "wildness", "avoid", "seed", "unknown"),
+        "title",
+    ),
 }
 
 DEEP = 20_000

@@ -55,7 +55,9 @@ class Desk:
         """Begins to write what could come next. Raises BriefError and EngineBusy."""
         await self.offers.stop(volume.id)
         brief = await self.brief(volume.text, typed)
-        plots = begin(self.engine, brief, self.max_tokens, client, COUNT)
+        # An engine may have fewer rows than an offer takes, twice as many with a genre.
+        count = min(COUNT, self.engine.rows // (2 if brief.genre else 1))
+        plots = begin(self.engine, brief, self.max_tokens, client, count)
 
         async def keep(texts: Sequence[str]) -> list[Passage]:
             return await self.shelf.offer(owner, volume.id, volume.current, texts)

@@ -104,20 +104,32 @@ class Sampler:
             wanted = self._sampling.logprobs
             return Drawn(token, None if wanted is None else token_logprobs(logits, token, wanted))
 
+    def without_excluded(self, logits: Floats) -> Floats:
+        """Logits [vocab] in which what must not come next is the least likely: bad words, the end before its time."""
+        scores = logits.copy()
+        self._exclude(scores)
+        return scores
+
+    @property
+    def _endless(self) -> bool:
+        return self._sampling.ignore_end or self._drawn < self._sampling.min_tokens
+
+    def _exclude(self, scores: Floats) -> None:
+        # Not -inf: guidance may have left nothing else, and then there is nothing else to draw.
+        self._bad_words.exclude(scores, LOWEST)
+        if self._endless:
+            scores[self._end_of_text] = LOWEST
+
     def _adjust(self, logits: Floats) -> Floats:
         """Bias and penalties, which touch few tokens; `logits` themselves where there are none."""
-        endless = self._sampling.ignore_end or self._drawn < self._sampling.min_tokens
-        if not (endless or self._occurrences is not None or self._bias_ids.size or self._bad_words):
+        if not (self._endless or self._bad_words or self._occurrences is not None or self._bias_ids.size):
             return logits
         scores = _scratch.scores(logits.size)
         np.copyto(scores, logits)
         scores[self._bias_ids] += self._bias
         if self._occurrences is not None:
             self._occurrences.penalise(scores, self._sampling)
-        self._bad_words.exclude(scores, LOWEST)
-        if endless:
-            # Not -inf: guidance may have left nothing else, and then there is nothing else to draw.
-            scores[self._end_of_text] = LOWEST
+        self._exclude(scores)
         return scores
 
     def _draw_random(self, scores: Floats, highest: np.float32) -> int:

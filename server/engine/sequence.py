@@ -91,7 +91,7 @@ class Sequence:
             self._prompt_logprobs, self._scores = self._scores.found, None
         if not self._limit:
             return self._finish("", "length")
-        drawn = self._sampler.draw(logits[0] if len(logits) == 1 else guide(logits[0], logits[1], self._guidance))
+        drawn = self._sampler.draw(logits[0] if len(logits) == 1 else self._guided(*logits))
         if drawn.token == self._end_of_text and not self._endless:
             if drawn.logprobs is not None:
                 self._unsent_logprobs.append(drawn.logprobs)
@@ -100,6 +100,10 @@ class Sequence:
         for context in self.contexts:
             context.tokens.append(drawn.token)
         return self._show(drawn)
+
+    def _guided(self, logits: Logits, against: Logits) -> Logits:
+        """What is excluded is so before: else nothing may be plausible beside it."""
+        return guide(self._sampler.without_excluded(logits), against, self._guidance)
 
     def _show(self, drawn: Drawn) -> Chunk | None:
         self._unsent.append(drawn.token)

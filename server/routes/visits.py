@@ -36,7 +36,7 @@ def shelf_cookie(request: Request[Any, Any, Any], writers: Writers, owner: str) 
         max_age=COOKIE_SECONDS,
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=request.scope["scheme"] == "https",  # a Host may be such that `request.url` cannot be made
     )
 
 

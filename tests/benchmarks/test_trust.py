@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks.process import Serving
-from benchmarks.trust.asking import Answer, ask, orders
+from benchmarks.trust.asking import Answer, Visitor, ask, orders
 from benchmarks.trust.garbage import Outcome, complaints, judge
 from benchmarks.trust.inputs import KINDS, Known, inputs
 from benchmarks.trust.row import Row
@@ -18,6 +18,7 @@ from benchmarks.trust.target import connect
 from server.cli import plotify
 from server.settings import SHIPPED_MODEL
 
+VISITOR = Visitor("plotify_shelf=one", "two")
 NOTHING = {
     "soak": {"--streams": 0, "--seconds": 0, "--requests": 0},
     "chaos": {"--disconnects": 0, "--kills": 0, "--crashes": 0},
@@ -76,6 +77,8 @@ def test_a_kill_is_seen_and_what_comes_after_is_as_before(tmp_path: Path) -> Non
     assert row.figures["problems"] == []
     assert found["stream broke off"] > 0
     assert found["again"] == 32
+    assert row.figures["kept"] > 0
+    assert row.figures["lost"] == 0
     assert (done.exit_code, row.reached) == (0, True)
 
 
@@ -160,7 +163,7 @@ def test_garbage_is_answered_and_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_garbage_is_the_same_for_the_same_seed() -> None:
-    known = Known("model", "/api/plots/one")
+    known = Known("model", "/api/plots/one", VISITOR, "/shelf/one")
     first, again, other = (list(inputs(known, seed, range(160))) for seed in (1, 1, 2))
     assert first == again != other
     assert {each.kind for each in first} == set(KINDS)
@@ -189,7 +192,7 @@ def test_a_problem_with_garbage_says_how_to_send_it_again(tmp_path: Path, monkey
     again, _ = sorted(row.figures["problems"], reverse=True)
     assert again.startswith("mutated 0: answered 500; nc 127.0.0.1 ")
     assert again.endswith(f" < {tmp_path / 'garbage-0.http'}")
-    (sent,) = inputs(Known("plotify-mini", "/api/plots/one"), 1, [1])
+    (sent,) = inputs(Known("plotify-mini", "/api/plots/one", VISITOR, "/shelf/one"), 1, [1])
     assert (tmp_path / "garbage-1.http").read_bytes() == sent.content
 
 

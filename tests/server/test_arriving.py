@@ -39,14 +39,18 @@ def left(app: Litestar, path: str, kind: str) -> list[Message]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    async def started() -> None:
+        async with app.lifespan():
+            await app(scope, receive, send)  # type: ignore[arg-type]
+
+    asyncio.run(started())
     return sent
 
 
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/plot", "application/x-www-form-urlencoded"),
+        ("/desk", "application/x-www-form-urlencoded"),
         ("/api/plots", "application/x-www-form-urlencoded"),
         ("/api/plots", "application/json"),
         ("/v1/completions", "application/json"),

@@ -73,7 +73,7 @@ def test_what_is_wrong_is_said_of_its_field(bundle: Bundle, field: str, value: s
 
 def test_everything_that_is_wrong_is_said_at_once(bundle: Bundle) -> None:
     with pytest.raises(BriefError) as refused:
-        read(bundle, prompt="", genre="?", length="?", wildness="?", seed="?")
+        read(bundle, prompt="", genre="?", length="?", wildness="?", avoid="?" * 65, seed="?")
     assert set(refused.value.problems) == set(DEFAULTS)
 
 

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from server.cli import plotify
+from tests.server.at_desk import form
 from tests.server.following import LONG, following, start
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,18 @@ def test_a_damaged_bundle_is_one_line_and_no_traceback(
     assert re.fullmatch(r"Error: .*tokenizer\.json: sha256 is .* again\n", done.stderr)
 
 
+def test_a_database_that_cannot_be_used_is_one_line_before_anything_is_served(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    (file := tmp_path / "letter.sqlite").write_text("Dear database, " * 100)
+    command = [*PLOTIFY, "serve", "--port", "0", "--model", str(tiny_bundle)]
+    environment = os.environ | {"PLOTIFY_DATABASE": str(file)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(r"Error: .*letter\.sqlite.* not a database.*PLOTIFY_DATABASE.*\n", done.stderr), done.stderr
+
+
 @pytest.mark.parametrize("command", ["generate", "serve"])
 def test_help_teaches_with_an_example(command: str) -> None:
     assert f"Example:\n    plotify {command} " in call(command, "--help").output
@@ -94,10 +107,11 @@ def test_serve_starts_with_little_work_and_stops_when_told(tiny_bundle: Path, to
             line = process.stdout.readline()
             found = re.fullmatch(r"Plotify writes with plotify-tiny at (http://127\.0\.0\.1:\d+)\n", line)
             assert found, line
-            assert "How does it begin?" in httpx.get(found[1], timeout=30).text
-            with httpx.stream("POST", f"{found[1]}/plot", data={"prompt": "A fox", "length": "paragraph"}, timeout=30):
-                process.send_signal(told)
-                assert process.wait(timeout=30) == code
+            with httpx.Client(base_url=found[1], timeout=30) as client:
+                typed = form(client, text="A fox", do="continue", length="paragraph")
+                with client.stream("POST", "/desk", data=typed):
+                    process.send_signal(told)
+                    assert process.wait(timeout=30) == code
             assert process.stdout.read() == ""
         finally:
             process.kill()

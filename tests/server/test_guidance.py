@@ -9,6 +9,7 @@ from server.bundle import Bundle
 from server.engine import Engine, InvalidRequest, Request, Sampling
 from server.engine.guidance import PLAUSIBLE, guide
 from server.engine.runner import Runner
+from server.engine.sampler import Sampler
 
 
 def probabilities(*values: float) -> np.ndarray:
@@ -98,3 +99,12 @@ def test_the_longer_prompt_bounds_the_context(bundle: Bundle) -> None:
 def test_guidance_has_bounds(guidance: float) -> None:
     with pytest.raises(InvalidRequest, match="guidance must be a number from 1 to 10"):
         Sampling(guidance=guidance)
+
+
+def test_what_is_excluded_leaves_others_plausible() -> None:
+    """A model that is certain of the end writes on where it must."""
+    logits, against = np.array([0.0, 1.0, 50.0], np.float32), np.zeros(3, np.float32)
+    sampler = Sampler(Sampling(temperature=0, min_tokens=1), 0, [], 3, 2)
+    assert sampler.draw(guide(sampler.without_excluded(logits), against, 2)).token == 1
+    assert sampler.draw(guide(sampler.without_excluded(logits), against, 2)).token == 2
+    assert logits[2] == 50, "left as it is"

@@ -180,14 +180,15 @@ def test_a_plot_that_breaks_off_says_so(client: Client, monkeypatch: pytest.Monk
 
 def test_a_plot_that_has_ended_holds_nothing_of_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It can be read for long, and there may be many."""
-    submit, streams = engine.submit, []
+    submit = engine.submit_several
+    streams: list[weakref.ref[Stream]] = []
 
-    def remembered(request: Request) -> Stream:
-        stream = submit(request)
-        streams.append(weakref.ref(stream))
-        return stream
+    def remembered(request: Request, count: int) -> list[Stream]:
+        submitted = submit(request, count)
+        streams.extend(map(weakref.ref, submitted))
+        return submitted
 
-    monkeypatch.setattr(engine, "submit", remembered)
+    monkeypatch.setattr(engine, "submit_several", remembered)
     [plot] = begin(engine, Brief.read({"prompt": "A fox", "length": "line"}, engine.bundle.manifest), max_tokens=4)
 
     async def read() -> str:

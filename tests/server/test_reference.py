@@ -191,7 +191,7 @@ def test_what_is_refused_is_told_as_in_the_example(
         ("PUT", "/api/plots/none", {"GET", "DELETE"}),
         ("OPTIONS", "/api/plots/none", {"GET", "DELETE"}),
         ("GET", "/v1/completions", {"POST"}),
-        ("PUT", "/plot", {"GET", "POST"}),
+        ("PUT", "/desk", {"GET", "POST"}),
     ],
 )
 def test_another_method_is_told_which_there_are(client: Client, method: str, path: str, allowed: set[str]) -> None:
@@ -205,7 +205,7 @@ def test_the_page_has_a_section_for_each_operation_and_an_entry_for_each_field(
 ) -> None:
     page = client.get("/docs").text
     assert len(page) < 60_000
-    assert page.count("<h1>") == page.count("<main>") == 1
+    assert page.count("<h1") == page.count("<main>") == 1
     for id, operation in operations(document).items():
         (section,) = re.findall(rf'<section aria-labelledby="{id}">(.*?)</section>', page, re.DOTALL)
         assert operation["summary"] in section

@@ -8,16 +8,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
 from server.bundle import Bundle
+from server.desk.writers import COOKIE
 from server.engine import Request, Sampling
 from server.settings import Settings
 from tests.documentation import example
+from tests.server.at_desk import form
 from tests.server.cutting import AT_ONCE, cutting
 from tests.server.following import LONG, follow, following, read, start, text_of
 from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
@@ -165,10 +167,17 @@ def test_several_readers_follow_one_plot_and_a_late_one_catches_up(slow_live: Li
 
 @pytest.mark.parametrize("abruptly", [False, True], ids=["closed", "reset"])
 def test_leaving_the_page_stops_the_work_at_once(slower_live: LiveServer, abruptly: bool) -> None:
-    connection = raw_request(slower_live.address, b"POST /plot HTTP/1.1\r\nHost: x\r\n" + FORM)
+    with httpx.Client(base_url=slower_live.address) as client:
+        body = urlencode(form(client, text="A fox", do="continue", length="paragraph"))
+        cookie = f"{COOKIE}={client.cookies[COOKIE]}"
+    head = f"POST /desk HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    connection = raw_request(slower_live.address, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     assert b"200 OK" in connection.recv(4096)
     connection.recv(4096)
-    assert slower_live.engine.running == 1
+    deadline = time.monotonic() + 20
+    while slower_live.engine.running < 2:  # as many texts as there are rows
+        assert time.monotonic() < deadline, "nothing is written"
+        time.sleep(0.005)
     leave(connection, abruptly)
     steps = slower_live.engine.steps
     wait_until_idle(slower_live.engine)

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 from server.bundle import Bundle
 from server.engine import PromptTooLong
 from server.engine.vocabulary import SAMPLE, Vocabulary
+from tests.server.at_desk import go_on
 
 Client = TestClient[Litestar]
 
@@ -61,4 +62,4 @@ def test_every_way_in_refuses_such_a_text(client: Client) -> None:
     answer = client.post("/api/plots", json={"prompt": text})
     assert answer.status_code == 422
     assert answer.json()["problems"]["prompt"].startswith("Too long for the model: 119,999 characters")
-    assert "Too long for the model" in client.post("/plot", data={"prompt": text}).text
+    assert "a shelf takes 100,000. Shorten it." in go_on(client, text).text

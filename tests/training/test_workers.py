@@ -28,6 +28,10 @@ def test_a_worker_knows_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
         ('{"cluster": {"worker": ["a:1"]}}', "'cluster' and 'task' must both be there"),
         (config({"type": "worker", "index": 0}, worker="a:1"), 'cluster.worker is "a:1"; it must be a list'),
         (config({"type": "worker", "index": 0}, worker=["a"]), 'cluster.worker is ["a"]; it must be a list'),
+        (
+            config({"type": "worker", "index": 0}, worker=["a:70000"]),
+            'cluster.worker is ["a:70000"]; it must be a list',
+        ),
         (config({"type": "worker", "index": 0}, worker=["a:1", "a:1"]), "an address is there twice"),
         (config({"type": "worker", "index": 0}, worker=["a:1"], ps=["b:1"]), "cluster: ps has no part here"),
         (config({"type": "worker", "index": 0}, worker=["a:1"], chief=["b:1", "c:1"]), "one chief at most"),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import openai as package
@@ -15,17 +16,18 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import PermissionDeniedException
 from litestar.testing import TestClient
 
-from server.access.access import DESK_COOKIE, Access, for_all, for_completion, for_desk, for_holders, for_operators
+from server.access.access import Access, for_all, for_completion, for_desk, for_holders, for_operators
 from server.access.keys import Key, Keys, KeysError
 from server.app import create_app
 from server.bundle import Bundle
+from server.desk.writers import COOKIE, COOKIE_SECONDS
 from server.engine import Engine
 from server.settings import Settings
+from tests.server.at_desk import form, go_on
 from tests.server.live import serving
 
 KEYS = {name: Key.make(name, frozenset({name})) for name in ("completion", "operator")}
 ENTRIES = " ".join(key.entry for key, _ in KEYS.values())
-FOR_ALL = {"/", "/plot", "/docs", "/healthz", "/static", "/openapi"}
 Client = TestClient[Litestar]
 HTTPScope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/"}
 
@@ -54,7 +56,7 @@ def locked(engine: Engine) -> Iterator[Client]:
 
 def test_every_route_says_whom_it_is_for(locked: Client) -> None:
     found = list(routes(locked.app))
-    assert len(found) >= 12
+    assert len(found) >= 20
     for path, method, handler in found:
         known = {for_all, for_completion, for_desk, for_holders, for_operators}
         assert len(known.intersection(handler.resolve_guards())) == 1, f"{method} {path}"
@@ -67,13 +69,14 @@ def test_no_route_lets_anybody_in_without_the_right_key(locked: Client) -> None:
         address = (
             path.replace("{model:str}", "plotify-tiny")
             .replace("{plot_id:str}", "none")
+            .replace("{share:str}", "none")
             .replace("{file_path:path}", "x")
         )
         for headers in (
             {},
             {"Authorization": "Bearer x"},
             {"Authorization": "Basic eDp4"},
-            {"Cookie": f"{DESK_COOKIE}=9.x"},
+            {"Cookie": f"{COOKIE}={'x' * 22}.{'0' * 64}"},
         ):
             status = locked.request(method, address, headers=headers).status_code
             if for_completion in guards or for_operators in guards:
@@ -88,7 +91,7 @@ def test_no_route_lets_anybody_in_without_the_right_key(locked: Client) -> None:
             scope, other = ("completion", "operator") if for_completion in guards else ("operator", "completion")
             assert locked.request(method, address, headers=bearing(other)).status_code == 403
             assert locked.request(method, address, headers=bearing(scope)).status_code not in (401, 403)
-    assert protected >= 4 * 6
+    assert protected >= 4 * 16
 
 
 def test_each_api_says_so_in_its_form(locked: Client) -> None:
@@ -122,33 +125,47 @@ def test_the_client_of_openai_works_with_a_key(bundle: Bundle) -> None:
             assert [model.id for model in client.models.list()] == ["plotify-tiny"]
 
 
-def test_the_page_may_ask_for_plots_and_nobody_else_with_its_cookie(engine: Engine) -> None:
+def test_the_desk_is_open_beside_keys_and_its_cookie_is_none_of_them(engine: Engine) -> None:
     with TestClient(create_app(engine, Settings(keys=ENTRIES))) as client:
-        brief = {"prompt": "A fox", "length": "line"}
-        assert client.post("/api/plots", data=brief).status_code == 401
         cookie = client.get("/").headers["set-cookie"]
-        assert all(part in cookie for part in (f"{DESK_COOKIE}=", "HttpOnly", "SameSite=strict", "Max-Age=86400"))
-        assert client.post("/api/plots", data=brief).status_code == 201
-        assert client.post("/plot", data=brief).status_code == 200
-        until, _, signature = client.cookies[DESK_COOKIE].partition(".")
-        client.cookies.clear()
-        for forged in (f"{int(until) + 1}.{signature}", f"0.{signature}", f"{until}.", "ü.ü", ""):
-            headers = {b"Cookie": f"{DESK_COOKIE}={forged}".encode()}
-            assert client.post("/api/plots", data=brief, headers=headers).status_code == 401
+        assert all(part in cookie for part in (f"{COOKIE}=", "HttpOnly", "SameSite=lax", f"Max-Age={COOKIE_SECONDS}"))
+        assert "Secure" not in cookie
+        assert go_on(client, "A fox", length="line").status_code == 200
+        assert client.post("/api/plots", data={"prompt": "A fox"}).status_code == 401
+        assert client.get("/metrics").status_code == 401
+    with TestClient(client.app, base_url="https://testserver") as client:
+        assert "Secure" in client.get("/").headers["set-cookie"]
 
 
-def test_a_page_is_open_for_a_day(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    with TestClient(create_app(engine, Settings(keys=ENTRIES))) as client:
-        client.get("/")
-        value = client.cookies[DESK_COOKIE]
-        later = int(value.partition(".")[0]) + 1.0
-        monkeypatch.setattr("server.access.access.time.time", lambda: later)
-        headers = {"Cookie": f"{DESK_COOKIE}={value}"}
-        assert client.post("/api/plots", data={"prompt": "A fox"}, headers=headers).status_code == 401
+@pytest.mark.parametrize("changed", [{"token": ""}, {"token": "0" * 64}, {"token": "\udcff"}])
+def test_a_form_needs_the_token_that_was_given_with_its_cookie(client: Client, changed: dict[str, str]) -> None:
+    typed = form(client, text="A fox", do="keep", length="line")
+    body = urlencode(typed | changed, errors="surrogateescape")
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post("/desk", content=body, headers=headers).status_code == 403
+    assert client.post("/shelf/none", content=body, headers=headers).status_code == 403
+    assert client.post("/desk", data=typed, follow_redirects=False).status_code == 303
 
 
-def test_without_keys_there_is_no_cookie_and_nobody_needs_a_key(client: Client) -> None:
-    assert "set-cookie" not in client.get("/").headers
+def test_one_writers_form_and_shelf_are_no_others(client: Client) -> None:
+    typed = form(client, text="A fox", do="keep")
+    kept = client.post("/desk", data=typed, follow_redirects=False).headers["location"]
+    assert client.get(kept).status_code == 200
+    first = client.cookies[COOKIE]
+    client.cookies.clear()
+    form(client)
+    assert client.cookies[COOKIE] != first
+    assert client.post("/desk", data=typed).status_code == 403
+    assert client.get(kept).status_code == 404
+    client.cookies.clear()
+    owner, _, signature = first.partition(".")
+    for forged in (f"{'x' * 22}.{signature}", f"{owner}.", f"{owner}.{'0' * 64}", "ü.ü", "", f"{first}x"):
+        headers = {b"Cookie": f"{COOKIE}={forged}".encode()}
+        assert client.get(kept, headers=headers).status_code == 404
+        assert client.post("/desk", data=typed, headers=headers).status_code == 403
+
+
+def test_without_keys_nobody_needs_one(client: Client) -> None:
     assert client.post("/api/plots", data={"prompt": "A fox", "length": "line"}).status_code == 201
     asked = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 1}
     assert client.post("/v1/completions", json=asked, headers={"Authorization": "Bearer any"}).status_code == 200

@@ -13,6 +13,7 @@ from server.app import create_app
 from server.bundle import Bundle
 from server.engine import ClientBusy, Engine, Request, Sampling
 from server.settings import Settings
+from tests.server.at_desk import go_on
 from tests.server.reading import PROMPT, tokens_of
 
 ENDLESS = Sampling(max_tokens=100, ignore_end=True)
@@ -68,7 +69,7 @@ def test_every_way_in_says_that_the_share_is_used_up(bundle: Bundle, slow_decodi
         answers = [
             client.post("/v1/completions", json=ASKED),
             client.post("/api/plots", json={"prompt": "A fox"}),
-            client.post("/plot", data={"prompt": "A fox"}),
+            go_on(client, "A fox"),
         ]
         running.cancel()
         assert [answer.status_code for answer in answers] == [429] * 3
@@ -86,11 +87,11 @@ def test_only_so_many_requests_for_text_in_a_minute(engine: Engine) -> None:
         assert client.post("/v1/completions", json=ASKED).status_code == 200
         plot = client.post("/api/plots", json={"prompt": "A fox", "length": "line"})
         assert plot.status_code == 201
-        assert client.post("/plot", data={"prompt": "A fox", "length": "line"}).status_code == 200
+        assert go_on(client, "A fox", length="line").status_code == 200
         answers = [
             client.post("/v1/completions", json=ASKED),
             client.post("/api/plots", json={"prompt": "A fox"}),
-            client.post("/plot", data={"prompt": "A fox"}),
+            go_on(client, "A fox"),
         ]
         assert [answer.status_code for answer in answers] == [429] * 3
         for answer in answers:

@@ -97,7 +97,7 @@ def test_a_stream_may_be_longer_than_the_patience(
         ("/v1/completions", "application/json", '"type":"invalid_request_error"'),
         ("/api/plots", "application/json", '{"message":"The body took too long to arrive; send it again."}'),
         ("/api/plots", "application/x-www-form-urlencoded", '{"message":"The body took too long'),
-        ("/plot", "application/x-www-form-urlencoded", "Your words took too long to arrive."),
+        ("/desk", "application/x-www-form-urlencoded", "Your words took too long to arrive."),
     ],
 )
 def test_a_body_that_does_not_end_is_told_in_the_form_of_its_address(
@@ -155,9 +155,9 @@ def test_a_large_head_is_read_and_a_larger_one_refused_however_it_comes(patient:
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nBad Name: b\r\n\r\n", 400),
-        (b"POST /plot HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"POST /plot HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
-        (b"POST /plot HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
+        (b"POST /desk HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST /desk HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST /desk HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
     ],
 )
 def test_what_is_no_http_is_told_so_and_ended(patient: str, said: bytes, status: int) -> None:

@@ -8,6 +8,7 @@ from server.app import create_app
 from server.edge.headers import SECURITY_HEADERS
 from server.engine import Engine
 from server.settings import Settings
+from tests.server.at_desk import go_on
 
 
 def test_every_answer_has_them(client: TestClient[Litestar]) -> None:
@@ -19,12 +20,13 @@ def test_every_answer_has_them(client: TestClient[Litestar]) -> None:
         client.get("/healthz"),
         client.put("/v1/completions"),
         client.post("/v1/completions", json={}),
-        client.post("/plot", data={"prompt": ""}),
-        client.post("/plot", data={"prompt": "A fox", "length": "line"}),
+        client.post("/desk", data={"text": "A fox"}),
+        go_on(client, "A fox", length="9"),
+        go_on(client, "A fox", length="line"),
         client.post("/api/plots", json={"prompt": "A fox", "length": "line"}),
         client.get("/api/plots/none/events"),
     ]
-    assert {answer.status_code for answer in answers} == {200, 201, 400, 404, 405, 422}
+    assert {answer.status_code for answer in answers} == {200, 201, 400, 403, 404, 405, 422}
     for answer in answers:
         for name, value in SECURITY_HEADERS.items():
             assert answer.headers[name] == value

@@ -24,6 +24,7 @@ from server.seeing.identity import identify
 from server.seeing.logs import CONTROL, configure
 from server.settings import Settings
 from tests.conftest import ROOT
+from tests.server.at_desk import form, go_on, offered
 from tests.server.following import follow, start
 from tests.server.live import serving
 
@@ -140,7 +141,13 @@ def test_nothing_that_was_asked_for_or_written_is_logged(bundle: Bundle, log: io
             assert client.get(path).status_code == 200
         assert client.delete(plot["self"]).status_code == 204
         assert client.put(plot["self"]).status_code == 405
-        assert client.post("/plot", data={"prompt": prompt, "genre": "Horror"}).status_code == 200
+        offer = go_on(client, prompt, genre="Horror")
+        assert offer.status_code == 200
+        written += offered(offer.text)
+        kept = client.post("/desk", data=form(client, text=prompt, do="keep"), follow_redirects=False)
+        ids += [kept.headers["location"].rpartition("/")[2], client.cookies["plotify_shelf"]]
+        assert client.get(f"{kept.headers['location']}/about").status_code == 200
+        assert client.get(f"/shelf?q={MARK}").status_code == 200
         for bad in (
             {"prompt": prompt * 500},
             {"stop": MARK * 99},
@@ -156,15 +163,15 @@ def test_nothing_that_was_asked_for_or_written_is_logged(bundle: Bundle, log: io
         client.post("/v1/completions", json=completion | {"stream": True, "max_tokens": 3})
         client.post("/api/plots", json={"prompt": prompt, "genre": MARK, "length": MARK, "seed": MARK})
         client.post("/api/plots", content=MARK, headers={"Content-Type": f"text/{MARK}"})
-        client.post("/plot", data={"prompt": prompt * 500, "seed": MARK})
+        go_on(client, prompt * 500, seed=MARK, avoid=MARK)
         client.get("/v1/models/" + MARK)
         client.get(f"/static/{MARK}")
-        client.get("/healthz", headers={"Authorization": f"Bearer {secret}x", "Cookie": f"plotify_desk={MARK}"})
+        client.get("/healthz", headers={"Authorization": f"Bearer {secret}x", "Cookie": f"plotify_shelf={MARK}"})
         live.engine.close()
         assert client.post("/v1/completions", json=completion).status_code == 503
-        count = len(answered(log, 29))
+        count = len(answered(log, 35))
     logged = log.getvalue()
-    assert count == logged.count("seeing.requests") == 29
+    assert count == logged.count("seeing.requests") == 35
     assert len(lines(log)) > count, "the engine's lines too"
     for kept in (MARK, secret, secret[8:], *ids, *filter(None, written)):
         assert kept not in logged
