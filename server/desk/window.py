@@ -20,7 +20,8 @@ def window(text: str, vocabulary: Vocabulary, room: int) -> str:
     for end, size in enumerate(sizes):
         total += size
         if total > room:
-            while start < end and total > room // 2:
+            # Whole sentences, half of what fits; a long one may stay where little would be left without it.
+            while start < end and (total > room or (total > room // 2 and total - sizes[start] >= room // 4)):
                 total -= sizes[start]
                 start += 1
     return _cut("".join(sentences[start:]), vocabulary, room)

@@ -9,13 +9,11 @@ from playwright.sync_api import Browser, Page, Route, expect
 from server.bundle import Bundle
 from tests.documentation import example
 from tests.server.cutting import cutting
-from tests.server.following import LONG, follow, start, text_of
+from tests.server.following import follow, start, text_of
 from tests.server.live import LiveServer, serving, slow_down
 
-CUTS = (1, 900, 600, 1200)
+CUTS = (1, 900)
 """Bytes after which connections end: in the status line, and in the middle of events."""
-
-CONNECTIONS = len(CUTS) + 1
 
 
 @pytest.fixture
@@ -42,28 +40,10 @@ def example_page(page: Page, address: str, html: str) -> None:
     page.goto(f"{address}/example")
 
 
-def test_the_page_writes_the_whole_plot_over_a_connection_that_breaks(page: Page, live: LiveServer) -> None:
-    whole = text_of(follow(start(live.address, LONG)))
-    with cutting(live.address, CUTS) as cuts:
-        page.goto(cuts.address)
-        page.get_by_label("How does it begin?").fill(LONG["prompt"])
-        page.get_by_label("A paragraph").check()
-        page.get_by_label("wild", exact=True).check()
-        page.get_by_label("Seed").fill(LONG["seed"])
-        page.get_by_role("button", name="Write").click()
-        expect(page.locator("#colophon")).to_have_text("The connection was lost; the plot goes on when it is back.")
-        expect(page.get_by_role("link", name="Seed 1")).to_be_visible(timeout=60_000)
-        assert page.locator("#continuation").text_content() == whole
-        expect(page.locator("#colophon")).to_have_text("Broken off: out of room. Seed 1")
-        assert cuts.cut == len(CUTS)
-        page.wait_for_timeout(2500)  # it would come back after one second
-        assert cuts.connections == CONNECTIONS
-
-
 def test_the_documented_page_does_the_same(page: Page, live: LiveServer) -> None:
     fields = {"prompt": "A detective in Lisbon", "length": "lines", "seed": "1"}
     whole = text_of(follow(start(live.address, fields)))
-    with cutting(live.address, CUTS[:2]) as cuts:
+    with cutting(live.address, CUTS) as cuts:
         example_page(page, cuts.address, example("plots.md", "html", cuts.address))
         expect(page.locator("#ending")).to_have_text("length", timeout=60_000)
         assert page.locator("#plot").text_content() == whole
@@ -86,12 +66,3 @@ def test_a_source_that_is_never_closed_stops_by_itself(page: Page, live: LiveSer
         page.wait_for_timeout(2500)
         assert page.evaluate("window.ends") == 1
         assert cuts.connections == 2, "it came back once, and was sent away"
-
-
-def test_a_plot_that_the_server_has_forgotten_is_said_to_be_lost(page: Page, live: LiveServer) -> None:
-    page.route("**/events", lambda route: route.fulfill(status=404, json={"message": "There is no such plot."}))
-    page.goto(live.address)
-    page.get_by_label("How does it begin?").fill("A fox")
-    page.get_by_role("button", name="Write").click()
-    expect(page.locator("#notice")).to_have_text("The connection to Plotify was lost. Try again in a moment.")
-    expect(page.get_by_role("button", name="Write")).to_be_visible()
