@@ -72,7 +72,7 @@ class Settings:
     threads: int = 0
     rows: int = 64
     kept: int = 32
-    queue: int = 12
+    queue: int = 8
     deadline: int = 300
     grace: int = 20
     max_tokens: int = 256
