@@ -102,7 +102,7 @@ class Connection(H11Protocol):
             self.cycle.disconnected = True  # the app may be about to answer the same request
         # An answer that has begun can only break off.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = f"{REFUSALS.get(status, REFUSALS[400])}\n".encode()
+            body = f"{REFUSALS[status]}\n".encode()
             headers = [
                 *self.server_state.default_headers,
                 (b"content-type", b"text/plain; charset=utf-8"),
