@@ -32,7 +32,11 @@ class PlotRow(DefaultBase):
 
 
 class PassageRow(DefaultBase):
-    """A passage. by: whose words, "writer" or "model". redo: its child that was visited last, if one was."""
+    """A passage. by: whose words, "writer" or "model".
+
+    revises: the passage that the text ended with when an edit in its midst made this one. redo: where undo was last, or
+    the child that was visited last, if one was.
+    """
 
     __tablename__ = "passages"
     __table_args__ = (
@@ -45,6 +49,7 @@ class PassageRow(DefaultBase):
     parent: Mapped[int | None]
     text: Mapped[str] = mapped_column(Text)
     by: Mapped[By] = mapped_column(String)
+    revises: Mapped[int | None]
     redo: Mapped[int | None]
     created: Mapped[datetime]
 

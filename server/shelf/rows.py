@@ -37,7 +37,7 @@ async def new(session: AsyncSession, owner: str, title: str, genre: str) -> Plot
     )
     session.add(plot)
     await session.flush()
-    session.add(PassageRow(plot_id=plot.id, number=0, parent=None, text="", by="writer", redo=None, created=now))
+    session.add(tree.row(plot, 0, None, "", "writer"))
     await session.flush()
     return plot
 

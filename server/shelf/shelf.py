@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from server.shelf import bounds, rows, tree
 from server.shelf.database import WRITES, opened, shown, usable
-from server.shelf.models import PictureRow, PlotRow, SecretRow
+from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
 from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
@@ -101,7 +101,9 @@ class Shelf:
             plot = await rows.find(session, owner, id)
             way, length = await tree.beginning(session, plot, text)
             if length < len(text):
-                way.append(await tree.grow(session, plot, way[-1].number, text[length:], by))
+                stood, parent = plot.current, way[-1].number
+                revises = stood if stood != parent else None
+                way.append(await tree.grow(session, plot, parent, text[length:], by, revises))
             if way[-1].number != plot.current:
                 tree.end(plot, way, text)
             return tree.value(way[-1])
@@ -128,12 +130,14 @@ class Shelf:
 
     @transaction
     async def undo(self, owner: str, id: str) -> Volume:
-        """Goes back to the passage before the last one; on the blank page it stays there."""
+        """Goes back to the text before it grew, or was edited, the last time; on the blank page it stays there."""
         async with self._writing() as session:
             plot = await rows.find(session, owner, id)
-            way = await tree.path(session, plot, plot.current)
-            if len(way) > 1:
-                tree.go(plot, way[:-1])
+            undone = await session.get_one(PassageRow, (plot.id, plot.current))
+            if (number := tree.before(undone)) is not None:
+                way = await tree.path(session, plot, number)
+                tree.go(plot, way)
+                way[-1].redo = undone.number
             return await tree.volume(session, plot)
 
     @transaction

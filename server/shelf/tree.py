@@ -61,8 +61,13 @@ async def child(session: AsyncSession, plot: PlotRow, parent: int, text: str) ->
     )
 
 
-async def grow(session: AsyncSession, plot: PlotRow, parent: int, text: str, by: By) -> PassageRow:
-    """A passage of this text that continues another one: a new one, unless that was tried before. Raises ShelfFull."""
+async def grow(
+    session: AsyncSession, plot: PlotRow, parent: int, text: str, by: By, revises: int | None = None
+) -> PassageRow:
+    """A passage of this text that continues another one: a new one, unless that was tried before. Raises ShelfFull.
+
+    revises: where undo leads from a new one, if not to the one that it continues.
+    """
     if found := await child(session, plot, parent, text):
         return found
     if plot.passages >= bounds.PASSAGES:
@@ -71,12 +76,29 @@ async def grow(session: AsyncSession, plot: PlotRow, parent: int, text: str, by:
             "plot begins with this text."
         )
     plot.passages += 1
-    passage = PassageRow(
-        plot_id=plot.id, number=plot.passages, parent=parent, text=text, by=by, redo=None, created=datetime.now(UTC)
-    )
-    session.add(passage)
+    grown = row(plot, plot.passages, parent, text, by, revises)
+    session.add(grown)
     await session.flush()  # a child goes into the database after its parent
-    return passage
+    return grown
+
+
+def row(plot: PlotRow, number: int, parent: int | None, text: str, by: By, revises: int | None = None) -> PassageRow:
+    """A row of this moment."""
+    return PassageRow(
+        plot_id=plot.id,
+        number=number,
+        parent=parent,
+        text=text,
+        by=by,
+        revises=revises,
+        redo=None,
+        created=datetime.now(UTC),
+    )
+
+
+def before(current: PassageRow) -> int | None:
+    """Where undo leads from a passage: an older one always, so that it comes to the blank page in the end."""
+    return current.parent if current.revises is None else current.revises
 
 
 def go(plot: PlotRow, way: Sequence[PassageRow]) -> None:
@@ -105,6 +127,7 @@ async def volume(session: AsyncSession, plot: PlotRow) -> Volume:
         .order_by(PassageRow.number)
     ):
         children[parent].append(Passage(number, parent, text, by, created))
+    current = await session.get_one(PassageRow, (plot.id, plot.current))
     steps = []
     for parent, number in pairwise(way):
         (passage,) = [passage for passage in children[parent] if passage.number == number]
@@ -120,10 +143,8 @@ async def volume(session: AsyncSession, plot: PlotRow) -> Volume:
         current=plot.current,
         path=steps,
         children=children[plot.current],
-        undo=way[-2] if len(way) > 1 else None,
-        redo=await session.scalar(
-            select(PassageRow.redo).where(PassageRow.plot_id == plot.id, PassageRow.number == plot.current)
-        ),
+        undo=before(current),
+        redo=current.redo,
     )
 
 

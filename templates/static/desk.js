@@ -1,8 +1,8 @@
 // The desk without waiting for pages: the same forms go to the same addresses, and the answers into this page.
 
 const form = document.getElementById("desk");
-const [text, plot, title, offers, told, saved, notice, goOn, stop, undo, redo, keep, more] = [
-  "text", "plot", "title", "offers", "told", "saved", "notice", "continue", "stop", "undo", "redo", "keep", "more",
+const [text, plot, title, offers, blank, told, saved, notice, goOn, stop, undo, redo, more] = [
+  "text", "plot", "title", "offers", "blank", "told", "saved", "notice", "continue", "stop", "undo", "redo", "more",
 ].map((id) => document.getElementById(id));
 
 let kept = text.value;    // what the server has of the text
@@ -79,7 +79,7 @@ async function ask() {
     const answer = await fetch("/desk", { method: "POST", body: fields({ do: "continue" }), headers: { Accept: "text/event-stream" } });
     if (!answer.ok) return refuse(await answer.json());
     refuse({});
-    offers.querySelectorAll("[slot]").forEach((each) => each.remove());
+    clear();
     const places = [0, 1, 2].map((index) => put("span", `text-${index}`));
     for await (const [name, data] of events(answer.body)) {
       if (name === "kept") show(data, true, false);
@@ -115,6 +115,10 @@ function settle({ numbers, failure }) {
   tell(count ? `${count} ways on are there. Alt and ${[1, 2, 3].slice(0, count).join(", ")} take one.` : "Nothing came of it.");
 }
 
+function clear() {
+  offers.querySelectorAll("[slot]:not(#blank)").forEach((each) => each.remove());
+}
+
 function put(tag, slot, content = "") {
   const element = document.createElement(tag);
   element.slot = slot;
@@ -144,7 +148,8 @@ function show(state, typing = false, withOffers = true) {
   if (location.pathname !== state.address) history.replaceState(null, "", state.address);
   label();
   if (!withOffers || asking) return;
-  offers.querySelectorAll("[slot]").forEach((each) => each.remove());
+  clear();
+  blank.hidden = state.offers.length > 0;
   state.offers.forEach(([number, words], index) => {
     takeButton(index, number);
     put("span", `text-${index}`, words);
@@ -154,8 +159,7 @@ function show(state, typing = false, withOffers = true) {
 function working(yes) {
   offers.setAttribute("aria-busy", yes);
   stop.disabled = !yes;
-  const blank = document.getElementById("blank");
-  if (blank) blank.hidden = yes;
+  blank.hidden = yes || Boolean(offers.querySelector("[slot]:not(#blank)"));
   goOn.disabled = yes;
   if (yes) tell("Three ways on are being written.");
 }

@@ -94,11 +94,11 @@ async def test_undo_goes_back_to_the_blank_page_and_redo_the_way_last_gone(shelf
     await shelf.keep(ME, id, "AB", "writer")
     await shelf.keep(ME, id, "ABC", "writer")
     await shelf.keep(ME, id, "AX", "writer")
-    assert [(await shelf.undo(ME, id)).text for _ in range(3)] == ["A", "", ""]
-    assert [(await shelf.redo(ME, id)).text for _ in range(3)] == ["A", "AX", "AX"]
+    assert [(await shelf.undo(ME, id)).text for _ in range(5)] == ["ABC", "AB", "A", "", ""]
+    assert [(await shelf.redo(ME, id)).text for _ in range(5)] == ["A", "AB", "ABC", "AX", "AX"]
     await shelf.choose(ME, id, 3)
     await shelf.choose(ME, id, 0)
-    assert [(await shelf.redo(ME, id)).text for _ in range(4)] == ["A", "AB", "ABC", "ABC"]
+    assert [(await shelf.redo(ME, id)).text for _ in range(4)] == ["A", "AB", "ABC", "AX"]
 
 
 async def test_plots_are_listed_newest_first_in_parts(shelf: Shelf) -> None:

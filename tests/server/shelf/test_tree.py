@@ -16,7 +16,7 @@ TEXTS = st.text("ab é", max_size=6)
 class Walk(RuleBasedStateMachine):
     """One plot, beside a model of it: what the text was at each passage, and how they were reached.
 
-    texts: by passage. parents: by passage. last: the child of each that was visited last. current: where the walk is.
+    texts, parents: by passage. before: where undo leads from each. last: where redo does. current: where the walk is.
     """
 
     def __init__(self, runner: asyncio.Runner, shelf: Shelf) -> None:
@@ -25,6 +25,7 @@ class Walk(RuleBasedStateMachine):
         self.id = runner.run(shelf.begin("me")).id
         self.texts = {0: ""}
         self.parents: dict[int, int] = {}
+        self.before: dict[int, int] = {}
         self.last: dict[int, int] = {}
         self.current = 0
 
@@ -34,6 +35,7 @@ class Walk(RuleBasedStateMachine):
 
     def add(self, parent: int, number: int, text: str) -> None:
         assert self.parents.setdefault(number, parent) == parent
+        assert self.before.setdefault(number, parent) < number
         assert self.texts.setdefault(number, text) == text
 
     def go(self, number: int) -> None:
@@ -52,6 +54,7 @@ class Walk(RuleBasedStateMachine):
             assert kept.number == prefixes[-1]
         else:
             assert self.texts[prefixes[-1]] + kept.text == text
+            self.before.setdefault(kept.number, self.current)
             self.add(prefixes[-1], kept.number, text)
         self.go(kept.number)
 
@@ -72,7 +75,10 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def undo(self) -> None:
         self.runner.run(self.shelf.undo("me", self.id))
-        self.current = self.parents.get(self.current, 0)
+        undone = self.current
+        self.go(self.before.get(undone, 0))
+        if undone:
+            self.last[self.current] = undone
 
     @precondition(lambda walk: walk.current in walk.last)
     @rule()
@@ -87,7 +93,7 @@ class Walk(RuleBasedStateMachine):
         assert (volume.current, volume.text) == (self.current, self.texts[self.current])
         assert [step.passage.number for step in volume.path] == way[1:]
         assert "".join(step.passage.text for step in volume.path) == volume.text
-        assert (volume.undo, volume.redo) == (self.parents.get(self.current), self.last.get(self.current))
+        assert (volume.undo, volume.redo) == (self.before.get(self.current), self.last.get(self.current))
         beside = [[other.number for other in step.siblings] for step in volume.path]
         assert beside == [[other for other in self.children(self.parents[step]) if other != step] for step in way[1:]]
         assert [child.number for child in volume.children] == self.children(self.current)

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("parent", sa.Integer()),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("by", sa.String(), nullable=False),
+        sa.Column("revises", sa.Integer()),
         sa.Column("redo", sa.Integer()),
         sa.Column("created", DateTimeUTC(), nullable=False),
         sa.ForeignKeyConstraint(["plot_id", "parent"], ["passages.plot_id", "passages.number"]),
