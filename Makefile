@@ -14,8 +14,8 @@ TRAIN ?= --epochs 8 --batch-tokens 2048 --weight-decay 0.2 --evaluate-every 400 
 serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 	.venv/bin/plotify serve
 
-test: .venv/developing  ## Run all tests
-	.venv/bin/python -m pytest
+test: .venv/developing  ## Run all tests, in two processes
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 check: .venv/developing  ## Lint, formatting, types, known vulnerabilities of the packages
 	.venv/bin/ruff check .
