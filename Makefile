@@ -15,7 +15,7 @@ serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 	.venv/bin/plotify serve
 
 test: .venv/developing  ## Run all tests, in two processes
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 check: .venv/developing  ## Lint, formatting, types, known vulnerabilities of the packages
 	.venv/bin/ruff check .

@@ -113,7 +113,7 @@ def test_a_brief_as_json(bundle: Bundle, content: dict[str, Any]) -> None:
 @example("1\n", 9)
 def test_an_event(given: str, there: int) -> None:
     with suppress(UnknownEvent):
-        assert 0 <= position(given, cast(Journal, SimpleNamespace(events=[None] * there))) <= there
+        assert 0 <= position(given, cast(Journal, SimpleNamespace(feed=SimpleNamespace(items=[None] * there)))) <= there
 
 
 @given(SETTINGS)

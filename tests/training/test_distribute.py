@@ -20,7 +20,7 @@ import pytest
 from tests.training.test_workers import free_address
 from tests.training.trainings import command, losses, metrics
 
-STEPS = ("--max-steps", "30")
+STEPS = ("--max-steps", "20")
 
 MIRRORED = """
 import sys
