@@ -1,30 +1,58 @@
-# Plotify on the processor. The build needs the network, a run does not.
+# Targets: cpu (the default) and cuda serve; train prepares, trains, exports and runs the baseline; load runs Locust.
+# The build needs the network, a run does not. docs/deployment.md says how each is used.
 
-FROM python:3.13-slim AS build
+FROM python:3.13-slim AS installed
 WORKDIR /opt/plotify
 RUN python -m venv .venv
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/opt/plotify/constraints.txt
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY training training
 COPY export export
 COPY server server
 COPY benchmarks benchmarks
-RUN .venv/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt --editable . \
-    && .venv/bin/python -m compileall -q server
+RUN .venv/bin/pip install --editable '.[postgres]' && .venv/bin/python -m compileall -q server
 
-FROM python:3.13-slim
+FROM installed AS with-cuda
+RUN .venv/bin/pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
+
+FROM installed AS with-export
+RUN .venv/bin/pip install --editable '.[export]'
+
+FROM installed AS with-locust
+RUN .venv/bin/pip install --editable '.[load]'
+
+# Root owns what runs, so that it cannot change itself; it writes what is mounted and /tmp, and runs with --read-only.
+FROM python:3.13-slim AS unprivileged
 RUN useradd --system --uid 10001 --no-create-home plotify \
     && install --directory --owner=10001 --mode=700 /var/lib/plotify
 WORKDIR /opt/plotify
-COPY --from=build /opt/plotify /opt/plotify
+ENV PATH=/opt/plotify/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+USER 10001
+
+FROM unprivileged AS load
+COPY --from=with-locust /opt/plotify /opt/plotify
+EXPOSE 8089
+ENTRYPOINT ["locust", "-f", "benchmarks/locustfile.py"]
+
+FROM unprivileged AS train
+COPY --from=with-export /opt/plotify /opt/plotify
+ENTRYPOINT ["plotify"]
+CMD ["--help"]
+
+FROM unprivileged AS serving
 COPY templates templates
 COPY models models
-ENV PATH=/opt/plotify/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PLOTIFY_HOST=0.0.0.0 \
-    PLOTIFY_DATABASE=/var/lib/plotify/plotify.sqlite
-# Root owns what is served, so that the server cannot change it; it writes the database only, and runs with --read-only.
+ENV PLOTIFY_HOST=0.0.0.0 PLOTIFY_DATABASE=/var/lib/plotify/plotify.sqlite
 VOLUME /var/lib/plotify
-USER 10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --start-period=60s --interval=30s --timeout=5s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 CMD ["plotify", "serve"]
+
+FROM serving AS cuda
+COPY --from=with-cuda /opt/plotify /opt/plotify
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility PLOTIFY_DEVICE=cuda
+
+FROM serving AS cpu
+COPY --from=installed /opt/plotify /opt/plotify

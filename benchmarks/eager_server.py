@@ -250,9 +250,10 @@ def create_app(baseline: Baseline) -> Litestar:
 @click.command()
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="A checkpoint of `plotify train`.")
 @click.option("--framework", default="tensorflow", show_default=True, type=click.Choice(list(FRAMEWORKS)))
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for every network.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
-def main(model: Path, framework: str, port: int) -> None:
-    """Serve a checkpoint eagerly on 127.0.0.1, one request at a time, until interrupted: the baseline.
+def main(model: Path, framework: str, host: str, port: int) -> None:
+    """Serve a checkpoint eagerly, one request at a time, until interrupted: the baseline.
 
     \b
     Example:
@@ -269,9 +270,11 @@ def main(model: Path, framework: str, port: int) -> None:
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             listening = self.servers[0].sockets[0].getsockname()[1]
-            click.echo(f"Eager {framework} writes with {checkpoint.name} at http://127.0.0.1:{listening}")
+            click.echo(f"Eager {framework} writes with {checkpoint.name} at http://{host}:{listening}")
 
-    Server(uvicorn.Config(create_app(baseline), port=port, log_level="warning", timeout_graceful_shutdown=3)).run()
+    Server(
+        uvicorn.Config(create_app(baseline), host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
+    ).run()
 
 
 if __name__ == "__main__":

@@ -56,6 +56,9 @@ def add_options(parser: LocustArgumentParser) -> None:
     )
     own.add_argument("--draw-seed", type=int, default=1, help="The same gives the same prompts and pauses.")
     own.add_argument("--record", default="", help="A folder for one line of JSON for each request.")
+    for action in own._group_actions:
+        action.include_in_web_ui = True  # without which Locust's page leaves it out
+    own.add_argument("--key", default="", env_var="LOCUST_KEY", help="Where the server has API keys.")
 
 
 class Load:
@@ -88,6 +91,8 @@ class Reader(FastHttpUser):
         self.load: Load = environment.load  # type: ignore[attr-defined]
         self.options = self.load.options
         self.network_timeout = self.options.patience
+        if self.options.key:
+            self.default_headers = {"Authorization": f"Bearer {self.options.key}"}
         super().__init__(environment)
         worker = getattr(environment.runner, "worker_index", 0)
         self.draw = random.Random(f"{self.options.draw_seed} {worker} {next(self.load.numbers)}")
