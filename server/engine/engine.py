@@ -5,13 +5,13 @@ import math
 import secrets
 import threading
 import time
-from typing import Literal, Self
 
 from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
-from server.engine.errors import ClientBusy, EngineBusy, EngineError, EngineUnavailable, InvalidRequest
+from server.engine.errors import ClientBusy, EngineBusy, EngineError, EngineUnavailable
+from server.engine.interface import LARGEST_DRAWN_SEED, UNAVAILABLE, AnyEngine, State
 from server.engine.loading import load_runner
 from server.engine.observer import Life, Observers
 from server.engine.sampler import Sampler
@@ -24,22 +24,11 @@ from server.engine.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
-LARGEST_DRAWN_SEED = 999_999
-"""Seeds that the engine draws have at most six digits, so that a person can note one down."""
-
-State = Literal["ready", "restarting", "draining", "closed"]
-
-UNAVAILABLE: dict[State, str] = {
-    "restarting": "the model failed, and is being loaded anew",
-    "draining": "the server is about to stop",
-    "closed": "the engine is closed",
-}
-
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between attempts to load a model that cannot be loaded."""
 
 
-class Engine:
+class Engine(AnyEngine):
     """Writes many sequences at once, on one thread that owns the session and the cache.
 
     bundle: a checked bundle. precision: one that it carries; None for its fastest on the device. threads: how many ONNX
@@ -94,11 +83,6 @@ class Engine:
         return "restarting" if self._batch is None else "ready"
 
     @property
-    def ready(self) -> bool:
-        """Whether it takes requests and can write them."""
-        return self.state == "ready"
-
-    @property
     def written(self) -> int:
         """How many tokens were written so far."""
         batch = self._batch
@@ -129,14 +113,6 @@ class Engine:
             cached = self._batch.scheduler.cached if self._batch else 0
         return cached / (self.rows * self.bundle.manifest.model.context)
 
-    def submit(self, request: Request) -> Stream:
-        """Queues a request and returns at once. From any thread.
-
-        Raises InvalidRequest (PromptTooLong for a prompt that leaves no room for a new token, where one is asked for),
-        EngineBusy when the queue is full, and while the engine takes no requests; ClientBusy when a client's share is.
-        """
-        return self.submit_several(request, 1)[0]
-
     def submit_several(self, request: Request, count: int) -> list[Stream]:
         """So many continuations of one request, whose prompt is read once. From any thread.
 
@@ -144,19 +120,7 @@ class Engine:
         with its seed would give. Raises what `submit` raises, and InvalidRequest for more than the engine has rows for.
         """
         sampling, shape = request.sampling, self.bundle.manifest.model
-        longest = shape.context - min(sampling.max_tokens, 1)
-        prompts = [self.vocabulary.read(request.prompt, longest)]
-        if request.against is not None and sampling.guidance > 1:
-            prompts.append(self.vocabulary.read(request.against, longest))
-        most = self.rows // len(prompts)
-        if not most:
-            raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
-        if not 1 <= count <= most:
-            raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
-        if any(token >= self.vocabulary.size for token in sampling.logit_bias):
-            raise InvalidRequest(
-                f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocabulary.size - 1})"
-            )
+        prompts = self._read(request, count)
         first = secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
@@ -203,12 +167,6 @@ class Engine:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _enqueue(self, job: Job) -> None:
         with self._changed:

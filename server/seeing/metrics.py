@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.seeing.histogram import Histogram
 from server.seeing.recorder import Recorder
 
@@ -26,7 +26,7 @@ REFUSED = ("queue", "client", "unavailable")
 class EngineCollector(Collector):
     """What an engine says of itself, and what was recorded of it, whenever it is asked for."""
 
-    def __init__(self, engine: Engine, recorder: Recorder) -> None:
+    def __init__(self, engine: AnyEngine, recorder: Recorder) -> None:
         self._engine = engine
         self._recorder = recorder
         self._model = engine.bundle.manifest.name
