@@ -10,7 +10,7 @@ from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
-from server.engine.errors import ClientBusy, EngineBusy, EngineError, EngineUnavailable
+from server.engine.errors import ClientBusy, EngineBusy, EngineClosed, EngineError, EngineUnavailable
 from server.engine.interface import LARGEST_DRAWN_SEED, UNAVAILABLE, AnyEngine, State
 from server.engine.loading import load_runner
 from server.engine.observer import Life, Observers
@@ -107,6 +107,12 @@ class Engine(AnyEngine):
             return sum(not job.abandoned for job in self._waiting)
 
     @property
+    def seconds_to_clear(self) -> float:
+        """In how many seconds those that wait now will have begun, if sequences take as long as the last ones did."""
+        batch = self._batch
+        return batch.seconds_to_clear if batch else FIRST_GUESS
+
+    @property
     def cache_use(self) -> float:
         """How much of the rows' cache is in use, from 0 to 1."""
         with self._changed:
@@ -178,8 +184,7 @@ class Engine(AnyEngine):
             if self._full:
                 self._waiting.remove_abandoned()
             if self._full:
-                seconds = self._batch.seconds_to_clear if self._batch else FIRST_GUESS
-                raise EngineBusy(f"{len(self._waiting)} requests are waiting already", seconds)
+                raise EngineBusy(f"{len(self._waiting)} requests are waiting already", self.seconds_to_clear)
             self._waiting.append(job)
             self._changed.notify()
 
@@ -205,8 +210,8 @@ class Engine(AnyEngine):
             if self._batch is None:
                 self._reload()
         if self._batch is not None:
-            self._batch.fail(EngineError("the engine was closed"))
-        self._fail_waiting(EngineError("the engine was closed"))
+            self._batch.fail(EngineClosed())
+        self._fail_waiting(EngineClosed())
 
     def _next_work(self) -> Batch | None:
         """Waits until there is some; None once the engine is closed."""

@@ -43,7 +43,11 @@ class EngineCollector(Collector):
             ("num_requests_running", "Sequences that are being read for or written.", engine.running),
             ("num_requests_waiting", "Requests that wait for their turn.", engine.waiting),
             ("kv_cache_usage_perc", "How much of the rows' cache holds tokens, from 0 to 1.", engine.cache_use),
-            ("rows", "Sequences that can be written at once; a guided one counts as two.", engine.rows),
+            (
+                "rows",
+                "Sequences that can be written at once; a guided one counts as two.",
+                engine.rows * engine.replicas,
+            ),
             ("ready", "1 while requests for text are taken, 0 otherwise.", engine.ready),
         ):
             family = GaugeMetricFamily(f"plotify:{name}", says, labels=["model_name"])
