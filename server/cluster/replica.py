@@ -26,9 +26,9 @@ from server.settings import Settings
 ROWS = "rows"
 """What Ray Serve calls the rows that a replica's orders take."""
 
-SPACING = 0.0005
-"""Seconds between the pieces of an order, for each order under way: about what one costs the app. So a step's tokens
-are sent at once where there is time for that, and several steps' together where there is not."""
+SPACING = 0.002
+"""Seconds between the pieces of an order, for each order under way: several times what a piece costs on its way. So a
+step's tokens are sent at once where few are written, and several steps' together where many are."""
 
 
 @dataclass(frozen=True)
