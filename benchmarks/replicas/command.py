@@ -70,18 +70,20 @@ def replicas(
     table = Table(
         title=f"{bundle.manifest.name}, {precision}: {concurrency} streams",
         caption=f"first, next token: {' / '.join(f'p{rank}' for rank in PERCENTILES)} in milliseconds; "
-        "memory in MB, of each process",
+        "of a core: milliseconds for each token; memory: MB of all processes of a kind",
         box=SIMPLE_HEAD,
     )
-    for heading in ("", "tokens/s", "first token", "next token", "memory"):
+    for heading in ("", "tokens/s", "first token", "next token", "of a core", "memory"):
         table.add_column(heading, justify="right" if heading else "left")
     for each in results:
         latencies = (each.time_to_first_token, each.inter_token_latency)
-        memory = "; ".join(f"{kind} {_megabytes(found)}" for kind, found in each.resident_bytes.items())
+        cores = "\n".join(f"{kind} {1e3 * seconds:.2f}" for kind, seconds in each.seconds_per_token.items())
+        memory = "\n".join(f"{kind} {sum(found) / 1e6:.0f}" for kind, found in each.resident_bytes.items())
         table.add_row(
             each.name,
             f"{each.tokens_per_second:.1f}",
             *(" / ".join(map(milliseconds, latency.values())) for latency in latencies),
+            cores,
             memory,
         )
     Console().print(table)
@@ -104,7 +106,3 @@ def replicas(
         write_json(json_file, "replicas", settings, [asdict(each) for each in results])
     if killed.identical < killed.texts:
         raise SystemExit(1)
-
-
-def _megabytes(found: list[int]) -> str:
-    return " + ".join(f"{bytes_ / 1e6:.0f}" for bytes_ in found)

@@ -28,7 +28,13 @@ SERVE = (*PLOTIFY, "serve", "--port", "0")
 KILLED_TOKENS = 192
 """Of each text while a replica is killed, at most, and at least half as many."""
 
-KINDS = {"ServeReplica:plotify:Engine": "engine", "ServeReplica:plotify:App": "app", "ray": "Ray", "": "server"}
+KINDS = {
+    "ServeReplica:plotify:Engine": "engine",
+    "ServeReplica:plotify:App": "app",
+    "ProxyActor": "proxy",
+    "ray": "Ray",
+    "": "server",
+}
 """What the command line of a process holds, the most telling first, and what that is called."""
 
 
@@ -64,7 +70,8 @@ SETUPS = (
 class Measured:
     """What came of a setup. Latencies are percentiles in seconds, by their rank.
 
-    tokens_per_second: the median of `each_round`. resident_bytes: after the load, of the processes by their kind.
+    tokens_per_second: the median of `each_round`. seconds_per_token: of a core, by the kind of process that spent them.
+    resident_bytes: after the load, of the processes of a kind.
     """
 
     name: str
@@ -72,6 +79,7 @@ class Measured:
     each_round: list[float]
     time_to_first_token: dict[int, float]
     inter_token_latency: dict[int, float]
+    seconds_per_token: dict[str, float]
     resident_bytes: dict[str, list[int]]
 
 
@@ -97,10 +105,14 @@ def measure(
 ) -> Measured:
     """So many rounds of two streams for each client, after one that warms. tokens: of each prompt, and new ones."""
     timings: list[list[Timing]] = []
+    warm: dict[str, float] = {}
     for turn in range(rounds + 1):
+        if turn == 1:
+            warm = _spent(server)
         prompts = make_prompts(bundle, clients * (2 if turn else 1), tokens[0], seed=turn)
         timings.append(run_streams(server.address, server.model, prompts, tokens[1], False, clients))
         advance()
+    spent = _spent(server)
     timed = [timing for each in timings[1:] for timing in each]
     speeds = [tokens_per_second(each) for each in timings[1:]]
     return Measured(
@@ -109,6 +121,7 @@ def measure(
         speeds,
         percentiles([timing.arrivals[0][0] - timing.submitted for timing in timed]),
         percentiles([gap for timing in timed for gap in timing.gaps]),
+        {kind: (spent[kind] - warm[kind]) / (len(timed) * tokens[1]) for kind in spent},
         {kind: [each.memory_info().rss for each in found] for kind, found in _processes(server).items()},
     )
 
@@ -151,6 +164,11 @@ class Listened(Answer):
         now = perf_counter()
         self.silence = max(self.silence, now - (self._last or now))
         self._last = now
+
+
+def _spent(server: Serving) -> dict[str, float]:
+    """Seconds of a core that its processes took so far, by their kind."""
+    return {kind: sum(sum(each.cpu_times()[:2]) for each in found) for kind, found in _processes(server).items()}
 
 
 def _processes(server: Serving) -> dict[str, list[psutil.Process]]:

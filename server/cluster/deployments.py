@@ -64,7 +64,7 @@ def deployments(settings: Settings) -> Application:
         max_ongoing_requests=MANY,
         ray_actor_options={"num_cpus": settings.threads or 1},
         health_check_period_s=5,
-        health_check_timeout_s=10,
+        health_check_timeout_s=5,
         graceful_shutdown_timeout_s=settings.grace,
         graceful_shutdown_wait_loop_s=0.5,
         request_router_config=RequestRouterConfig.model_validate({"request_router_class": PrefixRouter}),

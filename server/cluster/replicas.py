@@ -260,7 +260,10 @@ class Replicas(AnyEngine):
         """Asks all replicas how they are doing."""
         try:
             answers = await self._handle.broadcast("figures").results_async(timeout_s=PATIENCE, return_exceptions=True)
-        except (RayError, RayServeException, TimeoutError) as error:
+        except TimeoutError:  # one hangs, and the others cannot be told from it; Ray Serve will replace it
+            logger.warning("A replica does not answer")
+            return
+        except (RayError, RayServeException) as error:
             logger.warning("No replica answers: %s", error)
             answers = []
         alive = [answer for answer in answers if isinstance(answer, Figures)]
