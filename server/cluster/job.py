@@ -3,7 +3,7 @@
 import time
 
 from server.cluster.replica import Order, Piece
-from server.engine import Chunk, EngineError, Life, Step
+from server.engine import Chunk, DeadlineExceeded, EngineError, Life, Step
 from server.engine.observer import Observer, Reason
 from server.engine.stream import Channel, deliver
 
@@ -75,7 +75,7 @@ class Job:
         life = self._lives[number]
         if isinstance(item, EngineError):
             self._running.discard(number)
-            step.ended.append((life, "failed"))
+            step.ended.append((life, "deadline" if isinstance(item, DeadlineExceeded) else "failed"))
         else:
             delivered, seen = self._delivered[number], self._seen[number]
             self._seen[number] += 1

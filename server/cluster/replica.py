@@ -35,25 +35,27 @@ step's tokens are sent at once where few are written, and several steps' togethe
 class Order:
     """What is asked of a replica: `count` continuations of a request with a seed, whose prompts are tokens.
 
-    rows: how many of the replica's rows they take.
+    rows: how many of the replica's rows they take. avoid: replicas that could not finish it, by their ids.
     """
 
     id: str
     request: Request
     count: int
     rows: int
+    avoid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Piece:
     """What has come of an order, with the number of the continuation. reading: seconds that its prompt took, if known.
 
-    lost: the replica could not take the order, or not finish it, and another may.
+    lost: why the replica could not take the order, or not finish it, where another may. replica: its id, then.
     """
 
     items: list[tuple[int, Item]]
     reading: float = 0.0
     lost: EngineError | None = None
+    replica: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,17 @@ class Replica:
         try:
             streams = self._engine.submit_several(order.request, order.count)
         except EngineBusy as error:
-            yield Piece([], lost=error)
+            yield Piece([], lost=error, replica=self._id)
             return
         life = self._reading.lives[0]
         self._orders[order.id] = order, streams
         try:
             async for items in merged(streams):
-                # How far the others have come is known to nobody elsewhere, so all are written anew.
                 lost = next((item for _, item in items if isinstance(item, EngineClosed)), None)
-                yield Piece(items if lost is None else [], max(life.first - life.began, 0.0), lost)
                 if lost is not None:
+                    yield Piece([], lost=lost, replica=self._id)
                     return
+                yield Piece(items, max(life.first - life.began, 0.0))
                 await asyncio.sleep(SPACING * len(self._orders))
         finally:
             for stream in streams:
@@ -164,4 +166,5 @@ class Replica:
 
     def __del__(self) -> None:
         # Ray Serve deletes a replica once its calls have ended, or its time for that is over.
-        self._engine.close()
+        if hasattr(self, "_engine"):  # which is not so where the model could not be loaded
+            self._engine.close()

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import logging
-import secrets
 import threading
 import uuid
 from contextlib import suppress
@@ -29,7 +28,7 @@ from server.engine import (
     Stream,
 )
 from server.engine.errors import EngineUnavailable
-from server.engine.interface import LARGEST_DRAWN_SEED, UNAVAILABLE
+from server.engine.interface import UNAVAILABLE
 from server.engine.observer import Observers
 from server.engine.vocabulary import Vocabulary
 from server.settings import Settings
@@ -122,7 +121,7 @@ class Replicas(AnyEngine):
     def submit_several(self, request: Request, count: int) -> list[Stream]:
         prompts = self._read(request, count)
         sampling = request.sampling
-        first = secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
+        first = self._first_seed(sampling, count)
         # With its seed set, the request is the same one wherever it is written; its tokens are found already.
         fixed = dataclasses.replace(
             request,
@@ -178,10 +177,18 @@ class Replicas(AnyEngine):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, job: Job) -> None:
-        self._tasks[job.order.id] = asyncio.create_task(self._run(job))
+        task = self._tasks[job.order.id] = asyncio.create_task(self._run(job))
+        task.add_done_callback(lambda _: self._forget(job))
+
+    def _forget(self, job: Job) -> None:
+        with self._lock:
+            del self._jobs[job.order.id], self._tasks[job.order.id]
+            self._written += job.written
 
     async def _run(self, job: Job) -> None:
         try:
+            if self._closed:
+                raise EngineClosed
             async with asyncio.timeout(self._deadline):
                 await self._write(job)
         except TimeoutError:
@@ -194,10 +201,6 @@ class Replicas(AnyEngine):
         except Exception as error:
             logger.exception("A request failed")
             job.fail(EngineError(f"the request failed: {error}"), "failed")
-        finally:
-            with self._lock:
-                del self._jobs[job.order.id], self._tasks[job.order.id]
-                self._written += job.written
 
     async def _write(self, job: Job) -> None:
         """Has it written by a replica, and where that is lost by another. Raises EngineError."""
@@ -218,6 +221,7 @@ class Replicas(AnyEngine):
         try:
             async for piece in answer:
                 if piece.lost is not None:
+                    job.order = dataclasses.replace(job.order, avoid=(*job.order.avoid, piece.replica))
                     return piece.lost
                 job.take(piece, self.observers)
                 self._leave(job)

@@ -50,11 +50,13 @@ class PrefixRouter(RequestRouter):
         replicas = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         ranked = sorted(replicas, key=lambda id: self._rows[id])
         order = _order(pending_request)
+        if order is not None:
+            ranked.sort(key=lambda who: who in order.avoid)
         if ranked and pending_request is not None and order is not None:
             id = pending_request.metadata.internal_request_id
             self._release(id)  # it may be asked again
-            most = self._rows[ranked[0]] + self._slack
-            near = {who for who in ranked if self._rows[who] <= most}
+            most = min(map(self._rows.__getitem__, ranked)) + self._slack
+            near = {who for who in ranked if self._rows[who] <= most} - set(order.avoid)
             chosen = self._beginnings.reader(_prompt(order), near) or ranked[0]
             ranked.sort(key=lambda who: who != chosen)
             # At once, so that who comes before this one is sent sees it.

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import secrets
 import threading
 import time
 
@@ -11,7 +10,7 @@ from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
 from server.engine.errors import ClientBusy, EngineBusy, EngineClosed, EngineError, EngineUnavailable
-from server.engine.interface import LARGEST_DRAWN_SEED, UNAVAILABLE, AnyEngine, State
+from server.engine.interface import UNAVAILABLE, AnyEngine, State
 from server.engine.loading import load_runner
 from server.engine.observer import Life, Observers
 from server.engine.sampler import Sampler
@@ -41,9 +40,6 @@ class Engine(AnyEngine):
     Loads the model and runs it once, so that the first request is as fast as the others. Raises BundleError for a model
     that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager. When a
     step fails, what was being written ends with an EngineError, and the model is loaded anew for those who wait.
-
-    steps, and the seconds that they took. restarts: how often the model was loaded anew. observers: who is told what
-    happens.
     """
 
     def __init__(
@@ -77,32 +73,27 @@ class Engine(AnyEngine):
 
     @property
     def state(self) -> State:
-        """Whether it takes requests and can write them, and if not, why."""
         if self._closed or self._draining:
             return "closed" if self._closed else "draining"
         return "restarting" if self._batch is None else "ready"
 
     @property
     def written(self) -> int:
-        """How many tokens were written so far."""
         batch = self._batch
         return self._written_before + (batch.written if batch else 0)
 
     @property
     def model_seconds(self) -> float:
-        """How much of `seconds`, the time that all `steps` took, the session ran."""
         batch = self._batch
         return self._seconds_before + (batch.runner.seconds if batch else 0.0)
 
     @property
     def running(self) -> int:
-        """How many sequences are being written."""
         with self._changed:
             return self._batch.scheduler.running if self._batch else 0
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for their turn."""
         with self._changed:
             return sum(not job.abandoned for job in self._waiting)
 
@@ -114,20 +105,14 @@ class Engine(AnyEngine):
 
     @property
     def cache_use(self) -> float:
-        """How much of the rows' cache is in use, from 0 to 1."""
         with self._changed:
             cached = self._batch.scheduler.cached if self._batch else 0
         return cached / (self.rows * self.bundle.manifest.model.context)
 
     def submit_several(self, request: Request, count: int) -> list[Stream]:
-        """So many continuations of one request, whose prompt is read once. From any thread.
-
-        They are drawn with seeds that follow one another, from the request's own on; each is what a request of its own
-        with its seed would give. Raises what `submit` raises, and InvalidRequest for more than the engine has rows for.
-        """
         sampling, shape = request.sampling, self.bundle.manifest.model
         prompts = self._read(request, count)
-        first = secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
+        first = self._first_seed(sampling, count)
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
         scores = None if wanted is None else Scores(prompts[0], wanted, self.vocabulary.size)
@@ -163,12 +148,10 @@ class Engine(AnyEngine):
         return streams
 
     def drain(self) -> None:
-        """Takes no new requests from now on; those that it has go on to their end."""
         with self._changed:
             self._draining = True
 
     def close(self) -> None:
-        """Stops within one step; streams that have not ended raise EngineError."""
         with self._changed:
             self._closed = True
             self._changed.notify()

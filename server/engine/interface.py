@@ -1,12 +1,13 @@
 """What the app writes with: an engine in this process, or replicas of one in others."""
 
+import secrets
 from abc import ABC, abstractmethod
 from typing import Literal, Self
 
 from server.bundle import Bundle
 from server.engine.errors import InvalidRequest
 from server.engine.observer import Observers
-from server.engine.sampling import Request
+from server.engine.sampling import Request, Sampling
 from server.engine.stream import Stream
 from server.engine.vocabulary import Vocabulary
 
@@ -125,3 +126,7 @@ class AnyEngine(ABC):
                 f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocabulary.size - 1})"
             )
         return prompts
+
+    def _first_seed(self, sampling: Sampling, count: int) -> int:
+        """Of so many continuations: the one that is asked for, or a drawn one."""
+        return secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed

@@ -1,6 +1,7 @@
 """Which replica writes what, decided alone: by Ray Serve's interface, without Ray."""
 
 import asyncio
+import dataclasses
 import uuid
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -113,6 +114,21 @@ def test_nobody_is_given_much_more_than_the_others_for_what_it_has_read() -> Non
         second = await routing.send(PROMPT)
         assert second[0] != first[0]
         assert (await routing.send(PROMPT))[0] == second[0], "which has read it, too, by now"
+
+    asyncio.run(check())
+
+
+def test_a_replica_that_could_not_finish_it_is_the_last_to_be_asked_again() -> None:
+    async def check() -> None:
+        routing = Routing("a", "b", "c")
+        first = await routing.send(PROMPT)
+        for who in {"a", "b", "c"} - {first[0]}:
+            await routing.send(range(100, 140), rows=who.count("b") + 1)
+        again = _pending(PROMPT, 1)
+        again.args[0] = dataclasses.replace(again.args[0], avoid=(first[0],))
+        ranks = await routing.choose(again)
+        assert ranks[-1] == first[0]
+        assert set(ranks) == {"a", "b", "c"}
 
     asyncio.run(check())
 
