@@ -1,6 +1,7 @@
 """One server with two replicas, for all tests of this folder: Ray takes ten seconds to start."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -33,9 +35,26 @@ class Cluster:
                 continue
         return found
 
+    def figure(self, name: str) -> float:
+        """A metric."""
+        text = httpx.get(f"{self.address}/metrics").text
+        found = re.search(rf"^plotify:{name}{{.*}} (.*)$", text, re.MULTILINE)
+        assert found, name
+        return float(found[1])
+
+
+@pytest.fixture
+def cluster(started: Cluster) -> Cluster:
+    """The server, with two replicas that write, whatever the test before did to them."""
+    deadline = time.monotonic() + 60
+    while started.figure("rows") < 2 * ROWS:
+        assert time.monotonic() < deadline, "a replica that was killed is not replaced"
+        time.sleep(0.1)
+    return started
+
 
 @pytest.fixture(scope="session")
-def cluster(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def started(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two slow replicas, one queue for both; it ends clean."""
     environment = os.environ | {
         "PLOTIFY_DATABASE": str(tmp_path_factory.mktemp("shelf") / "shelf.sqlite"),
@@ -52,10 +71,10 @@ def cluster(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     line = next((line for line in process.stdout if "Plotify writes" in line), "")
     assert line, "the server did not start"
     yield Cluster(line.split()[-1], process)
-    started = psutil.Process(process.pid).children(recursive=True)
+    children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     deadline = time.monotonic() + 10
-    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in started):
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
         assert time.monotonic() < deadline, "processes of Ray were left behind"
         time.sleep(0.1)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -97,19 +96,19 @@ def test_a_replica_that_is_killed_leaves_no_plot_unfinished(cluster: Cluster, bu
 
     assert asyncio.run(read()) == _written(bundle, bodies)
     assert victim not in cluster.replicas()
-    _until(lambda: _figure(cluster, "rows") == 2 * ROWS, "the replica was not replaced")
+    _until(lambda: cluster.figure("rows") == 2 * ROWS, "the replica was not replaced")
     assert httpx.get(f"{cluster.address}/readyz").json() == {"status": "ready"}
 
 
 def test_continuations_of_one_prompt_have_seeds_that_follow_one_another(cluster: Cluster, bundle: Bundle) -> None:
     body = _asked(bundle.manifest.name, 30, n=3, max_tokens=8)
     alone = [body | {"seed": seed} for seed in (30, 31, 32)]
-    read = _figure(cluster, "prefix_cache_queries_total")
+    read = cluster.figure("prefix_cache_queries_total")
     answer = httpx.post(f"{cluster.address}/v1/completions", json=body, timeout=30).json()
     assert [choice["text"] for choice in answer["choices"]] == _written(bundle, alone)
     once = answer["usage"]["prompt_tokens"]
-    _until(lambda: _figure(cluster, "prefix_cache_queries_total") > read, "the replicas were not asked")
-    assert _figure(cluster, "prefix_cache_queries_total") - read == once, "one replica reads it, once"
+    _until(lambda: cluster.figure("prefix_cache_queries_total") > read, "the replicas were not asked")
+    assert cluster.figure("prefix_cache_queries_total") - read == once, "one replica reads it, once"
 
 
 def test_whoever_leaves_frees_the_rows(cluster: Cluster, bundle: Bundle) -> None:
@@ -154,9 +153,3 @@ def test_a_full_house_is_told_to_come_back(cluster: Cluster, bundle: Bundle) -> 
     assert len(taken) == 12
     assert refused
     assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused)
-
-
-def _figure(cluster: Cluster, name: str) -> float:
-    found = re.search(rf"^plotify:{name}{{.*}} (.*)$", httpx.get(f"{cluster.address}/metrics").text, re.MULTILINE)
-    assert found, name
-    return float(found[1])
