@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 # Read when Ray is imported. Nothing is told to anybody; replicas are called by gRPC, which takes half of the time that
@@ -17,7 +18,9 @@ os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import ProxyLocation
+from ray.serve.exceptions import RayServeException
 from ray.serve.schema import LoggingConfig
 
 from server.bundle import Bundle
@@ -39,12 +42,14 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
     cores, address = os.cpu_count() or 1, os.environ.get("RAY_ADDRESS", "local")
     settings = dataclasses.replace(
         settings,
-        # Processes of Ray have another working directory.
+        # Where Ray runs already, its processes have another working directory.
         model=settings.model.absolute(),
         keys_file=str(Path(settings.keys_file).absolute()) if settings.keys_file else "",
         threads=settings.threads or max(1, cores // settings.replicas),
     )
-    name = Bundle.load(settings.model).manifest.name
+    bundle = Bundle.load(settings.model)
+    if settings.precision != "auto":
+        bundle.model_file(settings.precision)  # said at once, and not by a process of Ray
     stopping = threading.Event()
     if address == "local":
         # More than there are, where replicas are to share cores: Ray would wait for them.
@@ -62,12 +67,13 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
             proxy_location=ProxyLocation.HeadOnly, http_options={"host": host, "port": port}, logging_config=quiet
         )
         app = serve.run(deployments(settings), name=NAME, logging_config=quiet)
-        told(name)
+        told(bundle.manifest.name)
         stopping.wait()
         stopping.clear()  # a second signal does not wait
         deadline = time.monotonic() + settings.grace
-        while app.drain.remote().result() and time.monotonic() < deadline and not stopping.wait(0.1):
-            pass
+        with suppress(RayError, RayServeException, TimeoutError):  # nothing is left where the app is gone
+            while app.drain.remote().result(timeout_s=5) and time.monotonic() < deadline and not stopping.wait(0.1):
+                pass
     finally:
         if address == "local":
             serve.shutdown()  # type: ignore[no-untyped-call]

