@@ -16,6 +16,7 @@ from benchmarks.loadtest.command import load
 from benchmarks.loadtest.compare import compare, trend
 from benchmarks.measured import GPT2_SMALL, check_room, measured_bundle
 from benchmarks.peers.command import peers
+from benchmarks.replicas.command import replicas
 from benchmarks.report import milliseconds
 from benchmarks.serve.command import serve
 from benchmarks.timing import PERCENTILES, Round, Summary
@@ -40,6 +41,7 @@ def bench() -> None:
       plotify bench peers --concurrency 1,8,64 --out peers
       plotify bench serve --model bundle
       plotify bench load --users 1,8,32 --out report
+      plotify bench replicas
       plotify bench soak --seconds 60
       plotify bench chaos --kills 5
       plotify bench garbage --count 1000
@@ -49,6 +51,7 @@ def bench() -> None:
 bench.add_command(peers)
 bench.add_command(serve)
 bench.add_command(load)
+bench.add_command(replicas)
 bench.add_command(compare)
 bench.add_command(trend)
 bench.add_command(soak)

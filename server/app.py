@@ -19,7 +19,7 @@ from server.access.rate import STORE, per_minute
 from server.desk import Desk, Offers, Writers
 from server.edge.crowd import turn_away_a_crowd
 from server.edge.headers import security_headers
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.openai.errors import headers_of, refusal, status_of
 from server.pages import Pages
 from server.pictures import Pictures
@@ -55,7 +55,7 @@ REFUSALS = {
 }
 
 
-def create_app(engine: Engine, settings: Settings) -> Litestar:
+def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     """The app; it closes the engine when it shuts down.
 
     Raises KeysError for keys that cannot be read, SettingsError for traces without the packages for

@@ -4,16 +4,13 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
+import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import click
 
 from server.settings import DEVICES, LOG_LEVELS, PRECISIONS, Settings, SettingsError
-
-if TYPE_CHECKING:
-    from server.engine import Engine
 
 PRECISION_HELP = "Which of the bundle's models writes. Default: $PLOTIFY_PRECISION, else auto: its fastest."
 DEVICE_HELP = "Where it computes. Default: $PLOTIFY_DEVICE, else auto: a GPU where there is one."
@@ -51,13 +48,14 @@ def generate(
     """
     from server.bundle import BundleError
     from server.engine import EngineError, Request, Sampling
+    from server.opening import open_engine
 
     settings = _settings(model=model, precision=precision, device=device)
     opening = prompt.strip()
     if not opening:
         raise click.UsageError("The prompt is empty; write a few words to begin with.")
     try:
-        with _engine(dataclasses.replace(settings, rows=2, kept=0)) as engine:
+        with open_engine(dataclasses.replace(settings, rows=2, kept=0)) as engine:
             manifest = engine.bundle.manifest
             template, defaults = manifest.prompt, manifest.sampling
             sampling = Sampling(
@@ -89,6 +87,7 @@ def generate(
 @click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
 @click.option("--threads", type=int, help="Threads that compute; 0 for all cores. Default: $PLOTIFY_THREADS, else 0.")
 @click.option("--rows", type=int, help="Sequences that are written at once. Default: $PLOTIFY_ROWS, else 64.")
+@click.option("--replicas", type=int, help="Processes that write. Default: $PLOTIFY_REPLICAS, else 1.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Default: $PLOTIFY_LOG_LEVEL, else warning.")
 def serve(
     model: Path | None,
@@ -98,6 +97,7 @@ def serve(
     device: str | None,
     threads: int | None,
     rows: int | None,
+    replicas: int | None,
     log_level: str | None,
 ) -> None:
     """Serve the page and its streams, until interrupted. docs/settings.md lists what the environment can set.
@@ -114,6 +114,7 @@ def serve(
     from server.bundle import BundleError
     from server.edge.connection import ServerConfig, allow_connections
     from server.engine import EngineError
+    from server.opening import open_engine
     from server.seeing.logs import configure
     from server.shelf import ShelfUnusable
 
@@ -125,18 +126,22 @@ def serve(
         device=device,
         threads=threads,
         rows=rows,
+        replicas=replicas,
         log_level=log_level,
     )
     configure(settings.log_level, settings.log_format)
     listener = _listen(settings.host, settings.port)
+    address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
+    if settings.replicas > 1:
+        _serve_replicas(settings, listener, address)
+        return
     try:
         allow_connections(settings.connections)
-        engine = _engine(settings)
+        engine = open_engine(settings)
         app = create_app(engine, settings)
         asyncio.run(_open_shelf(settings.database))
     except (BundleError, EngineError, KeysError, SettingsError, ShelfUnusable) as error:
         raise click.ClickException(str(error)) from error
-    address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -173,6 +178,26 @@ def serve(
         Server(config).run(sockets=[listener])
 
 
+def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -> None:
+    from server.access.keys import Keys, KeysError
+    from server.bundle import BundleError
+    from server.shelf import ShelfUnusable
+
+    try:
+        from server.cluster import local
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(
+            f"`plotify serve --replicas` needs {missing.name}, which is not installed. Install it with:\n"
+            f"  {sys.executable} -m pip install -c constraints.txt -e '.[scale]'"
+        ) from missing
+    try:
+        Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
+        asyncio.run(_open_shelf(settings.database))
+        local.run(settings, listener, lambda name: click.echo(f"Plotify writes with {name} at {address}"))
+    except (BundleError, KeysError, RuntimeError, ShelfUnusable) as error:
+        raise click.ClickException(str(error)) from error
+
+
 def _settings(**flags: Path | str | int | None) -> Settings:
     """The environment's settings, overridden by the flags that were given."""
     try:
@@ -180,24 +205,6 @@ def _settings(**flags: Path | str | int | None) -> Settings:
         return dataclasses.replace(Settings.read(), **given)  # type: ignore[arg-type]
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-
-
-def _engine(settings: Settings) -> "Engine":
-    """The engine on the settings' bundle. Raises BundleError and EngineError."""
-    from server.bundle import Bundle
-    from server.engine import Engine
-
-    return Engine(
-        Bundle.load(settings.model),
-        precision=None if settings.precision == "auto" else settings.precision,
-        device=settings.device,
-        threads=settings.threads,
-        queue=settings.queue,
-        rows=settings.rows,
-        kept=settings.kept,
-        deadline=settings.deadline,
-        per_client=settings.per_client,
-    )
 
 
 async def _open_shelf(database: str) -> None:

@@ -4,13 +4,13 @@ import re
 from collections.abc import AsyncIterator
 
 from server.brief import Brief, BriefError
-from server.engine import Engine, EngineError, FinishReason, PromptTooLong, Stream
+from server.engine import AnyEngine, EngineError, FinishReason, PromptTooLong, Stream
 
 SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
 """A full stop after at least three letters: not the one of "Mr." or of an initial."""
 
 
-def begin(engine: Engine, brief: Brief, max_tokens: int, client: str = "", count: int = 1) -> "list[Plot]":
+def begin(engine: AnyEngine, brief: Brief, max_tokens: int, client: str = "", count: int = 1) -> "list[Plot]":
     """So many plots of a client's brief, whose prompt is read once, with seeds that follow one another.
 
     Raises BriefError for a prompt that is too long and EngineBusy when there is no room.

@@ -34,6 +34,7 @@ class Settings:
     precision: which of the bundle's models writes; auto for its fastest on the device.
     device: where it computes: cpu, cuda, or auto for a GPU where there is one.
     threads: threads that compute; 0 for one for each physical core.
+    replicas: processes that write, each with its threads, rows and memory; more than 1 needs the extra scale.
     rows: sequences that are written at once; a plot with a genre counts as two.
     kept: prompts that stay in memory, so that asking again or going on begins at once.
     queue: requests that may wait for rows; more are told to come back.
@@ -70,6 +71,7 @@ class Settings:
     precision: str = "auto"
     device: str = "auto"
     threads: int = 0
+    replicas: int = 1
     rows: int = 64
     kept: int = 32
     queue: int = 8
@@ -103,6 +105,7 @@ class Settings:
         for name, least, most in (
             ("port", 0, 65535),
             ("threads", 0, 1024),
+            ("replicas", 1, 256),
             ("rows", 2, 1024),
             ("kept", 0, 1024),
             ("queue", 1, 4096),

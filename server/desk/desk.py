@@ -8,7 +8,7 @@ from server.brief import ANY_GENRE, Brief
 from server.desk.offers import COUNT, Offer, Offers
 from server.desk.window import window
 from server.desk.writers import Writers
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.plot import begin
 from server.shelf import Passage, Shelf, Volume
 
@@ -24,7 +24,7 @@ LEAST = 8
 class Desk:
     """The engine that writes, the shelf that keeps, and what is on offer meanwhile. max_tokens: of a continuation."""
 
-    engine: Engine
+    engine: AnyEngine
     shelf: Shelf
     writers: Writers
     offers: Offers

@@ -1,20 +1,32 @@
 """The engine: a prompt and its sampling in, a stream of tokens out. No web code in it."""
 
-from server.engine.engine import Engine, State
-from server.engine.errors import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
+from server.engine.engine import Engine
+from server.engine.errors import (
+    ClientBusy,
+    DeadlineExceeded,
+    EngineBusy,
+    EngineClosed,
+    EngineError,
+    InvalidRequest,
+    PromptTooLong,
+)
+from server.engine.interface import AnyEngine, State
 from server.engine.observer import Life, Observer, Step
 from server.engine.sampling import Request, Sampling
-from server.engine.stream import Chunk, FinishReason, Stream
+from server.engine.stream import Chunk, FinishReason, Item, Stream, merged
 
 __all__ = [
+    "AnyEngine",
     "Chunk",
     "ClientBusy",
     "DeadlineExceeded",
     "Engine",
     "EngineBusy",
+    "EngineClosed",
     "EngineError",
     "FinishReason",
     "InvalidRequest",
+    "Item",
     "Life",
     "Observer",
     "PromptTooLong",
@@ -23,4 +35,5 @@ __all__ = [
     "State",
     "Step",
     "Stream",
+    "merged",
 ]

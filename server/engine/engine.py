@@ -2,16 +2,15 @@
 
 import logging
 import math
-import secrets
 import threading
 import time
-from typing import Literal, Self
 
 from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
-from server.engine.errors import ClientBusy, EngineBusy, EngineError, EngineUnavailable, InvalidRequest
+from server.engine.errors import ClientBusy, EngineBusy, EngineClosed, EngineError, EngineUnavailable
+from server.engine.interface import UNAVAILABLE, AnyEngine, State
 from server.engine.loading import load_runner
 from server.engine.observer import Life, Observers
 from server.engine.sampler import Sampler
@@ -24,22 +23,11 @@ from server.engine.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
-LARGEST_DRAWN_SEED = 999_999
-"""Seeds that the engine draws have at most six digits, so that a person can note one down."""
-
-State = Literal["ready", "restarting", "draining", "closed"]
-
-UNAVAILABLE: dict[State, str] = {
-    "restarting": "the model failed, and is being loaded anew",
-    "draining": "the server is about to stop",
-    "closed": "the engine is closed",
-}
-
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between attempts to load a model that cannot be loaded."""
 
 
-class Engine:
+class Engine(AnyEngine):
     """Writes many sequences at once, on one thread that owns the session and the cache.
 
     bundle: a checked bundle. precision: one that it carries; None for its fastest on the device. threads: how many ONNX
@@ -52,9 +40,6 @@ class Engine:
     Loads the model and runs it once, so that the first request is as fast as the others. Raises BundleError for a model
     that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager. When a
     step fails, what was being written ends with an EngineError, and the model is loaded anew for those who wait.
-
-    steps, and the seconds that they took. restarts: how often the model was loaded anew. observers: who is told what
-    happens.
     """
 
     def __init__(
@@ -88,76 +73,46 @@ class Engine:
 
     @property
     def state(self) -> State:
-        """Whether it takes requests and can write them, and if not, why."""
         if self._closed or self._draining:
             return "closed" if self._closed else "draining"
         return "restarting" if self._batch is None else "ready"
 
     @property
-    def ready(self) -> bool:
-        """Whether it takes requests and can write them."""
-        return self.state == "ready"
-
-    @property
     def written(self) -> int:
-        """How many tokens were written so far."""
         batch = self._batch
         return self._written_before + (batch.written if batch else 0)
 
     @property
     def model_seconds(self) -> float:
-        """How much of `seconds`, the time that all `steps` took, the session ran."""
         batch = self._batch
         return self._seconds_before + (batch.runner.seconds if batch else 0.0)
 
     @property
     def running(self) -> int:
-        """How many sequences are being written."""
         with self._changed:
             return self._batch.scheduler.running if self._batch else 0
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for their turn."""
         with self._changed:
             return sum(not job.abandoned for job in self._waiting)
 
     @property
+    def seconds_to_clear(self) -> float:
+        """In how many seconds those that wait now will have begun, if sequences take as long as the last ones did."""
+        batch = self._batch
+        return batch.seconds_to_clear if batch else FIRST_GUESS
+
+    @property
     def cache_use(self) -> float:
-        """How much of the rows' cache is in use, from 0 to 1."""
         with self._changed:
             cached = self._batch.scheduler.cached if self._batch else 0
         return cached / (self.rows * self.bundle.manifest.model.context)
 
-    def submit(self, request: Request) -> Stream:
-        """Queues a request and returns at once. From any thread.
-
-        Raises InvalidRequest (PromptTooLong for a prompt that leaves no room for a new token, where one is asked for),
-        EngineBusy when the queue is full, and while the engine takes no requests; ClientBusy when a client's share is.
-        """
-        return self.submit_several(request, 1)[0]
-
     def submit_several(self, request: Request, count: int) -> list[Stream]:
-        """So many continuations of one request, whose prompt is read once. From any thread.
-
-        They are drawn with seeds that follow one another, from the request's own on; each is what a request of its own
-        with its seed would give. Raises what `submit` raises, and InvalidRequest for more than the engine has rows for.
-        """
         sampling, shape = request.sampling, self.bundle.manifest.model
-        longest = shape.context - min(sampling.max_tokens, 1)
-        prompts = [self.vocabulary.read(request.prompt, longest)]
-        if request.against is not None and sampling.guidance > 1:
-            prompts.append(self.vocabulary.read(request.against, longest))
-        most = self.rows // len(prompts)
-        if not most:
-            raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
-        if not 1 <= count <= most:
-            raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
-        if any(token >= self.vocabulary.size for token in sampling.logit_bias):
-            raise InvalidRequest(
-                f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocabulary.size - 1})"
-            )
-        first = secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
+        prompts = self._read(request, count)
+        first = self._first_seed(sampling, count)
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
         scores = None if wanted is None else Scores(prompts[0], wanted, self.vocabulary.size)
@@ -193,22 +148,14 @@ class Engine:
         return streams
 
     def drain(self) -> None:
-        """Takes no new requests from now on; those that it has go on to their end."""
         with self._changed:
             self._draining = True
 
     def close(self) -> None:
-        """Stops within one step; streams that have not ended raise EngineError."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _enqueue(self, job: Job) -> None:
         with self._changed:
@@ -220,8 +167,7 @@ class Engine:
             if self._full:
                 self._waiting.remove_abandoned()
             if self._full:
-                seconds = self._batch.seconds_to_clear if self._batch else FIRST_GUESS
-                raise EngineBusy(f"{len(self._waiting)} requests are waiting already", seconds)
+                raise EngineBusy(f"{len(self._waiting)} requests are waiting already", self.seconds_to_clear)
             self._waiting.append(job)
             self._changed.notify()
 
@@ -247,8 +193,8 @@ class Engine:
             if self._batch is None:
                 self._reload()
         if self._batch is not None:
-            self._batch.fail(EngineError("the engine was closed"))
-        self._fail_waiting(EngineError("the engine was closed"))
+            self._batch.fail(EngineClosed())
+        self._fail_waiting(EngineClosed())
 
     def _next_work(self) -> Batch | None:
         """Waits until there is some; None once the engine is closed."""

@@ -1,9 +1,24 @@
 """What can go wrong in the engine, by who can do something about it."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 
-class EngineError(Exception):
+class Carried(Exception):
+    """An error that another process gets as it is, whatever its constructor takes."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[Carried], arguments: tuple[object, ...]) -> Carried:
+    error = kind.__new__(kind)
+    error.args = arguments
+    return error
+
+
+class EngineError(Carried):
     """The engine could not finish a request; other requests are not affected."""
 
 
@@ -43,7 +58,14 @@ class EngineUnavailable(EngineBusy):
     cause = "unavailable"
 
 
-class InvalidRequest(ValueError):
+class EngineClosed(EngineError):
+    """The engine was closed before the request was finished; another one may finish it."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine was closed")
+
+
+class InvalidRequest(Carried, ValueError):
     """The request can never be served as it stands."""
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -135,6 +135,38 @@ class Stream:
             raise item
         self._ended = item.finish_reason is not None
         return item
+
+
+async def merged(streams: Sequence[Stream]) -> AsyncIterator[list[tuple[int, Item]]]:
+    """What comes of any of them, with the number of the stream: all that is there at once, until all have ended.
+
+    An error is the end of its stream alone. Cancels them in the end.
+    """
+    ready: list[tuple[int, Item]] = []
+    filled = asyncio.Event()
+
+    async def read(number: int) -> None:
+        try:
+            async for chunk in streams[number]:
+                ready.append((number, chunk))
+                filled.set()
+        except EngineError as error:
+            ready.append((number, error))
+            filled.set()
+
+    # A stream that is cancelled ends, and its reader with it.
+    readers = [asyncio.create_task(read(number)) for number in range(len(streams))]
+    running = len(readers)
+    try:
+        while running:
+            await filled.wait()
+            filled.clear()
+            taken, ready[:] = list(ready), []
+            running -= sum(isinstance(item, EngineError) or item.finish_reason is not None for _, item in taken)
+            yield taken
+    finally:
+        for stream in streams:
+            stream.cancel()
 
 
 def _wake(waiters: list[asyncio.Future[None]]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
-from server.engine import Engine, InvalidRequest
+from server.engine import AnyEngine, InvalidRequest
 from server.openai.continuation import Continuation
 from server.openai.errors import RequestError
 from server.openai.order import Order
@@ -22,7 +22,7 @@ class Answer:
     Raises RequestError for a prompt that can never be served, EngineBusy when there is no room for all of them.
     """
 
-    def __init__(self, engine: Engine, order: Order) -> None:
+    def __init__(self, engine: AnyEngine, order: Order) -> None:
         self.order = order
         self.continuations: list[Continuation] = []
         self._id = f"cmpl-{uuid.uuid4().hex}"

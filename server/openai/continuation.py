@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Sequence
 
-from server.engine import Chunk, Engine, Stream
+from server.engine import AnyEngine, Chunk, Stream
 from server.engine.sampler import TokenLogprobs
 from server.openai.schema import Choice, FinishReason, Logprobs
 
@@ -20,7 +20,7 @@ class Continuation:
     tokens: how many were written so far.
     """
 
-    def __init__(self, engine: Engine, stream: Stream, prompt: Sequence[int], echo: bool, logprobs: bool) -> None:
+    def __init__(self, engine: AnyEngine, stream: Stream, prompt: Sequence[int], echo: bool, logprobs: bool) -> None:
         self.stream = stream
         self.tokens = 0
         self._engine = engine

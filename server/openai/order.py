@@ -8,7 +8,7 @@ import msgspec
 
 from server.brief import ANY_GENRE
 from server.bundle import Manifest
-from server.engine import Engine, InvalidRequest, Request, Sampling
+from server.engine import AnyEngine, InvalidRequest, Request, Sampling
 from server.openai.errors import RequestError
 from server.openai.schema import CompletionRequest, with_defaults
 from server.seeing.identity import request_id
@@ -50,7 +50,7 @@ class Order:
     include_usage: bool
 
     @classmethod
-    def read(cls, request: CompletionRequest, engine: Engine, client: str = "") -> "Order":
+    def read(cls, request: CompletionRequest, engine: AnyEngine, client: str = "") -> "Order":
         """What a client asks for. Raises RequestError for what can never be served, and names the field."""
         manifest = engine.bundle.manifest
         given = msgspec.structs.asdict(with_defaults(request))
@@ -143,7 +143,7 @@ def _prompts(given: Any, end_of_text: int) -> list[Prompt]:
             raise RequestError("prompt: strings, token ids and lists of token ids cannot be mixed.", "prompt")
 
 
-def _sampling(given: dict[str, Any], engine: Engine, best_of: int) -> Sampling:
+def _sampling(given: dict[str, Any], engine: AnyEngine, best_of: int) -> Sampling:
     bias = given["logit_bias"] or {}
     size = engine.vocabulary.size
     if any(token >= size for token in bias):
@@ -161,7 +161,7 @@ def _sampling(given: dict[str, Any], engine: Engine, best_of: int) -> Sampling:
     )
 
 
-def _tokens(prompt: Prompt, genre: str | None, engine: Engine) -> Sequence[int]:
+def _tokens(prompt: Prompt, genre: str | None, engine: AnyEngine) -> Sequence[int]:
     if genre is None:
         return engine.vocabulary.encode(prompt) if isinstance(prompt, str) else prompt
     if not isinstance(prompt, str):

@@ -1,11 +1,10 @@
 """Answering with server-sent events, as tokens come: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
 
-from server.engine import Chunk, EngineError
+from server.engine import EngineError, merged
 from server.openai.answer import Answer
 from server.openai.errors import error_answer
 from server.openai.schema import Completion, ErrorAnswer
@@ -18,27 +17,10 @@ async def events(answer: Answer) -> AsyncIterator[bytes]:
 
     A continuation that the engine could not finish ends them all, with an event that says so in place of [DONE].
     """
-    ready: list[tuple[int, Chunk | EngineError]] = []
-    filled = asyncio.Event()
-
-    async def read(index: int) -> None:
-        try:
-            async for chunk in answer.continuations[index].stream:
-                ready.append((index, chunk))
-                filled.set()
-        except EngineError as error:
-            ready.append((index, error))
-            filled.set()
-
-    # A stream that is cancelled ends, and its reader with it.
-    readers = [asyncio.create_task(read(index)) for index in range(len(answer.continuations))]
     usage = None if answer.order.include_usage else msgspec.UNSET
-    running = len(readers)
+    running = len(answer.continuations)
     try:
-        while running:
-            await filled.wait()
-            filled.clear()
-            taken, ready[:] = list(ready), []
+        async for taken in merged([continuation.stream for continuation in answer.continuations]):
             piece = bytearray()
             for index, item in taken:
                 if isinstance(item, EngineError):

@@ -9,7 +9,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License, Tag
 
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.reference.examples import answers, paths, requests
 from server.reference.schemas import COMPLETION_EVENT, PLOT_EVENT, PLOT_FORM, reference, schemas
 from server.routes.answers import EVENT_STREAM, FORM, JSON
@@ -67,7 +67,7 @@ class Reference(JsonRenderPlugin):
     model: that model's name.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: AnyEngine) -> None:
         super().__init__(media_type=MediaType.JSON)
         self.model = engine.bundle.manifest.name
         self._engine = engine
@@ -106,7 +106,7 @@ def operations(document: Document) -> dict[str, Document]:
     }
 
 
-def _complete(document: Document, engine: Engine) -> Document:
+def _complete(document: Document, engine: AnyEngine) -> Document:
     document["components"]["schemas"] = schemas(engine)
     tags = [tag.name for tag in TAGS]
     document["paths"] = dict(

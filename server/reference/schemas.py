@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from server.brief import ANY_GENRE
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.journal import Done, Failed, Token
 from server.openai.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList, StreamOptions
 from server.routes.answers import JSON
@@ -34,7 +34,7 @@ PLOT_EVENT = "PlotEvent"
 Schema = dict[str, Any]
 
 
-def schemas(engine: Engine) -> dict[str, Schema]:
+def schemas(engine: AnyEngine) -> dict[str, Schema]:
     """JSON schemas by name, with what only the running server knows: its model, genres, vocabulary and rows."""
     _, found = msgspec.json.schema_components((*REQUESTS, *ANSWERS), ref_template=reference("{name}"))
     for name in found.keys() - {struct.__name__ for struct in REQUESTS}:
@@ -95,7 +95,7 @@ def _json_text(struct: type[msgspec.Struct]) -> Schema:
     }
 
 
-def _genres(engine: Engine) -> list[str]:
+def _genres(engine: AnyEngine) -> list[str]:
     return [*engine.bundle.manifest.prompt.genres, ANY_GENRE]
 
 
@@ -108,7 +108,7 @@ def _complete_answer(answer: Schema) -> None:
         field.pop("default", None)
 
 
-def _narrow_completion(fields: Schema, engine: Engine) -> None:
+def _narrow_completion(fields: Schema, engine: AnyEngine) -> None:
     shape = engine.bundle.manifest.model
     fields["model"]["enum"] = [engine.bundle.manifest.name]
     fields["genre"]["enum"] = [*_genres(engine), None]

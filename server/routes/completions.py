@@ -12,7 +12,7 @@ from litestar.response import Stream
 
 from server.access.access import Access, for_completion
 from server.access.rate import WORK
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.openai.answer import Answer
 from server.openai.errors import RequestError
 from server.openai.order import Order
@@ -58,7 +58,7 @@ class StrictRequest(ArrivingRequest):
 async def complete(
     data: JSONBody[CompletionRequest],
     request: Request[Any, Any, Any],
-    engine: NamedDependency[Engine],
+    engine: NamedDependency[AnyEngine],
     access: NamedDependency[Access],
 ) -> Response[Any]:
     """Continues a prompt, or several: in one piece, or with `stream` as server-sent events.

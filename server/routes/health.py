@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from msgspec import Meta, Struct
 
 from server.access.access import for_all
-from server.engine import Engine, State
+from server.engine import AnyEngine, State
 from server.routes.answers import Answered
 
 
@@ -29,7 +29,7 @@ class Health(Struct, frozen=True, kw_only=True):
     tags=["server"],
     response_description="It is.",
 )
-async def health(engine: NamedDependency[Engine]) -> Health:
+async def health(engine: NamedDependency[AnyEngine]) -> Health:
     """The model that is served, how many requests it has, and how much it has written."""
     return Health(
         model=engine.bundle.manifest.name, running=engine.running, waiting=engine.waiting, written=engine.written
@@ -54,7 +54,7 @@ class Readiness(Struct, frozen=True, kw_only=True):
     response_description="It does.",
     responses={503: Answered(Readiness, description="It does not, for now or for good.")},
 )
-async def readiness(engine: NamedDependency[Engine]) -> Response[Readiness]:
+async def readiness(engine: NamedDependency[AnyEngine]) -> Response[Readiness]:
     """For what hands requests to one of several servers. Who only wants to know that it is alive asks for /healthz."""
     state = engine.state
     ready = state == "ready"

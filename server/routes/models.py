@@ -6,7 +6,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.openai.order import check_model
 from server.openai.schema import Model, ModelList
 from server.routes.answers import Failure, keyed
@@ -21,7 +21,7 @@ STARTED = int(time.time())
     response_description="A list of one.",
     responses=keyed(Failure),
 )
-async def list_models(engine: NamedDependency[Engine]) -> ModelList:
+async def list_models(engine: NamedDependency[AnyEngine]) -> ModelList:
     """All models: the one that is served."""
     return ModelList(data=[_model(engine)])
 
@@ -33,11 +33,11 @@ async def list_models(engine: NamedDependency[Engine]) -> ModelList:
     response_description="The model.",
     responses=keyed(Failure) | {404: Failure(description="Another model than the one that is served.")},
 )
-async def show_model(model: FromPath[str], engine: NamedDependency[Engine]) -> Model:
+async def show_model(model: FromPath[str], engine: NamedDependency[AnyEngine]) -> Model:
     """One model; 404 for another than the one that is served."""
     check_model(model, engine.bundle.manifest)
     return _model(engine)
 
 
-def _model(engine: Engine) -> Model:
+def _model(engine: AnyEngine) -> Model:
     return Model(id=engine.bundle.manifest.name, created=STARTED)

@@ -13,7 +13,7 @@ from litestar.response import Stream
 from server.access.access import Access, for_all, for_completion, for_holders
 from server.access.rate import WORK
 from server.brief import Brief, BriefError
-from server.engine import Engine, EngineBusy
+from server.engine import AnyEngine, EngineBusy
 from server.events import EVENT_ID, UnknownEvent, frames, position
 from server.openai.errors import headers_of, status_of
 from server.plot import begin
@@ -48,7 +48,7 @@ async def start_plot(
     request: Request[Any, Any, Any],
     access: NamedDependency[Access],
     plots: NamedDependency[Plots],
-    engine: NamedDependency[Engine],
+    engine: NamedDependency[AnyEngine],
     settings: NamedDependency[Settings],
 ) -> Response[Started]:
     """Starts a plot. It is written whether or not somebody follows it, for as long as the server's grace."""

@@ -58,8 +58,8 @@ def figures(history: History) -> Figures:
     recent = next(sample for sample in samples if last.at - sample.at <= RECENT)
     values = {
         "state": STATES[engine.state],
-        "running": f"{last.running} of {engine.rows}",
-        "waiting": f"{last.waiting} of {engine.queue}",
+        "running": f"{last.running} of {engine.rows * engine.replicas}",
+        "waiting": f"{last.waiting} of {engine.queue * engine.replicas}",
         "speed": _number(_rate(recent, last) or 0.0),
         "cache": f"{last.cache:.0%}",
         "refused": _number(last.refused),

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.seeing.recorder import Recorder
 
 SECONDS = 300
@@ -39,7 +39,7 @@ class History:
     samples: the oldest first; there is always one.
     """
 
-    def __init__(self, engine: Engine, recorder: Recorder) -> None:
+    def __init__(self, engine: AnyEngine, recorder: Recorder) -> None:
         self.engine = engine
         self.recorder = recorder
         self.started = time.monotonic()

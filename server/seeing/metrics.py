@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.seeing.histogram import Histogram
 from server.seeing.recorder import Recorder
 
@@ -26,7 +26,7 @@ REFUSED = ("queue", "client", "unavailable")
 class EngineCollector(Collector):
     """What an engine says of itself, and what was recorded of it, whenever it is asked for."""
 
-    def __init__(self, engine: Engine, recorder: Recorder) -> None:
+    def __init__(self, engine: AnyEngine, recorder: Recorder) -> None:
         self._engine = engine
         self._recorder = recorder
         self._model = engine.bundle.manifest.name
@@ -43,7 +43,11 @@ class EngineCollector(Collector):
             ("num_requests_running", "Sequences that are being read for or written.", engine.running),
             ("num_requests_waiting", "Requests that wait for their turn.", engine.waiting),
             ("kv_cache_usage_perc", "How much of the rows' cache holds tokens, from 0 to 1.", engine.cache_use),
-            ("rows", "Sequences that can be written at once; a guided one counts as two.", engine.rows),
+            (
+                "rows",
+                "Sequences that can be written at once; a guided one counts as two.",
+                engine.rows * engine.replicas,
+            ),
             ("ready", "1 while requests for text are taken, 0 otherwise.", engine.ready),
         ):
             family = GaugeMetricFamily(f"plotify:{name}", says, labels=["model_name"])

@@ -9,7 +9,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from server.access.access import Access
-from server.engine import Engine
+from server.engine import AnyEngine
 from server.seeing.history import History
 from server.seeing.metrics import EdgeCollector, EngineCollector, new_registry
 from server.seeing.recorder import Recorder
@@ -26,7 +26,7 @@ class Seeing:
     Raises SettingsError for traces without the packages for them.
     """
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: AnyEngine, settings: Settings) -> None:
         recorder = Recorder()
         engine.observers.add(recorder)
         self._edge = EdgeCollector()

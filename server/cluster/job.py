@@ -1,0 +1,93 @@
+"""A request under way at some replica, as the app sees it."""
+
+import time
+
+from server.cluster.replica import Order, Piece
+from server.engine import Chunk, DeadlineExceeded, EngineError, Life, Step
+from server.engine.observer import Observer, Reason
+from server.engine.stream import Channel, deliver
+
+
+class Job:
+    """The continuations of an order: to whom they go, and what was delivered of each. Belongs to one event loop.
+
+    A replica that takes an order over from another writes all of it anew: what is delivered already is compared and
+    skipped, which is exact, since a request with a seed gives the same tokens wherever it is written.
+
+    begun: whether anything has come. running: how many continuations have not ended. written: tokens delivered so far.
+    """
+
+    def __init__(self, order: Order, lives: list[Life]) -> None:
+        self.order = order
+        self.channels = [Channel() for _ in lives]
+        self.begun = False
+        self.written = 0
+        self._lives = lives
+        self._running = set(range(order.count))
+        self._delivered: list[list[tuple[int, ...]]] = [[] for _ in lives]
+        self._seen = [0] * order.count
+
+    @property
+    def running(self) -> int:
+        """How many continuations have not ended."""
+        return len(self._running)
+
+    @property
+    def wanted(self) -> int:
+        """How many continuations somebody still reads."""
+        return sum(not self.channels[number].cancelled for number in tuple(self._running))
+
+    def restart(self) -> None:
+        """Another replica begins from the beginning."""
+        self._seen = [0] * self.order.count
+
+    def take(self, piece: Piece, observer: Observer) -> None:
+        """Delivers what is new in a piece. Raises EngineError for a text other than the one before."""
+        step = Step()
+        if not self.begun:
+            self.begun = True
+            step.prompt_tokens = self._lives[0].prompt_tokens
+            for life in self._lives:
+                life.began = max(time.monotonic() - piece.reading, life.submitted)
+        try:
+            for number, item in piece.items:
+                if number in self._running and not self.channels[number].cancelled:
+                    self._deliver(number, item, step)
+        finally:
+            step.close(observer)
+
+    def leave(self) -> list[int]:
+        """Ends those that nobody reads any longer; their numbers."""
+        left = [number for number in self._running if self.channels[number].cancelled]
+        for number in left:
+            self._running.discard(number)
+            self._lives[number].end(self.channels[number].ending)
+        return left
+
+    def fail(self, error: EngineError, reason: Reason) -> None:
+        """Ends all that have not ended."""
+        for number in self._running:
+            self._lives[number].end(reason)
+        deliver((self.channels[number], error) for number in self._running)
+        self._running.clear()
+
+    def _deliver(self, number: int, item: Chunk | EngineError, step: Step) -> None:
+        life = self._lives[number]
+        if isinstance(item, EngineError):
+            self._running.discard(number)
+            step.ended.append((life, "deadline" if isinstance(item, DeadlineExceeded) else "failed"))
+        else:
+            delivered, seen = self._delivered[number], self._seen[number]
+            self._seen[number] += 1
+            if seen < len(delivered):
+                if delivered[seen] != item.token_ids:
+                    raise EngineError("another replica took the text over, and writes a different one")
+                return
+            delivered.append(item.token_ids)
+            self.written += len(item.token_ids)
+            life.tokens += len(item.token_ids)
+            step.wrote.append(life)
+            if item.finish_reason is not None:
+                self._running.discard(number)
+                step.ended.append((life, item.finish_reason))
+        step.sent.append((self.channels[number], item))

@@ -1,0 +1,132 @@
+"""What the app writes with: an engine in this process, or replicas of one in others."""
+
+import secrets
+from abc import ABC, abstractmethod
+from typing import Literal, Self
+
+from server.bundle import Bundle
+from server.engine.errors import InvalidRequest
+from server.engine.observer import Observers
+from server.engine.sampling import Request, Sampling
+from server.engine.stream import Stream
+from server.engine.vocabulary import Vocabulary
+
+State = Literal["ready", "restarting", "draining", "closed"]
+
+UNAVAILABLE: dict[State, str] = {
+    "restarting": "the model failed, and is being loaded anew",
+    "draining": "the server is about to stop",
+    "closed": "the engine is closed",
+}
+
+LARGEST_DRAWN_SEED = 999_999
+"""Seeds that the engine draws have at most six digits, so that a person can note one down."""
+
+
+class AnyEngine(ABC):
+    """Writes many sequences at once. Close it, or use it as a context manager.
+
+    bundle: what it writes with. device, precision: where, and by which of the bundle's models. replicas: how many
+    engines there are behind it. queue: how many requests may wait for rows at each. rows: how many sequences each
+    writes at once, a guided one counting twice. observers: who is told what happens. steps, and the seconds that they
+    took. restarts: how often the model was loaded anew.
+    """
+
+    bundle: Bundle
+    vocabulary: Vocabulary
+    device: str
+    precision: str
+    replicas: int = 1
+    queue: int
+    rows: int
+    observers: Observers
+    steps: int
+    seconds: float
+    restarts: int
+
+    @property
+    @abstractmethod
+    def state(self) -> State:
+        """Whether it takes requests and can write them, and if not, why."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests and can write them."""
+        return self.state == "ready"
+
+    @property
+    @abstractmethod
+    def written(self) -> int:
+        """How many tokens were written so far."""
+
+    @property
+    @abstractmethod
+    def model_seconds(self) -> float:
+        """How much of `seconds`, the time that all `steps` took, the session ran."""
+
+    @property
+    @abstractmethod
+    def running(self) -> int:
+        """How many sequences are being written."""
+
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+
+    @property
+    @abstractmethod
+    def cache_use(self) -> float:
+        """How much of the rows' cache is in use, from 0 to 1."""
+
+    def submit(self, request: Request) -> Stream:
+        """Queues a request and returns at once. From any thread.
+
+        Raises InvalidRequest (PromptTooLong for a prompt that leaves no room for a new token, where one is asked for),
+        EngineBusy when the queue is full, and while the engine takes no requests; ClientBusy when a client's share is.
+        """
+        return self.submit_several(request, 1)[0]
+
+    @abstractmethod
+    def submit_several(self, request: Request, count: int) -> list[Stream]:
+        """So many continuations of one request, whose prompt is read once. From any thread.
+
+        They are drawn with seeds that follow one another, from the request's own on; each is what a request of its own
+        with its seed would give. Raises what `submit` raises, and InvalidRequest for more than the engine has rows for.
+        """
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Takes no new requests from now on; those that it has go on to their end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stops within one step; streams that have not ended raise EngineError."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, request: Request, count: int) -> list[list[int]]:
+        """The tokens of the prompts of a request, which can be served so many times at once. Raises InvalidRequest."""
+        sampling = request.sampling
+        longest = self.bundle.manifest.model.context - min(sampling.max_tokens, 1)
+        prompts = [self.vocabulary.read(request.prompt, longest)]
+        if request.against is not None and sampling.guidance > 1:
+            prompts.append(self.vocabulary.read(request.against, longest))
+        most = self.rows // len(prompts)
+        if not most:
+            raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
+        if not 1 <= count <= most:
+            raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
+        if any(token >= self.vocabulary.size for token in sampling.logit_bias):
+            raise InvalidRequest(
+                f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocabulary.size - 1})"
+            )
+        return prompts
+
+    def _first_seed(self, sampling: Sampling, count: int) -> int:
+        """Of so many continuations: the one that is asked for, or a drawn one."""
+        return secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed

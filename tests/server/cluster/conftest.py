@@ -1,0 +1,80 @@
+"""One server with two replicas, for all tests of this folder: Ray takes ten seconds to start."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+ROWS = 16
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A server that answers at `address`, and its process."""
+
+    address: str
+    process: subprocess.Popen[str]
+
+    def replicas(self) -> set[int]:
+        """The ids of the processes that write."""
+        found = set()
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if "ServeReplica:plotify:Engine" in " ".join(child.cmdline()):
+                    found.add(child.pid)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def figure(self, name: str) -> float:
+        """A metric."""
+        text = httpx.get(f"{self.address}/metrics").text
+        found = re.search(rf"^plotify:{name}{{.*}} (.*)$", text, re.MULTILINE)
+        assert found, name
+        return float(found[1])
+
+
+@pytest.fixture
+def cluster(started: Cluster) -> Cluster:
+    """The server, with two replicas that write, whatever the test before did to them."""
+    deadline = time.monotonic() + 60
+    while started.figure("rows") < 2 * ROWS:
+        assert time.monotonic() < deadline, "a replica that was killed is not replaced"
+        time.sleep(0.1)
+    return started
+
+
+@pytest.fixture(scope="session")
+def started(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two slow replicas, one queue for both; it ends clean."""
+    environment = os.environ | {
+        "PLOTIFY_DATABASE": str(tmp_path_factory.mktemp("shelf") / "shelf.sqlite"),
+        "PLOTIFY_MODEL": str(tiny_bundle),
+        "PLOTIFY_ROWS": str(ROWS),
+        "PLOTIFY_QUEUE": "4",
+        "PLOTIFY_GRACE": "5",
+    }
+    command = [sys.executable, "-c", "from tests.server.cluster.slow import main; main()"]
+    process = subprocess.Popen(
+        [*command, "serve", "--replicas", "2", "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    line = next((line for line in process.stdout if "Plotify writes" in line), "")
+    assert line, "the server did not start"
+    yield Cluster(line.split()[-1], process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    deadline = time.monotonic() + 10
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < deadline, "processes of Ray were left behind"
+        time.sleep(0.1)

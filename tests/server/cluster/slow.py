@@ -1,0 +1,35 @@
+"""The command line, with replicas whose steps take longer: a tiny model would be done before anything can be seen."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from server.cluster import deployments
+from server.cluster.replica import Replica
+from server.engine.runner import Logits, Runner
+from server.settings import Settings
+
+STEP = 0.03
+"""Seconds that each step takes longer."""
+
+
+class SlowReplica(Replica):
+    """Writes about thirty tokens a second of each sequence."""
+
+    def __init__(self, settings: Settings) -> None:
+        decode = Runner.decode
+
+        def decode_slowly(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+            time.sleep(STEP)
+            return decode(runner, tokens, lengths)
+
+        Runner.decode = decode_slowly  # type: ignore[assignment, method-assign]
+        super().__init__(settings)
+
+
+def main() -> None:
+    """`plotify`, with slow replicas."""
+    from server.cli import main as plotify
+
+    deployments.Replica = SlowReplica  # type: ignore[attr-defined]
+    plotify(sys.argv[1:])

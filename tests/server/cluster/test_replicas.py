@@ -1,0 +1,297 @@
+"""The engine's interface over replicas, with ones that do what they are told, without Ray."""
+
+import asyncio
+import dataclasses
+import pickle
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+from server.bundle import Bundle
+from server.cluster import replicas
+from server.cluster.replica import Figures, Order, Piece
+from server.cluster.replicas import Replicas
+from server.engine import (
+    Chunk,
+    ClientBusy,
+    DeadlineExceeded,
+    Engine,
+    EngineBusy,
+    EngineClosed,
+    EngineError,
+    InvalidRequest,
+    PromptTooLong,
+    Request,
+    Sampling,
+    Stream,
+    merged,
+)
+from server.settings import Settings
+from tests.server.reading import text_of
+
+Script = Callable[[Order], AsyncIterator[Piece]]
+
+FIGURES = Figures("a", "ready", "cpu", "int8", 0, 0.0, 0.0, 0, 0.0, 3.0, 0, 0)
+REQUEST = Request("A fox", Sampling(max_tokens=20, seed=5, ignore_end=True), client="me")
+
+
+class Answer:
+    """A call under way, as Ray Serve gives it."""
+
+    def __init__(self, pieces: AsyncIterator[Piece]) -> None:
+        self.cancelled = False
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        return self._pieces
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Handle:
+    """Writes by the scripts, one for each call in turn, the last again and again; remembers what was asked."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self.scripts = list(scripts)
+        self.orders: list[Order] = []
+        self.answers: list[Answer] = []
+        self.broadcasts: list[tuple[Any, ...]] = []
+        self.figures: list[object] = [FIGURES]
+        self.write = SimpleNamespace(remote=self._write)
+
+    def options(self, stream: bool) -> "Handle":
+        assert stream
+        return self
+
+    def _write(self, order: Order) -> Answer:
+        self.orders.append(order)
+        script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+        self.answers.append(Answer(script(order)))
+        return self.answers[-1]
+
+    def broadcast(self, method: str, *arguments: object) -> Any:
+        self.broadcasts.append((method, *arguments))
+
+        async def results(timeout_s: float, return_exceptions: bool) -> list[object]:
+            return list(self.figures)
+
+        return SimpleNamespace(results_async=results)
+
+
+def writing(engine: Engine, pieces: int | None = None, end: Exception | Piece | None = None) -> Script:
+    """What an engine writes, a chunk in each piece; after so many pieces the end."""
+
+    async def write(order: Order) -> AsyncIterator[Piece]:
+        streams = engine.submit_several(order.request, order.count)
+        written = [item async for items in merged(streams) for item in items]
+        for item in written[:pieces]:
+            yield Piece([item])
+        if isinstance(end, Exception):
+            raise end
+        if end is not None:
+            yield end
+
+    return write
+
+
+async def forever(order: Order) -> AsyncIterator[Piece]:
+    """Nothing comes."""
+    await asyncio.sleep(3600)
+    yield Piece([])
+
+
+def run(check: Callable[[Replicas], Any], handle: Handle, bundle: Bundle, **settings: Any) -> None:
+    async def opened() -> None:
+        engine = await Replicas(handle, Settings(model=bundle.path, **settings)).opened()  # type: ignore[arg-type]
+        try:
+            await check(engine)
+        finally:
+            await asyncio.to_thread(engine.close)
+        assert engine.running == engine.waiting == 0
+
+    asyncio.run(opened())
+
+
+async def read(stream: Stream) -> str:
+    return text_of([chunk async for chunk in stream])
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(replicas, "LOOK", 0.01)
+
+
+DEATHS = [
+    ActorDiedError(),
+    Piece([], lost=EngineClosed(), replica="a"),
+    Piece([], lost=EngineBusy("full"), replica="a"),
+    None,
+]
+
+
+@pytest.mark.parametrize("death", DEATHS, ids=["died", "closed", "busy", "ended"])
+@pytest.mark.parametrize("pieces", [0, 1, 7])
+def test_another_replica_goes_on_where_one_was_lost(
+    death: Exception | Piece | None, pieces: int, engine: Engine, bundle: Bundle
+) -> None:
+    texts = [text_of(stream) for stream in engine.submit_several(REQUEST, 2)]
+    handle = Handle(writing(engine, pieces, death), writing(engine, pieces + 2, death), writing(engine))
+
+    async def check(remote: Replicas) -> None:
+        streams = remote.submit_several(REQUEST, 2)
+        assert [stream.seed for stream in streams] == [5, 6]
+        assert list(await asyncio.gather(*map(read, streams))) == texts
+        assert remote.written == 40
+
+    run(check, handle, bundle)
+    assert len(handle.orders) == 3
+    assert all(order.request == handle.orders[0].request for order in handle.orders), "the same, seed and all"
+    assert handle.orders[-1].avoid == (("a", "a") if isinstance(death, Piece) else ())
+    assert all(answer.cancelled for answer in handle.answers), "what a lost one still writes, nobody reads"
+
+
+def test_a_seed_is_drawn_before_anything_is_sent(engine: Engine, bundle: Bundle) -> None:
+    handle = Handle(writing(engine, 3, ActorDiedError()), writing(engine))
+
+    async def check(remote: Replicas) -> None:
+        stream = remote.submit(Request("A fox", Sampling(max_tokens=20)))
+        text = await read(stream)
+        assert {order.request.sampling.seed for order in handle.orders} == {stream.seed}
+        assert text == text_of(engine.submit(Request("A fox", Sampling(max_tokens=20, seed=stream.seed))))
+
+    run(check, handle, bundle)
+
+
+def test_two_texts_are_never_mixed(engine: Engine, bundle: Bundle) -> None:
+    async def other(order: Order) -> AsyncIterator[Piece]:
+        yield Piece([(0, Chunk("x", (1,)))])
+
+    async def check(remote: Replicas) -> None:
+        with pytest.raises(EngineError, match="a different one"):
+            await read(remote.submit(REQUEST))
+
+    run(check, Handle(writing(engine, 3, ActorDiedError()), other), bundle)
+
+
+def test_a_request_that_loses_one_after_the_other_ends_with_an_error(engine: Engine, bundle: Bundle) -> None:
+    handle = Handle(writing(engine, 2, ActorDiedError()))
+
+    async def check(remote: Replicas) -> None:
+        with pytest.raises(EngineError, match="one after the other"):
+            await read(remote.submit(REQUEST))
+
+    run(check, handle, bundle)
+    assert len(handle.orders) == replicas.ATTEMPTS
+
+
+def test_a_request_may_take_so_long_wherever_it_is(bundle: Bundle) -> None:
+    async def check(remote: Replicas) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await read(remote.submit(REQUEST))
+
+    run(check, Handle(forever), bundle, deadline=1)
+
+
+def test_errors_of_a_request_come_at_once(engine: Engine, bundle: Bundle) -> None:
+    async def check(remote: Replicas) -> None:
+        with pytest.raises(PromptTooLong):
+            remote.submit(Request("fox " * 500))
+        with pytest.raises(InvalidRequest, match="1 to 4"):
+            remote.submit_several(REQUEST, 5)
+        stream = remote.submit(REQUEST)
+        with pytest.raises(ClientBusy, match="you have 1 texts under way"):
+            remote.submit_several(REQUEST, 2)
+        stream.cancel()
+        remote.submit_several(REQUEST, 2)
+
+    run(check, Handle(forever), bundle, rows=4, per_client=2)
+
+
+def test_all_rows_and_the_queue_of_all_replicas_are_given_away(bundle: Bundle) -> None:
+    handle = Handle(forever)
+    handle.figures = [FIGURES, dataclasses.replace(FIGURES, id="b")]
+
+    async def check(remote: Replicas) -> None:
+        kept = [remote.submit(REQUEST) for _ in range(2 * (4 + 1))]
+        with pytest.raises(EngineBusy, match="2 requests are waiting already; try again in 3 seconds"):
+            remote.submit(REQUEST)
+        kept[0].cancel()
+        remote.submit(REQUEST)
+
+    run(check, handle, bundle, rows=4, queue=1)
+
+
+def test_whoever_leaves_is_not_written_any_longer(engine: Engine, bundle: Bundle) -> None:
+    handle = Handle(forever)
+
+    async def check(remote: Replicas) -> None:
+        stream = remote.submit(REQUEST)
+        await asyncio.sleep(0)
+        stream.cancel()
+        assert (await anext(stream)).finish_reason == "cancelled"
+        while not (handle.answers and handle.answers[0].cancelled):
+            await asyncio.sleep(0.01)
+
+    run(check, handle, bundle)
+
+
+def test_one_of_several_leaves_and_the_others_are_written(bundle: Bundle) -> None:
+    async def endless(order: Order) -> AsyncIterator[Piece]:
+        for _ in range(1000):
+            yield Piece([(0, Chunk("a", (1,))), (1, Chunk("b", (2,)))])
+            await asyncio.sleep(0.001)
+
+    handle = Handle(endless)
+
+    async def check(remote: Replicas) -> None:
+        left, other = remote.submit_several(REQUEST, 2)
+        await anext(left)
+        left.cancel("stop")
+        while not any(method == "drop" for method, *_ in handle.broadcasts):
+            assert (await anext(other)).text == "b"
+        assert ("drop", handle.orders[0].id, 0) in handle.broadcasts
+        assert remote.running == 1
+
+    run(check, handle, bundle)
+
+
+def test_it_is_ready_while_a_replica_is(bundle: Bundle) -> None:
+    handle = Handle(forever)
+
+    async def check(remote: Replicas) -> None:
+        for answer, state in ((ActorDiedError(), "restarting"), (FIGURES, "ready")):
+            handle.figures = [ActorDiedError(), answer]
+            await remote._ask()
+            assert remote.state == state
+            assert remote.ready == (state == "ready")
+        remote.drain()
+        assert remote.state == "draining"
+        with pytest.raises(EngineBusy, match="about to stop"):
+            remote.submit(REQUEST)
+
+    run(check, handle, bundle)
+
+
+def test_closing_ends_what_is_under_way(bundle: Bundle) -> None:
+    async def check(remote: Replicas) -> None:
+        stream = remote.submit(REQUEST)
+        await asyncio.to_thread(remote.close)
+        with pytest.raises(EngineClosed):
+            await read(stream)
+
+    run(check, Handle(forever), bundle)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [EngineBusy("full", 7), ClientBusy("yours"), PromptTooLong(9, 3), DeadlineExceeded(), InvalidRequest("no")],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_arrive_as_they_are(error: Exception) -> None:
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))

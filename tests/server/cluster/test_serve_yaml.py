@@ -1,0 +1,50 @@
+"""serve.yaml is what Ray Serve reads, and names what is there."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from ray._common.utils import import_attr
+from ray.serve.schema import ServeDeploySchema
+
+from server.cluster import application
+from server.cluster.deployments import wanted_replicas
+from server.settings import SettingsError
+
+FILE = Path(__file__).parents[3] / "serve.yaml"
+
+
+@pytest.fixture
+def served() -> Any:
+    (found,) = ServeDeploySchema.model_validate(msgspec.yaml.decode(FILE.read_bytes())).applications
+    return found
+
+
+def test_it_runs_the_application_with_settings(served: Any) -> None:
+    assert import_attr(served.import_path) is application
+    bound = application(served.args)
+    assert {bound._bound_deployment.name, bound._bound_deployment.init_args[0]._bound_deployment.name} == {
+        deployment.name for deployment in served.deployments
+    }
+
+
+def test_its_arguments_are_settings() -> None:
+    with pytest.raises(SettingsError, match="PLOTIFY_ROWS is 1"):
+        application({"PLOTIFY_ROWS": "1"})
+
+
+def test_the_app_is_one_and_the_engine_scales_by_rows(served: Any) -> None:
+    app, engine = served.deployments
+    assert app.num_replicas == 1
+    assert import_attr(engine.autoscaling_config["policy"]["policy_function"]) is wanted_replicas
+
+
+@pytest.mark.parametrize(("rows", "wanted"), [([0, 0], 0), ([48, 24], 1.5), ([64, 64, 100], 4.75)])
+def test_as_many_replicas_as_the_rows_need(rows: list[int], wanted: float) -> None:
+    context: Any = SimpleNamespace(
+        aggregated_metrics={"rows": dict(enumerate(rows))},
+        config=SimpleNamespace(get_target_ongoing_requests=lambda: 48),
+    )
+    assert wanted_replicas(context) == (wanted, {})
