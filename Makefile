@@ -47,9 +47,10 @@ chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model t
 	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@ .venv/serving
 
-gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on it against the engine on the processor
+gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on it against the processor, and against PyTorch
 	$(PIP_INSTALL) 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
 	.venv/bin/python -m pytest tests/server/test_cuda.py -rs
+	.venv/bin/plotify bench peers --device cuda --concurrency 1,8,64,256 --out build/gpu
 
 bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: about an hour on two cores, resumable
 	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --out $(DATA)/corpora

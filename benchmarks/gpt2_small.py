@@ -20,7 +20,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FOLDER = Path("build/gpt2-small")
-PRECISIONS = ("fp32", "int8", "int4")
+PRECISIONS = ("fp32", "int8", "int4", "fp16")
 
 VOCABULARY = 50_257
 END_OF_TEXT = "<|endoftext|>"
@@ -43,10 +43,13 @@ class Weights:
 def weights(folder: Path = FOLDER) -> Weights:
     """Those in `folder`, made there first where they are not: once, in a few minutes, in a process of its own.
 
-    Raises ChildProcessError when that fails, after it has said why on standard error.
+    A bundle that lacks one of `PRECISIONS`, as one of an earlier version does, is made anew, too. Raises
+    ChildProcessError when that fails, after it has said why on standard error.
     """
     made = Weights(folder / "checkpoint", folder / "hf", folder / "bundle")
-    if not (made.bundle / "bundle.json").is_file():
+    manifest = made.bundle / "bundle.json"
+    carried = json.loads(manifest.read_bytes())["precisions"] if manifest.is_file() else ()
+    if not set(PRECISIONS) <= set(carried):
         done = subprocess.run([sys.executable, "-m", "benchmarks.gpt2_small", "--out", str(folder)], check=False)
         if done.returncode:
             raise ChildProcessError("GPT-2 with random weights could not be made; what is written above says why")
@@ -128,8 +131,9 @@ def make(out: Path) -> None:
 
     console = Console(stderr=True)
     console.print("Making GPT-2 at its real size with random weights")
-    shutil.rmtree(out, ignore_errors=True)
     made = Weights(out / "checkpoint", out / "hf", out / "bundle")
+    for part in (made.checkpoint, made.hf, made.bundle):  # beside them lie the peers' own files of these weights
+        shutil.rmtree(part, ignore_errors=True)
     made.checkpoint.mkdir(parents=True)
     write_checkpoint(made.checkpoint)
     write_twin(made.checkpoint, made.hf)

@@ -9,6 +9,15 @@ from typing import Any
 from benchmarks.gpt2_small import Weights
 from benchmarks.peers.peer import Prompt, cores
 
+DTYPES = {"fp32": "float32", "fp16": "float16"}
+
+INSTALL = {
+    "cpu": "pip install torch==2.13.0 'transformers>=4.57,<4.58'",
+    "cuda": "pip install torch==2.13.0+cu130 'transformers>=4.57,<4.58' "
+    "--extra-index-url https://download.pytorch.org/whl/cu130",
+}
+"""For CUDA the build of version 13, which ONNX Runtime's wants, too."""
+
 
 @dataclass
 class TensorFlowEager:
@@ -44,21 +53,32 @@ class TensorFlowEager:
 
 @dataclass
 class PyTorchEager:
-    """`GPT2LMHeadModel.generate`. Its tokens are what those of the other contenders are compared with."""
+    """`GPT2LMHeadModel.generate`. Its tokens are what those of the other contenders are compared with.
+
+    precision: "fp32" or "fp16". device: "cpu" or "cuda".
+    """
 
     name: str = "PyTorch eager"
     precision: str = "fp32"
-    install: str = "pip install torch==2.13.0 'transformers>=4.57,<4.58'"
+    device: str = "cpu"
     packages: tuple[str, ...] = ("torch", "transformers")
     _model: Any = None
 
+    @property
+    def install(self) -> str:
+        """For its device."""
+        return INSTALL[self.device]
+
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Loads the weights; nothing is converted. Raises ImportError."""
+        """Loads the weights; nothing is converted. Raises ImportError, also of a PyTorch without its device."""
         import torch
         from transformers import GPT2LMHeadModel
 
+        if self.device == "cuda" and torch.version.cuda is None:
+            raise ImportError(f"torch {torch.__version__} was built without CUDA")
         torch.set_num_threads(cores())
-        self._model = never_ending(GPT2LMHeadModel.from_pretrained(weights.hf, local_files_only=True).eval())
+        model = GPT2LMHeadModel.from_pretrained(weights.hf, local_files_only=True, dtype=DTYPES[self.precision])
+        self._model = never_ending(model.to(self.device).eval())
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
         """One batch."""
@@ -77,10 +97,10 @@ def generate_with_torch(model: Any, prompts: Sequence[Prompt], new_tokens: int) 
     """The new tokens of `model.generate` on one batch, for models that take PyTorch's tensors."""
     import torch
 
-    ids = torch.tensor(prompts)
+    ids = torch.tensor(prompts, device=model.device)
     with torch.inference_mode():
         texts = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new_tokens)
-    return _after(texts.numpy(), len(prompts[0]))
+    return _after(texts.cpu().numpy(), len(prompts[0]))
 
 
 def _after(texts: Any, prompt_tokens: int) -> list[list[int]]:

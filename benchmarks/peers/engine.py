@@ -9,6 +9,7 @@ from benchmarks.gpt2_small import Weights
 from benchmarks.peers.peer import Prompt, cores
 from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
+from server.engine.errors import DeviceError
 
 MANY = 4096
 """More requests than anyone measures at once; none is turned away."""
@@ -16,9 +17,15 @@ MANY = 4096
 
 @dataclass
 class Plotify:
-    """precision: one that the bundle carries."""
+    """precision: one that the bundle carries.
+
+    device: "cpu" or "cuda". rows: requests that are written at once. capture: on a GPU, keep decodes as CUDA graphs.
+    """
 
     precision: str
+    device: str = "cpu"
+    rows: int = 64
+    capture: bool = True
     install: str = "pip install ."
     packages: tuple[str, ...] = ("plotify", "onnxruntime", "onnxruntime-gpu")
     _engine: Engine | None = None
@@ -26,11 +33,21 @@ class Plotify:
     @property
     def name(self) -> str:
         """With the precision."""
-        return f"Plotify {self.precision}"
+        return f"Plotify {self.precision}{'' if self.capture else ' without graphs'}"
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Loads the bundle; nothing is converted. Raises BundleError."""
-        self._engine = Engine(Bundle.load(weights.bundle), self.precision, cores(), queue=MANY, device="cpu")
+        """Loads the bundle; nothing is converted. Raises BundleError, and DeviceError of a GPU that cannot do it so."""
+        self._engine = Engine(
+            Bundle.load(weights.bundle),
+            self.precision,
+            cores(),
+            queue=MANY,
+            rows=self.rows,
+            device=self.device,
+            capture=self.capture,
+        )
+        if self.device == "cuda" and self._engine.captures != self.capture:
+            raise DeviceError("cuda: ONNX Runtime keeps no CUDA graphs of this model; the log says why")
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
         """A request for each prompt, submitted together and read by one event loop, as the web application does."""

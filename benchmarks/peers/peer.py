@@ -16,7 +16,7 @@ class Peer(Protocol):
     """A contender. It is made in one process and sent to its own, so it holds nothing before `prepare`.
 
     name: what the table calls it; no two contenders share one.
-    precision: of its weights: "fp32", "int8" or "int4". Those of "fp32" must give PyTorch's tokens.
+    precision: of its weights: "fp32", "fp16", "int8" or "int4". Those of "fp32" must give PyTorch's tokens.
     install: the line that installs it.
     packages: the distributions whose versions belong beside its figures.
     """

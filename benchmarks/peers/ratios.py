@@ -47,12 +47,15 @@ def agreements(figures: Sequence[Figures]) -> dict[str, Agreement]:
 
 
 def ratios(figures: Sequence[Figures]) -> list[Ratio]:
-    """Of what was measured: int8 to the best peer, fp32 to the best fp32 peer; alone, our best to those of `ALONE`."""
+    """Of what was measured: int8, and fp16 on a GPU, to the best peer, fp32 to the best fp32 peer; alone, our best to
+    those of `ALONE`.
+    """
     ours = [each for each in figures if each.name.startswith(OURS)]
     peers = [each for each in figures if not each.name.startswith(OURS)]
     found: list[Ratio | None] = []
     for concurrency in sorted({count for each in figures for count in each.speeds}):
-        for precision, rivals in (("int8", peers), ("fp32", [each for each in peers if each.precision == "fp32"])):
+        alike = [each for each in peers if each.precision == "fp32"]
+        for precision, rivals in (("int8", peers), ("fp16", peers), ("fp32", alike)):
             mine = [each for each in ours if each.precision == precision]
             found.append(_ratio(concurrency, mine, rivals))
     quantised = [each for each in ours if each.precision != "fp32"]

@@ -106,6 +106,15 @@ def driver_answers() -> bool:
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
+def gpu_name() -> str:
+    """What the driver calls its first GPU, which is the one that is computed on; for where a driver answers."""
+    driver, gpu, name = ctypes.CDLL(DRIVER), ctypes.c_int(0), ctypes.create_string_buffer(256)
+    driver.cuInit(0)
+    driver.cuDeviceGet(ctypes.byref(gpu), 0)
+    driver.cuDeviceGetName(name, len(name), gpu)
+    return name.value.decode()
+
+
 def open_session(
     model: Path | bytes, device: str, options: ort.SessionOptions, capture: bool = False
 ) -> ort.InferenceSession:

@@ -40,26 +40,21 @@ class DeviceRunner(Runner):
         self, bundle: Bundle, precision: str, threads: int, rows: int, device: str = "cuda", capture: bool = True
     ) -> None:
         self.device = device
-        self._capture = capture and device == "cuda"
+        self.captures = capture and device == "cuda"
         self._mirrors: dict[str, OrtValue] = {}
         super().__init__(bundle, precision, threads, rows)
         self._without_graph = self._graph(WITHOUT_GRAPH)
         self._graphs = {count: self._graph(str(count)) for count in range(1, rows + 1)}
 
-    @property
-    def captures(self) -> bool:
-        """Whether decodes are kept as CUDA graphs."""
-        return self._capture
-
     def _open(self, path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
-        if self._capture:
+        if self.captures:
             try:
                 return open_session(path, self.device, options, capture=True)
             except DeviceError:
                 raise
             except Exception as error:  # as where a node of the model has no CUDA kernel
-                logger.info("Decoding without CUDA graphs: %s", error)
-                self._capture = False
+                logger.warning("Decoding without CUDA graphs: %s", error)
+                self.captures = False
         return open_session(path, self.device, options)
 
     def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> Cache:
@@ -97,7 +92,7 @@ class DeviceRunner(Runner):
         return logits
 
     def _graph(self, number: str) -> ort.RunOptions | None:
-        if not self._capture:
+        if not self.captures:
             return None
         options = ort.RunOptions()
         options.add_run_config_entry("gpu_graph_id", number)

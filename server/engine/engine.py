@@ -33,7 +33,8 @@ class Engine(AnyEngine):
     bundle: a checked bundle. precision: one that it carries; None for its fastest on the device. threads: how many ONNX
     Runtime computes with on the processor, 0 for one for each physical core. queue: how many requests may wait for
     rows. rows: how many sequences are written at once, a guided one counting twice. kept: how many prompts stay in the
-    cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU where there is one that can run the model.
+    cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU where there is one that can run the model;
+    capture: keep decodes there as CUDA graphs where the model's operators allow it; `captures` says whether they do.
     deadline: seconds after which a request ends with DeadlineExceeded, waiting included. per_client: sequences that one
     client may have under way, waiting included; 0 for any number.
 
@@ -53,6 +54,7 @@ class Engine(AnyEngine):
         device: str = "auto",
         deadline: float = math.inf,
         per_client: int = 0,
+        capture: bool = True,
     ) -> None:
         self.bundle = bundle
         self.device, self.precision = choose(bundle, device, precision)
@@ -61,13 +63,14 @@ class Engine(AnyEngine):
         self.observers = Observers()
         self.steps, self.seconds = 0, 0.0
         self._deadline, self._per_client = deadline, per_client
-        self._threads, self._kept = threads, kept
+        self._threads, self._kept, self._capture = threads, kept, capture
         self.vocabulary = Vocabulary(bundle.tokenizer, bundle.manifest.model.context)
         self._waiting = Waiting()
         self._changed = threading.Condition()
         self._closed = self._draining = self._broken = False
         self._written_before, self._seconds_before = 0, 0.0
         self._batch: Batch | None = self._load()
+        self.captures = self._batch.runner.captures
         self._thread = threading.Thread(target=self._serve, name="plotify-engine", daemon=True)
         self._thread.start()
 
@@ -176,7 +179,8 @@ class Engine(AnyEngine):
         return len(self._waiting) >= self.queue + (self._batch.scheduler.free if self._batch else 0)
 
     def _load(self) -> Batch:
-        runner = load_runner(self.bundle, self.device, self.precision, self._threads, self.rows + self._kept)
+        rows = self.rows + self._kept
+        runner = load_runner(self.bundle, self.device, self.precision, self._threads, rows, self._capture)
         return Batch(runner, self._waiting, self.rows, self._kept, self._changed, self.observers)
 
     def _serve(self) -> None:

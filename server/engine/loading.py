@@ -6,13 +6,17 @@ from server.engine.errors import DeviceError
 from server.engine.runner import Runner
 
 
-def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows: int) -> Runner:
+def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows: int, capture: bool) -> Runner:
     """A session on the bundle that has run once, so that the first request is as fast as the others.
 
+    capture: on a GPU, whether to keep decodes as CUDA graphs where the model's operators allow it.
     Raises BundleError for a model that cannot be run, DeviceError for a device that cannot run it.
     """
     end_of_text = bundle.manifest.model.end_of_text
-    runner = (DeviceRunner if device == "cuda" else Runner)(bundle, precision, threads, rows)
+    if device == "cuda":
+        runner: Runner = DeviceRunner(bundle, precision, threads, rows, capture=capture)
+    else:
+        runner = Runner(bundle, precision, threads, rows)
     try:
         runner.prefill(0, 0, [[end_of_text]])
         runner.decode([end_of_text], [1])

@@ -29,12 +29,13 @@ to the next, but not from one step to the next, when the core belongs to samplin
 class Runner:
     """One session and its cache of `rows`. Not thread-safe: one thread owns it.
 
-    seconds: how long the session has run so far.
+    seconds: how long the session has run so far. captures: whether decodes are kept as CUDA graphs.
 
     Raises BundleError for a graph that is not the one the manifest describes.
     """
 
     device = "cpu"
+    captures = False
 
     def __init__(self, bundle: Bundle, precision: str, threads: int, rows: int) -> None:
         path, shape = bundle.model_file(precision), bundle.manifest.model

@@ -6,6 +6,8 @@ Peers that are not installed are left out, and say so.
 import importlib.util
 import json
 import multiprocessing
+import os
+import shutil
 import time
 from pathlib import Path
 
@@ -13,13 +15,15 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.command import FAMILIES, PRECISIONS, conversions, peers
+from benchmarks.peers import command
+from benchmarks.peers.command import FAMILIES, PRECISIONS, conversions, ours, peers
 from benchmarks.peers.course import Course
 from benchmarks.peers.engine import Plotify
 from benchmarks.peers.gguf_file import gguf_name
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.ratios import agreements
 from benchmarks.peers.turns import REST, Contender, compete
+from server.engine import device as devices
 from tests.conftest import PYTHON, run
 
 MODULES = {
@@ -30,6 +34,7 @@ MODULES = {
     "llama.cpp": ("llama_cpp", "gguf"),
     "openvino": ("openvino_genai", "optimum.intel", "nncf"),
 }
+ON_CPU = FAMILIES["cpu"]
 COURSE = Course(concurrency=(3,), rounds=1, prompt_tokens=8, new_tokens=6, vocabulary=400)
 WIDE = """
 import sys, torch, transformers
@@ -61,14 +66,14 @@ def wide_weights(tiny_weights: Weights, tmp_path_factory: pytest.TempPathFactory
     return Weights(folder, folder, folder)
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("family", list(ON_CPU))
 def test_each_peer_writes_what_pytorch_writes(
     tiny_weights: Weights, wide_weights: Weights, tmp_path: Path, family: str
 ) -> None:
     """fp32 the same tokens; with fewer bits the same first ones more often than chance, which is 1 in 400."""
     _skip_unless_installed(family)
     weights = wide_weights if family == "llama.cpp" else tiny_weights
-    contenders: list[Peer] = [*FAMILIES[family](), *(FAMILIES["pytorch"]() if family != "pytorch" else ())]
+    contenders: list[Peer] = [*ON_CPU[family](), *(ON_CPU["pytorch"]() if family != "pytorch" else ())]
     figures = compete(contenders, weights, COURSE, conversions(weights), tmp_path)
     alike = agreements(figures)
     for each in figures:
@@ -80,14 +85,14 @@ def test_each_peer_writes_what_pytorch_writes(
             assert alike[each.name].first >= 0.25, each.name
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("family", list(ON_CPU))
 def test_a_peer_that_waits_does_not_compute(wide_weights: Weights, tiny_weights: Weights, family: str) -> None:
     """Or it would slow down the one whose turn it is."""
     if not Path("/proc/self/stat").is_file():
         pytest.skip("processor time is read from /proc")
     _skip_unless_installed(family)
     weights = wide_weights if family == "llama.cpp" else tiny_weights
-    contender = Contender(FAMILIES[family]()[0], weights, conversions(weights), weights.hf / "waiting.log")
+    contender = Contender(ON_CPU[family]()[0], weights, conversions(weights), weights.hf / "waiting.log")
     try:
         contender.wait()
         assert contender.take(COURSE.prompts(3, seed=0), 6), contender.figures.problem
@@ -102,7 +107,7 @@ def test_a_peer_that_waits_does_not_compute(wide_weights: Weights, tiny_weights:
 
 def test_our_engine_writes_what_pytorch_writes(tiny_weights: Weights, tmp_path: Path) -> None:
     carried = json.loads((tiny_weights.bundle / "bundle.json").read_text())["precisions"]
-    contenders: list[Peer] = [*FAMILIES["pytorch"](), *(Plotify(name) for name in PRECISIONS if name in carried)]
+    contenders: list[Peer] = [*ON_CPU["pytorch"](), *(Plotify(name) for name in PRECISIONS["cpu"] if name in carried)]
     figures = compete(contenders, tiny_weights, COURSE, tmp_path, tmp_path / "logs")
     assert [each.problem for each in figures] == [None] * len(contenders)
     assert agreements(figures)["Plotify fp32"].all == 1.0
@@ -122,9 +127,68 @@ def test_the_command_writes_figures_and_a_chart(tiny_weights: Weights, tmp_path:
     assert (tmp_path / "out" / "peers.png").is_file()
 
 
+def test_what_a_gpu_would_run_writes_what_pytorch_writes(
+    tiny_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole command as if a GPU were there, each contender set up as for it, but on the processor."""
+    _skip_unless_installed("pytorch")
+    if not shutil.which(os.environ.get("CXX", "g++")):
+        pytest.skip("torch.compile wants a C++ compiler on a processor")
+    pytorch, engines = FAMILIES["cuda"]["pytorch"](), ours("cuda", "fp16", 4)
+    for peer in (*pytorch, *engines):
+        monkeypatch.setattr(peer, "device", "cpu")
+    monkeypatch.setattr(devices, "what_cuda_lacks", lambda: None)
+    monkeypatch.setattr(command, "gpu_name", lambda: "Invented 4090")
+    monkeypatch.setitem(FAMILIES["cuda"], "pytorch", lambda: pytorch)
+    monkeypatch.setattr(command, "ours", lambda device, precision, rows: engines)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    model = _folder_of(tiny_weights, tmp_path / "model")
+    chosen = ("--device", "cuda", "--concurrency", "8")
+    done = CliRunner().invoke(peers, ["--model", str(model), "--out", str(tmp_path / "out"), *SMALL, *chosen])
+    assert done.exit_code == 0, done.output
+    assert "on Invented 4090" in done.output
+    written = json.loads((tmp_path / "out" / "peers.json").read_text())
+    assert (written["settings"]["device"], written["settings"]["gpu"]) == ("cuda", "Invented 4090")
+    assert [(each["name"], each["precision"], each["problem"]) for each in written["results"]] == [
+        ("PyTorch eager", "fp16", None),
+        ("PyTorch torch.compile", "fp16", None),
+        ("Plotify fp16", "fp16", None),
+        ("Plotify fp16 without graphs", "fp16", None),
+    ]
+    assert all(each["agreement"]["first"] >= 0.75 for each in written["results"])
+    assert all(len(each["tokens_per_second"]["8"]) == 1 for each in written["results"])
+    assert list((tmp_path / "compiled").rglob("*.so")), "nothing was compiled"
+
+
+def test_without_a_gpu_cuda_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "what_cuda_lacks", lambda: devices.NO_DRIVER)
+    monkeypatch.setattr(command, "find_weights", lambda model: pytest.fail("made weights"))
+    done = CliRunner().invoke(peers, ["--device", "cuda", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert done.output == f"Error: cuda: {devices.NO_DRIVER}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pytorch_without_cuda_is_named_with_the_line_that_installs_another(
+    tiny_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _skip_unless_installed("pytorch")
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", None)
+    for peer in FAMILIES["cuda"]["pytorch"]():
+        with pytest.raises(ImportError, match=r"torch .* was built without CUDA"):
+            peer.prepare(tiny_weights, tmp_path)
+        assert peer.install.startswith("pip install torch==2.13.0+cu")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--peers", "openvino", "--device", "cuda"), "'openvino' is none of pytorch"),
+        (("--precisions", "int8", "--device", "cuda"), "'int8' is none of fp16"),
+        (("--precisions", "fp16"), "'fp16' is none of fp32, int8, int4"),
+        (("--device", "tpu"), "'tpu' is not one of 'cpu', 'cuda'"),
         (("--concurrency", "1,many"), "'1,many' is not a list of whole numbers"),
         (("--concurrency", "8,8"), "must hold different numbers"),
         (("--peers", "pytorch,vllm"), "'vllm' is none of tensorflow, pytorch"),
@@ -153,9 +217,12 @@ def test_weights_have_gguf_names() -> None:
 
 
 def test_contenders_have_names_of_their_own() -> None:
-    names = [peer.name for family in FAMILIES.values() for peer in family()]
-    assert len(set(names)) == len(names)
-    assert set(MODULES) == set(FAMILIES)
+    for device, families in FAMILIES.items():
+        names = [peer.name for family in families.values() for peer in family()]
+        names += [peer.name for precision in PRECISIONS[device] for peer in ours(device, precision, 64)]
+        assert len(set(names)) == len(names)
+        assert set(families) <= set(MODULES)
+    assert set(MODULES) == set(ON_CPU)
 
 
 def _folder_of(weights: Weights, folder: Path) -> Path:

@@ -52,6 +52,22 @@ def test_what_was_not_measured_has_no_ratio() -> None:
     ]
 
 
+def test_on_a_gpu_ours_is_compared_with_the_best_of_the_others() -> None:
+    field = [
+        figures(name, "fp16", *speeds)
+        for name, speeds in (
+            ("PyTorch eager", (100, 800)),
+            ("PyTorch torch.compile", (400, 700)),
+            ("Plotify fp16", (500, 1000)),
+            ("Plotify fp16 without graphs", (200, 1200)),
+        )
+    ]
+    assert [str(each) for each in ratios(field)] == [
+        "1 at once: Plotify fp16 is 1.25 times as fast as PyTorch torch.compile",
+        "8 at once: Plotify fp16 without graphs is 1.50 times as fast as PyTorch eager",
+    ]
+
+
 def test_agreement_is_with_pytorch() -> None:
     field = [Figures("PyTorch eager", "fp32", ""), Figures("other", "int8", ""), Figures("silent", "int8", "")]
     field[0].texts = [[1, 2], [3, 4], [5, 6], [7, 8]]

@@ -23,6 +23,7 @@ from server.engine.device import (
     choose,
     choose_device,
     driver_answers,
+    gpu_name,
     open_session,
     what_cuda_lacks,
 )
@@ -55,7 +56,9 @@ def on_device(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         loading,
         "DeviceRunner",
-        lambda bundle, precision, threads, rows: DeviceRunner(bundle, precision, threads, rows, device="cpu"),
+        lambda bundle, precision, threads, rows, capture: DeviceRunner(
+            bundle, precision, threads, rows, device="cpu", capture=capture
+        ),
     )
 
 
@@ -105,6 +108,21 @@ def test_a_driver_answers_that_starts_and_counts_a_gpu(
     driver = SimpleNamespace(cuInit=lambda flags: initialized, cuDeviceGetCount=count)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
     assert driver_answers() is answers
+
+
+def test_a_gpu_has_the_name_that_the_driver_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def name_it(name: Any, room: int, gpu: ctypes.c_int) -> int:
+        assert gpu.value == 7
+        name.value = b"Invented 4090"
+        return 0
+
+    def choose_it(gpu: object, index: int) -> int:
+        gpu._obj.value = 7 + index  # type: ignore[attr-defined]
+        return 0
+
+    driver = SimpleNamespace(cuInit=lambda flags: 0, cuDeviceGet=choose_it, cuDeviceGetName=name_it)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
+    assert gpu_name() == "Invented 4090"
 
 
 def test_missing_cuda_libraries_are_named_without_noise(
