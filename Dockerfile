@@ -1,5 +1,5 @@
-# Targets: cpu (the default) and cuda serve; train prepares, trains, exports and runs the baseline; load runs Locust.
-# The build needs the network, a run does not. docs/deployment.md says how each is used.
+# Targets: cpu (the default) and cuda serve, scale serves on a Ray cluster; train prepares, trains, exports and runs the
+# baseline; load runs Locust. The build needs the network, a run does not. docs/deployment.md says how each is used.
 
 FROM python:3.13-slim AS installed
 WORKDIR /opt/plotify
@@ -14,6 +14,9 @@ RUN .venv/bin/pip install --editable '.[postgres]' && .venv/bin/python -m compil
 
 FROM installed AS with-cuda
 RUN .venv/bin/pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
+
+FROM installed AS with-ray
+RUN .venv/bin/pip install --editable '.[scale]'
 
 FROM installed AS with-export
 RUN .venv/bin/pip install --editable '.[export]'
@@ -53,6 +56,9 @@ CMD ["plotify", "serve"]
 FROM serving AS cuda
 COPY --from=with-cuda /opt/plotify /opt/plotify
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility PLOTIFY_DEVICE=cuda
+
+FROM serving AS scale
+COPY --from=with-ray /opt/plotify /opt/plotify
 
 FROM serving AS cpu
 COPY --from=installed /opt/plotify /opt/plotify

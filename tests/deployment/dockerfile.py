@@ -32,7 +32,7 @@ def _read() -> dict[str, Stage]:
 STAGES = _read()
 """By their names, in order: the last one is what is built where none is named."""
 
-TARGETS = ("cpu", "cuda", "train", "load")
+TARGETS = ("cpu", "cuda", "scale", "train", "load")
 """The stages that are run; the others are built on, or copied from."""
 
 

@@ -11,7 +11,7 @@ from tests.conftest import PYTHON, ROOT, run
 from tests.deployment.dockerfile import STAGES, TARGETS, arguments, copied, environment, installed, instructions
 from tests.deployment.packages import EXTRAS, PROJECT, brought, imported
 
-SERVING = ("cpu", "cuda")
+SERVING = ("cpu", "cuda", "scale")
 
 
 @pytest.fixture(params=TARGETS)
@@ -65,7 +65,13 @@ def test_it_has_all_packages_and_what_they_read(target: str) -> None:
 
 @pytest.mark.parametrize(
     ("target", "extras"),
-    [("cpu", {"postgres"}), ("cuda", {"postgres"}), ("train", {"postgres", "export"}), ("load", {"postgres", "load"})],
+    [
+        ("cpu", {"postgres"}),
+        ("cuda", {"postgres"}),
+        ("scale", {"postgres", "scale"}),
+        ("train", {"postgres", "export"}),
+        ("load", {"postgres", "load"}),
+    ],
 )
 def test_it_has_the_extras_that_it_needs(target: str, extras: set[str]) -> None:
     assert extras_of(target) == extras <= set(EXTRAS)
@@ -75,6 +81,7 @@ def test_it_has_the_extras_that_it_needs(target: str, extras: set[str]) -> None:
 ENTRIES = {
     "cpu": ["server.app", "server.cli"],
     "cuda": ["server.app", "server.cli"],
+    "scale": ["server.cluster", "server.cli"],
     "train": ["training.prepare", "training.train", "export.bundle", "benchmarks.eager_server"],
     "load": ["benchmarks.locustfile"],
 }
