@@ -50,6 +50,8 @@ def tensorflow_logits(model: Any, ids: np.ndarray) -> np.ndarray:
     """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], without a cache."""
     import tensorflow
 
+    # Where TensorFlow finds a GPU, it would round what its products read to ten bits: too coarse to compare with.
+    tensorflow.config.experimental.enable_tensor_float_32_execution(False)
     logits: np.ndarray = model(tensorflow.constant(ids), use_cache=False, training=False).logits.numpy()
     return logits
 

@@ -121,8 +121,7 @@ def peers(
         )
     contenders: list[Peer] = [peer for name in peers for peer in FAMILIES[device][name]()]
     contenders += [each for precision in precisions for each in ours(device, precision, max(concurrency))]
-    # On a GPU a warm turn is slow only where it compiles.
-    slow = math.inf if device == "cuda" else SLOW_SECONDS
+    slow = math.inf if device == "cuda" else SLOW_SECONDS  # there a warm turn is slow only where it compiles
     course = Course(concurrency, rounds, prompt_tokens, new_tokens, config["vocab_size"], slow)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=course.steps(len(contenders)))

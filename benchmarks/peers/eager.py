@@ -72,10 +72,11 @@ class PyTorchEager:
     def prepare(self, weights: Weights, folder: Path) -> None:
         """Loads the weights; nothing is converted. Raises ImportError, also of a PyTorch without its device."""
         import torch
-        from transformers import GPT2LMHeadModel
 
         if self.device == "cuda" and torch.version.cuda is None:
             raise ImportError(f"torch {torch.__version__} was built without CUDA")
+        from transformers import GPT2LMHeadModel
+
         torch.set_num_threads(cores())
         model = GPT2LMHeadModel.from_pretrained(weights.hf, local_files_only=True, dtype=DTYPES[self.precision])
         self._model = never_ending(model.to(self.device).eval())

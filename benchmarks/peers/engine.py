@@ -46,13 +46,27 @@ class Plotify:
             device=self.device,
             capture=self.capture,
         )
-        if self.device == "cuda" and self._engine.captures != self.capture:
-            raise DeviceError("cuda: ONNX Runtime keeps no CUDA graphs of this model; the log says why")
+        if self.device == "cuda" and self.capture:
+            if not self._engine.captures:
+                raise DeviceError("cuda: ONNX Runtime keeps no CUDA graphs of this model; the log says why")
+            meet_every_count(self._engine)
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
         """A request for each prompt, submitted together and read by one event loop, as the web application does."""
         assert self._engine is not None, "prepare comes first"
         return asyncio.run(_read_all(self._engine, prompts, new_tokens))
+
+
+def meet_every_count(engine: Engine) -> None:
+    """Decodes with one row, with two, and so on up to all of them.
+
+    A CUDA graph is captured when its number of rows is first met. A server has met them all before long; here some
+    would come up only in turns that count, since how many requests a step takes in depends on when each arrives.
+    """
+    request = Request([0], Sampling(max_tokens=2, temperature=0, ignore_end=True))
+    for count in range(1, engine.rows + 1):
+        for stream in engine.submit_several(request, count):
+            list(stream)
 
 
 async def _read_all(engine: Engine, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:

@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.gpt2_small import END_OF_TEXT, VOCABULARY, make_tokenizer
+from benchmarks.gpt2_small import END_OF_TEXT, PRECISIONS, VOCABULARY, make_tokenizer, weights
 from benchmarks.load import make_prompts, run_load
 from server.bundle import Bundle
 from server.cli import plotify
@@ -96,6 +97,26 @@ def test_the_tokenizer_of_random_gpt2_has_its_size_and_reads_back_what_it_wrote(
     assert tokenizer.token_to_id(END_OF_TEXT) == VOCABULARY - 1
     text = "A baker from Łódź — 東京"
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+@pytest.mark.parametrize(
+    ("carried", "made"), [(None, True), (("fp32", "int8", "int4"), True), (PRECISIONS, False)], ids=str
+)
+def test_random_gpt2_is_made_where_it_lacks_a_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, carried: tuple[str, ...] | None, made: bool
+) -> None:
+    asked: list[list[str]] = []
+
+    def make(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", make)
+    if carried is not None:
+        (tmp_path / "bundle").mkdir()
+        (tmp_path / "bundle" / "bundle.json").write_text(json.dumps({"precisions": {name: {} for name in carried}}))
+    assert weights(tmp_path).bundle == tmp_path / "bundle"
+    assert [command[-1] for command in asked] == ([str(tmp_path)] if made else [])
 
 
 def test_the_arrivals_benchmark_measures_again_and_a_long_prompt(tiny_bundle: Path, tmp_path: Path) -> None:

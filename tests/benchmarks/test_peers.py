@@ -9,8 +9,11 @@ import multiprocessing
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
@@ -18,12 +21,15 @@ from benchmarks.gpt2_small import Weights
 from benchmarks.peers import command
 from benchmarks.peers.command import FAMILIES, PRECISIONS, conversions, ours, peers
 from benchmarks.peers.course import Course
-from benchmarks.peers.engine import Plotify
+from benchmarks.peers.engine import Plotify, meet_every_count
 from benchmarks.peers.gguf_file import gguf_name
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.ratios import agreements
 from benchmarks.peers.turns import REST, Contender, compete
+from server.bundle import Bundle
+from server.engine import Engine
 from server.engine import device as devices
+from server.engine.runner import Runner
 from tests.conftest import PYTHON, run
 
 MODULES = {
@@ -158,6 +164,21 @@ def test_what_a_gpu_would_run_writes_what_pytorch_writes(
     assert all(each["agreement"]["first"] >= 0.75 for each in written["results"])
     assert all(len(each["tokens_per_second"]["8"]) == 1 for each in written["results"])
     assert list((tmp_path / "compiled").rglob("*.so")), "nothing was compiled"
+
+
+def test_every_number_of_rows_is_met_before_turns_count(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[int] = []
+
+    def decode(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> npt.NDArray[np.float32]:
+        met.append(len(tokens))
+        return read(runner, tokens, lengths)
+
+    read = Runner.decode
+    monkeypatch.setattr(Runner, "decode", decode)
+    with Engine(Bundle.load(tiny_bundle), "fp32", 1, rows=5, device="cpu") as engine:
+        met.clear()  # it has run once by itself
+        meet_every_count(engine)
+    assert met == [1, 2, 3, 4, 5]
 
 
 def test_without_a_gpu_cuda_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
