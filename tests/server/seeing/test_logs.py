@@ -100,7 +100,7 @@ def test_the_engines_thread_names_the_request(
     bundle: Bundle, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode = Runner.decode
-    body = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 4}
+    body = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 4, "ignore_eos": True}
     with serving(bundle) as live:
         headers = {"X-Request-Id": "good"}
         assert httpx.post(f"{live.address}/v1/completions", json=body, headers=headers).status_code == 200
