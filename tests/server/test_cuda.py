@@ -105,6 +105,15 @@ def test_an_engine_takes_the_gpu_by_itself(bundle: Bundle) -> None:
         assert all(tokens_of(engine, 2))
 
 
+def test_an_engine_captures_graphs_unless_told_not_to(bundle: Bundle) -> None:
+    written = []
+    for capture in (True, False):
+        with Engine(bundle, rows=1, kept=0, device="cuda", capture=capture) as engine:
+            assert engine.captures is capture
+            written.append(tokens_of(engine, 2))
+    assert written[0] == written[1]
+
+
 def test_many_at_once_are_all_written(on_cuda: Callable[[], Engine]) -> None:
     """Most as on the processor: float16 may turn the choice between two tokens that are as likely as each other."""
     with on_cuda() as engine:

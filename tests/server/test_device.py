@@ -2,8 +2,10 @@
 
 import ctypes
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
@@ -53,13 +55,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def on_device(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine computes with what it would use on a GPU, in the memory of the processor."""
-    monkeypatch.setattr(
-        loading,
-        "DeviceRunner",
-        lambda bundle, precision, threads, rows, capture: DeviceRunner(
-            bundle, precision, threads, rows, device="cpu", capture=capture
-        ),
-    )
+    monkeypatch.setattr(loading, "DeviceRunner", partial(DeviceRunner, device="cpu"))
 
 
 def test_the_cpu_is_taken_without_looking_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,3 +282,12 @@ def test_a_gpu_that_fails_is_not_blamed_on_the_bundle(bundle: Bundle, monkeypatc
     monkeypatch.setattr(DeviceRunner, "decode", fail)
     with pytest.raises(DeviceError, match=r"cannot run this model \(CUDA error 700: an illegal .*device cpu"):
         Engine(bundle, device="cuda")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_engine_hands_on_whether_to_capture_graphs(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Mock(side_effect=partial(DeviceRunner, device="cpu"))
+    monkeypatch.setattr(loading, "DeviceRunner", made)
+    for capture in (True, False):
+        Engine(bundle, rows=1, kept=0, device="cuda", capture=capture).close()
+    assert [call.kwargs["capture"] for call in made.call_args_list] == [True, False]
