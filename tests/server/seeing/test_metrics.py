@@ -106,19 +106,21 @@ def test_the_gauges_tell_of_now(slow_live: LiveServer) -> None:
 
 
 def test_who_has_enough_has_not_left(bundle: Bundle) -> None:
-    """A plot ends with its sentence, for which the engine is told to stop."""
+    """A plot ends with its sentence, for which the engine is told to stop, unless it has written all by then."""
     ends: Counter[str] = Counter()
     with serving(bundle) as live:
-        while not ends["stop"]:
+        while True:
             fields = {"prompt": "A fox", "length": "line", "seed": str(ends.total())}
             *_, end = follow(start(live.address, fields))
             ends[end.json()["finish_reason"]] += 1
-        wait_until_idle(live.engine)
-        found = samples(live.address)
-    assert found["plotify:request_unfinished_total{cancelled}"] == 0
-    assert {reason: found[f"plotify:request_success_total{{{reason}}}"] for reason in ("stop", "length")} == {
-        reason: ends[reason] for reason in ("stop", "length")
-    }
+            wait_until_idle(live.engine)
+            found = samples(live.address)
+            stopped, whole = (found[f"plotify:request_success_total{{{reason}}}"] for reason in ("stop", "length"))
+            assert found["plotify:request_unfinished_total{cancelled}"] == 0
+            assert stopped + whole == ends.total()
+            assert stopped <= ends["stop"]
+            if stopped:
+                break
 
 
 def test_every_end_is_told_once(bundle: Bundle, slow_decoding: float) -> None:
