@@ -40,16 +40,18 @@ class Phase:
 def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None]) -> Row:
     """Capacity first, for a fifth of `seconds`, then twice that for `seconds`; `advance` is called each second of that.
 
-    Capacity is what a closed loop gets from the server that has a client for each row. Then requests arrive at random,
-    a Poisson process, however many are under way. Both are the same mixture of all kinds.
+    Capacity is what a closed loop gets from the server that has a client for every other row: a request takes two rows
+    or so, a page up to six, and with more clients the loop would be an overload itself. Then requests arrive at
+    random, a Poisson process, however many are under way. Both are the same mixture of all kinds.
     """
+    clients = max(target.rows // 2, 1)
     manifest = Bundle.load(target.bundle).manifest
     wanted = orders(seed, TOKENS, manifest.prompt.genres)
 
     async def run(model: str) -> tuple[Phase, Phase]:
         async with connect(server) as session:
-            await _closed_loop(session, model, wanted, target.rows, WARMING)
-            at_capacity = await _closed_loop(session, model, wanted, target.rows, max(seconds / 5, 3))
+            await _closed_loop(session, model, wanted, clients, WARMING)
+            at_capacity = await _closed_loop(session, model, wanted, clients, max(seconds / 5, 3))
             ticking = asyncio.create_task(_tick(advance))
             over = await _open_loop(session, model, wanted, OVERLOAD * at_capacity.rate, seconds, seed)
             ticking.cancel()
