@@ -37,7 +37,7 @@ class Settings:
     replicas: processes that write, each with its threads, rows and memory; more than 1 needs the extra scale.
     rows: sequences that are written at once; a plot with a genre counts as two.
     kept: prompts that stay in memory, so that asking again or going on begins at once.
-    queue: requests that may wait for rows; more are told to come back.
+    queue: rows that may be waited for; who comes then is told to come back.
     deadline: seconds that a request may take, waiting included; then it ends with an error.
     grace: seconds that requests have to come to their end when the server is told to stop.
     max_tokens: the longest plot, in tokens; longer lengths of the form are cut to it.

@@ -16,7 +16,6 @@ from server.cluster.job import Job
 from server.cluster.replica import Figures, Order, Piece
 from server.engine import (
     AnyEngine,
-    ClientBusy,
     DeadlineExceeded,
     EngineBusy,
     EngineClosed,
@@ -62,11 +61,12 @@ class Replicas(AnyEngine):
         self.bundle = Bundle.load(settings.model)
         self.vocabulary = Vocabulary(self.bundle.tokenizer, self.bundle.manifest.model.context)
         self.device, self.precision = settings.device, settings.precision
-        self.queue, self.rows, self.replicas = settings.queue, settings.rows, settings.replicas
+        self.rows, self.queue, self.per_client = settings.rows, settings.queue, settings.per_client
+        self.replicas = settings.replicas
         self.observers = Observers()
         self.steps, self.seconds, self.restarts = 0, 0.0, 0
         self._handle = handle
-        self._deadline, self._per_client = settings.deadline, settings.per_client
+        self._deadline = settings.deadline
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -115,6 +115,10 @@ class Replicas(AnyEngine):
             return sum(job.wanted > 0 for job in self._jobs.values() if not job.begun)
 
     @property
+    def seconds_to_clear(self) -> float:
+        return self._seconds_to_clear
+
+    @property
     def cache_use(self) -> float:
         return sum(figures.cache_use for figures in self._alive) / max(len(self._alive), 1)
 
@@ -157,17 +161,9 @@ class Replicas(AnyEngine):
                 raise EngineUnavailable(UNAVAILABLE[state])
             jobs, client = self._jobs.values(), job.order.request.client
             under_way = sum(each.wanted for each in jobs if each.order.request.client == client)
-            if 0 < self._per_client < under_way + job.order.count:
-                raise ClientBusy(f"you have {under_way} texts under way, and one may have {self._per_client}")
+            waited_for = sum(each.order.rows for each in jobs if not each.begun and each.wanted)
             free = self.rows * self.replicas - sum(each.order.rows for each in jobs if each.begun)
-            queued = 0
-            for each in (*(each for each in jobs if not each.begun and each.wanted), job):
-                if each.order.rows <= free:
-                    free -= each.order.rows
-                else:
-                    queued += 1
-            if queued > self.queue * self.replicas:
-                raise EngineBusy(f"{queued - 1} requests are waiting already", self._seconds_to_clear)
+            self._check_room(under_way, job.order.count, waited_for, free)
             self._jobs[job.order.id] = job
 
     async def _end(self) -> None:

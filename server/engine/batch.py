@@ -39,7 +39,8 @@ class Batch:
         if not self._durations:
             return FIRST_GUESS
         mean = sum(self._durations) / len(self._durations)
-        return len(self.scheduler.waiting) * mean / max(self.scheduler.running, 1)
+        scheduler = self.scheduler
+        return scheduler.waiting.rows * mean / max(scheduler.rows - scheduler.free, 1)
 
     def step(self) -> None:
         """Reads a piece of what arrives and writes a token of each sequence: schedule, run, sample, deliver.

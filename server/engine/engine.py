@@ -9,7 +9,7 @@ from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
-from server.engine.errors import ClientBusy, EngineBusy, EngineClosed, EngineError, EngineUnavailable
+from server.engine.errors import EngineBusy, EngineClosed, EngineError, EngineUnavailable
 from server.engine.interface import UNAVAILABLE, AnyEngine, State
 from server.engine.loading import load_runner
 from server.engine.observer import Life, Observers
@@ -31,8 +31,8 @@ class Engine(AnyEngine):
     """Writes many sequences at once, on one thread that owns the session and the cache.
 
     bundle: a checked bundle. precision: one that it carries; None for its fastest on the device. threads: how many ONNX
-    Runtime computes with on the processor, 0 for one for each physical core. queue: how many requests may wait for
-    rows. rows: how many sequences are written at once, a guided one counting twice. kept: how many prompts stay in the
+    Runtime computes with on the processor, 0 for one for each physical core. queue: how many rows may be waited
+    for. rows: how many sequences are written at once, a guided one counting twice. kept: how many prompts stay in the
     cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU where there is one that can run the model;
     capture: keep decodes there as CUDA graphs where the model's operators allow it; `captures` says whether they do.
     deadline: seconds after which a request ends with DeadlineExceeded, waiting included. per_client: sequences that one
@@ -58,11 +58,11 @@ class Engine(AnyEngine):
     ) -> None:
         self.bundle = bundle
         self.device, self.precision = choose(bundle, device, precision)
-        self.queue, self.rows = queue, rows
+        self.queue, self.rows, self.per_client = queue, rows, per_client
         self.restarts = 0
         self.observers = Observers()
         self.steps, self.seconds = 0, 0.0
-        self._deadline, self._per_client = deadline, per_client
+        self._deadline = deadline
         self._threads, self._kept, self._capture = threads, kept, capture
         self.vocabulary = Vocabulary(bundle.tokenizer, bundle.manifest.model.context)
         self._waiting = Waiting()
@@ -102,7 +102,6 @@ class Engine(AnyEngine):
 
     @property
     def seconds_to_clear(self) -> float:
-        """In how many seconds those that wait now will have begun, if sequences take as long as the last ones did."""
         batch = self._batch
         return batch.seconds_to_clear if batch else FIRST_GUESS
 
@@ -164,19 +163,12 @@ class Engine(AnyEngine):
         with self._changed:
             if self._closed or self._draining or self._broken:
                 raise EngineUnavailable(UNAVAILABLE[self.state])
-            count = self._waiting.of(job.client) + (self._batch.scheduler.of(job.client) if self._batch else 0)
-            if 0 < self._per_client < count + len(job.sequences):
-                raise ClientBusy(f"you have {count} texts under way, and one may have {self._per_client}")
-            if self._full:
-                self._waiting.remove_abandoned()
-            if self._full:
-                raise EngineBusy(f"{len(self._waiting)} requests are waiting already", self.seconds_to_clear)
+            self._waiting.remove_abandoned()
+            scheduler = self._batch.scheduler if self._batch else None
+            under_way = self._waiting.of(job.client) + (scheduler.of(job.client) if scheduler else 0)
+            self._check_room(under_way, len(job.sequences), self._waiting.rows, scheduler.free if scheduler else 0)
             self._waiting.append(job)
             self._changed.notify()
-
-    @property
-    def _full(self) -> bool:
-        return len(self._waiting) >= self.queue + (self._batch.scheduler.free if self._batch else 0)
 
     def _load(self) -> Batch:
         rows = self.rows + self._kept

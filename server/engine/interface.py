@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Literal, Self
 
 from server.bundle import Bundle
-from server.engine.errors import InvalidRequest
+from server.engine.errors import ClientBusy, EngineBusy, InvalidRequest
 from server.engine.observer import Observers
 from server.engine.sampling import Request, Sampling
 from server.engine.stream import Stream
@@ -27,9 +27,10 @@ class AnyEngine(ABC):
     """Writes many sequences at once. Close it, or use it as a context manager.
 
     bundle: what it writes with. device, precision: where, and by which of the bundle's models. replicas: how many
-    engines there are behind it. queue: how many requests may wait for rows at each. rows: how many sequences each
-    writes at once, a guided one counting twice. observers: who is told what happens. steps, and the seconds that they
-    took. restarts: how often the model was loaded anew.
+    engines there are behind it. rows: how many sequences each writes at once, a guided one counting twice. queue: how
+    many rows may be waited for at each. per_client: sequences that one client may have under way, waiting included; 0
+    for any number. observers: who is told what happens. steps, and the seconds that they took. restarts: how often the
+    model was loaded anew.
     """
 
     bundle: Bundle
@@ -37,8 +38,9 @@ class AnyEngine(ABC):
     device: str
     precision: str
     replicas: int = 1
-    queue: int
     rows: int
+    queue: int
+    per_client: int
     observers: Observers
     steps: int
     seconds: float
@@ -73,6 +75,11 @@ class AnyEngine(ABC):
     @abstractmethod
     def waiting(self) -> int:
         """How many requests wait for their turn."""
+
+    @property
+    @abstractmethod
+    def seconds_to_clear(self) -> float:
+        """In how many seconds those that wait now will have begun, if sequences take as long as the last ones did."""
 
     @property
     @abstractmethod
@@ -126,6 +133,18 @@ class AnyEngine(ABC):
                 f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocabulary.size - 1})"
             )
         return prompts
+
+    def _check_room(self, under_way: int, count: int, waited_for: int, free: int) -> None:
+        """Whether a client with so many sequences under way may have `count` more, and there is room for them to wait.
+
+        waited_for: rows that those before will take. free: rows that nobody has. Rows are what a request waits for, and
+        a page takes up to six; but one that needs more than may be waited for is let in where one of a row would be, or
+        it never were. Raises ClientBusy, EngineBusy.
+        """
+        if 0 < self.per_client < under_way + count:
+            raise ClientBusy(f"you have {under_way} texts under way, and one may have {self.per_client}")
+        if waited_for >= self.queue * self.replicas + free:
+            raise EngineBusy("too many requests are waiting already", self.seconds_to_clear)
 
     def _first_seed(self, sampling: Sampling, count: int) -> int:
         """Of so many continuations: the one that is asked for, or a drawn one."""

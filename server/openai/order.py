@@ -1,5 +1,6 @@
 """From a request of the API to requests of the engine."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ class Order:
         guided = given["genre"] not in (None, ANY_GENRE) and manifest.sampling.guidance > 1
         _check_counts(given["n"], best_of, given["stream"], engine.rows // (2 if guided else 1))
         prompts = _prompts(given["prompt"], manifest.model.end_of_text)
-        most = engine.queue + engine.rows // (best_of * (2 if guided else 1))
+        most = math.ceil((engine.queue + engine.rows) / (best_of * (2 if guided else 1)))
         if len(prompts) > most:
             raise RequestError(
                 f"prompt: {len(prompts)} prompts; with such a request this server takes {most}.", "prompt"

@@ -59,7 +59,7 @@ def figures(history: History) -> Figures:
     values = {
         "state": STATES[engine.state],
         "running": f"{last.running} of {engine.rows * engine.replicas}",
-        "waiting": f"{last.waiting} of {engine.queue * engine.replicas}",
+        "waiting": _number(last.waiting),
         "speed": _number(_rate(recent, last) or 0.0),
         "cache": f"{last.cache:.0%}",
         "refused": _number(last.refused),

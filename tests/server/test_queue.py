@@ -65,7 +65,7 @@ def test_the_queue_is_bounded_and_frees_itself(bundle: Bundle, slow_decoding: fl
         next(running)
         waiting = [engine.submit(Request(PROMPT, GREEDY)) for _ in range(engine.queue)]
         assert (engine.running, engine.waiting) == (1, engine.queue)
-        with pytest.raises(EngineBusy, match="4 requests are waiting already; try again"):
+        with pytest.raises(EngineBusy, match="too many requests are waiting already; try again"):
             engine.submit(Request(PROMPT, GREEDY))
         waiting[1].cancel()
         assert engine.waiting == engine.queue - 1
@@ -73,6 +73,30 @@ def test_the_queue_is_bounded_and_frees_itself(bundle: Bundle, slow_decoding: fl
         for stream in (running, *waiting):
             stream.cancel()
         assert len(tokens_of(last)) == 2
+
+
+def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, slow_decoding: float) -> None:
+    """One that takes more than it has left is let in where one of a row is: however often asked, it never were else."""
+    with Engine(bundle, threads=1, queue=4, rows=4) as engine:
+        request = Request(PROMPT, ENDLESS)
+        running = engine.submit_several(request, 4)
+        next(running[0])
+        assert (engine.running, engine.waiting) == (4, 0)
+        three, four = engine.submit_several(request, 3), engine.submit_several(request, 4)
+        assert engine.waiting == 2
+        for stream in three:
+            with pytest.raises(EngineBusy, match="too many requests are waiting already"):
+                engine.submit(request)
+            stream.cancel()
+        with pytest.raises(EngineBusy, match="too many requests are waiting already"):
+            engine.submit(request)
+        for stream in four:
+            stream.cancel()
+        assert engine.waiting == 0
+        alone = engine.submit(request)
+        assert engine.waiting == 1
+        for stream in (*running, alone):
+            stream.cancel()
 
 
 def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:

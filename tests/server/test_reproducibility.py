@@ -12,7 +12,7 @@ def test_company_changes_no_token(bundle: Bundle, precision: str, count: int) ->
     requests = some_requests(count, seed=20)
     with Engine(bundle, precision, threads=1, kept=0) as engine:
         alone = one_by_one(engine, requests)
-    with Engine(bundle, precision, threads=1, rows=64, queue=count) as engine:
+    with Engine(bundle, precision, threads=1, rows=64, queue=2 * count) as engine:
         assert all_at_once(engine, requests) == alone
         assert all_at_once(engine, requests[::-1]) == alone[::-1]
     assert len({tuple(tokens) for tokens in alone}) > count // 2, "they are not all the same anyway"
@@ -24,7 +24,7 @@ def test_rows_change_no_token(bundle: Bundle, precision: str, rows: int) -> None
     requests = some_requests(30, seed=21)
     with Engine(bundle, precision, threads=1, kept=0) as engine:
         alone = one_by_one(engine, requests)
-    with Engine(bundle, precision, threads=1, rows=rows, kept=2, queue=30) as engine:
+    with Engine(bundle, precision, threads=1, rows=rows, kept=2, queue=60) as engine:
         assert all_at_once(engine, requests) == alone
 
 

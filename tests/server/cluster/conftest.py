@@ -60,7 +60,7 @@ def started(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "PLOTIFY_DATABASE": str(tmp_path_factory.mktemp("shelf") / "shelf.sqlite"),
         "PLOTIFY_MODEL": str(tiny_bundle),
         "PLOTIFY_ROWS": str(ROWS),
-        "PLOTIFY_QUEUE": "4",
+        "PLOTIFY_QUEUE": "32",
         "PLOTIFY_GRACE": "5",
     }
     command = [sys.executable, "-c", "from tests.server.cluster.slow import main; main()"]

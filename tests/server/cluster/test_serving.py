@@ -149,7 +149,7 @@ def test_a_full_house_is_told_to_come_back(cluster: Cluster, bundle: Bundle) -> 
     taken = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 503]
     assert len(taken) + len(refused) == len(answers)
-    # Two jobs of eight fill a replica, and four may wait for each.
+    # Two jobs of eight fill a replica, and four may wait for each: 32 rows.
     assert len(taken) == 12
     assert refused
     assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused)
