@@ -30,6 +30,9 @@ TOKEN = re.compile(r'name="token" value="(\w+)"')
 PIECE = re.compile(r'<span slot="text-(\d)">(.*?)</span>', re.DOTALL)
 FAILURE = re.compile(r'<p slot="after" class="problem">(.*?)</p>', re.DOTALL)
 GENRES = (ANY_GENRE, "Crime", "Horror")
+MOST_ROWS = 6
+"""That an order takes: a page in a genre."""
+
 LONGEST_PROMPT = 40
 """Words."""
 
@@ -44,6 +47,12 @@ class Order:
     tokens: int
     length: str
     genre: str
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the cache it takes: a page is three texts, and what is written in a genre takes two each."""
+        guided = self.kind in ("plot", "page") and self.genre != ANY_GENRE
+        return (3 if self.kind == "page" else 1) * (2 if guided else 1)
 
     @property
     def completion(self) -> dict[str, object]:

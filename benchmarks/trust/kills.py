@@ -66,7 +66,7 @@ def kill(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
         file.unlink()
     for number in range(count + 1):
         begun = perf_counter()
-        with target.serve(f"kill-{number}", port, database=shelf) as server:
+        with target.serve(f"kill-{number}", port, database=shelf, queue=2 * CLIENTS) as server:
             starts.append(perf_counter() - begun)
             port = urlsplit(server.address).port or 0
             last = number == count

@@ -5,12 +5,14 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from time import perf_counter
 
 import aiohttp
 import numpy as np
 
 from benchmarks.trust.asking import Answer, Order, ask, orders
+from benchmarks.trust.filling import fill
 from benchmarks.trust.row import Row
 from benchmarks.trust.target import Target, connect
 from server.bundle import Bundle
@@ -40,18 +42,16 @@ class Phase:
 def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None]) -> Row:
     """Capacity first, for a fifth of `seconds`, then twice that for `seconds`; `advance` is called each second of that.
 
-    Capacity is what a closed loop gets from the server that has a client for every other row: a request takes two rows
-    or so, a page up to six, and with more clients the loop would be an overload itself. Then requests arrive at
-    random, a Poisson process, however many are under way. Both are the same mixture of all kinds.
+    Capacity is what the server does while its rows are full and nobody waits for one. Then requests arrive at random, a
+    Poisson process, however many are under way. Both are the same mixture of all kinds.
     """
-    clients = max(target.rows // 2, 1)
     manifest = Bundle.load(target.bundle).manifest
     wanted = orders(seed, TOKENS, manifest.prompt.genres)
 
     async def run(model: str) -> tuple[Phase, Phase]:
         async with connect(server) as session:
-            await _closed_loop(session, model, wanted, clients, WARMING)
-            at_capacity = await _closed_loop(session, model, wanted, clients, max(seconds / 5, 3))
+            await _closed_loop(session, model, wanted, target.rows, WARMING)
+            at_capacity = await _closed_loop(session, model, wanted, target.rows, max(seconds / 5, 3))
             ticking = asyncio.create_task(_tick(advance))
             over = await _open_loop(session, model, wanted, OVERLOAD * at_capacity.rate, seconds, seed)
             ticking.cancel()
@@ -84,16 +84,15 @@ def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None
 
 
 async def _closed_loop(
-    session: aiohttp.ClientSession, model: str, wanted: Iterator[Order], clients: int, seconds: float
+    session: aiohttp.ClientSession, model: str, wanted: Iterator[Order], rows: int, seconds: float
 ) -> Phase:
     start = perf_counter()
     answers: list[Answer] = []
 
-    async def client() -> None:
-        while perf_counter() < start + seconds:
-            answers.append(await ask(session, model, Answer(next(wanted))))
+    async def come(order: Order) -> None:
+        answers.append(await ask(session, model, Answer(order)))
 
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await fill(rows, takewhile(lambda _: perf_counter() < start + seconds, wanted), come)
     return _phase(answers, start + SETTLING * seconds, start + seconds)
 
 

@@ -3,10 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
-from benchmarks.trust.asking import Answer, ask, orders
+from benchmarks.trust.asking import Answer, Order, ask, orders
+from benchmarks.trust.filling import fill
 from benchmarks.trust.row import Row
 from benchmarks.trust.target import Target, connect, resident_bytes
 from server.bundle import Bundle
@@ -21,10 +23,7 @@ LOOKS = 200
 
 
 def soak(target: Target, count: int, seed: int, advance: Callable[[], None]) -> Row:
-    """`count` requests of all kinds, by a client for every other row; `advance` is called for each of them.
-
-    So there is always room: a plot with a genre takes two rows.
-    """
+    """`count` requests of all kinds, as many at once as there are rows for; `advance` is called for each of them."""
     manifest = Bundle.load(target.bundle).manifest
     wanted = orders(seed, TOKENS, manifest.prompt.genres)
     ends: Counter[str] = Counter()
@@ -32,21 +31,18 @@ def soak(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
     memory: list[tuple[int, int]] = []
 
     async def run(model: str) -> None:
-        numbers = iter(range(1, count + 1))
-
-        async def client() -> None:
-            for _ in numbers:
-                answer = await ask(session, model, Answer(next(wanted)))
-                ends[str(answer.end)] += 1
-                if answer.end != "whole":
-                    problems.add(f"{answer.order.kind}: {answer.problem}")
-                done = ends.total()
-                if done % max(1, count // LOOKS) == 0:
-                    memory.append((done, resident_bytes(server)))
-                advance()
+        async def come(order: Order) -> None:
+            answer = await ask(session, model, Answer(order))
+            ends[str(answer.end)] += 1
+            if answer.end != "whole":
+                problems.add(f"{answer.order.kind}: {answer.problem}")
+            done = ends.total()
+            if done % max(1, count // LOOKS) == 0:
+                memory.append((done, resident_bytes(server)))
+            advance()
 
         async with connect(server) as session:
-            await asyncio.gather(*(client() for _ in range(target.rows // 2)))
+            await fill(target.rows, islice(wanted, count), come)
 
     with target.serve("soak") as server:
         asyncio.run(run(server.model))
