@@ -35,8 +35,7 @@ class Desk:
         genre = "" if genre == ANY_GENRE else genre
         if not plot_id:
             return await self.shelf.begin(owner, text, genre=genre)
-        await self.shelf.keep(owner, plot_id, text, "writer")
-        await self.shelf.set_genre(owner, plot_id, genre)
+        await self.shelf.keep(owner, plot_id, text, "writer", genre)
         return await self.shelf.read(owner, plot_id)
 
     async def take(self, owner: str, plot_id: str, text: str, number: int) -> Volume:

@@ -1,22 +1,20 @@
 """The database behind a shelf: which it is, how it is connected to, and how it gets the tables of this program."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from advanced_alchemy.alembic.commands import AlembicCommands
-from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
+from advanced_alchemy.config import AlembicSyncConfig, EngineConfig, SQLAlchemySyncConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from platformdirs import user_data_path
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.shelf.errors import ShelfUnusable
@@ -34,7 +32,7 @@ BUSY = 30
 MIGRATING = 0x706C6F74
 """The lock of PostgreSQL that is held while tables are made: "plot", in ASCII."""
 
-DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
 def url_of(database: str) -> URL:
@@ -55,7 +53,7 @@ def url_of(database: str) -> URL:
     return url
 
 
-def configuration(url: URL) -> SQLAlchemyAsyncConfig:
+def configuration(url: URL) -> SQLAlchemySyncConfig:
     """How a database is connected to and migrated; makes the folder of a file. Raises ShelfUnusable."""
     # What writers wrote stands in statements' parameters, and has no place in errors and logs.
     options: dict[str, Any] = {"hide_parameters": True}
@@ -64,10 +62,10 @@ def configuration(url: URL) -> SQLAlchemyAsyncConfig:
         options["connect_args"] = {"isolation_level": None, "timeout": BUSY}
     else:
         options["pool_pre_ping"] = True
-    config = SQLAlchemyAsyncConfig(
+    config = SQLAlchemySyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         engine_config=EngineConfig(**options),
-        alembic_config=AlembicAsyncConfig(
+        alembic_config=AlembicSyncConfig(
             script_config="",
             script_location=str(MIGRATIONS).replace("%", "%%"),
             version_table_name=VERSIONS,
@@ -81,13 +79,12 @@ def configuration(url: URL) -> SQLAlchemyAsyncConfig:
             f"{shown(url)} needs {error.name}: pip install -c constraints.txt -e '.[postgres]'"
         ) from error
     if url.get_backend_name() == "sqlite":
-        event.listen(engine.sync_engine, "connect", _connected)
-        event.listen(engine.sync_engine, "begin", _begin)
+        event.listen(engine, "connect", _connected)
+        event.listen(engine, "begin", _begin)
     return config
 
 
-@asynccontextmanager
-async def opened(database: str) -> AsyncIterator[AsyncEngine]:
+def opened(database: str) -> Engine:
     """A database with the tables of this program. Raises ShelfUnusable, which names it and says what to do."""
     url = url_of(database)
     config = configuration(url)
@@ -95,40 +92,41 @@ async def opened(database: str) -> AsyncIterator[AsyncEngine]:
     try:
         with usable(shown(url)):
             try:
-                await _prepare(url, config)
+                _prepare(url, config)
             except TypeError as error:  # what a driver says of an option in the URL that it does not have
                 raise OSError(error) from error
-        yield engine
-    finally:
-        await engine.dispose()
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
-async def _prepare(url: URL, config: SQLAlchemyAsyncConfig) -> None:
+def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
     """Brings the tables up to date; of several processes that start at once, one does and the others wait."""
     if url.get_backend_name() == "sqlite":
         # Others on the machine are not to read what writers keep.
         Path(url.database or "").parent.mkdir(0o700, parents=True, exist_ok=True)
-        await _first_connection(config.get_engine())
-    async with config.get_engine().connect() as connection:
-        await connection.execution_options(**{WRITES: True})
-        async with connection.begin():
+        _first_connection(config.get_engine())
+    with config.get_engine().connect() as connection:
+        connection.execution_options(**{WRITES: True})
+        with connection.begin():
             if url.get_backend_name() == "postgresql":
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATING})
-            await connection.run_sync(_migrate, config, shown(url))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATING})
+            _migrate(connection, config, shown(url))
 
 
-async def _first_connection(engine: AsyncEngine) -> None:
+def _first_connection(engine: Engine) -> None:
     """Has SQLite write ahead to a log from now on. The file remembers that; but where several processes turn a new file
     at once, all but one are told that it is locked, however long they would wait."""
     until = time.monotonic() + BUSY
     while True:
         try:
-            async with engine.connect():
+            with engine.connect():
                 return
         except OperationalError as error:
             if "locked" not in str(error.orig) or time.monotonic() > until:
                 raise
-            await asyncio.sleep(0.05)
+            time.sleep(0.05)
 
 
 def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -147,14 +145,14 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def migrations(config: SQLAlchemyAsyncConfig, connection: Connection) -> AlembicCommands:
+def migrations(config: SQLAlchemySyncConfig, connection: Connection) -> AlembicCommands:
     """Alembic's commands, for the tables that a connection sees, in the transaction that is under way there."""
     commands = AlembicCommands(config)
     commands.config.attributes["connection"] = connection
     return commands
 
 
-def _migrate(connection: Connection, config: SQLAlchemyAsyncConfig, shown: str) -> None:
+def _migrate(connection: Connection, config: SQLAlchemySyncConfig, shown: str) -> None:
     commands = migrations(config, connection)
     known = {script.revision for script in ScriptDirectory.from_config(commands.config).walk_revisions()}
     found = MigrationContext.configure(connection, opts={"version_table": VERSIONS}).get_current_heads()

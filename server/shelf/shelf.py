@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import delete, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy import Engine, delete, func, or_, select
+from sqlalchemy.orm import Session
 
 from server.shelf import bounds, rows, tree
-from server.shelf.database import WRITES, opened, shown, usable
+from server.shelf.database import opened, shown, usable
 from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
+from server.shelf.transactions import Transactions
 from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
@@ -22,24 +23,30 @@ OPENING = 300
 
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
+Transaction = Callable[Concatenate["Shelf", Session, Asked], Answer]
 Method = Callable[Concatenate["Shelf", Asked], Coroutine[Any, Any, Answer]]
 
 
-def transaction(method: Method[Asked, Answer]) -> Method[Asked, Answer]:
-    """Has a method come to its end though its caller is cancelled, as readers are who leave.
+def reads(transaction: Transaction[Asked, Answer]) -> Method[Asked, Answer]:
+    """Of a transaction that changes nothing, a method to await, which gives it its session."""
 
-    SQLAlchemy's connections to SQLite do not survive that a step of theirs is cancelled.
-    """
-
-    @wraps(method)
-    async def run(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
-        task = asyncio.create_task(method(shelf, *args, **kwargs))
-        shelf.under_way.add(task)
-        task.add_done_callback(shelf.under_way.discard)
+    @wraps(transaction)
+    async def method(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
         with usable(shelf.name):
-            return await asyncio.shield(task)
+            return await shelf.transactions.read(lambda session: transaction(shelf, session, *args, **kwargs))
 
-    return run
+    return method
+
+
+def writes(transaction: Transaction[Asked, Answer]) -> Method[Asked, Answer]:
+    """The same of one that changes something."""
+
+    @wraps(transaction)
+    async def method(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        with usable(shelf.name):
+            return await shelf.transactions.write(lambda session: transaction(shelf, session, *args, **kwargs))
+
+    return method
 
 
 class Shelf:
@@ -50,13 +57,12 @@ class Shelf:
     Methods raise NotOnShelf for a plot, a passage or a picture that is not there or is another's, NotKept for a text
     that is too long or cannot be stored, ShelfFull where there are too many, and ShelfUnusable when the database fails.
 
-    name: the database, as operators may see it. under_way: the transactions that are not over yet.
+    name: the database, as operators may see it. transactions: what runs them.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.name = shown(engine.url)
-        self.under_way: set[asyncio.Task[Any]] = set()
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self.transactions = Transactions(engine)
 
     @classmethod
     @asynccontextmanager
@@ -65,99 +71,94 @@ class Shelf:
 
         database: a URL, a path, or empty for a file in the user's data folder. Raises ShelfUnusable.
         """
-        async with opened(database) as engine:
-            shelf = cls(engine)
-            try:
-                yield shelf
-            finally:
-                await asyncio.gather(*shelf.under_way, return_exceptions=True)
+        engine = await asyncio.to_thread(opened, database)
+        shelf = cls(engine)
+        try:
+            yield shelf
+        finally:
+            await shelf.transactions.close()
+            engine.dispose()
 
-    @transaction
-    async def secret(self) -> bytes:
+    @reads
+    def secret(self, session: Session) -> bytes:
         """What cookies are signed with: the same for all processes that use the database."""
-        async with self._sessions.begin() as session:
-            return (await session.get_one(SecretRow, 1)).secret
+        return session.get_one(SecretRow, 1).secret
 
-    @transaction
-    async def begin(self, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = "") -> Volume:
+    @writes
+    def begin(
+        self, session: Session, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = ""
+    ) -> Volume:
         """A new plot with this text; its first words are the title where none is given."""
         text = bounds.text("text", text)
-        async with self._writing() as session:
-            plot = await rows.new(session, owner, bounds.line("title", title), bounds.line("genre", genre))
-            if text:
-                blank = await tree.path(session, plot, 0)
-                tree.go(plot, [*blank, await tree.grow(session, plot, 0, text, by)])
-            return await tree.volume(session, plot)
+        texts = [(text, by)] if text else []
+        return tree.fresh(*rows.new(session, owner, bounds.line("title", title), bounds.line("genre", genre), texts))
 
-    @transaction
-    async def keep(self, owner: str, id: str, text: str, by: By) -> Passage:
+    @writes
+    def keep(self, session: Session, owner: str, id: str, text: str, by: By, genre: str | None = None) -> Passage:
         """Keeps the text as it is now, and returns the passage that it ends with.
 
-        by: whose words the new part is. What follows the longest beginning that consists of whole passages becomes a
-        passage; those that it replaces stay in the tree.
+        by: whose words the new part is. genre: of the plot from now on, where one is given; empty for none.
+        What follows the longest beginning that consists of whole passages becomes a passage; those that it replaces
+        stay in the tree.
         """
         text = bounds.text("text", text)
-        async with self._writing() as session:
-            plot = await rows.find(session, owner, id)
-            way, length = await tree.beginning(session, plot, text)
-            if length < len(text):
-                stood, parent = plot.current, way[-1].number
-                revises = stood if stood != parent else None
-                way.append(await tree.grow(session, plot, parent, text[length:], by, revises))
-            if way[-1].number != plot.current:
-                tree.end(plot, way, text)
-            return tree.value(way[-1])
+        plot = rows.find(session, owner, id)
+        if genre is not None:
+            plot.genre = bounds.line("genre", genre)
+        way, length = tree.beginning(session, plot, text)
+        if length < len(text):
+            stood, parent = plot.current, way[-1].number
+            revises = stood if stood != parent else None
+            way += tree.grow(session, plot, parent, [text[length:]], by, revises)
+        if way[-1].number != plot.current:
+            tree.end(plot, way, text)
+        return tree.value(way[-1])
 
-    @transaction
-    async def offer(self, owner: str, id: str, after: int, texts: Sequence[str]) -> list[Passage]:
+    @writes
+    def offer(self, session: Session, owner: str, id: str, after: int, texts: Sequence[str]) -> list[Passage]:
         """Keeps what the model offers after a passage, all or none of it; the text stays as it is."""
-        async with self._writing() as session:
-            plot = await rows.find(session, owner, id)
-            length = sum(len(passage.text) for passage in await rows.way(session, plot, after))
-            offered = []
-            for text in texts:
-                if text := bounds.text("text", text, bounds.TEXT - length):
-                    offered.append(tree.value(await tree.grow(session, plot, after, text, "model")))
-            return offered
+        plot = rows.find(session, owner, id)
+        before = [plot] if after == plot.current else rows.way(session, plot, after)
+        most = bounds.TEXT - sum(len(each.text) for each in before)
+        offered = [bounds.text("text", text, most) for text in texts]
+        return [tree.value(row) for row in tree.grow(session, plot, after, list(filter(None, offered)), "model")]
 
-    @transaction
-    async def choose(self, owner: str, id: str, passage: int) -> Volume:
+    @writes
+    def choose(self, session: Session, owner: str, id: str, passage: int) -> Volume:
         """Has the text end with any passage of the plot."""
-        async with self._writing() as session:
-            plot = await rows.find(session, owner, id)
-            tree.go(plot, await rows.way(session, plot, passage))
-            return await tree.volume(session, plot)
+        plot = rows.find(session, owner, id)
+        tree.go(plot, rows.way(session, plot, passage))
+        return tree.volume(session, plot)
 
-    @transaction
-    async def undo(self, owner: str, id: str) -> Volume:
+    @writes
+    def undo(self, session: Session, owner: str, id: str) -> Volume:
         """Goes back to the text before it grew, or was edited, the last time; on the blank page it stays there."""
-        async with self._writing() as session:
-            plot = await rows.find(session, owner, id)
-            undone = await session.get_one(PassageRow, (plot.id, plot.current))
-            if (number := tree.before(undone)) is not None:
-                way = await tree.path(session, plot, number)
-                tree.go(plot, way)
-                way[-1].redo = undone.number
-            return await tree.volume(session, plot)
+        plot = rows.find(session, owner, id)
+        undone = session.get_one(PassageRow, (plot.id, plot.current))
+        if (number := tree.before(undone)) is not None:
+            way = tree.path(session, plot, number)
+            tree.go(plot, way)
+            way[-1].redo = undone.number
+        return tree.volume(session, plot)
 
-    @transaction
-    async def redo(self, owner: str, id: str) -> Volume:
+    @writes
+    def redo(self, session: Session, owner: str, id: str) -> Volume:
         """Goes on to what followed when it was last visited; where nothing did, it stays."""
-        async with self._writing() as session:
-            plot = await rows.find(session, owner, id)
-            way = await tree.path(session, plot, plot.current)
-            if way[-1].redo is not None:
-                tree.go(plot, await tree.path(session, plot, way[-1].redo))
-            return await tree.volume(session, plot)
+        plot = rows.find(session, owner, id)
+        way = tree.path(session, plot, plot.current)
+        if way[-1].redo is not None:
+            tree.go(plot, tree.path(session, plot, way[-1].redo))
+        return tree.volume(session, plot)
 
-    @transaction
-    async def read(self, owner: str, id: str) -> Volume:
+    @reads
+    def read(self, session: Session, owner: str, id: str) -> Volume:
         """A plot, with what was tried beside its path."""
-        async with self._sessions.begin() as session:
-            return await tree.volume(session, await rows.find(session, owner, id))
+        return tree.volume(session, rows.find(session, owner, id))
 
-    @transaction
-    async def browse(self, owner: str, search: str = "", skip: int = 0, limit: int = 20) -> tuple[list[Entry], int]:
+    @reads
+    def browse(
+        self, session: Session, owner: str, search: str = "", skip: int = 0, limit: int = 20
+    ) -> tuple[list[Entry], int]:
         """The plots that changed last, and how many there are in all.
 
         search: what the title or the text has in it, in letters of either case. skip, limit: which part of the list.
@@ -174,102 +175,75 @@ class Shelf:
             .offset(min(max(skip, 0), bounds.PLOTS))
             .limit(min(max(limit, 1), 100))
         )
-        async with self._sessions.begin() as session:
-            entries = [
-                Entry(id, heading(title, text), genre, text, token, created, changed)
-                for id, title, genre, text, token, created, changed in await session.execute(listed)
-            ]
-            return entries, await rows.count(session, *found)
+        entries = [
+            Entry(id, heading(title, text), genre, text, token, created, changed)
+            for id, title, genre, text, token, created, changed in session.execute(listed)
+        ]
+        return entries, rows.count(session, *found)
 
-    @transaction
-    async def rename(self, owner: str, id: str, title: str) -> None:
+    @writes
+    def rename(self, session: Session, owner: str, id: str, title: str) -> None:
         """Gives a plot a title; with an empty one, the first words of its text are the title again."""
         title = bounds.line("title", title)
-        async with self._writing() as session:
-            (await rows.find(session, owner, id)).title = title
+        rows.find(session, owner, id).title = title
 
-    @transaction
-    async def set_genre(self, owner: str, id: str, genre: str) -> None:
-        """Says of what genre a plot is; empty for none."""
-        genre = bounds.line("genre", genre)
-        async with self._writing() as session:
-            (await rows.find(session, owner, id)).genre = genre
-
-    @transaction
-    async def branch(self, owner: str, id: str, passage: int) -> Volume:
+    @writes
+    def branch(self, session: Session, owner: str, id: str, passage: int) -> Volume:
         """A new plot that begins as another one does up to a passage; what was tried beside stays there."""
-        async with self._writing() as session:
-            plot = await rows.find(session, owner, id)
-            way = await rows.way(session, plot, passage)
-            title = heading(plot.title, plot.text).removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
-            branch = await rows.new(session, owner, title, plot.genre)
-            copies = list(await tree.path(session, branch, 0))
-            for original in way[1:]:
-                copies.append(await tree.grow(session, branch, copies[-1].number, original.text, original.by))
-            tree.go(branch, copies)
-            return await tree.volume(session, branch)
+        plot = rows.find(session, owner, id)
+        way = rows.way(session, plot, passage)
+        title = heading(plot.title, plot.text).removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
+        texts = [(original.text, original.by) for original in way[1:]]
+        return tree.fresh(*rows.new(session, owner, title, plot.genre, texts))
 
-    @transaction
-    async def delete(self, owner: str, id: str) -> None:
+    @writes
+    def delete(self, session: Session, owner: str, id: str) -> None:
         """Deletes a plot with all its passages and its picture; it is shared no longer."""
-        async with self._writing() as session:
-            await session.delete(await rows.find(session, owner, id))
+        session.delete(rows.find(session, owner, id))
 
-    @transaction
-    async def share(self, owner: str, id: str) -> str:
+    @writes
+    def share(self, session: Session, owner: str, id: str) -> str:
         """The token by which anybody may read a plot, as it is whenever they do."""
-        async with self._writing() as session:
-            plot = await rows.find(session, owner, id)
-            plot.token = plot.token or secrets.token_urlsafe(16)
-            return plot.token
+        plot = rows.find(session, owner, id)
+        plot.token = plot.token or secrets.token_urlsafe(16)
+        return plot.token
 
-    @transaction
-    async def withdraw(self, owner: str, id: str) -> None:
+    @writes
+    def withdraw(self, session: Session, owner: str, id: str) -> None:
         """Shares a plot no longer; its token is never given again."""
-        async with self._writing() as session:
-            (await rows.find(session, owner, id)).token = None
+        rows.find(session, owner, id).token = None
 
-    @transaction
-    async def shared(self, token: str) -> Written:
+    @reads
+    def shared(self, session: Session, token: str) -> Written:
         """A plot that is shared by this token."""
-        async with self._sessions.begin() as session:
-            plot = await rows.find_shared(session, token)
-            return Written(
-                title=heading(plot.title, plot.text),
-                genre=plot.genre,
-                text=plot.text,
-                created=plot.created,
-                changed=plot.changed,
-            )
+        plot = rows.find_shared(session, token)
+        return Written(
+            title=heading(plot.title, plot.text),
+            genre=plot.genre,
+            text=plot.text,
+            created=plot.created,
+            changed=plot.changed,
+        )
 
-    @transaction
-    async def illustrate(self, owner: str, id: str, media_type: str, content: bytes, prompt: str) -> None:
+    @writes
+    def illustrate(self, session: Session, owner: str, id: str, media_type: str, content: bytes, prompt: str) -> None:
         """Keeps a picture with a plot, in place of the one that it had. content: the bytes of the file."""
         bounds.picture(media_type, content)
         prompt = bounds.text("prompt", prompt)
-        async with self._writing() as session:
-            plot = await rows.find(session, owner, id)
-            await session.execute(delete(PictureRow).where(PictureRow.plot_id == plot.id))
-            session.add(
-                PictureRow(
-                    plot_id=plot.id, media_type=media_type, content=content, prompt=prompt, created=datetime.now(UTC)
-                )
+        plot = rows.find(session, owner, id)
+        session.execute(delete(PictureRow).where(PictureRow.plot_id == plot.id))
+        session.add(
+            PictureRow(
+                plot_id=plot.id, media_type=media_type, content=content, prompt=prompt, created=datetime.now(UTC)
             )
+        )
 
-    @transaction
-    async def picture(self, owner: str, id: str) -> Picture:
+    @reads
+    def picture(self, session: Session, owner: str, id: str) -> Picture:
         """The picture of a plot."""
-        async with self._sessions.begin() as session:
-            return await rows.picture(session, await rows.find(session, owner, id))
+        return rows.picture(session, rows.find(session, owner, id))
 
-    @transaction
-    async def shared_picture(self, token: str) -> Picture:
+    @reads
+    def shared_picture(self, session: Session, token: str) -> Picture:
         """The picture of a plot that is shared by this token."""
-        async with self._sessions.begin() as session:
-            return await rows.picture(session, await rows.find_shared(session, token))
-
-    @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncSession]:
-        async with self._sessions.begin() as session:
-            await session.connection(execution_options={WRITES: True})
-            yield session
+        return rows.picture(session, rows.find_shared(session, token))

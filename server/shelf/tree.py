@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from sqlalchemy import case, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from server.shelf import bounds
 from server.shelf.errors import ShelfFull
@@ -17,11 +17,11 @@ EXCERPT = 2_000
 """Characters that are read of a passage beside the path."""
 
 
-async def numbers(session: AsyncSession, plot: PlotRow, number: int) -> list[int]:
+def numbers(session: Session, plot: PlotRow, number: int) -> list[int]:
     """The numbers of the passages from the blank page to one of a plot, both included."""
     # Not a recursive query: databases that know little of a table look through all of it for each step.
     found = select(PassageRow.number, PassageRow.parent).where(PassageRow.plot_id == plot.id)
-    parents = dict((await session.execute(found)).all())
+    parents = dict((session.execute(found)).all())
     way: list[int] = []
     step: int | None = number
     while step is not None:
@@ -30,22 +30,22 @@ async def numbers(session: AsyncSession, plot: PlotRow, number: int) -> list[int
     return way[::-1]
 
 
-async def path(session: AsyncSession, plot: PlotRow, number: int) -> Sequence[PassageRow]:
+def path(session: Session, plot: PlotRow, number: int) -> Sequence[PassageRow]:
     """The passages from the blank page to one of a plot, both included."""
-    way = await numbers(session, plot, number)
+    way = numbers(session, plot, number)
     # A passage is younger than its parent, and so has a higher number.
     found = select(PassageRow).where(PassageRow.plot_id == plot.id, PassageRow.number.in_(way))
-    return (await session.scalars(found.order_by(PassageRow.number))).all()
+    return (session.scalars(found.order_by(PassageRow.number))).all()
 
 
-async def beginning(session: AsyncSession, plot: PlotRow, text: str) -> tuple[list[PassageRow], int]:
+def beginning(session: Session, plot: PlotRow, text: str) -> tuple[list[PassageRow], int]:
     """The whole passages that a text begins with, and how many characters they have.
 
     Of a text that has grown, as most do, there is only the last of them.
     """
     if text.startswith(plot.text):
-        return [await session.get_one(PassageRow, (plot.id, plot.current))], len(plot.text)
-    whole = await path(session, plot, plot.current)
+        return [session.get_one(PassageRow, (plot.id, plot.current))], len(plot.text)
+    whole = path(session, plot, plot.current)
     length = 0
     for place, passage in enumerate(whole):
         if not text.startswith(passage.text, length):
@@ -54,31 +54,29 @@ async def beginning(session: AsyncSession, plot: PlotRow, text: str) -> tuple[li
     return list(whole), length
 
 
-async def child(session: AsyncSession, plot: PlotRow, parent: int, text: str) -> PassageRow | None:
-    """The passage of this text that continues another one, where there is one."""
-    return await session.scalar(
-        select(PassageRow).where(PassageRow.plot_id == plot.id, PassageRow.parent == parent, PassageRow.text == text)
-    )
+def grow(
+    session: Session, plot: PlotRow, parent: int, texts: Sequence[str], by: By, revises: int | None = None
+) -> list[PassageRow]:
+    """Passages of these texts that continue another one: new ones, but for those that were tried before.
 
-
-async def grow(
-    session: AsyncSession, plot: PlotRow, parent: int, text: str, by: By, revises: int | None = None
-) -> PassageRow:
-    """A passage of this text that continues another one: a new one, unless that was tried before. Raises ShelfFull.
-
-    revises: where undo leads from a new one, if not to the one that it continues.
+    revises: where undo leads from a new one, if not to the one that it continues. Raises ShelfFull.
     """
-    if found := await child(session, plot, parent, text):
-        return found
-    if plot.passages >= bounds.PASSAGES:
-        raise ShelfFull(
-            f"{bounds.PASSAGES:,} passages were tried in this plot, and a shelf keeps no more of one. Branch it: a new "
-            "plot begins with this text."
-        )
-    plot.passages += 1
-    grown = row(plot, plot.passages, parent, text, by, revises)
-    session.add(grown)
-    await session.flush()  # a child goes into the database after its parent
+    tried = select(PassageRow).where(
+        PassageRow.plot_id == plot.id, PassageRow.parent == parent, PassageRow.text.in_(texts)
+    )
+    known = {passage.text: passage for passage in session.scalars(tried)}
+    for text in texts:
+        if text not in known:
+            if plot.passages >= bounds.PASSAGES:
+                raise ShelfFull(
+                    f"{bounds.PASSAGES:,} passages were tried in this plot, and a shelf keeps no more of one. Branch "
+                    "it: a new plot begins with this text."
+                )
+            plot.passages += 1
+            known[text] = row(plot, plot.passages, parent, text, by, revises)
+    grown = [known[text] for text in texts]
+    session.add_all(grown)
+    session.flush()  # a child goes into the database after its parent
     return grown
 
 
@@ -115,23 +113,32 @@ def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
     plot.changed = datetime.now(UTC)
 
 
-async def volume(session: AsyncSession, plot: PlotRow) -> Volume:
+def volume(session: Session, plot: PlotRow) -> Volume:
     """A plot with its path and what was tried beside it."""
-    way = await numbers(session, plot, plot.current)
+    way = numbers(session, plot, plot.current)
     on_path, continues = PassageRow.number.in_(way), PassageRow.parent.in_(way)
     shown = case((on_path, PassageRow.text), else_=func.substr(PassageRow.text, 1, EXCERPT))
     children = defaultdict(list)
-    for number, parent, text, by, created in await session.execute(
+    for number, parent, text, by, created in session.execute(
         select(PassageRow.number, PassageRow.parent, shown, PassageRow.by, PassageRow.created)
         .where(PassageRow.plot_id == plot.id, continues)
         .order_by(PassageRow.number)
     ):
         children[parent].append(Passage(number, parent, text, by, created))
-    current = await session.get_one(PassageRow, (plot.id, plot.current))
+    current = session.get_one(PassageRow, (plot.id, plot.current))
     steps = []
     for parent, number in pairwise(way):
         (passage,) = [passage for passage in children[parent] if passage.number == number]
         steps.append(Step(passage, [other for other in children[parent] if other.number != number]))
+    return _volume(plot, current, steps, children[plot.current])
+
+
+def fresh(plot: PlotRow, way: Sequence[PassageRow]) -> Volume:
+    """A plot of which nothing is there but its path."""
+    return _volume(plot, way[-1], [Step(value(row), []) for row in way[1:]], [])
+
+
+def _volume(plot: PlotRow, current: PassageRow, steps: list[Step], children: list[Passage]) -> Volume:
     return Volume(
         id=plot.id,
         title=heading(plot.title, plot.text),
@@ -142,7 +149,7 @@ async def volume(session: AsyncSession, plot: PlotRow) -> Volume:
         changed=plot.changed,
         current=plot.current,
         path=steps,
-        children=children[plot.current],
+        children=children,
         undo=before(current),
         redo=current.redo,
     )

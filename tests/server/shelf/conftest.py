@@ -1,14 +1,12 @@
 """A shelf in SQLite, and in PostgreSQL where PLOTIFY_TEST_DATABASE is the URL of a server of it."""
 
-import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import create_engine, make_url
 
 from server.shelf import Shelf
 from server.shelf.database import url_of
@@ -29,9 +27,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield str(tmp_path / "shelf.sqlite")
         return
     name = f"plotify_{secrets.token_hex(8)}"
-    asyncio.run(_administer(f"CREATE DATABASE {name}"))
+    _administer(f"CREATE DATABASE {name}")
     yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-    asyncio.run(_administer(f"DROP DATABASE {name}"))
+    _administer(f"DROP DATABASE {name}")
 
 
 @pytest.fixture
@@ -40,8 +38,8 @@ async def shelf(database: str) -> AsyncIterator[Shelf]:
         yield shelf
 
 
-async def _administer(statement: str) -> None:
-    engine = create_async_engine(url_of(SERVER), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.exec_driver_sql(statement)
-    await engine.dispose()
+def _administer(statement: str) -> None:
+    engine = create_engine(url_of(SERVER), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()

@@ -3,12 +3,14 @@
 import asyncio
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Engine, inspect, text
 
 from server.shelf import Shelf, ShelfUnusable
 from server.shelf.database import VERSIONS, configuration, migrations, opened, url_of
@@ -17,36 +19,34 @@ from server.shelf.models import PlotRow
 pytestmark = pytest.mark.anyio
 
 
-async def test_sqlite_waits_for_the_disk(tmp_path: Path) -> None:
-    async with opened(str(tmp_path / "shelf.sqlite")) as engine, engine.connect() as connection:
+@contextmanager
+def tables_of(database: str) -> Iterator[Engine]:
+    """A database that is opened."""
+    engine = opened(database)
+    yield engine
+    engine.dispose()
+
+
+def test_sqlite_waits_for_the_disk(tmp_path: Path) -> None:
+    with tables_of(str(tmp_path / "shelf.sqlite")) as engine, engine.connect() as connection:
         pragmas = {
-            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
 
 
-async def test_migrations_make_the_tables_of_the_models(database: str) -> None:
-    def difference(connection: Connection) -> object:
+def test_migrations_make_the_tables_of_the_models(database: str) -> None:
+    with tables_of(database) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSIONS, "compare_type": True})
-        return compare_metadata(context, PlotRow.metadata)
-
-    async with opened(database) as engine, engine.connect() as connection:
-        assert await connection.run_sync(difference) == []
+        assert compare_metadata(context, PlotRow.metadata) == []
 
 
 async def test_migrations_can_be_taken_back(database: str) -> None:
     config = configuration(url_of(database))
-
-    def back(connection: Connection) -> list[str]:
+    with tables_of(database) as engine, engine.begin() as connection:
         migrations(config, connection).downgrade("base")
-        return inspect(connection).get_table_names()
-
-    async with opened(database):
-        pass
-    async with config.get_engine().begin() as connection:
-        assert await connection.run_sync(back) == [VERSIONS]
-    await config.get_engine().dispose()
+        assert inspect(connection).get_table_names() == [VERSIONS]
     async with Shelf.open(database) as shelf:
         await shelf.begin("me", "One")
 
@@ -61,43 +61,41 @@ async def test_many_may_start_at_once(database: str) -> None:
         assert (await shelf.browse("me"))[1] == 8
 
 
-async def test_a_database_of_a_newer_program_is_refused_and_left_alone(database: str) -> None:
-    async with opened(database) as engine, engine.begin() as connection:
-        await connection.execute(text(f"UPDATE {VERSIONS} SET version_num = 'later'"))
+def test_a_database_of_a_newer_program_is_refused_and_left_alone(database: str) -> None:
+    with tables_of(database) as engine, engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSIONS} SET version_num = 'later'"))
     with pytest.raises(ShelfUnusable, match=r"was written by a newer Plotify: its version is later.*PLOTIFY_DATABASE"):
-        async with opened(database):
-            pass
+        opened(database)
 
 
-async def refused(database: str) -> str:
+def refused(database: str) -> str:
     with pytest.raises(ShelfUnusable) as error:
-        async with opened(database):
-            pass
+        opened(database)
     return str(error.value)
 
 
-async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "poem.txt"
     file.write_text("Shall I compare thee to a summer's day?\n" * 100)
-    message = await refused(str(file))
+    message = refused(str(file))
     assert str(file) in message
     assert "this file is not a database; name another one" in message
     assert file.read_text().startswith("Shall I compare")
 
 
-async def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.sqlite"
     with sqlite3.connect(file) as other:
         other.execute("CREATE TABLE plots (area FLOAT)")
-    assert "table plots already exists" in await refused(str(file))
+    assert "table plots already exists" in refused(str(file))
     with sqlite3.connect(file) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("plots",)]
 
 
-async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
+def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert str(tmp_path / "file" / "shelf") in await refused(str(tmp_path / "file" / "shelf"))
-    assert "unable to open database file" in await refused(str(tmp_path))
+    assert str(tmp_path / "file" / "shelf") in refused(str(tmp_path / "file" / "shelf"))
+    assert "unable to open database file" in refused(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -106,20 +104,20 @@ async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
         ("mysql://me:secret@localhost/plots", "mysql://me:***@localhost/plots: a shelf is kept in SQLite"),
         ("sqlite://", "keeps nothing; name a file"),
         ("sqlite:///:memory:", "keeps nothing; name a file"),
-        ("postgresql://me:secret@127.0.0.1:1/plots", "postgresql+asyncpg://me:***@127.0.0.1:1/plots cannot be used"),
+        ("postgresql://me:secret@127.0.0.1:1/plots", "postgresql+psycopg://me:***@127.0.0.1:1/plots cannot be used"),
         ("postgresql://me:secret@127.0.0.1:port/plots", "cannot be read"),
-        ("postgresql://me:secret@127.0.0.1:1/plots?sslmode=require", "unexpected keyword argument 'sslmode'"),
+        ("postgresql://me:secret@127.0.0.1:1/plots?ssl=require", 'invalid connection option "ssl"'),
     ],
 )
-async def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, says: str) -> None:
-    message = await refused(url)
+def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, says: str) -> None:
+    message = refused(url)
     assert says in message
     assert "secret" not in message
 
 
-async def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "asyncpg", None)
-    assert "[postgres]" in await refused("postgresql://localhost/plots")
+def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    assert "[postgres]" in refused("postgresql://localhost/plots")
 
 
 async def test_the_default_is_a_file_in_the_users_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,14 +135,14 @@ def test_a_database_is_named_by_a_path_or_a_url(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("HOME", "/home/me")
     assert url_of("a?b#c.sqlite").database == str(tmp_path / "a?b#c.sqlite")
     assert url_of("~/shelf.sqlite").database == "/home/me/shelf.sqlite"
-    assert url_of("sqlite:////var/shelf.sqlite").render_as_string() == "sqlite+aiosqlite:////var/shelf.sqlite"
-    assert url_of("postgres://db/plots").render_as_string() == "postgresql+asyncpg://db/plots"
+    assert url_of("sqlite:////var/shelf.sqlite").render_as_string() == "sqlite:////var/shelf.sqlite"
+    assert url_of("postgres://db/plots").render_as_string() == "postgresql+psycopg://db/plots"
 
 
 async def test_errors_do_not_tell_what_was_written(database: str) -> None:
-    async with Shelf.open(database) as shelf, opened(database) as engine:
-        async with engine.begin() as connection:
-            await connection.execute(text("DROP TABLE pictures"))
+    async with Shelf.open(database) as shelf:
+        with tables_of(database) as engine, engine.begin() as connection:
+            connection.execute(text("DROP TABLE pictures"))
         id = (await shelf.begin("me", "One")).id
         with pytest.raises(ShelfUnusable, match="pictures") as error:
             await shelf.illustrate("me", id, "image/png", b"...", "a secret prompt")

@@ -1,6 +1,5 @@
 """What was kept is there, whoever is killed."""
 
-import asyncio
 import multiprocessing
 import random
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from server.shelf.database import opened
 from server.shelf.models import PassageRow, PlotRow
@@ -64,16 +63,16 @@ def test_nothing_is_lost_that_was_acknowledged(tmp_path: Path) -> None:
             life.kill()
     kept = {acknowledged for life in lives for acknowledged in life.kept}
     assert len(kept) > LIVES
-    assert kept - asyncio.run(whole_tree(database)) == set()
+    assert kept - whole_tree(database) == set()
 
 
-async def whole_tree(database: str) -> set[tuple[str, str]]:
+def whole_tree(database: str) -> set[tuple[str, str]]:
     """Each text that a plot ever had, as (id of the plot, text). The database must be sound."""
     texts: dict[tuple[str, int | None], str] = defaultdict(str)
-    async with opened(database) as engine, AsyncSession(engine) as session:
-        assert await session.scalar(text("PRAGMA integrity_check")) == "ok"
-        for row in await session.scalars(select(PassageRow).order_by(PassageRow.plot_id, PassageRow.number)):
+    with Session(opened(database)) as session:
+        assert session.scalar(text("PRAGMA integrity_check")) == "ok"
+        for row in session.scalars(select(PassageRow).order_by(PassageRow.plot_id, PassageRow.number)):
             texts[row.plot_id, row.number] = texts[row.plot_id, row.parent] + row.text
-        for plot in await session.scalars(select(PlotRow)):
+        for plot in session.scalars(select(PlotRow)):
             assert plot.text == texts[plot.id, plot.current]
     return {(id, text) for (id, _), text in texts.items()}

@@ -162,8 +162,9 @@ async def test_a_title_is_given_or_the_first_words(shelf: Shelf) -> None:
 
 async def test_a_genre_can_be_changed(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, genre="Crime")).id
-    await shelf.set_genre(ME, id, "Romance")
-    assert (await shelf.read(ME, id)).genre == "Romance"
+    for given, expected in (("Romance", "Romance"), (None, "Romance"), ("", "")):
+        await shelf.keep(ME, id, "", "writer", given)
+        assert (await shelf.read(ME, id)).genre == expected
 
 
 async def test_a_branch_is_a_plot_of_its_own(shelf: Shelf) -> None:
@@ -231,7 +232,6 @@ METHODS: dict[str, Ask] = {
     "redo": lambda shelf, owner, id: shelf.redo(owner, id),
     "read": lambda shelf, owner, id: shelf.read(owner, id),
     "rename": lambda shelf, owner, id: shelf.rename(owner, id, "mine"),
-    "set_genre": lambda shelf, owner, id: shelf.set_genre(owner, id, "mine"),
     "branch": lambda shelf, owner, id: shelf.branch(owner, id, 0),
     "delete": lambda shelf, owner, id: shelf.delete(owner, id),
     "share": lambda shelf, owner, id: shelf.share(owner, id),
@@ -324,14 +324,16 @@ async def test_a_plot_may_be_as_long_and_as_wide_as_the_bounds_allow(shelf: Shel
     id = (await shelf.begin(ME, "x")).id
     depth = bounds.PASSAGES // 2
     last = {"plot_id": id, "by": "model", "redo": None, "created": datetime.now(UTC)}
-    async with opened(database) as engine, engine.begin() as connection:
+    engine = opened(database)
+    with engine.begin() as connection:
         for start, parent in ((2, lambda number: number - 1), (depth + 1, lambda number: 1)):
             rows = [
                 {**last, "number": number, "parent": parent(number), "text": f"{number} "}
                 for number in range(start, start + depth - (start == 2))
             ]
-            await connection.execute(insert(PassageRow), rows)
-        await connection.execute(update(PlotRow).values(passages=bounds.PASSAGES))
+            connection.execute(insert(PassageRow), rows)
+        connection.execute(update(PlotRow).values(passages=bounds.PASSAGES))
+    engine.dispose()
     volume = await shelf.choose(ME, id, depth)
     assert len(volume.path) == depth
     assert len(volume.path[1].siblings) == depth

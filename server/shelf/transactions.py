@@ -1,0 +1,55 @@
+"""Transactions of a database. Each is a function of a session, which a thread runs from its beginning to its end.
+
+Not the drivers' own asynchronous way: with SQLite each statement of that goes to a thread and back several times, which
+takes more of a busy server than all that it does between.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from server.shelf.database import WRITES
+
+Answer = TypeVar("Answer")
+
+THREADS = 5
+"""Transactions at once, of those that read and of those that write."""
+
+
+class Transactions:
+    """Runs them, and has each come to its end, though whoever waits for it is cancelled, as readers are who leave."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+        self._reading = ThreadPoolExecutor(THREADS, "plotify-shelf-reads")
+        # SQLite lets one write at a time: in one thread they take turns, in several they would poll for theirs.
+        writers = 1 if engine.dialect.name == "sqlite" else THREADS
+        self._writing = ThreadPoolExecutor(writers, "plotify-shelf-writes")
+
+    async def read(self, transaction: Callable[[Session], Answer]) -> Answer:
+        """What a transaction returns that changes nothing."""
+
+        def run() -> Answer:
+            with self._sessions.begin() as session:
+                return transaction(session)
+
+        return await asyncio.shield(asyncio.wrap_future(self._reading.submit(run)))
+
+    async def write(self, transaction: Callable[[Session], Answer]) -> Answer:
+        """What a transaction returns, once its changes are on the disk; with an exception there are none."""
+
+        def run() -> Answer:
+            with self._sessions.begin() as session:
+                session.connection(execution_options={WRITES: True})
+                return transaction(session)
+
+        return await asyncio.shield(asyncio.wrap_future(self._writing.submit(run)))
+
+    async def close(self) -> None:
+        """Returns when those under way have come to their end."""
+        for threads in (self._reading, self._writing):
+            await asyncio.to_thread(threads.shutdown)
