@@ -74,7 +74,7 @@ class Settings:
     replicas: int = 1
     rows: int = 64
     kept: int = 32
-    queue: int = 6
+    queue: int = 4
     deadline: int = 300
     grace: int = 20
     max_tokens: int = 256
