@@ -29,7 +29,7 @@ class BareEngine:
 
 @contextmanager
 def bare_engine(bundle: Path, precision: str, rows: int) -> Iterator[BareEngine]:
-    """Loads it; rows: sequences at once, and requests that may wait."""
+    """Loads it; rows: sequences at once, and as many more that may wait."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_serve, args=(theirs, bundle, precision, rows), daemon=True)

@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import threading
 import uuid
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -161,9 +162,12 @@ class Replicas(AnyEngine):
                 raise EngineUnavailable(UNAVAILABLE[state])
             jobs, client = self._jobs.values(), job.order.request.client
             under_way = sum(each.wanted for each in jobs if each.order.request.client == client)
-            waited_for = sum(each.order.rows for each in jobs if not each.begun and each.wanted)
+            waited_for: Counter[str] = Counter()
+            for each in jobs:
+                if not each.begun and each.wanted:
+                    waited_for[each.order.request.client] += each.order.rows
             free = self.rows * self.replicas - sum(each.order.rows for each in jobs if each.begun)
-            self._check_room(under_way, job.order.count, waited_for, free)
+            self._check_room(client, under_way, job.order.count, waited_for, free)
             self._jobs[job.order.id] = job
 
     async def _end(self) -> None:

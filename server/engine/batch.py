@@ -40,7 +40,7 @@ class Batch:
             return FIRST_GUESS
         mean = sum(self._durations) / len(self._durations)
         scheduler = self.scheduler
-        return scheduler.waiting.rows * mean / max(scheduler.rows - scheduler.free, 1)
+        return scheduler.waiting.rows.total() * mean / max(scheduler.rows - scheduler.free, 1)
 
     def step(self) -> None:
         """Reads a piece of what arrives and writes a token of each sequence: schedule, run, sample, deliver.

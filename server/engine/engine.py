@@ -166,7 +166,8 @@ class Engine(AnyEngine):
             self._waiting.remove_abandoned()
             scheduler = self._batch.scheduler if self._batch else None
             under_way = self._waiting.of(job.client) + (scheduler.of(job.client) if scheduler else 0)
-            self._check_room(under_way, len(job.sequences), self._waiting.rows, scheduler.free if scheduler else 0)
+            free = scheduler.free if scheduler else 0
+            self._check_room(job.client, under_way, len(job.sequences), self._waiting.rows, free)
             self._waiting.append(job)
             self._changed.notify()
 

@@ -2,6 +2,7 @@
 
 import secrets
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from server.bundle import Bundle
@@ -134,16 +135,20 @@ class AnyEngine(ABC):
             )
         return prompts
 
-    def _check_room(self, under_way: int, count: int, waited_for: int, free: int) -> None:
+    def _check_room(self, client: str, under_way: int, count: int, waited_for: Mapping[str, int], free: int) -> None:
         """Whether a client with so many sequences under way may have `count` more, and there is room for them to wait.
 
-        waited_for: rows that those before will take. free: rows that nobody has. Rows are what a request waits for, and
-        a page takes up to six; but one that needs more than may be waited for is let in where one of a row would be, or
-        it never were. Raises ClientBusy, EngineBusy.
+        waited_for: rows that those will take who wait already, by client. free: rows that nobody has. Rows are what a
+        request waits for, and a page takes up to six; but one that needs more than may be waited for is let in where
+        one of a row would be, or it never were. Nobody keeps others out: a client of whom nothing waits finds as much
+        room again, and of no client more is counted than may be waited for. Raises ClientBusy, EngineBusy.
         """
         if 0 < self.per_client < under_way + count:
             raise ClientBusy(f"you have {under_way} texts under way, and one may have {self.per_client}")
-        if waited_for >= self.queue * self.replicas + free:
+        most = self.queue * self.replicas
+        room = most + free
+        counted = sum(min(rows, room) for rows in waited_for.values())
+        if counted >= room + (0 if client in waited_for else most):
             raise EngineBusy("too many requests are waiting already", self.seconds_to_clear)
 
     def _first_seed(self, sampling: Sampling, count: int) -> int:

@@ -17,10 +17,13 @@ MOST_REMEMBERED = 1024
 
 
 class Waiting:
-    """The jobs that wait, in the order in which they will begin, and how many rows they will take. Not thread-safe."""
+    """The jobs that wait, in the order in which they will begin. Not thread-safe.
+
+    rows: how many they will take, of each client.
+    """
 
     def __init__(self) -> None:
-        self.rows = 0
+        self.rows: Counter[str] = Counter()
         self._heap: list[tuple[float, int, Job]] = []
         self._clock = 0.0
         self._next_start: dict[str, float] = {}
@@ -38,7 +41,7 @@ class Waiting:
         start = max(self._clock, self._next_start.get(job.client, 0.0))
         self._next_start[job.client] = start + job.tokens
         self._of_client[job.client] += 1
-        self.rows += job.rows
+        self.rows[job.client] += job.rows
         self._arrived += 1
         heappush(self._heap, (start, self._arrived, job))
         if len(self._next_start) > MOST_REMEMBERED:
@@ -94,10 +97,10 @@ class Waiting:
                 self._leave(job)
 
     def _leave(self, job: Job) -> None:
-        self.rows -= job.rows
+        self.rows[job.client] -= job.rows
         self._of_client[job.client] -= 1
         if not self._of_client[job.client]:
-            del self._of_client[job.client]
+            del self._of_client[job.client], self.rows[job.client]
         if not self._of_client:  # nobody competes: nobody owes
             self._clock = 0.0
             self._next_start.clear()

@@ -5,9 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from server.engine import Request, Sampling
 from tests.end_to_end.writer import BEGINNING, MINUTE, Writer
-from tests.server.live import LiveServer, wait_until_idle
+from tests.server.live import LiveServer, fill_up, wait_until_idle
 
 MARKUP = "<script>document.title = 'taken'</script></textarea><b>&amp;"
 
@@ -190,7 +189,7 @@ def test_a_mistake_is_said_at_its_field(writer: Writer) -> None:
 @pytest.mark.usefixtures("slow_shelf_live")
 def test_where_too_many_write_the_text_is_kept_and_that_is_said(writer: Writer, shelf_live: LiveServer) -> None:
     engine = shelf_live.engine
-    others = [engine.submit(Request("A fox", Sampling(max_tokens=110, ignore_end=True))) for _ in range(8 + 4)]
+    others = fill_up(engine)
     writer.text.fill(BEGINNING)
     writer.page.locator("#continue").click()
     notice = writer.page.get_by_role("alert")

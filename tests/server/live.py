@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +12,7 @@ import uvicorn
 from server.app import create_app
 from server.bundle import Bundle
 from server.edge.connection import ServerConfig
-from server.engine import Engine
+from server.engine import Engine, EngineBusy, Request, Sampling, Stream
 from server.engine.runner import Logits, Runner
 from server.settings import Settings
 
@@ -29,7 +29,7 @@ class LiveServer:
 def serving(
     bundle: Bundle, settings: Settings | None = None, precision: str | None = None, rows: int = 2
 ) -> Iterator[LiveServer]:
-    """Serves a bundle with uvicorn, in a thread, on a free port: two rows to write, four requests to wait."""
+    """Serves a bundle with uvicorn, in a thread, on a free port: two rows, and four may be waited for."""
     engine = Engine(bundle, precision, threads=1, queue=4, rows=rows)
     settings = settings or Settings()
     config = ServerConfig(
@@ -58,6 +58,16 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         return decode(runner, tokens, lengths)
 
     monkeypatch.setattr(Runner, "decode", decode_slowly)
+
+
+def fill_up(engine: Engine) -> list[Stream]:
+    """Requests of more and more clients, until nobody else is let in."""
+    streams: list[Stream] = []
+    with suppress(EngineBusy):
+        while True:
+            endless = Request("A fox", Sampling(max_tokens=100, ignore_end=True), client=f"client {len(streams)}")
+            streams.append(engine.submit(endless))
+    return streams
 
 
 def wait_until_idle(engine: Engine, seconds: float = 20.0) -> None:

@@ -10,11 +10,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine
 from server.engine.runner import Runner
 from server.pages import STATIC
 from tests.server.at_desk import form, go_on, offered
-from tests.server.live import serving
+from tests.server.live import fill_up, serving
 
 Client = TestClient[Litestar]
 
@@ -131,7 +131,7 @@ def test_garbage_is_refused_or_read_as_text(client: Client, content: bytes, kind
 
 
 def test_a_full_queue_keeps_the_form(client: Client, engine: Engine, slow_decoding: float) -> None:
-    streams = [engine.submit(Request("x", Sampling(ignore_end=True))) for _ in range(4 + engine.queue)]
+    streams = fill_up(engine)
     response = go_on(client, "A fox")
     assert response.status_code == 503
     assert response.headers["retry-after"]

@@ -14,11 +14,11 @@ from litestar.testing import TestClient
 
 from server.app import create_app
 from server.brief import Brief
-from server.engine import Engine, Request, Sampling, Stream
+from server.engine import Engine, Request, Stream
 from server.engine.runner import Runner
 from server.plot import begin
 from server.settings import Settings
-from tests.server.live import wait_until_idle
+from tests.server.live import fill_up, wait_until_idle
 
 Client = TestClient[Litestar]
 JSON = "application/json"
@@ -158,7 +158,7 @@ def test_addresses_that_are_none_are_answered_with_json(client: Client, method: 
 
 
 def test_a_full_queue_is_told(client: Client, engine: Engine, slow_decoding: float) -> None:
-    streams = [engine.submit(Request("x", Sampling(ignore_end=True))) for _ in range(4 + engine.queue)]
+    streams = fill_up(engine)
     answer = client.post("/api/plots", json={"prompt": "A fox"})
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"

@@ -99,6 +99,23 @@ def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, sl
             stream.cancel()
 
 
+def test_a_client_who_fills_the_queue_keeps_nobody_out(bundle: Bundle, slow_decoding: float) -> None:
+    """For those of whom nothing waits there is as much room again, however much waits of one."""
+    requests = {client: Request(PROMPT, ENDLESS, client=client) for client in "abcd"}
+    with Engine(bundle, threads=1, queue=2, rows=4) as engine:
+        streams = engine.submit_several(requests["a"], 4)
+        next(streams[0])
+        streams += engine.submit_several(requests["a"], 4)
+        for client, let_in in (("a", False), ("b", True), ("b", False), ("c", True), ("d", False), ("a", False)):
+            if let_in:
+                streams.append(engine.submit(requests[client]))
+            else:
+                with pytest.raises(EngineBusy, match="too many requests are waiting already"):
+                    engine.submit(requests[client])
+        for stream in streams:
+            stream.cancel()
+
+
 def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
     """Also behind one that waits for all of the rows."""
     with Engine(bundle, threads=1, queue=20, rows=4) as engine:

@@ -13,10 +13,11 @@ from litestar.testing import TestClient
 from server.app import create_app
 from server.bundle import Bundle
 from server.desk.writers import COOKIE
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine
 from server.settings import Settings
 from server.shelf import bounds
 from tests.server.desk.visiting import Visitor, typed
+from tests.server.live import fill_up
 
 JSON, EVENTS = "application/json", "text/event-stream"
 ASKED = {"do": "continue", "length": "line", "seed": "7", "text": "A fox"}
@@ -164,8 +165,7 @@ def test_a_mistake_is_told_at_its_field(visitor: Visitor, fields: dict[str, str]
 
 
 def test_where_there_is_no_room_the_text_is_kept(client: TestClient[Litestar], visitor: Visitor) -> None:
-    engine: Engine = client.app.state.engine
-    others = [engine.submit(Request("A fox", Sampling(max_tokens=110, ignore_end=True))) for _ in range(8 + 4)]
+    others = fill_up(client.app.state.engine)
     answer = visitor.send(ASKED, EVENTS)
     for other in others:
         other.cancel()

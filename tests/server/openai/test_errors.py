@@ -182,7 +182,7 @@ def test_more_log_probabilities_than_are_told(client: TestClient[Litestar], monk
 
 
 def test_a_full_queue_takes_nothing_of_a_request_and_says_when_to_come_again(slow_live: LiveServer) -> None:
-    """It has two rows, and four requests may wait."""
+    """It has two rows, and four may be waited for."""
     engine, openai = slow_live.engine, connected(slow_live)
     running = engine.submit_several(Request(PROMPT, ENDLESS), 2)
     next(running[0])
