@@ -14,7 +14,6 @@ from platformdirs import user_data_path
 from sqlalchemy import URL, Connection, Engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.shelf.errors import ShelfUnusable
@@ -27,7 +26,7 @@ WRITES = "shelf_writes"
 """The execution option of a connection whose next transaction writes."""
 
 BUSY = 30
-"""Seconds that a connection to SQLite waits while another one writes."""
+"""Seconds that a transaction waits for its turn, for another process that writes to SQLite, or for PostgreSQL."""
 
 MIGRATING = 0x706C6F74
 """The lock of PostgreSQL that is held while tables are made: "plot", in ASCII."""
@@ -62,6 +61,7 @@ def configuration(url: URL) -> SQLAlchemySyncConfig:
         options["connect_args"] = {"isolation_level": None, "timeout": BUSY}
     else:
         options["pool_pre_ping"] = True
+        options["connect_args"] = {"connect_timeout": BUSY}
     config = SQLAlchemySyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         engine_config=EngineConfig(**options),
@@ -74,13 +74,13 @@ def configuration(url: URL) -> SQLAlchemySyncConfig:
     )
     try:
         engine = config.get_engine()
-    except ModuleNotFoundError as error:
-        raise ShelfUnusable(
-            f"{shown(url)} needs {error.name}: pip install -c constraints.txt -e '.[postgres]'"
-        ) from error
+    except ImportError as error:
+        raise ShelfUnusable(f"{shown(url)} needs psycopg: pip install -c constraints.txt -e '.[postgres]'") from error
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _connected)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "connect", _in_utc)
     return config
 
 
@@ -139,6 +139,12 @@ def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     connection.create_function("lower", 1, str.lower)
 
 
+def _in_utc(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # The driver gives times back in the session's time zone, and pages show them as they are.
+    connection.cursor().execute("SET TIME ZONE 'UTC'")
+    connection.commit()
+
+
 def _begin(connection: Connection) -> None:
     # A transaction that reads first and then wants to write would fail where another has written in between.
     writes = connection.get_execution_options().get(WRITES)
@@ -174,7 +180,7 @@ def usable(name: str) -> Iterator[None]:
     """Raises ShelfUnusable, which names the database, when that fails."""
     try:
         yield
-    except (DBAPIError, PoolTimeout, OSError) as error:
+    except (DBAPIError, OSError) as error:
         said = str(getattr(error, "orig", None) or error or type(error).__name__).splitlines()[0]
         if "not a database" in said:
             said = "this file is not a database; name another one, or move it away"

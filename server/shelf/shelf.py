@@ -76,8 +76,10 @@ class Shelf:
         try:
             yield shelf
         finally:
-            await shelf.transactions.close()
-            engine.dispose()
+            try:
+                await shelf.transactions.close()
+            finally:
+                engine.dispose()
 
     @reads
     def secret(self, session: Session) -> bytes:

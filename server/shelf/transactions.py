@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from server.shelf.database import WRITES
+from server.shelf.database import BUSY, WRITES
 
 Answer = TypeVar("Answer")
 
@@ -31,25 +31,44 @@ class Transactions:
         self._writing = ThreadPoolExecutor(writers, "plotify-shelf-writes")
 
     async def read(self, transaction: Callable[[Session], Answer]) -> Answer:
-        """What a transaction returns that changes nothing."""
+        """What a transaction returns that changes nothing. Raises OSError when it cannot begin."""
 
         def run() -> Answer:
             with self._sessions.begin() as session:
                 return transaction(session)
 
-        return await asyncio.shield(asyncio.wrap_future(self._reading.submit(run)))
+        return await _result(self._reading, run)
 
     async def write(self, transaction: Callable[[Session], Answer]) -> Answer:
-        """What a transaction returns, once its changes are on the disk; with an exception there are none."""
+        """What a transaction returns, once its changes are on the disk; with an exception there are none.
+
+        Raises OSError when it cannot begin.
+        """
 
         def run() -> Answer:
             with self._sessions.begin() as session:
                 session.connection(execution_options={WRITES: True})
                 return transaction(session)
 
-        return await asyncio.shield(asyncio.wrap_future(self._writing.submit(run)))
+        return await _result(self._writing, run)
 
     async def close(self) -> None:
         """Returns when those under way have come to their end."""
         for threads in (self._reading, self._writing):
             await asyncio.to_thread(threads.shutdown)
+
+
+async def _result(threads: ThreadPoolExecutor, run: Callable[[], Answer]) -> Answer:
+    """What it returns. Where its turn does not come within `BUSY` seconds it is never run."""
+    try:
+        running = threads.submit(run)
+    except RuntimeError as error:
+        raise OSError("it is closed") from error
+    result = asyncio.wrap_future(running)
+    try:
+        async with asyncio.timeout(BUSY):
+            return await asyncio.shield(result)
+    except TimeoutError:
+        if running.cancel():
+            raise TimeoutError("too many wait for it") from None
+        return await asyncio.shield(result)

@@ -21,7 +21,7 @@ def numbers(session: Session, plot: PlotRow, number: int) -> list[int]:
     """The numbers of the passages from the blank page to one of a plot, both included."""
     # Not a recursive query: databases that know little of a table look through all of it for each step.
     found = select(PassageRow.number, PassageRow.parent).where(PassageRow.plot_id == plot.id)
-    parents = dict((session.execute(found)).all())
+    parents = dict(session.execute(found).all())
     way: list[int] = []
     step: int | None = number
     while step is not None:
@@ -35,7 +35,7 @@ def path(session: Session, plot: PlotRow, number: int) -> Sequence[PassageRow]:
     way = numbers(session, plot, number)
     # A passage is younger than its parent, and so has a higher number.
     found = select(PassageRow).where(PassageRow.plot_id == plot.id, PassageRow.number.in_(way))
-    return (session.scalars(found.order_by(PassageRow.number))).all()
+    return session.scalars(found.order_by(PassageRow.number)).all()
 
 
 def beginning(session: Session, plot: PlotRow, text: str) -> tuple[list[PassageRow], int]:
@@ -76,7 +76,6 @@ def grow(
             known[text] = row(plot, plot.passages, parent, text, by, revises)
     grown = [known[text] for text in texts]
     session.add_all(grown)
-    session.flush()  # a child goes into the database after its parent
     return grown
 
 

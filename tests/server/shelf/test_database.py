@@ -23,8 +23,10 @@ pytestmark = pytest.mark.anyio
 def tables_of(database: str) -> Iterator[Engine]:
     """A database that is opened."""
     engine = opened(database)
-    yield engine
-    engine.dispose()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def test_sqlite_waits_for_the_disk(tmp_path: Path) -> None:

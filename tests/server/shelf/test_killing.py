@@ -69,10 +69,12 @@ def test_nothing_is_lost_that_was_acknowledged(tmp_path: Path) -> None:
 def whole_tree(database: str) -> set[tuple[str, str]]:
     """Each text that a plot ever had, as (id of the plot, text). The database must be sound."""
     texts: dict[tuple[str, int | None], str] = defaultdict(str)
-    with Session(opened(database)) as session:
+    engine = opened(database)
+    with Session(engine) as session:
         assert session.scalar(text("PRAGMA integrity_check")) == "ok"
         for row in session.scalars(select(PassageRow).order_by(PassageRow.plot_id, PassageRow.number)):
             texts[row.plot_id, row.number] = texts[row.plot_id, row.parent] + row.text
         for plot in session.scalars(select(PlotRow)):
             assert plot.text == texts[plot.id, plot.current]
+    engine.dispose()
     return {(id, text) for (id, _), text in texts.items()}

@@ -1,0 +1,36 @@
+"""Each transaction has its turn in time, or is never run; and a shelf that closes loses none."""
+
+import asyncio
+from threading import Event
+
+import pytest
+
+from server.shelf import Shelf, ShelfUnusable
+from server.shelf.transactions import THREADS
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_waits_too_long_for_its_turn_is_never_run(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.shelf.transactions.BUSY", 0.1)
+    go_on = Event()
+    long = [asyncio.create_task(shelf.transactions.write(lambda _: go_on.wait(10))) for _ in range(THREADS)]
+    await asyncio.sleep(0)
+    with pytest.raises(ShelfUnusable, match="too many wait for it"):
+        await shelf.begin("me", "Too late")
+    assert (await shelf.browse("me"))[1] == 0, "those that read have turns of their own"
+    go_on.set()
+    assert True in await asyncio.gather(*long, return_exceptions=True)
+    await shelf.begin("me", "In time")
+    assert [entry.opening for entry in (await shelf.browse("me"))[0]] == ["In time"]
+
+
+async def test_a_shelf_that_closes_has_all_come_to_their_end(database: str) -> None:
+    async with Shelf.open(database) as shelf:
+        begun = [asyncio.create_task(shelf.begin("me", f"Plot {number}")) for number in range(20)]
+        await asyncio.sleep(0)
+    with pytest.raises(ShelfUnusable, match="it is closed"):
+        await shelf.begin("me", "Afterwards")
+    await asyncio.gather(*begun)
+    async with Shelf.open(database) as shelf:
+        assert (await shelf.browse("me"))[1] == 20
