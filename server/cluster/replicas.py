@@ -27,6 +27,7 @@ from server.engine import (
     Step,
     Stream,
 )
+from server.engine.batch import FIRST_GUESS
 from server.engine.errors import EngineUnavailable
 from server.engine.interface import UNAVAILABLE
 from server.engine.observer import Observers
@@ -76,7 +77,6 @@ class Replicas(AnyEngine):
         self._alive: list[Figures] = []
         self._state: State = "restarting"
         self._draining = self._closed = False
-        self._seconds_to_clear = 5.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._dropping: set[asyncio.Task[None]] = set()
@@ -117,7 +117,7 @@ class Replicas(AnyEngine):
 
     @property
     def seconds_to_clear(self) -> float:
-        return self._seconds_to_clear
+        return min((figures.seconds_to_clear for figures in self._alive), default=FIRST_GUESS)
 
     @property
     def cache_use(self) -> float:
@@ -166,7 +166,8 @@ class Replicas(AnyEngine):
             for each in jobs:
                 if not each.begun and each.wanted:
                     waited_for[each.order.request.client] += each.order.rows
-            free = self.rows * self.replicas - sum(each.order.rows for each in jobs if each.begun)
+            taken = sum(each.order.rows for each in jobs if each.begun)
+            free = max(self.rows * self.replicas - taken, 0)  # where a replica was lost, more are taken than there are
             self._check_room(client, under_way, job.order.count, waited_for, free)
             self._jobs[job.order.id] = job
 
@@ -279,7 +280,6 @@ class Replicas(AnyEngine):
         self._alive = alive
         self.replicas = len(alive)
         self.device, self.precision = alive[0].device, alive[0].precision
-        self._seconds_to_clear = min(figures.seconds_to_clear for figures in alive)
         known = list(self._figures.values())
         self.steps = sum(figures.steps for figures in known)
         self.seconds = sum(figures.seconds for figures in known)

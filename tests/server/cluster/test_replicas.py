@@ -104,6 +104,12 @@ async def forever(order: Order) -> AsyncIterator[Piece]:
     yield Piece([])
 
 
+async def begun(order: Order) -> AsyncIterator[Piece]:
+    """A replica has it, and nothing more comes."""
+    yield Piece([])
+    await asyncio.sleep(3600)
+
+
 def run(check: Callable[[Replicas], Any], handle: Handle, bundle: Bundle, **settings: Any) -> None:
     async def opened() -> None:
         engine = await Replicas(handle, Settings(model=bundle.path, **settings)).opened()  # type: ignore[arg-type]
@@ -222,6 +228,29 @@ def test_all_rows_and_the_queue_of_all_replicas_are_given_away(bundle: Bundle) -
             remote.submit(REQUEST)
         kept[0].cancel()
         remote.submit(REQUEST)
+
+    run(check, handle, bundle, rows=4, queue=1)
+
+
+def test_the_queue_stays_bounded_where_a_replica_is_lost(bundle: Bundle) -> None:
+    """More rows are taken then than there are."""
+    handle = Handle(*[begun] * 8, forever)
+    handle.figures = [FIGURES, dataclasses.replace(FIGURES, id="b")]
+
+    async def check(remote: Replicas) -> None:
+        streams = [remote.submit(REQUEST) for _ in range(8)]
+        while remote.running < 8:
+            await asyncio.sleep(0.01)
+        handle.figures = [FIGURES]
+        while remote.replicas > 1:
+            await asyncio.sleep(0.01)
+        for client, let_in in (("a", True), ("b", True), ("a", False), ("c", False)):
+            request = dataclasses.replace(REQUEST, client=client)
+            if let_in:
+                streams.append(remote.submit(request))
+            else:
+                with pytest.raises(EngineBusy, match="too many requests are waiting already"):
+                    remote.submit(request)
 
     run(check, handle, bundle, rows=4, queue=1)
 
