@@ -25,26 +25,24 @@ Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 Transaction = Callable[Concatenate["Shelf", Session, Asked], Answer]
 Method = Callable[Concatenate["Shelf", Asked], Coroutine[Any, Any, Answer]]
+Run = Callable[[Transactions, Callable[[Session], Answer]], Coroutine[Any, Any, Answer]]
 
 
 def reads(transaction: Transaction[Asked, Answer]) -> Method[Asked, Answer]:
     """Of a transaction that changes nothing, a method to await, which gives it its session."""
-
-    @wraps(transaction)
-    async def method(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
-        with usable(shelf.name):
-            return await shelf.transactions.read(lambda session: transaction(shelf, session, *args, **kwargs))
-
-    return method
+    return _method(transaction, Transactions.read)
 
 
 def writes(transaction: Transaction[Asked, Answer]) -> Method[Asked, Answer]:
     """The same of one that changes something."""
+    return _method(transaction, Transactions.write)
 
+
+def _method(transaction: Transaction[Asked, Answer], run: Run[Answer]) -> Method[Asked, Answer]:
     @wraps(transaction)
     async def method(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
         with usable(shelf.name):
-            return await shelf.transactions.write(lambda session: transaction(shelf, session, *args, **kwargs))
+            return await run(shelf.transactions, lambda session: transaction(shelf, session, *args, **kwargs))
 
     return method
 

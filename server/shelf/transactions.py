@@ -32,12 +32,7 @@ class Transactions:
 
     async def read(self, transaction: Callable[[Session], Answer]) -> Answer:
         """What a transaction returns that changes nothing. Raises OSError when it cannot begin."""
-
-        def run() -> Answer:
-            with self._sessions.begin() as session:
-                return transaction(session)
-
-        return await _result(self._reading, run)
+        return await self._run(self._reading, transaction)
 
     async def write(self, transaction: Callable[[Session], Answer]) -> Answer:
         """What a transaction returns, once its changes are on the disk; with an exception there are none.
@@ -45,30 +40,33 @@ class Transactions:
         Raises OSError when it cannot begin.
         """
 
-        def run() -> Answer:
-            with self._sessions.begin() as session:
-                session.connection(execution_options={WRITES: True})
-                return transaction(session)
+        def run(session: Session) -> Answer:
+            session.connection(execution_options={WRITES: True})
+            return transaction(session)
 
-        return await _result(self._writing, run)
+        return await self._run(self._writing, run)
 
     async def close(self) -> None:
         """Returns when those under way have come to their end."""
         for threads in (self._reading, self._writing):
             await asyncio.to_thread(threads.shutdown)
 
+    async def _run(self, threads: ThreadPoolExecutor, transaction: Callable[[Session], Answer]) -> Answer:
+        """What it returns. Where its turn does not come within `BUSY` seconds it is never run."""
 
-async def _result(threads: ThreadPoolExecutor, run: Callable[[], Answer]) -> Answer:
-    """What it returns. Where its turn does not come within `BUSY` seconds it is never run."""
-    try:
-        running = threads.submit(run)
-    except RuntimeError as error:
-        raise OSError("it is closed") from error
-    result = asyncio.wrap_future(running)
-    try:
-        async with asyncio.timeout(BUSY):
+        def run() -> Answer:
+            with self._sessions.begin() as session:
+                return transaction(session)
+
+        try:
+            running = threads.submit(run)
+        except RuntimeError as error:
+            raise OSError("it is closed") from error
+        result = asyncio.wrap_future(running)
+        try:
+            async with asyncio.timeout(BUSY):
+                return await asyncio.shield(result)
+        except TimeoutError:
+            if running.cancel():
+                raise TimeoutError("too many wait for it") from None
             return await asyncio.shield(result)
-    except TimeoutError:
-        if running.cancel():
-            raise TimeoutError("too many wait for it") from None
-        return await asyncio.shield(result)
