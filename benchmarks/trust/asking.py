@@ -16,6 +16,7 @@ import aiohttp
 
 from benchmarks.loadtest.words import opening
 from server.brief import ANY_GENRE
+from server.desk.offers import COUNT
 
 Kind = Literal["stream", "whole", "plot", "page"]
 KINDS: tuple[Kind, ...] = ("stream", "whole", "plot", "page")
@@ -30,7 +31,7 @@ TOKEN = re.compile(r'name="token" value="(\w+)"')
 PIECE = re.compile(r'<span slot="text-(\d)">(.*?)</span>', re.DOTALL)
 FAILURE = re.compile(r'<p slot="after" class="problem">(.*?)</p>', re.DOTALL)
 GENRES = (ANY_GENRE, "Crime", "Horror")
-MOST_ROWS = 6
+MOST_ROWS = 2 * COUNT
 """That an order takes: a page in a genre."""
 
 LONGEST_PROMPT = 40
@@ -52,7 +53,7 @@ class Order:
     def rows(self) -> int:
         """How many rows of the cache it takes: a page is three texts, and what is written in a genre takes two each."""
         guided = self.kind in ("plot", "page") and self.genre != ANY_GENRE
-        return (3 if self.kind == "page" else 1) * (2 if guided else 1)
+        return (COUNT if self.kind == "page" else 1) * (2 if guided else 1)
 
     @property
     def completion(self) -> dict[str, object]:

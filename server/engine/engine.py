@@ -102,8 +102,8 @@ class Engine(AnyEngine):
 
     @property
     def seconds_to_clear(self) -> float:
-        batch = self._batch
-        return batch.seconds_to_clear if batch else FIRST_GUESS
+        with self._changed:
+            return self._batch.seconds_to_clear if self._batch else FIRST_GUESS
 
     @property
     def cache_use(self) -> float:

@@ -19,7 +19,7 @@ MOST_REMEMBERED = 1024
 class Waiting:
     """The jobs that wait, in the order in which they will begin. Not thread-safe.
 
-    rows: how many they will take, of each client.
+    rows: how many they will take, of each client of whom any waits.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,6 @@ class Waiting:
         self._heap: list[tuple[float, int, Job]] = []
         self._clock = 0.0
         self._next_start: dict[str, float] = {}
-        self._of_client: Counter[str] = Counter()
         self._arrived = 0
 
     def __len__(self) -> int:
@@ -40,7 +39,6 @@ class Waiting:
         """A job comes in: behind those of its client, and beside those of others."""
         start = max(self._clock, self._next_start.get(job.client, 0.0))
         self._next_start[job.client] = start + job.tokens
-        self._of_client[job.client] += 1
         self.rows[job.client] += job.rows
         self._arrived += 1
         heappush(self._heap, (start, self._arrived, job))
@@ -58,7 +56,7 @@ class Waiting:
     def begin(self) -> Job:
         """The job that is next begins. Only after `first` has named it."""
         job = heappop(self._heap)[2]
-        self._clock += job.tokens / len(self._of_client)
+        self._clock += job.tokens / len(self.rows)
         self._leave(job)
         for sequence in job.sequences:
             sequence.life.began = time.monotonic()
@@ -98,9 +96,8 @@ class Waiting:
 
     def _leave(self, job: Job) -> None:
         self.rows[job.client] -= job.rows
-        self._of_client[job.client] -= 1
-        if not self._of_client[job.client]:
-            del self._of_client[job.client], self.rows[job.client]
-        if not self._of_client:  # nobody competes: nobody owes
+        if not self.rows[job.client]:
+            del self.rows[job.client]
+        if not self.rows:  # nobody competes: nobody owes
             self._clock = 0.0
             self._next_start.clear()
