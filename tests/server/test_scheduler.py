@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from server.engine.cache import BLOCK, whole_blocks
 from server.engine.observer import Life, Observer
-from server.engine.prefixes import LEAST
+from server.engine.prefixes import LEAST, WIDTH
 from server.engine.scheduler import LEAST_PREFILL, MOST_PREFILL, Prefill, Scheduler
 from server.engine.sequence import Context, Job, Sequence
 from server.engine.stream import Channel
@@ -192,7 +193,7 @@ class Scheduling(RuleBasedStateMachine):
         """What is kept lies behind all that is written, each in a row of its own, and none says what another does."""
         kept = self.scheduler.prefixes._kept
         assert sorted([*kept, *self.scheduler.prefixes._free]) == list(range(self.rows, self.rows + self.kept))
-        known = {row: tokens.tolist() for row, tokens in kept.items()}
+        known = {row: np.frombuffer(tokens, f"i{WIDTH}").tolist() for row, tokens in kept.items()}
         for row, tokens in known.items():
             assert len(tokens) >= LEAST
             assert len(tokens) % BLOCK == 0
