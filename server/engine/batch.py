@@ -3,12 +3,18 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
+from collections.abc import Sequence as Rows
 
+import numpy as np
+
+from server.engine.drawing import Drawing
 from server.engine.errors import DeadlineExceeded, EngineError
+from server.engine.kernels import Floats
 from server.engine.observer import Observer, Step
 from server.engine.runner import Runner
 from server.engine.scheduler import Prefill, Scheduler
-from server.engine.sequence import Logits, Sequence
+from server.engine.sequence import Sequence
 from server.engine.stream import deliver
 from server.engine.waiting import Waiting
 
@@ -24,11 +30,19 @@ class Batch:
     """
 
     def __init__(
-        self, runner: Runner, waiting: Waiting, rows: int, kept: int, lock: threading.Condition, observer: Observer
+        self,
+        runner: Runner,
+        drawing: Drawing,
+        waiting: Waiting,
+        rows: int,
+        kept: int,
+        lock: threading.Condition,
+        observer: Observer,
     ) -> None:
         self.runner = runner
         self.scheduler = Scheduler(runner.cache, waiting, rows, kept)
         self.written = 0
+        self._drawing = drawing
         self._lock = lock
         self._observer = observer
         self._durations: deque[float] = deque(maxlen=64)
@@ -92,32 +106,35 @@ class Batch:
             context.logits = row.copy()
         with self._lock:
             arrived = self.scheduler.has_read(prefill)
+        if not arrived:
+            return
+        found, rows = list[Floats](), list[Rows[int]]()
         for job in arrived:
-            prompts = [prompt.logits for prompt in job.prompts if prompt.logits is not None]
             step.prompt_tokens += len(job.prompts[0].tokens)
             step.looked_up += sum(len(prompt.tokens) for prompt in job.prompts)
             step.reused += sum(prompt.reused for prompt in job.prompts)
-            self._extend([(sequence, prompts) for sequence in job.sequences], step)
+            for _ in job.sequences:  # each with rows of its own: drawing spoils them
+                rows.append(range(len(found), len(found) + len(job.prompts)))
+                found += [prompt.logits for prompt in job.prompts if prompt.logits is not None]
             for prompt in job.prompts:
                 prompt.logits = prompt.scores = None
+        self._extend([sequence for job in arrived for sequence in job.sequences], np.stack(found), rows, step)
 
     def _write(self, step: Step) -> None:
-        decoding = self.scheduler.decoding
+        decoding, writing = self.scheduler.decoding, self.scheduler.writing
         logits = self.runner.decode(
             [context.tokens[-1] for context in decoding], [context.cached for context in decoding]
         )
         for context in decoding:
             context.cached += 1
-        self._extend(
-            [(sequence, [logits[context.row] for context in sequence.contexts]) for sequence in self.scheduler.writing],
-            step,
-        )
+        self._extend(writing, logits, [[context.row for context in each.contexts] for each in writing], step)
 
-    def _extend(self, drawing: list[tuple[Sequence, list[Logits]]], step: Step) -> None:
-        """Draws a token for each sequence, from the logits of its contexts; those that end give their rows back."""
-        for sequence, logits in drawing:
+    def _extend(self, sequences: list[Sequence], logits: Floats, rows: Iterable[Rows[int]], step: Step) -> None:
+        """Draws a token for each sequence, from its rows of the logits; those that end give their rows back."""
+        turns = [sequence.turn(logits, own) for sequence, own in zip(sequences, rows, strict=True)]
+        for sequence, token in zip(sequences, self._drawing.draw(logits, turns), strict=True):
             try:
-                chunk = sequence.extend(logits)
+                chunk = sequence.extend(token)
             except FloatingPointError as error:
                 sequence.finished = True
                 sequence.life.reason = "failed"
@@ -129,7 +146,7 @@ class Batch:
                 sequence.life.tokens += len(chunk.token_ids)
                 step.sent.append((sequence.channel, chunk))
         with self._lock:
-            self._release([sequence for sequence, _ in drawing if sequence.finished], step)
+            self._release([sequence for sequence in sequences if sequence.finished], step)
 
     def _release(self, sequences: list[Sequence], step: Step) -> None:
         now = time.monotonic()

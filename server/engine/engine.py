@@ -9,6 +9,7 @@ from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
+from server.engine.drawing import Drawing
 from server.engine.errors import EngineBusy, EngineClosed, EngineError, EngineUnavailable
 from server.engine.interface import UNAVAILABLE, AnyEngine, State
 from server.engine.loading import load_runner
@@ -31,12 +32,12 @@ class Engine(AnyEngine):
     """Writes many sequences at once, on one thread that owns the session and the cache.
 
     bundle: a checked bundle. precision: one that it carries; None for its fastest on the device. threads: how many ONNX
-    Runtime computes with on the processor, 0 for one for each physical core. queue: how many rows may be waited
-    for. rows: how many sequences are written at once, a guided one counting twice. kept: how many prompts stay in the
-    cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU where there is one that can run the model;
-    capture: keep decodes there as CUDA graphs where the model's operators allow it; `captures` says whether they do.
-    deadline: seconds after which a request ends with DeadlineExceeded, waiting included. per_client: sequences that one
-    client may have under way, waiting included; 0 for any number.
+    Runtime computes with on the processor, 0 for one for each physical core; tokens are drawn on as many, or on all
+    cores. queue: how many rows may be waited for. rows: how many sequences are written at once, a guided one counting
+    twice. kept: how many prompts stay in the cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU
+    where there is one that can run the model; capture: keep decodes there as CUDA graphs where the model's operators
+    allow it; `captures` says whether they do. deadline: seconds after which a request ends with DeadlineExceeded,
+    waiting included. per_client: sequences that one client may have under way, waiting included; 0 for any number.
 
     Loads the model and runs it once, so that the first request is as fast as the others. Raises BundleError for a model
     that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager. When a
@@ -69,6 +70,7 @@ class Engine(AnyEngine):
         self._changed = threading.Condition()
         self._closed = self._draining = self._broken = False
         self._written_before, self._seconds_before = 0, 0.0
+        self._drawing = Drawing(threads)
         self._batch: Batch | None = self._load()
         self.captures = self._batch.runner.captures
         self._thread = threading.Thread(target=self._serve, name="plotify-engine", daemon=True)
@@ -174,7 +176,7 @@ class Engine(AnyEngine):
     def _load(self) -> Batch:
         rows = self.rows + self._kept
         runner = load_runner(self.bundle, self.device, self.precision, self._threads, rows, self._capture)
-        return Batch(runner, self._waiting, self.rows, self._kept, self._changed, self.observers)
+        return Batch(runner, self._drawing, self._waiting, self.rows, self._kept, self._changed, self.observers)
 
     def _serve(self) -> None:
         while (batch := self._next_work()) is not None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from server.engine.sampler import at_least, log_sum_exp
+from server.engine.kernels import likeliest, log_sum_exp
 
 PLAUSIBLE = 0.02
 """Tokens less probable than this share of the likeliest one stay out, however much the genre adds (Li et al. 2023,
@@ -22,7 +22,7 @@ def guide(
     """
     guided = np.full_like(logits, -np.inf)
     # Few tokens are plausible; the others are looked at for their share in the two sums alone.
-    kept = at_least(logits, logits.max() + np.float32(math.log(PLAUSIBLE)))
+    kept = likeliest(logits, logits.size, logits.max() + np.float32(math.log(PLAUSIBLE)))
     with np.errstate(invalid="ignore"):  # inf - inf, where logits are not finite
         own = logits[kept] - np.float32(log_sum_exp(logits))
         plain = against[kept] - np.float32(log_sum_exp(against))

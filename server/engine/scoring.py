@@ -7,7 +7,8 @@ prompt at a time, so that [tokens, vocab] of them are never kept.
 import math
 from collections.abc import Sequence
 
-from server.engine.sampler import Floats, TokenLogprobs, token_logprobs
+from server.engine.kernels import Floats
+from server.engine.sampler import TokenLogprobs, token_logprobs
 
 PromptLogprobs = tuple[TokenLogprobs | None, ...]
 

@@ -4,19 +4,16 @@ import math
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from server.engine.detokenizer import Detokenizer
+from server.engine.drawing import Turn
 from server.engine.guidance import guide
+from server.engine.kernels import Floats
 from server.engine.observer import Life, Reason
 from server.engine.sampler import Drawn, Sampler, TokenLogprobs
 from server.engine.sampling import Sampling
 from server.engine.scoring import PromptLogprobs, Scores
 from server.engine.stops import StopStrings
 from server.engine.stream import Channel, Chunk, FinishReason
-
-Logits = npt.NDArray[np.float32]
 
 
 @dataclass(eq=False)
@@ -32,7 +29,7 @@ class Context:
     cached: int = 0
     row: int = -1
     reused: int = 0
-    logits: Logits | None = None
+    logits: Floats | None = None
     scores: Scores | None = None
 
     @property
@@ -81,29 +78,36 @@ class Sequence:
         self._scores = scores
         self._prompt_logprobs: PromptLogprobs = ()
 
-    def extend(self, logits: Tokens[Logits]) -> Chunk | None:
-        """Draws the next token from the logits [vocab] of each context; the text it completes, if any.
+    def turn(self, logits: Floats, rows: Tokens[int]) -> Turn:
+        """How the next token is to be drawn from the rows that its contexts have of float32 logits [rows, vocab].
+
+        What is to be drawn from is in the first of them then.
+        """
+        if len(rows) > 1:
+            own, against = (logits[row] for row in rows)
+            self._sampler.exclude(own)  # else nothing may be plausible beside it
+            own[:] = guide(own, against, self._guidance)
+        return self._sampler.turn(logits, rows[0])
+
+    def extend(self, token: int) -> Chunk | None:
+        """Takes the token that was drawn; the text that it completes, if any.
 
         Afterwards the sequence is `finished`, with the chunk that says why, or each context has one more token. Raises
-        FloatingPointError for logits that are not finite.
+        FloatingPointError where there was none to draw, -1: the logits were not finite.
         """
         if self._scores is not None:
             self._prompt_logprobs, self._scores = self._scores.found, None
         if not self._limit:
             return self._finish("", "length")
-        drawn = self._sampler.draw(logits[0] if len(logits) == 1 else self._guided(*logits))
-        if drawn.token == self._end_of_text and not self._endless:
+        drawn = self._sampler.taken(token)
+        if token == self._end_of_text and not self._endless:
             if drawn.logprobs is not None:
                 self._unsent_logprobs.append(drawn.logprobs)
             return self._end("", "stop")
         self._length += 1
         for context in self.contexts:
-            context.tokens.append(drawn.token)
+            context.tokens.append(token)
         return self._show(drawn)
-
-    def _guided(self, logits: Logits, against: Logits) -> Logits:
-        """What is excluded is so before: else nothing may be plausible beside it."""
-        return guide(self._sampler.without_excluded(logits), against, self._guidance)
 
     def _show(self, drawn: Drawn) -> Chunk | None:
         self._unsent.append(drawn.token)

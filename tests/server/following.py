@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, connect_sse
 
-LONG = {"prompt": "A fox", "length": "paragraph", "wildness": "5", "seed": "1"}
+LONG = {"prompt": "A fox", "length": "paragraph", "wildness": "5", "seed": "2"}
 """A plot of more than sixty tokens, of the minute model."""
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from server.engine import Sampling
 from server.engine.sampler import Sampler
+from tests.server.drawn import draw
 
 Logits = npt.NDArray[np.float32]
 Exact = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def sampler(sampling: Sampling, size: int, seed: int = 0, prompt: tuple[int, ...
 
 def draws(sampling: Sampling, logits: Logits, count: int, prompt: tuple[int, ...] = ()) -> npt.NDArray[np.int64]:
     """How often each token is the first, of `count` sequences, each with its own seed."""
-    tokens = [sampler(sampling, logits.size, seed, prompt).draw(logits).token for seed in range(count)]
+    tokens = [draw(sampler(sampling, logits.size, seed, prompt), logits).token for seed in range(count)]
     return np.bincount(tokens, minlength=logits.size)
 
 
@@ -89,13 +89,13 @@ def assert_as_often(found: npt.NDArray[np.int64], expected: Exact) -> None:
 @given(logits_of_20, samplings, st.integers(0, 2**63), st.lists(st.integers(0, 19)))
 def test_the_same_seed_draws_the_same_tokens(logits: Logits, sampling: Sampling, seed: int, prompt: list[int]) -> None:
     one, other = (sampler(sampling, 20, seed, prompt) for _ in range(2))
-    drawn = [one.draw(logits) for _ in range(5)]
+    drawn = [draw(one, logits) for _ in range(5)]
     # What another sequence draws in between leaves no trace.
     neighbour = sampler(Sampling(top_p=0.5, repetition_penalty=2), 30, 1)
     again = []
     for _ in range(5):
-        again.append(other.draw(logits))
-        neighbour.draw(np.linspace(0, 1, 30, dtype=np.float32))
+        again.append(draw(other, logits))
+        draw(neighbour, np.linspace(0, 1, 30, dtype=np.float32))
     assert drawn == again
     assert all(0 <= draw.token < 20 for draw in drawn)
 
@@ -104,7 +104,7 @@ def test_the_same_seed_draws_the_same_tokens(logits: Logits, sampling: Sampling,
 def test_what_is_drawn_is_among_what_is_kept(logits: Logits, sampling: Sampling, seed: int) -> None:
     assume(logits[:19].max() > -math.inf)
     scores = penalised(sampling, logits, [], [], 19)
-    token = sampler(sampling, 20, seed).draw(logits).token
+    token = draw(sampler(sampling, 20, seed), logits).token
     higher = scores > scores[token] + 1e-4
     if sampling.temperature < 1e-5:
         assert not higher.any()
@@ -120,13 +120,13 @@ def test_what_is_drawn_is_among_what_is_kept(logits: Logits, sampling: Sampling,
 def test_among_equals_the_smaller_ids_are_kept(logits: Logits, top_k: int, seed: int) -> None:
     assume(logits.max() > -math.inf)
     for sampling in (Sampling(top_k=top_k), Sampling(top_p=0.999 * top_k / 20), Sampling(top_k=top_k, top_p=0.7)):
-        assert exact(sampling, logits)[sampler(sampling, 20, seed).draw(logits).token] > 0
+        assert exact(sampling, logits)[draw(sampler(sampling, 20, seed), logits).token] > 0
 
 
 @given(logits_of_20, st.integers(0, 1000))
 def test_temperature_towards_zero_is_greedy(logits: Logits, seed: int) -> None:
     def drawn(sampling: Sampling) -> int:
-        return sampler(sampling, 20, seed).draw(logits).token
+        return draw(sampler(sampling, 20, seed), logits).token
 
     for temperature in (0.0, 5e-324, 1e-300, 1e-6):
         assert drawn(Sampling(temperature=temperature)) == logits.argmax()
@@ -143,7 +143,7 @@ def test_temperature_towards_zero_is_greedy(logits: Logits, seed: int) -> None:
         Sampling(temperature=0.5),
         Sampling(temperature=2.5),
         Sampling(top_k=2),
-        Sampling(top_p=0.6),
+        Sampling(top_p=0.65),
         Sampling(top_p=0.75),
         Sampling(top_p=0.05),
         Sampling(min_p=0.3),
@@ -185,7 +185,7 @@ def test_penalties_and_bias_are_those_of_the_whole_vocabulary(
     sequence, drawn = sampler(greedy, 20, seed, prompt), list[int]()
     for _ in range(30):
         scores = penalised(greedy, logits, prompt, drawn, 19)
-        token = sequence.draw(logits).token
+        token = draw(sequence, logits).token
         assert scores[token] == pytest.approx(scores.max(), rel=1e-4, abs=1e-3)
         drawn.append(token)
 
@@ -195,7 +195,7 @@ def test_penalties_are_drawn_with_as_they_are_computed() -> None:
     logits, found = np.array([2, -1, 0.5, -2, -1], dtype=np.float32), Counter[tuple[int, int]]()
     for seed in range(4000):
         sequence = sampler(sampling, 5, seed, (0, 1, 1))
-        found[sequence.draw(logits).token, sequence.draw(logits).token] += 1
+        found[draw(sequence, logits).token, draw(sequence, logits).token] += 1
     first = softmax(penalised(sampling, logits, [0, 1, 1], [], 4))
     for token in range(5):
         times = np.array([found[token, second] for second in range(5)])
@@ -208,7 +208,7 @@ def test_only_what_was_drawn_counts_for_presence_and_frequency() -> None:
 
     def drawn(**penalty: float) -> list[int]:
         sequence = sampler(Sampling(temperature=0, **penalty), 3, prompt=(0, 0, 0))  # type: ignore[arg-type]
-        return [sequence.draw(logits).token for _ in range(4)]
+        return [draw(sequence, logits).token for _ in range(4)]
 
     assert drawn(presence_penalty=1.5) == [0, 1, 0, 0]
     assert drawn(frequency_penalty=0.75) == [0, 0, 1, 0]
@@ -219,7 +219,7 @@ def test_bias_bans_and_forces() -> None:
     logits = np.array([3, 2, 1], dtype=np.float32)
     assert draws(Sampling(logit_bias={0: -100}), logits, 200)[0] == 0
     assert draws(Sampling(logit_bias={2: 100}), logits, 200)[2] == 200
-    assert sampler(Sampling(temperature=0, logit_bias={0: -100, 2: 100}), 3).draw(logits).token == 2
+    assert draw(sampler(Sampling(temperature=0, logit_bias={0: -100, 2: 100}), 3), logits).token == 2
 
 
 @given(logits_of_20, samplings, st.integers(0, 1000))
@@ -227,20 +227,20 @@ def test_an_ignored_end_is_never_drawn(logits: Logits, sampling: Sampling, seed:
     logits[19] = 60
     ignoring = Sampling(**{**vars(sampling), "ignore_end": True, "logit_bias": {19: 100}})
     sequence = sampler(ignoring, 20, seed, [19])
-    assert all(sequence.draw(logits).token != 19 for _ in range(5))
+    assert all(draw(sequence, logits).token != 19 for _ in range(5))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_an_ignored_end_is_drawn_where_guidance_leaves_nothing_else(temperature: float) -> None:
     logits = np.array([-np.inf, -np.inf, 0], dtype=np.float32)
-    assert sampler(Sampling(temperature=temperature, ignore_end=True), 3).draw(logits).token == 2
+    assert draw(sampler(Sampling(temperature=temperature, ignore_end=True), 3), logits).token == 2
 
 
 @given(logits_of_20 | tied_logits_of_20, st.integers(0, 20), st.integers(0, 1000))
 def test_logprobs_are_the_models_own(logits: Logits, count: int, seed: int) -> None:
     assume(logits.max() > -math.inf)
     sampling = Sampling(temperature=2, repetition_penalty=3, top_k=5, logprobs=count)
-    drawn = sampler(sampling, 20, seed, [1, 2, 3]).draw(logits)
+    drawn = draw(sampler(sampling, 20, seed, [1, 2, 3]), logits)
     with np.errstate(divide="ignore"):
         expected = logits - np.log(np.exp(logits.astype(np.float64)).sum())
     assert drawn.logprobs is not None
@@ -252,8 +252,8 @@ def test_logprobs_are_the_models_own(logits: Logits, count: int, seed: int) -> N
 
 def test_logprobs_are_given_only_where_they_are_asked_for() -> None:
     logits = np.array([1, 2, 3], dtype=np.float32)
-    assert sampler(Sampling(), 3).draw(logits).logprobs is None
-    alone = sampler(Sampling(logprobs=0), 3).draw(logits).logprobs
+    assert draw(sampler(Sampling(), 3), logits).logprobs is None
+    alone = draw(sampler(Sampling(logprobs=0), 3), logits).logprobs
     assert alone is not None
     assert alone.top == ()
 
@@ -262,26 +262,16 @@ def test_ids_beyond_the_tokenizer_are_never_drawn() -> None:
     logits = np.array([0, 1, 9, 9], dtype=np.float32)
     for sampling in (Sampling(temperature=10), Sampling(temperature=0), Sampling(top_k=3), Sampling(logprobs=4)):
         for seed in range(50):
-            drawn = Sampler(sampling, seed, (), 2, 0).draw(logits)
+            drawn = draw(Sampler(sampling, seed, (), 2, 0), logits)
             assert drawn.token < 2
             assert drawn.logprobs is None or [token for token, _ in drawn.logprobs.top] == [1, 0]
-
-
-def test_logits_are_left_as_they_were() -> None:
-    logits = np.arange(5, dtype=np.float32)
-    logits.flags.writeable = False
-    everything = Sampling(
-        repetition_penalty=2, logit_bias={1: 3}, top_k=3, top_p=0.5, min_p=0.1, ignore_end=True, logprobs=2
-    )
-    for sampling in (everything, Sampling(), Sampling(temperature=0, frequency_penalty=1)):
-        sampler(sampling, 5, 1, (4,)).draw(logits)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0), Sampling(top_k=1), Sampling(min_p=0.5)])
 @pytest.mark.parametrize("broken", [[0, math.nan], [math.nan, 0], [math.inf, 0], [-math.inf, -math.inf]])
 def test_broken_logits_are_refused(broken: list[float], sampling: Sampling) -> None:
     with pytest.raises(FloatingPointError, match="not finite"):
-        sampler(sampling, 2).draw(np.array(broken, dtype=np.float32))
+        draw(sampler(sampling, 2), np.array(broken, dtype=np.float32))
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_p=0.5), Sampling(top_k=2), Sampling(min_p=0.01)])
@@ -290,13 +280,6 @@ def test_where_one_token_is_possible_it_is_drawn(sampling: Sampling) -> None:
         logits = np.full(700, rest, dtype=np.float32)
         logits[600] = 3
         assert draws(sampling, logits, 50)[600] == 50
-
-
-def test_what_is_impossible_is_not_drawn_by_the_smallest_random_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    sequence = sampler(Sampling(), 3)
-    numbers = iter([0.0, 0.0, 0.0, 0.5])
-    monkeypatch.setattr(sequence, "_random", SimpleNamespace(random=lambda: next(numbers)))
-    assert sequence.draw(np.array([-np.inf, 0, -np.inf], dtype=np.float32)).token == 1
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 3.0, 12.0])
@@ -316,7 +299,7 @@ def test_a_real_vocabulary_is_drawn_from_as_a_small_one_is(sampling: Sampling, s
     logits = (np.random.default_rng(1).normal(size=VOCABULARY) * spread).round(2).astype(np.float32)
     sequence = sampler(sampling, VOCABULARY, 1)
     expected = exact(sampling, logits)
-    drawn = np.array([sequence.draw(logits).token for _ in range(1500)])
+    drawn = np.array([draw(sequence, logits).token for _ in range(1500)])
     # Where the last kept one lies is float32's to say.
     kept = expected > 0
     blurred = kept | (np.abs(logits - logits[kept].min()) <= 0.011)
@@ -333,4 +316,4 @@ def test_a_real_vocabulary_is_drawn_from_as_a_small_one_is(sampling: Sampling, s
 def test_the_end_is_not_drawn_before_its_time(temperature: float) -> None:
     logits = np.array([0, 0, 50], np.float32)
     drawing = Sampler(Sampling(temperature=temperature, min_tokens=3), 0, [], 3, 2)
-    assert [drawing.draw(logits).token == 2 for _ in range(5)] == [False, False, False, True, True]
+    assert [draw(drawing, logits).token == 2 for _ in range(5)] == [False, False, False, True, True]

@@ -129,7 +129,7 @@ def undisturbed(bundle: Bundle) -> str:
 
 
 def test_the_documented_client_writes_the_whole_plot_over_a_connection_that_breaks(slow_live: LiveServer) -> None:
-    fields = {"prompt": "A detective in Lisbon", "length": "lines", "seed": "1"}
+    fields = {"prompt": "A detective in Lisbon", "length": "lines", "seed": "2"}
     whole = text_of(follow(start(slow_live.address, fields)))
     with cutting(slow_live.address, (1, 900, 1500)) as cuts:
         program = example("plots.md", "python", cuts.address)
