@@ -57,14 +57,15 @@ class Sampler:
         self._vocab_size = vocab_size
         self._end_of_text = end_of_text
         temperature = 0 if sampling.temperature < GREEDY_BELOW else sampling.temperature
-        self._choice = (temperature, sampling.top_k, sampling.top_p, sampling.min_p)
+        top_k = min(sampling.top_k, vocab_size)  # which may be asked for as a number of any size
+        self._choice = (temperature, top_k, sampling.top_p, sampling.min_p)
         self._bias_ids = np.fromiter(sampling.logit_bias.keys(), dtype=np.intp)
         self._bias = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
         self._bad_words = BadWords(bad_words)
         self._drawn = 0
         penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
         self._occurrences = _Occurrences(prompt) if penalties != (1, 0, 0) else None
-        self._adjusts = bool(bad_words) or self._occurrences is not None or self._bias_ids.size > 0
+        self._adjusts = bool(self._bad_words) or self._occurrences is not None or self._bias_ids.size > 0
         self._logits: Floats | None = None
 
     def turn(self, logits: Floats, row: int) -> Turn:
@@ -88,10 +89,8 @@ class Sampler:
             self._occurrences.add(token)
         self._bad_words.add(token)
         self._drawn += 1
-        wanted = self._sampling.logprobs
-        if wanted is None or self._logits is None:
-            return Drawn(token)
-        return Drawn(token, token_logprobs(self._logits, token, wanted))
+        wanted, logits, self._logits = self._sampling.logprobs, self._logits, None
+        return Drawn(token, None if wanted is None or logits is None else token_logprobs(logits, token, wanted))
 
     def exclude(self, scores: Floats) -> None:
         """Makes what must not come next the least likely of scores [vocab]: bad words, the end before its time."""

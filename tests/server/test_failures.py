@@ -252,3 +252,13 @@ def test_a_prompt_whose_logits_are_not_finite_is_told(bundle: Bundle, monkeypatc
         with pytest.raises(EngineError, match="not finite"):
             list(streams[0])
         assert [tokens_of(streams[1])] == expected
+
+
+def test_numbers_of_any_size_fail_nobody(bundle: Bundle) -> None:
+    with Engine(bundle, "fp32", threads=1) as engine:
+        beside = engine.submit(LONG)
+        asked = [Sampling(max_tokens=5, top_k=2**70, seed=2**70), Sampling(max_tokens=5, top_k=2**63, top_p=5e-324)]
+        streams = [engine.submit(Request(PROMPT, replace(each, ignore_end=True))) for each in asked]
+        assert [len(tokens_of(list(stream))) for stream in streams] == [5, 5]
+        assert len(tokens_of(list(beside))) == 30
+        assert engine.restarts == 0
