@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.peer import Prompt, convert_once, cores
+from benchmarks.peers.peer import Prompt, convert_once
+from server.cores import cores
 
 COMPUTE_TYPES = {"fp32": "float32", "int8": "int8"}
 

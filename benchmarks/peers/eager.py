@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.peer import Prompt, cores
+from benchmarks.peers.peer import Prompt
+from server.cores import cores
 
 DTYPES = {"fp32": "float32", "fp16": "float16"}
 

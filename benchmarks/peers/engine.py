@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.peer import Prompt, cores
+from benchmarks.peers.peer import Prompt
 from server.bundle import Bundle
+from server.cores import cores
 from server.engine import Engine, Request, Sampling
 from server.engine.errors import DeviceError
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.gpt2_small import Weights
 from benchmarks.peers.gguf_file import write_gguf
-from benchmarks.peers.peer import Prompt, convert_once, cores
+from benchmarks.peers.peer import Prompt, convert_once
+from server.cores import cores
 
 PRECISIONS = {"f32": "fp32", "q8_0": "int8", "q4_0": "int4"}
 

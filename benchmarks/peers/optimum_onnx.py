@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmarks.gpt2_small import Weights
 from benchmarks.peers.eager import generate_with_torch, never_ending
-from benchmarks.peers.peer import Prompt, convert_once, cores
+from benchmarks.peers.peer import Prompt, convert_once
+from server.cores import cores
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """What a contender is: how it is named and installed, what it reads, and how it continues prompts."""
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,11 +44,6 @@ class Peer(Protocol):
 
         All prompts come at once, to be served in the way that suits this contender best.
         """
-
-
-def cores() -> int:
-    """How many threads each contender computes with: one for each core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def convert_once(target: Path, convert: Callable[[Path], object]) -> Path:

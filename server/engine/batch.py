@@ -25,8 +25,8 @@ FIRST_GUESS = 5.0
 class Batch:
     """A session with its cache, and the sequences in it. One thread calls `step`.
 
-    lock: held wherever the scheduler changes, so that others can look. observer: is told of each step. written: tokens
-    so far.
+    drawing: draws the tokens of all. lock: held wherever the scheduler changes, so that others can look. observer: is
+    told of each step. written: tokens so far.
     """
 
     def __init__(

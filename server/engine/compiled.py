@@ -23,3 +23,9 @@ def compiled(*liberties: str) -> Callable[[Loop], Loop]:
         return compiling  # type: ignore[return-value]  # it is called as the function is
 
     return compile_later
+
+
+def kept_in(function: Callable[..., Any]) -> str | None:
+    """The folder with what was compiled of such a function; None where it is kept nowhere."""
+    path: str | None = function.stats.cache_path  # type: ignore[attr-defined]
+    return path

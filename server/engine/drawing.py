@@ -7,7 +7,6 @@ it. That is exact, and at the usual top-p one round in ten needs another (the re
 "Sorting-Free GPU Kernels for LLM Sampling", flashinfer.ai, 2025).
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -15,6 +14,9 @@ from typing import NamedTuple, get_type_hints
 
 import numpy as np
 
+from server.cores import cores
+from server.engine.compiled import kept_in
+from server.engine.errors import DeviceError
 from server.engine.kernels import Floats, draw, likeliest, log_sum_exp
 
 LEAST_ROWS = 8
@@ -43,14 +45,23 @@ TURN = np.dtype([(name, "u8" if name in ("seed", "drawn") else kind) for name, k
 
 
 class Drawing:
-    """Draws on so many threads, the caller's among them; 0 for one for each core. Compiles what is compiled at once."""
+    """Draws on so many threads, the caller's among them; 0 for one for each core that this process may use.
+
+    Compiles the loops now, so that no request waits for them. Raises DeviceError where that cannot be done.
+    """
 
     def __init__(self, threads: int = 0) -> None:
-        self._threads = threads or os.cpu_count() or 1
-        self._others = ThreadPoolExecutor(self._threads, "plotify-drawing")
+        self._threads = threads or cores()
+        self._others = ThreadPoolExecutor(max(1, self._threads - 1), "plotify-drawing")
         zero = np.zeros((1, 1), np.float32)
-        self.draw(zero, [Turn(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
-        likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
+        try:
+            self.draw(zero, [Turn(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
+            likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
+        except Exception as error:  # Numba lets through whatever the file system and pickle raise
+            raise DeviceError(
+                f"the loops that draw tokens cannot be compiled, or what is kept of them cannot be read or written "
+                f"({type(error).__name__}: {error}); empty {kept_in(draw)}"
+            ) from error
 
     def draw(self, logits: Floats, turns: Sequence[Turn]) -> list[int]:
         """A token for each turn, from contiguous float32 logits [rows, vocab]; each row is for one turn.
@@ -68,3 +79,7 @@ class Drawing:
         for each in others:
             each.result()
         return tokens.tolist()
+
+    def close(self) -> None:
+        """Ends its threads; nothing is drawn afterwards."""
+        self._others.shutdown()

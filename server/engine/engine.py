@@ -160,6 +160,7 @@ class Engine(AnyEngine):
             self._closed = True
             self._changed.notify()
         self._thread.join()
+        self._drawing.close()
 
     def _enqueue(self, job: Job) -> None:
         with self._changed:

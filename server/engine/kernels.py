@@ -2,7 +2,7 @@
 
 They are written so that LLVM vectorizes them: choices without branches, integers where the highest is looked for,
 slices whose ends it knows. All in one file: what is kept on disk is compiled anew when the file of the function that
-was called has changed, but not when another has that it calls.
+was called has changed, but not when another has: that of a function it calls, or of `compiled`.
 """
 
 import math
@@ -244,7 +244,7 @@ def _likeliest(scores: Floats, maxima: Floats, count: int, least: np.float32) ->
     if count < maxima.size:
         # So many blocks have a score at least as high as this one: at least so many tokens have.
         least = max(least, _highest_but(count - 1, maxima))
-    ids = np.empty(scores.size + 1, np.intp)
+    ids = np.empty(scores.size, np.intp)
     found = 0
     for block in range(maxima.size):
         if maxima[block] >= least:

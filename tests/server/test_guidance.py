@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 
 from server.bundle import Bundle
 from server.engine import Engine, InvalidRequest, Request, Sampling
+from server.engine.detokenizer import Detokenizer
+from server.engine.drawing import Drawing
 from server.engine.guidance import PLAUSIBLE, guide
+from server.engine.observer import Life, Observer
 from server.engine.runner import Runner
 from server.engine.sampler import Sampler
-from tests.server.drawn import draw
+from server.engine.sequence import Sequence
 
 
 def probabilities(*values: float) -> np.ndarray:
@@ -104,11 +107,13 @@ def test_guidance_has_bounds(guidance: float) -> None:
 
 def test_what_is_excluded_leaves_others_plausible() -> None:
     """A model that is certain of the end writes on where it must."""
-    logits, against = np.array([0.0, 1.0, 50.0], np.float32), np.zeros(3, np.float32)
-    sampler = Sampler(Sampling(temperature=0, min_tokens=1), 0, [], 3, 2)
-    drawn = []
+    sampling, drawing = Sampling(temperature=0, min_tokens=1, guidance=2.0), Drawing(1)
+    sampler, detokenizer = Sampler(sampling, 0, [], 3, 2), Detokenizer([b"a", b"b", b""])
+    sequence = Sequence(sampling, 9, 2, sampler, detokenizer, Life(Observer()))
+    found = []
     for _ in range(2):
-        own = logits.copy()
-        sampler.exclude(own)
-        drawn.append(draw(sampler, guide(own, against, 2)).token)
-    assert drawn == [1, 2]
+        logits = np.array([[0.0, 1.0, 50.0], [0.0, 0.0, 0.0]], np.float32)
+        (token,) = drawing.draw(logits, [sequence.turn(logits, (0, 1))])
+        sequence.extend(token)
+        found.append(token)
+    assert found == [1, 2]

@@ -97,7 +97,7 @@ def test_the_same_seed_draws_the_same_tokens(logits: Logits, sampling: Sampling,
         again.append(draw(other, logits))
         draw(neighbour, np.linspace(0, 1, 30, dtype=np.float32))
     assert drawn == again
-    assert all(0 <= draw.token < 20 for draw in drawn)
+    assert all(0 <= each.token < 20 for each in drawn)
 
 
 @given(logits_of_20 | tied_logits_of_20, samplings, st.integers(0, 1000))
