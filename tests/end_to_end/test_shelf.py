@@ -84,7 +84,7 @@ def test_a_plot_is_renamed(writer: Writer) -> None:
 
 def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    ways = writer.asked()
+    ways = writer.asked("8")
     writer.take(0)
     writer.page.get_by_role("link", name="Share, export, tree").click()
     tree = writer.page.locator(".tree")
