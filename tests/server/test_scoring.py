@@ -147,7 +147,7 @@ def test_logits_that_are_not_finite_end_the_request_and_no_other(
 
     monkeypatch.setattr(Runner, "score", spoilt)
     for most in (0, 1):
-        other = engine.submit(Request(PROMPT, Sampling(max_tokens=20)))
+        other = engine.submit(Request(PROMPT, Sampling(max_tokens=20, ignore_end=True)))
         with pytest.raises(EngineError, match="logits are not finite"):
             list(engine.submit(Request(LONG, Sampling(max_tokens=most), prompt_logprobs=0)))
         assert text_of(other)
