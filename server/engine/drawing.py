@@ -58,10 +58,11 @@ class Drawing:
             self.draw(zero, [Turn(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
             likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
         except Exception as error:  # Numba lets through whatever the file system and pickle raise
-            raise DeviceError(
-                f"the loops that draw tokens cannot be compiled, or what is kept of them cannot be read or written "
-                f"({type(error).__name__}: {error}); empty {kept_in(draw)}"
-            ) from error
+            kept = (
+                f", or what is kept of them in {kept_in(draw)} not read or written; empty it" if kept_in(draw) else ""
+            )
+            reason = f"{type(error).__name__}: {error}"
+            raise DeviceError(f"the loops that draw tokens cannot be compiled{kept} ({reason})") from error
 
     def draw(self, logits: Floats, turns: Sequence[Turn]) -> list[int]:
         """A token for each turn, from contiguous float32 logits [rows, vocab]; each row is for one turn.

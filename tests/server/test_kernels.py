@@ -170,7 +170,7 @@ def test_what_is_kept_on_disk_and_cannot_be_read_is_named(tmp_path: Path) -> Non
         index.write_bytes(b"")
     stopped = start()
     assert stopped.returncode == 1
-    assert f"empty {kept[0].parent}" in stopped.stderr.splitlines()[-1]
+    assert f"kept of them in {kept[0].parent} not read or written; empty it" in stopped.stderr.splitlines()[-1]
 
 
 def test_threads_end_with_the_engine_that_draws_on_them() -> None:
