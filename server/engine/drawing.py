@@ -58,9 +58,8 @@ class Drawing:
             self.draw(zero, [Turn(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
             likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
         except Exception as error:  # Numba lets through whatever the file system and pickle raise
-            kept = (
-                f", or what is kept of them in {kept_in(draw)} not read or written; empty it" if kept_in(draw) else ""
-            )
+            folder = kept_in(draw)
+            kept = f", or what is kept of them in {folder} not read or written; empty it" if folder else ""
             reason = f"{type(error).__name__}: {error}"
             raise DeviceError(f"the loops that draw tokens cannot be compiled{kept} ({reason})") from error
 
