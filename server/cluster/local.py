@@ -34,7 +34,7 @@ NAME = "plotify"
 def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT; then what is under way comes to its end, within the grace of the settings.
 
-    listener: bound to the address that is served; it is closed for Ray's proxy to take over. told: is called with the
+    listener: bound to the address that is served, where Ray's proxy listens; see `share`. told: is called with the
     model's name, once the app answers. Ray runs on this machine, or where RAY_ADDRESS says.
 
     Raises BundleError, and RuntimeError where Ray or a deployment does not start.
@@ -61,7 +61,10 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
         signal.signal(number, lambda *_: stopping.set())
     try:
         host, port = listener.getsockname()[:2]
-        listener.close()
+        if address == "local":
+            share(listener)
+        else:
+            listener.close()  # the proxy is another user's process, or on another machine
         quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
         serve.start(
             proxy_location=ProxyLocation.HeadOnly, http_options={"host": host, "port": port}, logging_config=quiet
@@ -80,3 +83,11 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
         else:
             serve.delete(NAME)
         ray.shutdown()
+
+
+def share(listener: socket.socket) -> None:
+    """Keeps a port that is bound, and lets another process of the same user listen there, with SO_REUSEPORT as Ray's.
+
+    Were it closed, anybody could be given the port until the proxy has started: Ray opens dozens meanwhile.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -1,12 +1,16 @@
 """`plotify serve --replicas` before anything is served."""
 
+import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from server.cli import plotify
+from server.settings import Settings
 
 
 def serve(tmp_path: Path, *arguments: str | Path) -> Result:
@@ -37,3 +41,24 @@ def test_a_precision_that_the_bundle_lacks_is_refused_before_ray_starts(tmp_path
     done = serve(tmp_path, "--precision", "fp16")
     assert done.exit_code == 1
     assert "there is no fp16 model in this bundle" in done.output
+
+
+def test_the_port_stays_taken_until_the_proxy_listens(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray opens dozens of ports while it starts, and was given this one once."""
+    from server.cluster import local
+
+    def start(http_options: dict[str, Any], **_: object) -> None:
+        address = http_options["host"], http_options["port"]
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(address)
+        with socket.create_server(address, reuse_port=True), socket.create_connection(address):
+            raise RuntimeError("the proxy could listen")
+
+    monkeypatch.setattr(local, "ray", SimpleNamespace(init=lambda *_, **__: None, shutdown=lambda: None))
+    monkeypatch.setattr(local, "serve", SimpleNamespace(start=start, shutdown=lambda: None))
+    monkeypatch.setattr(local, "signal", SimpleNamespace(SIGTERM=0, SIGINT=0, signal=lambda *_: None))
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(RuntimeError, match="the proxy could listen"):
+            local.run(Settings(model=tiny_bundle, replicas=2), bound, print)
