@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_workers import free_address
+from tests.training.test_workers import free_addresses
 from tests.training.trainings import command, losses, metrics
 
 STEPS = ("--max-steps", "20")
@@ -80,7 +80,7 @@ def test_two_devices_of_a_machine_train_as_one_does(data: Path, alone: Path, tmp
 def test_two_workers_train_as_one_does_though_one_is_killed_and_both_started_again(
     data: Path, alone: Path, tmp_path: Path
 ) -> None:
-    out, addresses = tmp_path / "out", [free_address(), free_address()]
+    out, addresses = tmp_path / "out", free_addresses(2)
     chief, other = start_workers(data, out, addresses)
     try:
         deadline = time.monotonic() + 120

@@ -1,5 +1,7 @@
 import json
+import random
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -49,13 +51,18 @@ def test_what_is_wrong_with_tf_config_is_said(monkeypatch: pytest.MonkeyPatch, t
     assert """TF_CONFIG='{"cluster": {"worker": ["host1:2222",""" in str(error.value)
 
 
-def free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+def free_addresses(number: int) -> list[str]:
+    """Where nothing listens, nor will by chance: systems give higher ports to those who ask for any."""
+    found: set[str] = set()
+    while len(found) < number:
+        address = "127.0.0.1", random.randrange(20_000, 32_768)
+        with suppress(OSError), socket.create_server(address):
+            found.add(f"{address[0]}:{address[1]}")
+    return list(found)
 
 
 def test_a_worker_that_does_not_come_is_named() -> None:
-    here, absent = free_address(), free_address()
+    here, absent = free_addresses(2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         there = f"127.0.0.1:{server.getsockname()[1]}"
         await_workers(Cluster((here, there), 0), seconds=30)
