@@ -18,6 +18,7 @@ from server.access.keys import Keys
 from server.access.rate import STORE, per_minute
 from server.desk import Desk, Offers, Writers
 from server.edge.crowd import turn_away_a_crowd
+from server.edge.head import answer_head
 from server.edge.headers import security_headers
 from server.engine import AnyEngine
 from server.openai.errors import headers_of, refusal, status_of
@@ -160,7 +161,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         request_max_body_size=MAX_BODY,
         state=State({"access": access, "patience": settings.patience}),
     )
-    app.asgi_handler = seeing.around(app.asgi_handler, access)
+    app.asgi_handler = seeing.around(answer_head(app.asgi_handler), access)
     return app
 
 
