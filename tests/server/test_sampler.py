@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +13,7 @@ from hypothesis.extra.numpy import arrays
 from server.engine import Sampling
 from server.engine.sampler import Sampler
 from tests.server.drawn import draw
-
-Logits = npt.NDArray[np.float32]
-Exact = npt.NDArray[np.float64]
+from tests.server.exact import Exact, Logits, exact, penalised, softmax
 
 VOCABULARY = 50_257
 
@@ -46,38 +43,6 @@ def draws(sampling: Sampling, logits: Logits, count: int, prompt: tuple[int, ...
     """How often each token is the first, of `count` sequences, each with its own seed."""
     tokens = [draw(sampler(sampling, logits.size, seed, prompt), logits).token for seed in range(count)]
     return np.bincount(tokens, minlength=logits.size)
-
-
-def softmax(scores: npt.NDArray[Any]) -> Exact:
-    weights = np.exp(scores - scores.max(), dtype=np.float64)
-    return np.asarray(weights / weights.sum())
-
-
-def penalised(sampling: Sampling, logits: Logits, prompt: list[int], drawn: list[int], end: int) -> Exact:
-    """Bias and penalties, over the whole vocabulary and in float64."""
-    scores, counts = logits.astype(np.float64), np.bincount(drawn, minlength=logits.size)[: logits.size]
-    for token, bias in sampling.logit_bias.items():
-        scores[token] += bias
-    seen = np.isin(np.arange(logits.size), [*prompt, *drawn])
-    penalty = sampling.repetition_penalty
-    scores[seen] = np.where(scores[seen] > 0, scores[seen] / penalty, scores[seen] * penalty)
-    scores -= sampling.frequency_penalty * counts + sampling.presence_penalty * (counts > 0)
-    if sampling.ignore_end:
-        scores[end] = -np.inf
-    return scores
-
-
-def exact(sampling: Sampling, scores: npt.NDArray[Any]) -> Exact:
-    """The probabilities that tokens are drawn with, by sorting: the likeliest first, equals by id."""
-    probabilities = softmax(scores / sampling.temperature)
-    order = np.argsort(-probabilities, kind="stable")
-    kept = order[probabilities[order] >= sampling.min_p * probabilities.max()]
-    kept = kept[: sampling.top_k or None]
-    share = np.cumsum(probabilities[kept]) / probabilities[kept].sum()
-    kept = kept[np.concatenate(([True], share[:-1] < sampling.top_p))]
-    result = np.zeros_like(probabilities)
-    result[kept] = probabilities[kept] / probabilities[kept].sum()
-    return result
 
 
 def assert_as_often(found: npt.NDArray[np.int64], expected: Exact) -> None:
