@@ -17,9 +17,6 @@ class BadWords:
         self._spellings = [(tuple(beginning), last) for *beginning, last in spellings]
         self._drawn: deque[int] = deque(maxlen=max((len(beginning) for beginning, _ in self._spellings), default=0))
 
-    def __bool__(self) -> bool:
-        return bool(self._spellings)
-
     def add(self, token: int) -> None:
         """Takes note of a token that was drawn."""
         self._drawn.append(token)

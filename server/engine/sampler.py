@@ -65,20 +65,20 @@ class Sampler:
         self._drawn = 0
         penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
         self._occurrences = _Occurrences(prompt) if penalties != (1, 0, 0) else None
-        self._adjusts = bool(self._bad_words) or self._occurrences is not None or self._bias_ids.size > 0
+        self._adjusts = self._occurrences is not None or self._bias_ids.size > 0
         self._logits: Floats | None = None
 
     def turn(self, logits: Floats, row: int) -> Turn:
         """How the next token is to be drawn from a row of float32 logits [rows, vocab_size or more].
 
-        Adds bias and penalties to the row.
+        Adds bias and penalties to the row, and excludes what must not come next.
         """
+        scores = logits[row]
         if self._sampling.logprobs is not None:
-            self._logits = logits[row, : self._vocab_size].copy()
+            self._logits = scores[: self._vocab_size].copy()
         if self._adjusts:
-            self._adjust(logits[row])
-        elif self._endless:
-            logits[row, self._end_of_text] = LOWEST
+            self._adjust(scores)
+        self.exclude(scores)
         return Turn(row, self._vocab_size, self._seed, self._drawn, *self._choice)
 
     def taken(self, token: int) -> Drawn:
@@ -109,7 +109,6 @@ class Sampler:
             scores[self._bias_ids] += self._bias
             if self._occurrences is not None:
                 self._occurrences.penalise(scores, self._sampling)
-            self.exclude(scores)
 
 
 def token_logprobs(logits: Floats, token: int, count: int) -> TokenLogprobs:
