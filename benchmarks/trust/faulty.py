@@ -5,14 +5,15 @@ import threading
 from collections.abc import Sequence
 
 from server.cli import main
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 
 
 def fail_on_signal() -> None:
     """Makes the next decode of any runner raise RuntimeError after each SIGUSR1."""
     decode, failing = Runner.decode, threading.Event()
 
-    def decode_or_fail(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def decode_or_fail(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         if failing.is_set():
             failing.clear()
             raise RuntimeError("out of memory")

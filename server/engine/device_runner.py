@@ -17,7 +17,8 @@ from server.engine.cache import Cache
 from server.engine.device import open_session
 from server.engine.device_cache import DeviceCache
 from server.engine.errors import DeviceError
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +71,10 @@ class DeviceRunner(Runner):
         device = "cpu" if name == "total_sequence_length" else self.device
         binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(values, device, 0))
 
-    def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Logits:
+    def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Floats:
         return super()._run(binding, count, options or self._without_graph)
 
-    def _run_decoding(self, count: int) -> Logits:
+    def _run_decoding(self, count: int) -> Floats:
         # Read on the host, it stays in a graph as it was captured. The kernel takes each row's length from seqlens_k;
         # this tells it whether a prompt begins, and into how many parts to split the attention of a row: always as
         # many then, whatever lengths the others have.
@@ -87,8 +88,8 @@ class DeviceRunner(Runner):
         # The first run of a graph is several: to allocate, then to capture. Each writes the same to the same place.
         return self._run(self._decoding(count), count, self._graphs[count])
 
-    def _read_logits(self, binding: Any, count: int) -> Logits:
-        logits: Logits = binding.get_outputs()[0].numpy()  # bound first
+    def _read_logits(self, binding: Any, count: int) -> Floats:
+        logits: Floats = binding.get_outputs()[0].numpy()  # bound first
         return logits
 
     def _graph(self, number: str) -> ort.RunOptions | None:

@@ -12,8 +12,7 @@ import onnxruntime as ort
 from server.bundle import Bundle, BundleError, ModelShape
 from server.engine.cache import BLOCK, Cache, whole_blocks
 from server.engine.errors import DeviceError
-
-Logits = npt.NDArray[np.float32]
+from server.engine.kernels import Floats
 
 CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 
@@ -90,7 +89,7 @@ class Runner:
         self._decodings: dict[int, Any] = {}
         self.seconds = 0.0
 
-    def prefill(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Logits:
+    def prefill(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
         """Reads a piece of each prompt into the rows from `row` on; logits [pieces, vocab] after each one's last token.
 
         start: how many tokens their rows hold already; for more than one piece, none. What is returned is overwritten
@@ -100,7 +99,7 @@ class Runner:
         last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
         return self._read(row, start, pieces, width, last)
 
-    def score(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Logits]:
+    def score(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
         """Reads a piece of one prompt into `row`, which holds `start` tokens; logits [tokens, vocab] after each.
 
         As many tokens at a time as there is room for logits, in whole blocks, so that the head, too, takes the same
@@ -114,7 +113,7 @@ class Runner:
 
     def _read(
         self, row: int, start: int, pieces: Sequence[Sequence[int]], width: int, last: npt.NDArray[np.int64]
-    ) -> Logits:
+    ) -> Floats:
         """Reads pieces padded to `width`; logits after the tokens whose places in the flattened batch `last` gives."""
         ids = np.zeros((len(pieces), width), np.int64)
         for line, piece in zip(ids, pieces, strict=True):
@@ -135,7 +134,7 @@ class Runner:
             self._feed(binding, name, np.ascontiguousarray(values))
         return self._run(binding, len(last))
 
-    def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         """Adds one token to each of the first rows, which hold `lengths` tokens; logits [rows, vocab] after it.
 
         What is returned is overwritten by the next run.
@@ -161,17 +160,17 @@ class Runner:
         """Binds an input of a prefill."""
         binding.bind_cpu_input(name, values)
 
-    def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Logits:
+    def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Floats:
         start = time.perf_counter()
         self._session.run_with_iobinding(binding, options)
         logits = self._read_logits(binding, count)
         self.seconds += time.perf_counter() - start
         return logits
 
-    def _run_decoding(self, count: int) -> Logits:
+    def _run_decoding(self, count: int) -> Floats:
         return self._run(self._decoding(count), count)
 
-    def _read_logits(self, binding: Any, count: int) -> Logits:
+    def _read_logits(self, binding: Any, count: int) -> Floats:
         return self._logits[:count]
 
     def _decoding(self, count: int) -> Any:

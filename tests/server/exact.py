@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from server.engine import Sampling
+from server.engine.kernels import Floats
 
-Logits = npt.NDArray[np.float32]
 Exact = npt.NDArray[np.float64]
 
 
@@ -16,7 +16,7 @@ def softmax(scores: npt.NDArray[Any]) -> Exact:
     return np.asarray(weights / weights.sum())
 
 
-def penalised(sampling: Sampling, logits: Logits, prompt: list[int], drawn: list[int], end: int) -> Exact:
+def penalised(sampling: Sampling, logits: Floats, prompt: list[int], drawn: list[int], end: int) -> Exact:
     """Bias and penalties, over the whole vocabulary and in float64."""
     scores, counts = logits.astype(np.float64), np.bincount(drawn, minlength=logits.size)[: logits.size]
     for token, bias in sampling.logit_bias.items():

@@ -13,7 +13,8 @@ from server.app import create_app
 from server.bundle import Bundle
 from server.edge.connection import ServerConfig
 from server.engine import Engine, EngineBusy, Request, Sampling, Stream
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 from server.settings import Settings
 
 
@@ -53,7 +54,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Makes each decode step take so much longer, as on a slower machine, so that a stream can be watched."""
     decode = Runner.decode
 
-    def decode_slowly(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def decode_slowly(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         time.sleep(seconds)
         return decode(runner, tokens, lengths)
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 
-Decode = Callable[[Runner, Sequence[int], Sequence[int]], Logits]
+Decode = Callable[[Runner, Sequence[int], Sequence[int]], Floats]
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,15 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     prefill, score, decode = Runner.prefill, Runner.score, Runner.decode
     runs: list[Run] = []
 
-    def recorded_prefill(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Logits:
+    def recorded_prefill(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
         runs.append(Run("prefill", len(pieces), max(map(len, pieces))))
         return prefill(runner, row, start, pieces)
 
-    def recorded_score(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Logits]:
+    def recorded_score(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
         runs.append(Run("score", 1, len(piece)))
         return score(runner, row, start, piece)
 
-    def recorded_decode(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def recorded_decode(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         runs.append(Run("decode", len(tokens), 1))
         return decode(runner, tokens, lengths)
 
@@ -42,12 +43,12 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     return runs
 
 
-def meddle(monkeypatch: pytest.MonkeyPatch, with_decode: Callable[[int, Callable[[], Logits], Runner], Logits]) -> None:
+def meddle(monkeypatch: pytest.MonkeyPatch, with_decode: Callable[[int, Callable[[], Floats], Runner], Floats]) -> None:
     """Puts `with_decode` in the place of each decode: it is told the run's number, from 1 on, and how to do it."""
     decode: Decode = Runner.decode
     count = 0
 
-    def meddled(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def meddled(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         nonlocal count
         count += 1
         return with_decode(count, lambda: decode(runner, tokens, lengths), runner)

@@ -7,7 +7,8 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling, Stream
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 from tests.server.reading import PRECISIONS, one_by_one, some_requests, tokens_of
 from tests.server.runs import Run, meddle
 
@@ -20,7 +21,7 @@ def arrive_among(
     """The tokens of all: the `arriving` come with every fifth token of the others, once all of these are `running`."""
     late: list[Stream] = []
 
-    def arrive(count: int, decode: Callable[[], Logits], _: Runner) -> Logits:
+    def arrive(count: int, decode: Callable[[], Floats], _: Runner) -> Floats:
         logits = decode()
         if count % 5 == 0 and len(late) < len(arriving) and (late or engine.running == len(running)):
             late.append(engine.submit(arriving[len(late)]))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from server.bundle import Bundle
@@ -11,6 +10,7 @@ from server.engine import Engine, Request, Sampling
 from server.engine.device import what_cuda_lacks
 from server.engine.device_cache import DeviceCache
 from server.engine.device_runner import DeviceRunner
+from server.engine.kernels import Floats
 from server.engine.runner import Runner
 
 MISSING = what_cuda_lacks()
@@ -22,10 +22,8 @@ HALF = 0.02
 
 STEPS = 12
 
-Logits = npt.NDArray[np.float32]
 
-
-def written(runner: Runner, rows: int) -> list[Logits]:
+def written(runner: Runner, rows: int) -> list[Floats]:
     """The logits of prompts, one of them read in pieces, and of decodes that begin with all rows and end with one."""
     numbers = np.random.default_rng(1)
     prompts = numbers.integers(1, 300, (rows, 32)).tolist()
@@ -38,7 +36,7 @@ def written(runner: Runner, rows: int) -> list[Logits]:
     return logits
 
 
-def farthest(given: list[Logits], expected: list[Logits]) -> float:
+def farthest(given: list[Floats], expected: list[Floats]) -> float:
     """The largest difference of two runs' logits, in standard deviations of the expected ones."""
     return max(float(np.abs(one - other).max() / other.std()) for one, other in zip(given, expected, strict=True))
 

@@ -12,7 +12,8 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, EngineBusy, EngineError, Request, Sampling, Stream
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 from tests.server.reading import PROMPT, one_by_one, some_requests, tokens_of
 from tests.server.runs import meddle
 
@@ -45,7 +46,7 @@ def test_a_decode_that_fails_ends_those_it_was_for_and_no_others(
     with Engine(bundle, threads=1, rows=2) as engine:
         assert one_by_one(engine, [LONG]) == expected[:1]
 
-        def fail_once(count: int, decode: Callable[[], Logits], runner: Runner) -> Logits:
+        def fail_once(count: int, decode: Callable[[], Floats], runner: Runner) -> Floats:
             if count == 5:
                 spoil(runner)
                 raise RuntimeError("out of memory")
@@ -65,7 +66,7 @@ def test_an_error_of_the_session_itself_is_told(engine: Engine, monkeypatch: pyt
     expected = one_by_one(engine, [LONG])
     decode, calls = Runner.decode, iter(range(1000))
 
-    def fail_once(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def fail_once(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         # A token outside the vocabulary makes ONNX Runtime fail.
         return decode(runner, [10**6] if next(calls) == 3 else tokens, lengths)
 
@@ -82,7 +83,7 @@ def test_a_reading_that_fails_ends_who_arrives_and_who_is_written(
     with Engine(bundle, threads=1) as engine:
         expected = one_by_one(engine, [LONG])
 
-        def fail_for_eights(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Logits:
+        def fail_for_eights(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
             if pieces[0][0] == 8 and start:
                 spoil(runner)
                 raise RuntimeError("out of memory")
@@ -91,7 +92,7 @@ def test_a_reading_that_fails_ends_who_arrives_and_who_is_written(
         monkeypatch.setattr(Runner, "prefill", fail_for_eights)
         arriving: list[Stream] = []
 
-        def let_one_arrive(count: int, decode: Callable[[], Logits], _: Runner) -> Logits:
+        def let_one_arrive(count: int, decode: Callable[[], Floats], _: Runner) -> Floats:
             if count == 3:
                 arriving.append(engine.submit(Request([8] * 100, ENDLESS)))
             return decode()
@@ -112,7 +113,7 @@ def test_who_ended_in_a_step_before_it_failed_has_everything(bundle: Bundle, mon
     with Engine(bundle, threads=1) as engine:
         arriving: list[Stream] = []
 
-        def arrive_then_fail(count: int, decode: Callable[[], Logits], _: Runner) -> Logits:
+        def arrive_then_fail(count: int, decode: Callable[[], Floats], _: Runner) -> Floats:
             if count == 3:
                 arriving.append(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=1))))
             if count == 4:
@@ -136,7 +137,7 @@ def test_after_a_failure_the_model_is_loaded_anew_for_those_who_wait(
         written, seconds, first = engine.written, engine.model_seconds, engine._batch
         loading, go_on = threading.Event(), threading.Event()
 
-        def fail_once(count: int, decode: Callable[[], Logits], runner: Runner) -> Logits:
+        def fail_once(count: int, decode: Callable[[], Floats], runner: Runner) -> Floats:
             if count == 3:
                 raise MemoryError("no memory")
             if count == 4:  # the first run of the new session
@@ -168,7 +169,7 @@ def test_a_model_that_cannot_be_loaded_again_lets_nobody_wait_and_is_tried_again
     with Engine(Bundle.load(folder), threads=1, rows=1) as engine:
         expected = one_by_one(engine, [LONG])
 
-        def fail_once(count: int, decode: Callable[[], Logits], runner: Runner) -> Logits:
+        def fail_once(count: int, decode: Callable[[], Floats], runner: Runner) -> Floats:
             if count == 3:
                 (folder / "bundle.json").write_bytes(manifest.replace(b"plotify-tiny", b"another-tiny"))
                 raise RuntimeError("out of memory")
@@ -197,7 +198,7 @@ def test_an_engine_that_cannot_load_its_model_can_be_closed(
     engine = Engine(Bundle.load(folder), threads=1)
     (folder / "bundle.json").unlink()
 
-    def fail(count: int, decode: Callable[[], Logits], runner: Runner) -> Logits:
+    def fail(count: int, decode: Callable[[], Floats], runner: Runner) -> Floats:
         raise RuntimeError("out of memory")
 
     meddle(monkeypatch, fail)
@@ -216,7 +217,7 @@ def test_logits_that_are_not_finite_end_one_sequence_alone(
     with Engine(bundle, threads=1) as engine:
         expected = one_by_one(engine, [*requests, guided])
 
-        def spoil_a_row(count: int, decode: Callable[[], Logits], _: Runner) -> Logits:
+        def spoil_a_row(count: int, decode: Callable[[], Floats], _: Runner) -> Floats:
             logits = decode()
             if len(logits) == 8 and not spoiled:
                 logits[2, 100] = logits[7, 100] = wrong
@@ -237,7 +238,7 @@ def test_logits_that_are_not_finite_end_one_sequence_alone(
 def test_a_prompt_whose_logits_are_not_finite_is_told(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     prefill = Runner.prefill
 
-    def spoil_sevens(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Logits:
+    def spoil_sevens(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
         logits = prefill(runner, row, start, pieces)
         for line, piece in zip(logits, pieces, strict=True):
             if piece[0] == 7:

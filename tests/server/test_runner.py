@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from server.bundle import Bundle
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 from tests.server.reading import PRECISIONS
 
 PROMPT = [number * 7 % 399 for number in range(75)]
@@ -20,8 +21,8 @@ def held(runner: Runner, row: int, tokens: int) -> list[bytes]:
     return [side.values[row, :, :tokens].tobytes() for side in runner.cache.sides]
 
 
-def read_alone(runner: Runner, prompt: list[int], row: int = 0) -> Logits:
-    logits: Logits = runner.prefill(row, 0, [prompt])[0].copy()
+def read_alone(runner: Runner, prompt: list[int], row: int = 0) -> Floats:
+    logits: Floats = runner.prefill(row, 0, [prompt])[0].copy()
     return logits
 
 

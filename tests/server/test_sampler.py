@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from server.engine import Sampling
+from server.engine.kernels import Floats
 from server.engine.sampler import Sampler
 from tests.server.drawn import draw
-from tests.server.exact import Exact, Logits, exact, penalised, softmax
+from tests.server.exact import Exact, exact, penalised, softmax
 
 VOCABULARY = 50_257
 
@@ -39,7 +40,7 @@ def sampler(sampling: Sampling, size: int, seed: int = 0, prompt: tuple[int, ...
     return Sampler(sampling, seed, prompt, size, size - 1)
 
 
-def draws(sampling: Sampling, logits: Logits, count: int, prompt: tuple[int, ...] = ()) -> npt.NDArray[np.int64]:
+def draws(sampling: Sampling, logits: Floats, count: int, prompt: tuple[int, ...] = ()) -> npt.NDArray[np.int64]:
     """How often each token is the first, of `count` sequences, each with its own seed."""
     tokens = [draw(sampler(sampling, logits.size, seed, prompt), logits).token for seed in range(count)]
     return np.bincount(tokens, minlength=logits.size)
@@ -52,7 +53,7 @@ def assert_as_often(found: npt.NDArray[np.int64], expected: Exact) -> None:
 
 
 @given(logits_of_20, samplings, st.integers(0, 2**63), st.lists(st.integers(0, 19)))
-def test_the_same_seed_draws_the_same_tokens(logits: Logits, sampling: Sampling, seed: int, prompt: list[int]) -> None:
+def test_the_same_seed_draws_the_same_tokens(logits: Floats, sampling: Sampling, seed: int, prompt: list[int]) -> None:
     one, other = (sampler(sampling, 20, seed, prompt) for _ in range(2))
     drawn = [draw(one, logits) for _ in range(5)]
     # What another sequence draws in between leaves no trace.
@@ -66,7 +67,7 @@ def test_the_same_seed_draws_the_same_tokens(logits: Logits, sampling: Sampling,
 
 
 @given(logits_of_20 | tied_logits_of_20, samplings, st.integers(0, 1000))
-def test_what_is_drawn_is_among_what_is_kept(logits: Logits, sampling: Sampling, seed: int) -> None:
+def test_what_is_drawn_is_among_what_is_kept(logits: Floats, sampling: Sampling, seed: int) -> None:
     assume(logits[:19].max() > -math.inf)
     scores = penalised(sampling, logits, [], [], 19)
     token = draw(sampler(sampling, 20, seed), logits).token
@@ -82,14 +83,14 @@ def test_what_is_drawn_is_among_what_is_kept(logits: Logits, sampling: Sampling,
 
 
 @given(tied_logits_of_20, st.integers(1, 20), st.integers(0, 1000))
-def test_among_equals_the_smaller_ids_are_kept(logits: Logits, top_k: int, seed: int) -> None:
+def test_among_equals_the_smaller_ids_are_kept(logits: Floats, top_k: int, seed: int) -> None:
     assume(logits.max() > -math.inf)
     for sampling in (Sampling(top_k=top_k), Sampling(top_p=0.999 * top_k / 20), Sampling(top_k=top_k, top_p=0.7)):
         assert exact(sampling, logits)[draw(sampler(sampling, 20, seed), logits).token] > 0
 
 
 @given(logits_of_20, st.integers(0, 1000))
-def test_temperature_towards_zero_is_greedy(logits: Logits, seed: int) -> None:
+def test_temperature_towards_zero_is_greedy(logits: Floats, seed: int) -> None:
     def drawn(sampling: Sampling) -> int:
         return draw(sampler(sampling, 20, seed), logits).token
 
@@ -144,7 +145,7 @@ def test_the_exact_probabilities_are_these(sampling: Sampling, expected: list[fl
 
 @given(logits_of_20, samplings, st.integers(0, 1000), st.lists(st.integers(0, 19)))
 def test_penalties_and_bias_are_those_of_the_whole_vocabulary(
-    logits: Logits, sampling: Sampling, seed: int, prompt: list[int]
+    logits: Floats, sampling: Sampling, seed: int, prompt: list[int]
 ) -> None:
     greedy = Sampling(**{**vars(sampling), "temperature": 0.0})
     sequence, drawn = sampler(greedy, 20, seed, prompt), list[int]()
@@ -188,7 +189,7 @@ def test_bias_bans_and_forces() -> None:
 
 
 @given(logits_of_20, samplings, st.integers(0, 1000))
-def test_an_ignored_end_is_never_drawn(logits: Logits, sampling: Sampling, seed: int) -> None:
+def test_an_ignored_end_is_never_drawn(logits: Floats, sampling: Sampling, seed: int) -> None:
     logits[19] = 60
     ignoring = Sampling(**{**vars(sampling), "ignore_end": True, "logit_bias": {19: 100}})
     sequence = sampler(ignoring, 20, seed, [19])
@@ -202,7 +203,7 @@ def test_an_ignored_end_is_drawn_where_guidance_leaves_nothing_else(temperature:
 
 
 @given(logits_of_20 | tied_logits_of_20, st.integers(0, 20), st.integers(0, 1000))
-def test_logprobs_are_the_models_own(logits: Logits, count: int, seed: int) -> None:
+def test_logprobs_are_the_models_own(logits: Floats, count: int, seed: int) -> None:
     assume(logits.max() > -math.inf)
     sampling = Sampling(temperature=2, repetition_penalty=3, top_k=5, logprobs=count)
     drawn = draw(sampler(sampling, 20, seed, [1, 2, 3]), logits)

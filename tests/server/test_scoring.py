@@ -10,7 +10,8 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, EngineError, InvalidRequest, PromptTooLong, Request, Sampling, Stream
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 from server.engine.scoring import PromptLogprobs
 from tests.server.checkpoints import logprobs_of
 from tests.server.live import wait_until_idle
@@ -121,7 +122,7 @@ def test_leaving_stops_the_reading(engine: Engine, runs: list[Run], monkeypatch:
     score = Runner.score
     submitted = threading.Event()
 
-    def score_and_leave(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Logits]:
+    def score_and_leave(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
         submitted.wait()
         stream.cancel()
         return score(runner, row, start, piece)
@@ -140,7 +141,7 @@ def test_logits_that_are_not_finite_end_the_request_and_no_other(
 ) -> None:
     score = Runner.score
 
-    def spoilt(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Logits]:
+    def spoilt(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
         for logits in score(runner, row, start, piece):
             logits[0, 5] = np.nan
             yield logits

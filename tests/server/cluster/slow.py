@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from server.cluster import deployments
 from server.cluster.replica import Replica
-from server.engine.runner import Logits, Runner
+from server.engine.kernels import Floats
+from server.engine.runner import Runner
 from server.settings import Settings
 
 STEP = 0.03
@@ -19,7 +20,7 @@ class SlowReplica(Replica):
     def __init__(self, settings: Settings) -> None:
         decode = Runner.decode
 
-        def decode_slowly(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+        def decode_slowly(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
             time.sleep(STEP)
             return decode(runner, tokens, lengths)
 
