@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
 def test_tokens_and_ends_are_those_that_clients_received(bundle: Bundle) -> None:
-    """Completions whole and as streams, several of one prompt, guided ones, plots: all at once."""
+    """Completions whole and as streams, several of one prompt, guided ones, plots: all at once; room for all."""
     asked = [
         {"prompt": "A fox", "max_tokens": 9, "ignore_eos": True},
         {"prompt": "A fox", "max_tokens": 5, "n": 2, "ignore_eos": True},
@@ -38,7 +38,7 @@ def test_tokens_and_ends_are_those_that_clients_received(bundle: Bundle) -> None
         assert answer.status_code == 200, answer.text
         usages.append(answer.json()["usage"])
 
-    with serving(bundle, rows=4) as live:
+    with serving(bundle, rows=8) as live:
         threads = [threading.Thread(target=complete, args=(body,)) for body in asked]
         for thread in threads:
             thread.start()
