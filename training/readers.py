@@ -1,7 +1,8 @@
-"""Readers for the two corpora, exactly as they are published.
+"""Readers for the corpora: two exactly as they are published, and prose in a plain format of our own.
 
 - MPST, "Movie Plot Synopses with Tags" (Kar et al. 2018, arXiv:1802.07858): a csv with a header.
 - CMU Book Summary Dataset (Bamman and Smith 2013, arXiv:1305.1319): tab-separated, no header.
+- Prose: JSON Lines, each an object with `title`, `part` (counted from 1) and `text`, the parts of a story in order.
 
 Both stream: a row is read, handed on and forgotten. Dirt in a row (bytes that are no UTF-8, missing fields, genres that
 are no JSON) is tolerated; a file that is not what it should be is refused with its name, the row and the column.
@@ -9,8 +10,9 @@ are no JSON) is tolerated; a file that is not what it should be is refused with 
 
 import csv
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -21,18 +23,25 @@ LONGEST_FIELD = 1 << 20
 """Characters. A longer csv field is an unclosed quote, not a synopsis: the longest published one has some 60,000."""
 
 
+BARE_RETURN = re.compile(r"\r(?!\n)")
+"""A carriage return within a text, which the csv module would take for the end of a row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """One row of a corpus, as it stands in the file.
 
-    `text` is None where the row is too broken to hold one.
+    `text` is None where the row is too broken to hold one. `begins` and `ends` tell whether the row holds the beginning
+    and the end of its text: a long story comes in several rows.
     """
 
     source: str
     row: int
     title: str
     text: str | None
-    tags: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    begins: bool = True
+    ends: bool = True
 
 
 class CorpusError(Exception):
@@ -47,7 +56,7 @@ def read_mpst(path: Path) -> Iterator[Summary]:
     """
     with open_text(path) as file:
         previous_limit = csv.field_size_limit(LONGEST_FIELD)
-        rows = csv.reader(file)
+        rows = csv.reader(BARE_RETURN.sub(" ", line) for line in file)
         row = 1
         try:
             header = next(rows, [])
@@ -65,7 +74,7 @@ def read_mpst(path: Path) -> Iterator[Summary]:
                     continue
                 if len(fields) != len(header):
                     broken.add(row, f"{len(fields)} columns where the header has {len(header)}")
-                    yield Summary("mpst", row, "", None, ())
+                    yield Summary("mpst", row, "", None)
                     continue
                 broken.good += 1
                 yield Summary("mpst", row, fields[title], fields[text], split_tags(fields[tags]))
@@ -86,13 +95,11 @@ def read_cmu(path: Path) -> Iterator[Summary]:
     """
     with open_text(path) as file:
         broken = BrokenRows(path)
-        for row, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            fields = line.rstrip("\r\n").split("\t")
+        for row, line in enumerate(rows_of(file), start=1):
+            fields = line.split("\t")
             if len(fields) != len(CMU_COLUMNS):
                 broken.add(row, f"{len(fields)} columns where {len(CMU_COLUMNS)} ({', '.join(CMU_COLUMNS)}) should be")
-                yield Summary("cmu", row, "", None, ())
+                yield Summary("cmu", row, "", None)
                 continue
             genres = freebase_genres(fields[5])
             if genres is None and not broken.good:
@@ -103,6 +110,40 @@ def read_cmu(path: Path) -> Iterator[Summary]:
             broken.good += 1
             yield Summary("cmu", row, fields[2], fields[6], genres or ())
         broken.refuse_if_most()
+
+
+def read_prose(path: Path) -> Iterator[Summary]:
+    """Yield the rows of a prose file; `row` counts lines from 1.
+
+    A row ends its story where the next one is not its next part.
+
+    Raises:
+        CorpusError: most rows are no JSON object with a title, a part and a text.
+    """
+    with open_text(path) as file:
+        broken = BrokenRows(path)
+        last: Summary | None = None
+        last_part = 0
+        for row, line in enumerate(rows_of(file), start=1):
+            try:
+                fields = json.loads(line)
+                title, part, text = str(fields["title"]), int(fields["part"]), str(fields["text"])
+            except (ValueError, KeyError, TypeError) as error:
+                broken.add(row, f"{error!r}, where a JSON object with title, part and text should be")
+                yield Summary("prose", row, "", None)
+                continue
+            broken.good += 1
+            if last:
+                yield replace(last, ends=(last.title, last_part + 1) != (title, part))
+            last, last_part = Summary("prose", row, title, text, begins=part == 1), part
+        if last:
+            yield last
+        broken.refuse_if_most()
+
+
+def rows_of(file: TextIO) -> Iterator[str]:
+    """The lines of a file that hold anything, without their ends."""
+    return (stripped for line in file if (stripped := line.rstrip("\r\n")).strip())
 
 
 class BrokenRows:
@@ -130,8 +171,9 @@ class BrokenRows:
 
 
 def open_text(path: Path) -> TextIO:
+    """The file for reading; rows end at a line feed alone, since a carriage return may stand within a text."""
     try:
-        return path.open(encoding="utf-8", errors="replace", newline="")
+        return path.open(encoding="utf-8-sig", errors="replace", newline="\n")
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror}.") from error
 

@@ -54,3 +54,10 @@ def write_corpora(folder: Path, reverse: bool = False) -> tuple[Path, Path]:
         mpst.reverse()
         cmu.reverse()
     return write_mpst(folder / "mpst.csv", mpst), write_cmu(folder / "books.txt", cmu)
+
+
+def write_prose(path: Path, rows: list[tuple[str, int, str]]) -> Path:
+    """`rows` are (title, part, text)."""
+    lines = (json.dumps({"title": title, "part": part, "text": text}) for title, part, text in rows)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.corpora import write_cmu, write_mpst
-from training.readers import CorpusError, read_cmu, read_mpst
+from tests.training.corpora import write_cmu, write_mpst, write_prose
+from training.readers import CorpusError, read_cmu, read_mpst, read_prose
 
 
 def test_mpst_rows_with_commas_quotes_and_lines(tmp_path: Path) -> None:
@@ -41,6 +41,33 @@ def test_dirt_is_tolerated(tmp_path: Path) -> None:
     with films.open("a") as file:
         file.write("tt9,only two\n")
     assert [r.text for r in read_mpst(films)] == ["One.", "Two.", None]
+
+
+def test_a_bare_carriage_return_cuts_no_row(tmp_path: Path) -> None:
+    books = write_cmu(tmp_path / "b.txt", [("One", "A walk begins.\rIt ends at sea.", []), ("Two", "Second.", [])])
+    assert [r.text for r in read_cmu(books)] == [" A walk begins.\rIt ends at sea.", " Second."]
+    films = tmp_path / "m.csv"
+    films.write_text(
+        'title,plot_synopsis,tags\r\nA,They meet.\rThey part.,drama\r\nB,"One.\rTwo, three.",\r\n', newline=""
+    )
+    assert [(r.row, r.text) for r in read_mpst(films)] == [(2, "They meet. They part."), (3, "One. Two, three.")]
+
+
+def test_prose_rows_know_where_their_story_begins_and_ends(tmp_path: Path) -> None:
+    rows = [("A", 1, "a1"), ("A", 2, "a2"), ("B", 2, "b2"), ("B", 3, "b3"), ("C", 1, "c1"), ("C", 1, "c1 again")]
+    read = [(r.text, r.begins, r.ends) for r in read_prose(write_prose(tmp_path / "p.jsonl", rows))]
+    assert read == [
+        ("a1", True, False), ("a2", False, True), ("b2", False, False), ("b3", False, True),
+        ("c1", True, True), ("c1 again", True, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[1, 2]", '{"title": "A", "text": "no part"}'])
+def test_a_file_that_is_no_prose_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "wrong.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(CorpusError, match=r"wrong\.jsonl: row 1: .* title, part and text should be"):
+        list(read_prose(path))
 
 
 @pytest.mark.parametrize(
