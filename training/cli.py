@@ -1,16 +1,11 @@
 """`plotify prepare` and `plotify train`."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
-
-if TYPE_CHECKING:
-    from training.readers import Summary
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -19,57 +14,69 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.option("--mpst", type=FILE, help="MPST csv (mpst_full_data.csv).")
 @click.option("--cmu", type=FILE, help="CMU book summaries tsv (booksummaries.txt).")
+@click.option("--prose", type=FILE, help="Stories, as JSON Lines with title, part and text.")
 @click.option("--out", type=FOLDER, required=True, help="Folder for the data set.")
-@click.option("--shortest", default=60, show_default=True, help="Shortest summary kept, in characters.")
-@click.option("--longest", default=4000, show_default=True, help="Longest summary kept, in characters.")
-def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longest: int) -> None:
-    """Clean, group and split the corpora into a data set.
+@click.option(
+    "--shortest", default=60, type=click.IntRange(1), show_default=True, help="Shortest text kept, in characters."
+)
+@click.option(
+    "--longest",
+    default=1700,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Longest piece, in characters; longer texts are cut at sentence ends.",
+)
+@click.option("--keep-explicit", is_flag=True, help="Keep texts with slurs or explicit sex (training/explicit.txt).")
+def prepare(
+    mpst: Path | None,
+    cmu: Path | None,
+    prose: Path | None,
+    out: Path,
+    shortest: int,
+    longest: int,
+    keep_explicit: bool,
+) -> None:
+    """Clean, group, cut and split the corpora into a data set.
 
-    Prints what was read and what was dropped, and why; draws lengths.png and genres.png. The result does not depend on
-    the order of the rows, so a document stays in its split when a corpus grows.
+    Prints what was read and what was dropped, and why; draws lengths.png and genres.png. All texts of a series or a
+    book go into the same split. The result does not depend on the order of the rows, so a text stays in its split when
+    a corpus grows.
 
     \b
     Example:
-      plotify prepare --mpst mpst_full_data.csv --cmu booksummaries.txt --out data
+      plotify prepare --mpst mpst_full_data.csv --cmu booksummaries.txt --prose stories.jsonl --out data
     """
     from training.cleaning import REASONS, Bounds
     from training.plots import draw_genres, draw_lengths
     from training.prepare import prepare as prepare_corpora
-    from training.readers import CorpusError, read_cmu, read_mpst
+    from training.readers import CorpusError, read_cmu, read_mpst, read_prose
 
-    if mpst is None and cmu is None:
-        raise click.UsageError("give at least one corpus: --mpst FILE or --cmu FILE")
-    corpora: dict[str, tuple[Path, Iterable[Summary]]] = {}
-    if mpst:
-        corpora["mpst"] = (mpst, read_mpst(mpst))
-    if cmu:
-        corpora["cmu"] = (cmu, read_cmu(cmu))
+    readers = {"mpst": (mpst, read_mpst), "cmu": (cmu, read_cmu), "prose": (prose, read_prose)}
+    corpora = {source: (path, read(path)) for source, (path, read) in readers.items() if path}
+    if not corpora:
+        raise click.UsageError("give at least one corpus: --mpst FILE, --cmu FILE or --prose FILE")
     console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        with Progress(*columns, console=console) as progress:
-            report, documents = prepare_corpora(corpora, out, Bounds(shortest, longest), progress)
+        report, documents = prepare_corpora(corpora, out, Bounds(shortest, longest), console, keep_explicit)
     except (CorpusError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    if not documents:
-        raise click.ClickException("nothing was kept: every summary was dropped (see --shortest and --longest)")
 
-    table = Table("summaries", *(Column(source, justify="right") for source in corpora))
+    table = Table("texts", *(Column(source, justify="right") for source in corpora))
     dropped = {f"dropped: {reason}": {s: report.dropped[s][reason] for s in corpora} for reason in REASONS}
-    for label, counts in {"read": report.read, **dropped, "kept": report.kept}.items():
+    for label, counts in {"read": report.read, **dropped, "kept": report.kept, "words kept": report.words}.items():
         table.add_row(label, *(f"{counts[source]:,}" for source in corpora))
     console.print(table)
-    console.print("splits: " + ", ".join(f"{split} {count:,}" for split, count in report.splits.items()))
+    console.print("pieces: " + ", ".join(f"{split} {count:,}" for split, count in report.pieces.items()))
     unknown = report.tags_unknown.total()
     console.print(
         f"tags: {report.tags_known:,} uses grouped into {len(report.genres)} genres, {report.tags_unspecific:,} say "
-        f"nothing of genre, {unknown:,} unknown; {report.without_genre:,} summaries without a genre"
+        f"nothing of genre, {unknown:,} unknown; {report.without_genre:,} plots without a genre"
     )
     if unknown:
         listed = ", ".join(f"{tag} ({count})" for tag, count in report.tags_unknown.most_common(20))
         console.print(f"unknown tags (the rest is in prepare.json): {listed}")
-    lengths = {s: [len(d.text) for d in documents if d.source == s] for s in corpora if report.kept[s]}
-    draw_lengths(lengths, (shortest, longest), out / "lengths.png")
+    lengths = {source: [d.words for d in documents if d.source == source] for source in corpora if report.kept[source]}
+    draw_lengths(lengths, out / "lengths.png")
     draw_genres(report.genres, report.without_genre, out / "genres.png")
     console.print(f"written to {out}: train, validation, test, prepare.json, lengths.png, genres.png")
 
@@ -133,7 +140,21 @@ def prepare(mpst: Path | None, cmu: Path | None, out: Path, shortest: int, longe
     type=click.Choice(["auto", "float32", "mixed_float16", "mixed_bfloat16"]),
     default="auto",
     show_default=True,
-    help="auto: mixed_float16 on a GPU, else float32.",
+    help="auto: mixed_float16 on a GPU, mixed_bfloat16 on a processor that has it, else float32.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["linear", "constant"]),
+    default="linear",
+    show_default=True,
+    help="Learning rate after its rise: linear falls to 0 at the end; constant stays.",
+)
+@click.option(
+    "--source",
+    "sources",
+    type=click.Choice(["mpst", "cmu", "prose"]),
+    multiple=True,
+    help="Read this corpus of the data set; give it several times for several.  [default: all]",
 )
 @click.option("--xla/--no-xla", default=None, help="Compile steps with XLA.  [default: on a GPU]")
 @click.option("--eager", is_flag=True, help="Run operator by operator, the slow way, for comparison.")
@@ -151,7 +172,6 @@ def train(
     out: Path,
     learning_rate: float | None,
     dropout: float | None,
-    precision: str,
     xla: bool | None,
     distribute: str | None,
     **options: Any,
@@ -162,12 +182,17 @@ def train(
     at any moment, the same command resumes from the last save. Leaves the checkpoint with the best weights,
     metrics.json, loss.png and samples.txt in OUT.
 
+    A run with --schedule constant may be ended by a smaller --max-steps, which writes the checkpoint, and gone on with
+    later, by a larger one. To pre-train and fine-tune, give the first stage's OUT as the second's --base.
+
     With --distribute each batch is split among several devices. To train on two machines, give the same command on
     both, each with its own index in TF_CONFIG and OUT on a file system that they share; the first one writes and tells.
 
     \b
     Examples:
       plotify train --data data --base mini --out checkpoint
+      plotify train --data data --base mini --schedule constant --out pretrained
+      plotify train --data data --base pretrained --source mpst --source cmu --learning-rate 1e-3 --out checkpoint
       plotify train --data data --base openai-community/gpt2 --epochs 3 --out checkpoint
       TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}' \\
         plotify train --data data --base small --out /shared/checkpoint --distribute multiworker
@@ -187,7 +212,6 @@ def train(
         base=base,
         learning_rate=learning_rate or (size.learning_rate if size else FINE_TUNING_LEARNING_RATE),
         dropout=size.dropout if size and dropout is None else dropout,
-        precision=precision if precision != "auto" else "mixed_float16" if gpu else "float32",
         xla=gpu if xla is None else xla,
         **options,
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from datasketch import MinHash, MinHashLSH
@@ -38,4 +39,26 @@ def near_duplicates(texts: Iterable[tuple[str, str]], similarity: float = 0.6, p
             found.add(key)
         else:
             index.insert(key, sketch)
+    return found
+
+
+def repeats(collections: Iterable[list[tuple[str, str]]], share: float = 0.5) -> set[str]:
+    """Return the keys of texts that mostly repeat an earlier one of the same collection, as seasons of a series do.
+
+    Args:
+        collections: for each, its texts as (key, text); the longest of those that repeat each other is kept.
+        share: of the shorter text's shingles, so many stand in the longer one, too.
+    """
+    found: set[str] = set()
+    for texts in collections:
+        holders: dict[bytes, list[int]] = {}
+        ordered = sorted(texts, key=lambda entry: (-len(entry[1]), entry[0])) if len(texts) > 1 else []
+        for number, (key, text) in enumerate(ordered):
+            own = shingles(text)
+            shared = Counter(holder for shingle in own for holder in holders.get(shingle, ()))
+            if shared and max(shared.values()) >= share * len(own):
+                found.add(key)
+                continue
+            for shingle in own:
+                holders.setdefault(shingle, []).append(number)
     return found

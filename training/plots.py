@@ -9,26 +9,32 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-INK, ACCENT, QUIET = "#1f2933", "#2a6f77", "#d07c40"
+from training.prompt import LENGTHS
+
+INK, ACCENT, QUIET, MUTED = "#1f2933", "#2a6f77", "#d07c40", "#9aa5b1"
 plt.rcParams.update(
     {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 120, "text.color": INK}
 )
 
 
-def draw_lengths(lengths: Mapping[str, Sequence[int]], bounds: tuple[int, int], path: Path) -> None:
-    """A histogram of summary lengths (characters, logarithmic) for each source, with the bounds marked."""
+def draw_lengths(lengths: Mapping[str, Sequence[int]], path: Path) -> None:
+    """A histogram of the texts' lengths (words, logarithmic) for each source, with the bounds of the length classes."""
     figure, axes = plt.subplots(figsize=(8, 4))
-    low, high = bounds
+    low, high = 8, max(map(max, lengths.values())) + 1
     edges = [low * (high / low) ** (i / 60) for i in range(61)]
-    axes.hist(
-        list(lengths.values()), bins=edges, stacked=True, label=list(lengths), color=[ACCENT, QUIET][: len(lengths)]
-    )
+    colors = [ACCENT, QUIET, MUTED][: len(lengths)]
+    axes.hist(list(lengths.values()), bins=edges, stacked=True, label=list(lengths), color=colors)
     axes.set_xscale("log")
-    ticks = [t for t in (50, 100, 200, 500, 1000, 2000, 5000, 10000) if low <= t <= high]
-    axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    ticks = [tick for tick in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000) if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="characters", ylabel="summaries", title="Length of the summaries kept")
-    axes.legend(frameon=False)
+    top = axes.get_ylim()[1]
+    for each in LENGTHS:
+        axes.axvline(each.min_words, color=INK, linewidth=0.6, linestyle=":")
+        if low < each.min_words < high or each is LENGTHS[0]:
+            axes.text(max(low, each.min_words) * 1.04, top, each.name, va="top", fontsize=9)
+    axes.set(xlabel="words", ylabel="texts", title="Length of the texts kept", xlim=(low, high))
+    axes.legend(frameon=False, loc="center right")
     save(figure, path)
 
 

@@ -1,28 +1,42 @@
-"""From the two corpora to a clean, grouped, split data set: what `plotify prepare` does.
+"""From the corpora to a clean, grouped, split data set: what `plotify prepare` does.
 
-A data set is a folder: `train.jsonl`, `validation.jsonl` and `test.jsonl` with a document a line, `prepare.json` with
-what was read, kept and dropped, and two pictures. Nothing in it depends on the order of the rows in the corpora.
+A data set is a folder: `train.jsonl`, `validation.jsonl` and `test.jsonl` with a piece of a document a line,
+`prepare.json` with what was read, kept and dropped, and two pictures. Nothing in it depends on the order of the rows in
+the corpora.
 """
 
 import hashlib
 import json
-from collections import Counter
+import re
+import tomllib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from rich.progress import Progress
+from rich.console import Console
 
-from training.cleaning import Bounds, clean
-from training.duplicates import fingerprint, near_duplicates
+from training.cleaning import Bounds, clean, is_explicit, mend
+from training.duplicates import WORDS, fingerprint, near_duplicates, repeats
 from training.genres import GenreGrouper
+from training.names import names_in
+from training.pieces import pieces as cut_text
+from training.progress import track
 from training.readers import Summary
 
-LAYOUTS = {"mpst": "MPST", "cmu": "the CMU Book Summary Dataset"}
+SERIES = re.compile(r":| - ")
+"""Behind it a title says which episode of a series, or which story of a collection."""
+
+LAYOUTS = {"mpst": "MPST", "cmu": "the CMU Book Summary Dataset", "prose": "title, part and text"}
+PROSE = "prose"
+"""The source whose documents are stories, not plots."""
+
 REPORT = "prepare.json"
+HELD_OUT = Path(__file__).with_name("held_out.toml")
 SPLITS = ("train", "validation", "test")
-HELD_OUT_PERMILLE = 50
-"""Of a thousand documents, how many go into validation, and how many into test."""
+HELD_OUT_PERMILLE = 30
+"""Of a thousand collections, how many go into validation, and how many into test."""
 
 FEWEST_OF_A_GENRE = 20
 """Training documents that a genre needs to be offered: a model cannot give what it has not read."""
@@ -30,24 +44,38 @@ FEWEST_OF_A_GENRE = 20
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A clean summary with the genres that a writer can pick."""
+    """A clean text, or a piece of one, with the genres that a writer can pick.
+
+    Attributes:
+        words: how many the whole text has that this is a piece of.
+        names: people and places in this piece.
+        begins, ends: whether the piece holds the beginning, and the end, of its text.
+    """
 
     text: str
     genres: list[str]
     title: str
     source: str
+    words: int
+    names: list[str] = field(default_factory=list)
+    begins: bool = True
+    ends: bool = True
 
 
 @dataclass
 class Report:
-    """What became of the rows of the corpora. Counts are rows; tags are uses of tags."""
+    """The rows of the corpora, and what became of them.
+
+    Counts are rows; `words` are those of the rows kept, `pieces` what each split holds, tags are uses of tags.
+    """
 
     corpora: list[dict[str, str | int]]
     bounds: dict[str, int]
     read: Counter[str]
     dropped: dict[str, Counter[str]]
     kept: Counter[str]
-    splits: dict[str, int]
+    words: Counter[str]
+    pieces: dict[str, int]
     genres: Counter[str]
     without_genre: int
     tags_known: int
@@ -55,34 +83,67 @@ class Report:
     tags_unknown: Counter[str]
 
 
-def split_of(key: str) -> str:
-    """The split of a document, from its fingerprint alone: stable whatever else is in the corpora."""
-    place = int(key[:8], 16) % 1000
-    if place < HELD_OUT_PERMILLE:
-        return "test"
-    return "validation" if place < 2 * HELD_OUT_PERMILLE else "train"
+def collection_of(title: str, source: str, key: str) -> str:
+    """The name of what a text belongs to, so that all of it lands in one split: a series, a book, a collection.
+
+    A series' episodes are titled "Series: Episode", a collection's stories "Author - Story". Prose without a title
+    counts as one collection; a plot without one stands alone, under its `key`.
+    """
+    words = WORDS.findall(SERIES.split(title, maxsplit=1)[0].lower())
+    return " ".join(words) or (source if source == PROSE else key)
+
+
+def split_places(collections: Iterable[str]) -> dict[str, str]:
+    """{collection: its split}, from the name alone: stable whatever else is in the corpora.
+
+    But a corpus so small that a split would be empty gives it the collection whose place is next.
+    """
+    places = sorted((int(fingerprint(name)[:8], 16) % 1000, name) for name in set(collections))
+    splits = {
+        name: "test" if place < HELD_OUT_PERMILLE else "validation" if place < 2 * HELD_OUT_PERMILLE else "train"
+        for place, name in places
+    }
+    for split in ("test", "validation"):
+        if split not in splits.values():
+            splits[next(name for _, name in places if splits[name] == "train")] = split
+    return splits
 
 
 def prepare(
-    corpora: dict[str, tuple[Path, Iterable[Summary]]], out: Path, bounds: Bounds, progress: Progress
+    corpora: dict[str, tuple[Path, Iterable[Summary]]],
+    out: Path,
+    bounds: Bounds,
+    console: Console,
+    keep_explicit: bool = False,
 ) -> tuple[Report, list[Document]]:
-    """Clean, group and split `corpora` ({source: (file, its rows)}) into the folder `out`.
+    """Clean, group, cut and split `corpora` ({source: (file, its rows)}) into the folder `out`.
 
     Returns:
-        The report, and all kept documents in the order of their fingerprints.
+        The report, and all kept documents in the order of their texts' fingerprints.
+
+    Raises:
+        ValueError: too little is left for three splits.
     """
     grouper = GenreGrouper()
+    held_out = set(tomllib.loads(HELD_OUT.read_text(encoding="utf-8"))["titles"])
     read: Counter[str] = Counter()
     dropped: dict[str, Counter[str]] = {source: Counter() for source in corpora}
     documents: list[tuple[str, Document]] = []
     for source, (path, rows) in corpora.items():
-        for summary in progress.track(rows, description=f"reading {path.name}"):
+        for summary in track(console, rows, f"reading {path.name}"):
             read[source] += 1
             text, reason = clean(summary.text, bounds)
+            if not reason and not keep_explicit and is_explicit(text):
+                reason = "explicit"
+            if not reason and source == PROSE and summary.title in held_out:
+                reason = "held out"
             if reason:
                 dropped[source][reason] += 1
                 continue
-            document = Document(text, grouper.group(summary.tags), summary.title.strip(), source)
+            genres, words = grouper.group(summary.tags), len(text.split())
+            document = Document(
+                text, genres, mend(summary.title), source, words, begins=summary.begins, ends=summary.ends
+            )
             documents.append((fingerprint(text), document))
 
     documents.sort(key=lambda kept: (kept[0], -len(kept[1].genres), kept[1].text, kept[1].source, kept[1].title))
@@ -92,25 +153,46 @@ def prepare(
             dropped[document.source]["duplicate"] += 1
         else:
             kept[key] = document
+    del documents
     texts = ((key, document.text) for key, document in kept.items())
-    for key in near_duplicates(progress.track(texts, total=len(kept), description="finding near-duplicates")):
+    for key in near_duplicates(track(console, texts, "finding near-duplicates", len(kept))):
+        dropped[kept.pop(key).source]["duplicate"] += 1
+    collections = {key: collection_of(document.title, document.source, key) for key, document in kept.items()}
+    together = defaultdict(list)
+    for key, name in collections.items():
+        if key in kept and kept[key].source != PROSE:
+            together[name].append((key, kept[key].text))
+    for key in repeats(together.values()):
         dropped[kept.pop(key).source]["duplicate"] += 1
 
+    splits = split_places(collections[key] for key in kept)
+    if len(set(splits.values())) < len(SPLITS):
+        raise ValueError(
+            f"{len(splits)} titles are too few: training, validation and test need one each at least. Give more texts, "
+            "under titles of their own."
+        )
+    placed = ((splits[collections[key]], document) for key, document in kept.items())
+    pieces = write_splits(track(console, placed, "cutting and writing", len(kept)), bounds.longest, out)
+    documents = list(kept.values())
+    words: Counter[str] = Counter()
+    for document in documents:
+        words[document.source] += document.words
     report = Report(
         corpora=[describe(source, path) for source, (path, _) in corpora.items()],
         bounds=asdict(bounds),
         read=read,
         dropped=dropped,
-        kept=Counter(document.source for document in kept.values()),
-        splits=write_splits(kept, out),
-        genres=Counter(genre for document in kept.values() for genre in document.genres),
-        without_genre=sum(not document.genres for document in kept.values()),
+        kept=Counter(document.source for document in documents),
+        words=words,
+        pieces=pieces,
+        genres=Counter(genre for document in documents for genre in document.genres),
+        without_genre=sum(not document.genres for document in documents if document.source != PROSE),
         tags_known=grouper.known,
         tags_unspecific=grouper.unspecific,
         tags_unknown=grouper.unknown,
     )
     (out / REPORT).write_text(json.dumps(vars(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return report, list(kept.values())
+    return report, documents
 
 
 def describe(source: str, path: Path) -> dict[str, str | int]:
@@ -125,20 +207,29 @@ def describe(source: str, path: Path) -> dict[str, str | int]:
     }
 
 
-def write_splits(documents: dict[str, Document], out: Path) -> dict[str, int]:
-    """Write a jsonl file for each split; return how many documents each holds."""
+def write_splits(documents: Iterable[tuple[str, Document]], longest: int, out: Path) -> dict[str, int]:
+    """Write (split, document) into a jsonl file for each split, in pieces of at most `longest` characters.
+
+    Returns:
+        The number of pieces in each split.
+    """
     out.mkdir(parents=True, exist_ok=True)
     counts = dict.fromkeys(SPLITS, 0)
-    files = {split: (out / f"{split}.jsonl").open("w", encoding="utf-8") for split in SPLITS}
-    try:
-        for key, document in documents.items():
-            split = split_of(key)
-            counts[split] += 1
-            files[split].write(json.dumps(asdict(document), ensure_ascii=False) + "\n")
-    finally:
-        for file in files.values():
-            file.close()
+    with ExitStack() as stack:
+        files = {split: stack.enter_context((out / f"{split}.jsonl").open("w", encoding="utf-8")) for split in SPLITS}
+        for split, document in documents:
+            for piece in cut(document, longest):
+                counts[split] += 1
+                files[split].write(json.dumps(asdict(piece), ensure_ascii=False) + "\n")
     return counts
+
+
+def cut(document: Document, longest: int) -> Iterator[Document]:
+    """The pieces of a document, in order, each with the names in it."""
+    texts = cut_text(document.text, longest)
+    for place, text in enumerate(texts, start=1):
+        begins, ends = document.begins and place == 1, document.ends and place == len(texts)
+        yield replace(document, text=text, names=names_in(text), begins=begins, ends=ends)
 
 
 def split_file(folder: Path, split: str) -> Path:
