@@ -65,11 +65,7 @@ def round_matrices(model: TFGPT2LMHeadModel) -> None:
 def sample(
     checkpoint: Path, tokenizer: Tokenizer, prompt: PromptTemplate, genres: Iterable[str], seed: int
 ) -> list[str]:
-    """One text for each genre from nothing but the genre, with the decoding defaults but for guidance.
-
-    Read back from the folder, in float32: Hugging Face's sampling takes no other logits.
-    """
-    tf_keras.mixed_precision.set_global_policy("float32")
+    """One text for each genre from nothing but the genre, with the decoding defaults but for guidance."""
     model = TFGPT2LMHeadModel.from_pretrained(checkpoint)
     tf_keras.utils.set_random_seed(seed)  # generate's own `seed` would draw the same number at every step
     texts = []

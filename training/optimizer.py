@@ -7,8 +7,24 @@ from training.settings import TrainingSettings
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
+WARMUP_STEPS = 200
+"""Steps in which a constant schedule's rate rises: its run has no known end to take a share of."""
+
 UPDATE_SIZE = 0.2
 """Root mean square of an AdamW update in practice; Muon's are scaled to it, to share rate and decay."""
+
+
+class WarmupThenConstant(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Rises linearly from 0 to `peak` in `warmup` steps, and stays there: a run may go on for as long as it likes."""
+
+    def __init__(self, peak: float, warmup: int) -> None:
+        self.peak, self.warmup = peak, max(1, warmup)
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        return self.peak * tf.minimum((tf.cast(step, tf.float32) + 1) / self.warmup, 1.0)
+
+    def get_config(self) -> dict[str, float | int]:
+        return {"peak": self.peak, "warmup": self.warmup}
 
 
 class WarmupThenDecay(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
@@ -62,17 +78,21 @@ class MuonAdamW(tf_keras.optimizers.AdamW):  # type: ignore[misc]
 
 
 def build_optimizer(
-    settings: TrainingSettings, steps: int, variables: list[tf.Variable]
+    settings: TrainingSettings, precision: str, steps: int, variables: list[tf.Variable]
 ) -> tf_keras.optimizers.Optimizer:
     """The optimizer of a run, with global-norm clipping; it scales the loss where the precision needs it."""
+    if settings.schedule == "constant":
+        rate = WarmupThenConstant(settings.learning_rate, WARMUP_STEPS)
+    else:
+        rate = WarmupThenDecay(settings.learning_rate, int(settings.warmup * steps), steps)
     optimizer = MuonAdamW(
-        WarmupThenDecay(settings.learning_rate, int(settings.warmup * steps), steps),
+        rate,
         weight_decay=settings.weight_decay,
         beta_2=0.98,
         global_clipnorm=settings.clip,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(variables)
-    if settings.precision == "mixed_float16":
+    if precision == "mixed_float16":
         optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer

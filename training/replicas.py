@@ -15,7 +15,8 @@ import tensorflow as tf
 from training.batches import Batch
 from training.workers import Cluster, ClusterError, await_workers, read_cluster
 
-IDS_AND_MASK = (tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None], tf.float32))
+BATCH = tuple(tf.TensorSpec([None, None], dtype) for dtype in (tf.int32, tf.int32, tf.float32))
+"""`ids`, `starts` and `mask` of a `Batch`."""
 
 STARTING = 120
 """Seconds that TensorFlow may take to connect workers that are all there."""
@@ -60,12 +61,12 @@ class Replicas:
             here = replicas // place.num_input_pipelines
             first = place.input_pipeline_id * here
 
-            def split(ids: tf.Tensor, mask: tf.Tensor) -> tf.data.Dataset:
+            def split(*tensors: tf.Tensor) -> tf.data.Dataset:
                 numbers = tf.data.Dataset.range(first, first + here)
-                return numbers.map(lambda replica: (ids[replica::replicas], mask[replica::replicas]))
+                return numbers.map(lambda replica: tuple(tensor[replica::replicas] for tensor in tensors))
 
             whole = tf.data.Dataset.from_generator(
-                lambda: ((batch.ids, batch.mask) for batch in batches()), output_signature=IDS_AND_MASK
+                lambda: ((batch.ids, batch.starts, batch.mask) for batch in batches()), output_signature=BATCH
             )
             endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
             return whole.flat_map(split).apply(endless).prefetch(2 * here)

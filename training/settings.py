@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from training.prepare import split_file
 
 RECORD = "run.json"
+OPEN_ENDED = ("epochs", "max_steps")
+"""Settings that a run with a constant learning rate may be resumed with other values of."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,10 @@ class TrainingSettings:
         dropout: on embeddings and residual branches; None takes the size's or the base's own.
         evaluate_every: steps between evaluations on the validation split.
         patience: evaluations without a better val_loss after which the run ends.
-        precision: float32, mixed_float16 or mixed_bfloat16 (Keras policies).
+        schedule: of the learning rate after its rise: linear falls to 0 at the end; constant stays, and such a run may
+            be resumed with more epochs or steps than it was begun with.
+        sources: corpora of the data set that are read; none means all.
+        precision: float32, mixed_float16 or mixed_bfloat16 (Keras policies), or auto, which each machine resolves.
         xla: compile the step with XLA.
         eager: run every step operator by operator, without a graph; only for comparison.
     """
@@ -46,6 +51,8 @@ class TrainingSettings:
     xla: bool
     eager: bool
     seed: int
+    schedule: str = "linear"
+    sources: tuple[str, ...] = ()
 
 
 class ResumeError(Exception):
@@ -61,9 +68,14 @@ def is_begun(folder: Path, settings: TrainingSettings, data: Path) -> bool:
     record = folder / RECORD
     if not record.exists():
         return False
-    begun, run = json.loads(record.read_text()), described(settings, data)
+    # what a later version added was at its default before
+    defaults = {each.name: each.default for each in fields(settings) if each.default is not MISSING}
+    begun = json.loads(json.dumps(defaults)) | json.loads(record.read_text())
+    free = OPEN_ENDED if settings.schedule == begun["schedule"] == "constant" else ()
     differing = [
-        f"{name} was {begun.get(name)}, is now {value}" for name, value in run.items() if begun.get(name) != value
+        f"{name} was {begun.get(name)}, is now {value}"
+        for name, value in json.loads(json.dumps(described(settings, data))).items()
+        if begun.get(name) != value and name not in free
     ]
     if differing:
         raise ResumeError(

@@ -25,7 +25,7 @@ class Size:
 
 SIZES = {
     "minute": Size(layers=2, heads=2, width=32, vocabulary=512, context=128, dropout=0.0, learning_rate=3e-3),
-    "mini": Size(layers=6, heads=5, width=320, vocabulary=6144, context=512, dropout=0.15, learning_rate=2e-3),
+    "mini": Size(layers=6, heads=5, width=320, vocabulary=8192, context=512, dropout=0.0, learning_rate=2e-3),
     "small": Size(layers=12, heads=12, width=768, vocabulary=16384, context=1024, dropout=0.1, learning_rate=6e-4),
 }
 """`minute` is for tests, `mini` is what ships with Plotify, `small` has GPT-2 small's layers."""

@@ -11,15 +11,16 @@ from time import monotonic
 import tensorflow as tf
 import tf_keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 from tokenizers import Tokenizer
 
 from training.batches import Rows
 from training.checkpoint import sample, write_checkpoint
-from training.model import load_model, load_tokenizer
+from training.model import fastest_precision, load_model, load_tokenizer
 from training.optimizer import build_optimizer
 from training.plots import draw_losses
-from training.prepare import read_split, report_file, trainable_genres
+from training.prepare import PROSE, read_split, report_file, trainable_genres
+from training.progress import LINE_EVERY, bar
 from training.prompt import PromptTemplate
 from training.replicas import Replicas
 from training.settings import TrainingSettings, begin, is_begun
@@ -30,6 +31,9 @@ from training.workers import ClusterError
 
 RECORD_EVERY = 10
 """Steps whose losses are averaged into one point of the loss curve; a save waits for the point to be whole."""
+
+EVALUATED_TOKENS = 1 << 17
+"""Tokens of the validation split that an evaluation reads at most: its loss then moves by less than 1 % by chance."""
 
 SAMPLES = 4
 """Genres of which a sample is written at the end."""
@@ -50,23 +54,24 @@ class TrainingRun:
         self.folder = out / "state"
         begun = is_begun(self.folder, settings, data)
         tf_keras.utils.set_random_seed(settings.seed)
-        tf_keras.mixed_precision.set_global_policy(settings.precision)
+        self.precision = settings.precision if settings.precision != "auto" else fastest_precision()
         self.prompt = PromptTemplate(trainable_genres(data))
         self.tokenizer = self.one_tokenizer(begun)
         with replicas.strategy.scope():
             self.model = load_model(settings.base, self.tokenizer, settings.dropout)
-        self.training = self.rows("train")
-        self.validation = self.rows("validation")
-        self.test = self.rows("test")
+        self.training = self.rows("train", settings.sources)
+        measured = settings.sources or self.measured_sources()
+        self.validation = self.rows("validation", measured, EVALUATED_TOKENS)
+        self.test = self.rows("test", measured)
         self.training.refuse_to_split(replicas.count)
         self.claim(begun)
-        self.steps = min(settings.epochs * self.training.batches, settings.max_steps or math.inf)
+        self.steps = self.training.batches_in(settings.epochs, settings.max_steps)
         with replicas.strategy.scope():
-            optimizer = build_optimizer(settings, int(self.steps), self.model.trainable_variables)
+            optimizer = build_optimizer(settings, self.precision, self.steps, self.model.trainable_variables)
         evaluated = replicas.share(self.validation.evaluation_stream)
         self.evaluated = iter(evaluated)
         self.train_step, self.evaluate_step = build_steps(
-            self.model, optimizer, settings, replicas, evaluated.element_spec
+            self.model, optimizer, self.precision, settings, replicas, evaluated.element_spec
         )
         self.state = TrainingState(self.folder, self.model, optimizer, replicas.chief)
         self.speeds: list[float] = []
@@ -107,16 +112,26 @@ class TrainingRun:
             "on a file system that they share."
         )
 
-    def rows(self, split: str) -> Rows:
+    def measured_sources(self) -> tuple[str, ...]:
+        """The corpora whose held-out texts are measured: all but prose, unless there is nothing else.
+
+        A model is to write plots; prose teaches it English on the way.
+        """
+        sources = tuple(str(corpus["source"]) for corpus in self.corpora)
+        return tuple(source for source in sources if source != PROSE) or sources
+
+    def rows(self, split: str, sources: tuple[str, ...], most_tokens: int | None = None) -> Rows:
+        """The documents of some sources of a split; of at most so many tokens, if given, from its beginning on."""
         config = self.model.config
         rows = Rows(
-            read_split(self.data, split),
+            (each for each in read_split(self.data, split) if not sources or each.source in sources),
             self.tokenizer,
             self.prompt,
             self.tokenizer.token_to_id(END_OF_TEXT),
             config.n_positions,
             self.settings.batch_tokens,
             self.settings.seed,
+            most_tokens,
         )
         if not rows.documents:
             raise ValueError(
@@ -124,7 +139,7 @@ class TrainingRun:
                 f"{rows.too_long} are longer"
             )
         left_out = f", {rows.too_long:,} longer than the context left out" if rows.too_long else ""
-        self.console.print(f"{split}: {len(rows.documents):,} documents, {rows.batches:,} batches{left_out}")
+        self.console.print(f"{split}: {len(rows.documents):,} documents, {rows.tokens:,} tokens{left_out}")
         return rows
 
     def run(self) -> None:
@@ -134,22 +149,17 @@ class TrainingRun:
         self.console.print(f"{self.settings.base}: {parameters / 1e6:.1f} M parameters, {self.steps:,} steps{replicas}")
         if self.restore():
             self.console.print(f"resuming after step {self.state.step:,}, best val_loss {self.state.best_loss:.4f}")
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[speed]}"),
-        )
-        with Progress(*columns, console=self.console, refresh_per_second=2) as progress:
-            self.train(progress, progress.add_task("training", total=self.steps, completed=self.state.step, speed=""))
+        self.console.print(f"products in {self.precision}")
+        with bar(self.console) as progress:
+            self.train(progress, progress.add_task("training", total=self.steps, completed=self.state.step, note=""))
         if self.replicas.chief:
             self.finish()
 
-    def train(self, progress: Progress, bar: TaskID) -> None:
+    def train(self, progress: Progress, task: TaskID) -> None:
         state, settings = self.state, self.settings
         recent: list[float] = []
         began, seconds_before = monotonic(), state.seconds
+        said = began
         batches = iter(self.replicas.share(partial(self.training.training_stream, state.step)))
         while state.step < self.steps and state.stale < settings.patience:
             step_began = monotonic()
@@ -160,12 +170,11 @@ class TrainingRun:
             state.tokens += int(targets)
             state.seconds = seconds_before + monotonic() - began
             self.speeds.append(targets / (monotonic() - step_began))
-            epoch = (state.step - 1) // self.training.batches + 1
-            progress.update(
-                bar,
-                completed=state.step,
-                speed=f"loss {recent[-1]:.3f}  {median(self.speeds[-100:]):,.0f} tokens/s  epoch {epoch}",
-            )
+            note = f"loss {recent[-1]:.3f}  {median(self.speeds[-100:]):,.0f} tokens/s"
+            progress.update(task, completed=state.step, note=note)
+            if not self.console.is_terminal and monotonic() - said > LINE_EVERY:
+                said = monotonic()
+                self.console.print(f"step {state.step:,} of {self.steps:,}: {note}", highlight=False)
             if state.step % RECORD_EVERY == 0 or state.step == self.steps:
                 state.history.append(
                     {"step": state.step, "split": "train", "loss": sum(recent) / len(recent), "tokens": state.tokens}
@@ -183,12 +192,12 @@ class TrainingRun:
                 state.save_if_due()
 
     def evaluate(self) -> tuple[float, float]:
-        """Loss over the validation split, dropout off, each document with its first genre.
+        """Loss over the validation split, dropout off, each document with its first genre and its length.
 
         Returns:
             nats per token, and bits per byte; both count the end of text as a token, which takes no byte.
         """
-        sums = [self.evaluate_step(*next(self.evaluated)) for _ in range(self.validation.batches)]
+        sums = [self.evaluate_step(*next(self.evaluated)) for _ in self.validation.evaluated[1]]
         total, targets = (sum(map(float, column)) for column in zip(*sums, strict=True))
         return total / targets, total / math.log(2) / self.validation.bytes
 
@@ -205,6 +214,7 @@ class TrainingRun:
         splits = {"train": self.training, "validation": self.validation, "test": self.test}
         training = {
             **asdict(self.settings),
+            "computed_in": self.precision,
             "parameters": self.model.count_params(),
             "steps": state.step,
             "tokens": state.tokens,

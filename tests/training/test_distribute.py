@@ -120,7 +120,7 @@ def test_more_devices_than_a_batch_has_rows_are_refused(data: Path, tmp_path: Pa
     done = mirrored(9, data, tmp_path / "out", "--batch-tokens", "512")
     said = " ".join(done.stderr.split())
     assert done.returncode == 1
-    assert re.search(r"a batch of texts of (\d+) tokens has \d rows, too few for 9 devices: give --batch-tokens", said)
+    assert re.search(r"a batch has 4 rows of 128 tokens, too few for 9 devices: give --batch-tokens 1152", said)
     assert not (tmp_path / "out" / "state" / "run.json").exists()
 
 

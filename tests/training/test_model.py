@@ -109,3 +109,46 @@ def test_a_checkpoint_without_weights_says_so(published: Path, tmp_path: Path) -
         (tmp_path / file.name).write_bytes(file.read_bytes())
     done = run(LOADED, tmp_path, published / "logits.npy", "-")
     assert "there are no weights in it; one of tf_model.h5 or model.safetensors must be there" in done.stderr
+
+
+NETWORK = """
+import numpy
+from training.model import TFGPT2LMHeadModel, GPT2Config  # first: it tells TensorFlow how to load
+import tensorflow as tf
+from training.network import Network
+model = TFGPT2LMHeadModel(GPT2Config(
+    vocab_size=300, n_positions=64, n_embd=48, n_layer=3, n_head=4, embd_pdrop=0.0, resid_pdrop=0.0
+))
+model(tf.zeros((1, 2), tf.int32))
+draw = numpy.random.default_rng(1)
+for variable in model.trainable_variables:
+    variable.assign(draw.normal(0, 0.3, variable.shape))
+network, ids = Network(model, tf.float32), draw.integers(0, 300, (2, 64)).astype(numpy.int32)
+difference = abs(model(ids).logits.numpy() - network.logits(tf.constant(ids)).numpy()).max()
+assert difference < 1e-4, difference
+
+# three documents: one, and a second behind it in its row, and a row that is one document
+starts, mask = numpy.zeros((2, 64), numpy.int32), numpy.ones((2, 64), numpy.float32)
+starts[0, 20:], mask[0, 20], mask[:, 0] = 20, 0, 0
+batch = [tf.constant(values) for values in (ids, starts, mask)]
+with tf.GradientTape() as tape:
+    expected = 0.0
+    for one in (ids[:1, :20], ids[:1, 20:], ids[1:]):
+        logits = model(one).logits[:, :-1]
+        expected += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(one[:, 1:], logits))
+gradients = tape.gradient(expected, model.trainable_variables)
+with tf.GradientTape() as tape:
+    loss = network.summed_loss(*batch, training=True)
+numpy.testing.assert_allclose(loss, expected, rtol=1e-5)
+numpy.testing.assert_allclose(network.summed_loss(*batch, training=False), expected, rtol=1e-5)
+for variable, own, other in zip(
+    model.trainable_variables, tape.gradient(loss, model.trainable_variables), gradients, strict=True
+):
+    own, other = (tf.convert_to_tensor(each).numpy() for each in (own, other))
+    assert abs(own - other).max() < 1e-4 * abs(other).max(), variable.name
+"""
+
+
+def test_the_network_of_training_is_hugging_faces_and_packed_documents_do_not_see_each_other() -> None:
+    done = run(NETWORK)
+    assert done.returncode == 0, done.stderr

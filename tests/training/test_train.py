@@ -34,7 +34,8 @@ def test_a_training_learns_and_leaves_the_whole_checkpoint(trained: Path) -> Non
     assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG")
     about = json.loads((trained / "plotify.json").read_text())
     assert about["prompt"]["genres"] == ["Comedy", "Horror", "Science Fiction"]
-    assert about["prompt"]["template"].format(genre="Horror", text="A door") == "Horror: A door"
+    assert about["prompt"]["template"] == "{genre}{length}{notes}: {text}"
+    assert [each["name"] for each in about["prompt"]["lengths"]] == ["line", "lines", "paragraph", "page"]
     assert about["provenance"]["training"]["val_loss"] == min(curve.values())
     assert {corpus["source"] for corpus in about["provenance"]["corpora"]} == {"mpst", "cmu"}
 
@@ -68,6 +69,37 @@ def test_another_command_does_not_continue_a_run(data: Path, trained: Path) -> N
     done = subprocess.run(command(data, trained, "--seed", "2"), capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "seed was 1, is now 2" in done.stderr
+
+
+def test_a_constant_rate_may_be_ended_early_and_gone_on_with(data: Path, tmp_path: Path) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    constant = ("--schedule", "constant")
+    train(data, out, *constant, "--max-steps", "6")
+    assert metrics(out)["steps"] == 6
+    assert "resuming after step 6" in train(data, out, *constant, "--max-steps", "12")
+    train(data, whole, *constant, "--max-steps", "12")
+    assert losses(out, "train")[12] == pytest.approx(losses(whole, "train")[12], rel=1e-3)
+    done = subprocess.run(command(data, out, "--max-steps", "12"), capture_output=True, text=True, timeout=300)
+    assert "schedule was constant, is now linear" in done.stderr
+
+
+def test_a_run_that_an_older_version_began_is_resumed(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(data, out, "--max-steps", "4")
+    record = out / "state" / "run.json"
+    begun = json.loads(record.read_text())
+    del begun["sources"], begun["schedule"]
+    record.write_text(json.dumps(begun))
+    assert "resuming after step 4" in train(data, out, "--max-steps", "4")
+
+
+def test_two_stages_read_their_own_sources(data: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    said = train(data, first, "--max-steps", "4", "--source", "mpst")
+    assert 100 < int(re.search(r"train: (\d+) documents", said)[1]) <= 140  # type: ignore[index]
+    said = train(data, second, "--max-steps", "4", "--source", "cmu", "--base", str(first))
+    assert 100 < int(re.search(r"train: (\d+) documents", said)[1]) <= 140  # type: ignore[index]
+    assert {json.loads(line)["source"] for line in (second / "test.jsonl").read_text().splitlines()} == {"cmu"}
 
 
 @pytest.fixture(scope="module")

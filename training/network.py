@@ -1,0 +1,195 @@
+"""GPT-2's forward pass over the weights of a TFGPT2LMHeadModel, and its loss, made for training on packed rows.
+
+It computes what Hugging Face's class computes, faster (docs/training.md has the figures): the products run in the
+precision that the processor is best at, each chain of elementwise operations is compiled into one loop, and the loss
+never holds the logits of a whole batch. Several documents share a row and don't attend to one another.
+
+Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import tensorflow as tf
+from transformers import TFGPT2LMHeadModel
+
+LOSS_CHUNKS = 8
+"""Parts of a batch whose logits are computed one after another."""
+
+
+def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """Compile a function of tensors with XLA, and its gradient, which takes nothing but the inputs.
+
+    Integer tensors among the inputs have no gradient.
+    """
+    forward = tf.function(function, jit_compile=True)
+
+    @tf.function(jit_compile=True)
+    def backward(inputs: tuple[tf.Tensor, ...], upstream: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            real = [each for each in inputs if each.dtype.is_floating]
+            tape.watch(real)
+            output = function(*inputs)
+        return tape.gradient(output, real, upstream)  # type: ignore[no-any-return]
+
+    @tf.custom_gradient
+    def call(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor | None]]]:
+        def gradient(upstream: tf.Tensor) -> list[tf.Tensor | None]:
+            gradients = iter(backward(inputs, upstream))
+            return [next(gradients) if each.dtype.is_floating else None for each in inputs]
+
+        return forward(*inputs), gradient
+
+    return call  # type: ignore[no-any-return]
+
+
+@fused
+def attention_weights(scores: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
+    """Softmax over what each token sees: those before it in its own document, and itself.
+
+    Args:
+        scores: [rows, heads, length, length], scaled; the result has its dtype, and float32 in between.
+        starts: [rows, length] int32, where each token's document begins.
+    """
+    place = tf.range(tf.shape(starts)[1])
+    seen = (starts[:, None, :, None] == starts[:, None, None, :]) & (place[:, None] >= place[None, :])
+    masked = tf.where(seen, tf.cast(scores, tf.float32), tf.constant(-1e9))
+    return tf.cast(tf.nn.softmax(masked), scores.dtype)
+
+
+@fused
+def gelu(values: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """GELU by tanh (Hendrycks and Gimpel 2016) of values plus bias, in the values' dtype, float32 in between."""
+    return tf.cast(tf.nn.gelu(tf.cast(values, tf.float32) + bias, approximate=True), values.dtype)
+
+
+def normalizer(dtype: tf.DType, epsilon: float) -> Callable[..., tf.Tensor]:
+    """Layer normalization (Ba et al. 2016) over the last axis of a float32 tensor, with the result in `dtype`."""
+
+    @fused
+    def normalize(values: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+        centred = values - tf.reduce_mean(values, -1, keepdims=True)
+        variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
+        return tf.cast(centred * tf.math.rsqrt(variance + epsilon) * scale + shift, dtype)
+
+    return normalize
+
+
+class Network:
+    """The forward pass of a model on packed rows.
+
+    Args:
+        dtype: of the products; all else is float32.
+    """
+
+    def __init__(self, model: TFGPT2LMHeadModel, dtype: tf.DType) -> None:
+        self.config, self.body = model.config, model.transformer
+        self.dtype = dtype
+        self.normalize = normalizer(dtype, model.config.layer_norm_epsilon)
+
+    def summed_loss(self, ids: tf.Tensor, starts: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+        """Sum of the negative log-likelihoods (nats, float32) of the tokens that `mask` counts.
+
+        Args:
+            ids: [rows, length] int32.
+            starts: [rows, length] int32, where each token's document begins in its row.
+            mask: [rows, length] float32, 1 where a token is a target; a document's first token never is.
+        """
+        states = self.states(ids, starts, training)
+        shape = tf.shape(ids)
+        # The last token of a row predicts nothing; a zero in its place keeps the shape even.
+        targets = tf.reshape(tf.concat([ids[:, 1:], tf.zeros([shape[0], 1], ids.dtype)], 1), [-1])
+        weights = tf.reshape(tf.concat([mask[:, 1:], tf.zeros([shape[0], 1], mask.dtype)], 1), [-1])
+        loss = trained_loss if training else measured_loss
+        return loss(states, tf.convert_to_tensor(self.body.wte.embeddings), targets, weights)
+
+    def logits(self, ids: tf.Tensor) -> tf.Tensor:
+        """Logits [rows, length, vocabulary] float32 of rows that are one document each, int32 [rows, length]."""
+        states = self.states(ids, tf.zeros_like(ids), training=False)
+        flat = tf.matmul(states, tf.cast(self.body.wte.embeddings, self.dtype), transpose_b=True)
+        return tf.cast(tf.reshape(flat, [*ids.shape, -1]), tf.float32)
+
+    def states(self, ids: tf.Tensor, starts: tf.Tensor, training: bool) -> tf.Tensor:
+        """The last layer's states, normalized: [rows * length, width] in the dtype of the products."""
+        shape = tf.shape(ids)
+        rows, length = shape[0], shape[1]
+        heads, width = self.config.n_head, self.config.n_embd
+        positions = tf.range(length)[None] - starts
+        embedded = tf.gather(self.body.wte.embeddings, tf.reshape(ids, [-1]))
+        embedded += tf.gather(self.body.wpe.embeddings, tf.reshape(positions, [-1]))
+        stream = drop(embedded, self.config.embd_pdrop, training)
+        for block in self.body.h:
+            projected = self.product(self.normal(stream, block.ln_1), block.attn.c_attn)
+            projected = tf.transpose(tf.reshape(projected, [rows, length, 3, heads, width // heads]), [2, 0, 3, 1, 4])
+            query, key, value = tf.unstack(projected)
+            scores = tf.matmul(query * tf.cast((width // heads) ** -0.5, self.dtype), key, transpose_b=True)
+            attended = tf.transpose(tf.matmul(attention_weights(scores, starts), value), [0, 2, 1, 3])
+            out = self.product(tf.reshape(attended, [-1, width]), block.attn.c_proj)
+            stream += drop(tf.cast(out, tf.float32), self.config.resid_pdrop, training)
+            inner = tf.matmul(self.normal(stream, block.ln_2), tf.cast(block.mlp.c_fc.weight, self.dtype))
+            out = self.product(gelu(inner, tf.convert_to_tensor(block.mlp.c_fc.bias)), block.mlp.c_proj)
+            stream += drop(tf.cast(out, tf.float32), self.config.resid_pdrop, training)
+        return self.normal(stream, self.body.ln_f)
+
+    def normal(self, values: tf.Tensor, layer: tf.Module) -> tf.Tensor:
+        return self.normalize(values, tf.convert_to_tensor(layer.gamma), tf.convert_to_tensor(layer.beta))
+
+    def product(self, values: tf.Tensor, layer: tf.Module) -> tf.Tensor:
+        return tf.matmul(values, tf.cast(layer.weight, self.dtype)) + tf.cast(layer.bias, self.dtype)
+
+
+def drop(values: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
+    """Dropout (Srivastava et al. 2014)."""
+    return tf.nn.dropout(values, rate) if training and rate else values
+
+
+@tf.function(jit_compile=True)
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the weighted sum of the cross-entropies (nats, float32) and its gradient, in the logits' dtype."""
+    real = tf.cast(logits, tf.float32)
+    log_sum = tf.reduce_logsumexp(real, -1, keepdims=True)
+    hit = tf.range(tf.shape(real)[1])[None] == targets[:, None]
+    losses = log_sum[:, 0] - tf.reduce_sum(tf.where(hit, real, 0.0), -1)
+    gradient = (tf.exp(real - log_sum) - tf.cast(hit, tf.float32)) * weights[:, None]
+    return tf.reduce_sum(losses * weights), tf.cast(gradient, logits.dtype)
+
+
+def chunks(*tensors: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
+    """`LOSS_CHUNKS` consecutive parts of tensors that have the same first dimension."""
+    count = tf.shape(tensors[0])[0]
+    edges = [count * part // LOSS_CHUNKS for part in range(LOSS_CHUNKS + 1)]
+    return [tuple(tensor[start:end] for tensor in tensors) for start, end in pairwise(edges)]
+
+
+@tf.custom_gradient
+def trained_loss(
+    states: tf.Tensor, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor | None, ...]]]:
+    """The summed loss behind the head that shares `embeddings`, with its gradient computed along with it.
+
+    Args:
+        states: [tokens, width] in the dtype of the products.
+        embeddings: [vocabulary, width] float32.
+        targets, weights: [tokens], int32 and float32.
+    """
+    head = tf.cast(embeddings, states.dtype)
+    total, to_head, to_states = tf.constant(0.0), tf.zeros_like(embeddings), []
+    for part, part_targets, part_weights in chunks(states, targets, weights):
+        loss, gradient = cross_entropy(tf.matmul(part, head, transpose_b=True), part_targets, part_weights)
+        total += loss
+        to_head += tf.cast(tf.matmul(gradient, part, transpose_a=True), tf.float32)
+        to_states.append(tf.matmul(gradient, head))
+    of_states = tf.concat(to_states, 0)
+
+    def gradient_of(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        return of_states * tf.cast(upstream, of_states.dtype), to_head * upstream, None, None
+
+    return total, gradient_of
+
+
+def measured_loss(states: tf.Tensor, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """The summed loss, as `trained_loss`, without a gradient."""
+    head, total = tf.cast(embeddings, states.dtype), tf.constant(0.0)
+    for part, part_targets, part_weights in chunks(states, targets, weights):
+        total += cross_entropy(tf.matmul(part, head, transpose_b=True), part_targets, part_weights)[0]
+    return total
