@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 FORMAT = 2
 
-FASTEST_FIRST = {"cpu": ("int8", "int4", "fp32"), "cuda": ("fp16",)}
+FASTEST_FIRST = {"cpu": ("int8", "fp32"), "cuda": ("fp16",)}
 """For each device, precisions in the order in which a server prefers them. On a processor int8 writes for many at once
 as fast as any."""
 

@@ -42,7 +42,7 @@ FAMILIES: dict[str, dict[str, Callable[[], tuple[Peer, ...]]]] = {
         ),
     },
 }
-PRECISIONS = {"cpu": ("fp32", "int8", "int4"), "cuda": RUNS_ON_CUDA}
+PRECISIONS = {"cpu": ("fp32", "int8"), "cuda": RUNS_ON_CUDA}
 
 
 def ours(device: str, precision: str, rows: int) -> tuple[Plotify, ...]:

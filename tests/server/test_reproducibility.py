@@ -7,7 +7,7 @@ from server.engine import Engine
 from tests.server.reading import PRECISIONS, all_at_once, one_by_one, some_requests
 
 
-@pytest.mark.parametrize(("precision", "count"), [("fp32", 100), ("int8", 500), ("int4", 100)])
+@pytest.mark.parametrize(("precision", "count"), [("fp32", 100), ("int8", 500)])
 def test_company_changes_no_token(bundle: Bundle, precision: str, count: int) -> None:
     requests = some_requests(count, seed=20)
     with Engine(bundle, precision, threads=1, kept=0) as engine:
