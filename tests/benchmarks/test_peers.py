@@ -131,6 +131,7 @@ def test_the_command_writes_figures_and_a_chart(tiny_weights: Weights, tmp_path:
     assert [each["name"] for each in written["results"]] == ["PyTorch eager", "Plotify fp32"]
     assert all(set(each["tokens_per_second"]) == {"1", "2"} for each in written["results"])
     assert (tmp_path / "out" / "peers.png").is_file()
+    assert f" cores of {written['machine']['processor']}.\n" in done.output
 
 
 def test_what_a_gpu_would_run_writes_what_pytorch_writes(
