@@ -32,8 +32,8 @@ class RowsDiffer(DeviceError):
 
     def __init__(self, file: Path) -> None:
         super().__init__(
-            f"{file}: on this processor a text would depend on those that are written beside it, "
-            "and no seed give the same text again; choose another precision"
+            f"{file}: on this processor a text would depend on those that are written beside it, so that a seed would "
+            "not give its text again; choose another precision"
         )
 
 
