@@ -55,7 +55,7 @@ gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on i
 bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: about an hour on two cores, resumable
 	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --out $(DATA)/corpora
 	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/plotify-mini $(TRAIN)
-	.venv/bin/plotify export $(DATA)/plotify-mini --precision int8,int4 --force --out models/plotify-mini
+	.venv/bin/plotify export $(DATA)/plotify-mini --precision int8 --force --out models/plotify-mini
 
 lock:  ## Resolve all extras anew and pin what that gives in constraints.txt
 	$(PYTHON) -m venv --clear build/lock

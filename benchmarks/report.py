@@ -26,6 +26,14 @@ PACKAGES = (
     "ray",
 )
 
+INSTRUCTIONS = {
+    "AVX2": {"avx2"},
+    "AVX-512": {"avx512f"},
+    "VNNI": {"avx512_vnni", "avx_vnni"},
+    "AMX": {"amx_int8"},
+}
+"""What ONNX Runtime and the peers choose their kernels by, and the flags by which Linux says that it is there."""
+
 
 def circumstances() -> dict[str, Any]:
     """Date, commit, machine, its load now, the benchmark's own included, and the versions of what is installed."""
@@ -33,7 +41,7 @@ def circumstances() -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "system": platform.platform(),
             "load_average": os.getloadavg()[0],
@@ -72,13 +80,14 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _processor() -> str:
-    described = Path("/proc/cpuinfo")
-    if described.is_file():
-        for line in described.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """This machine's, with those of `INSTRUCTIONS` that it has: "AMD EPYC (AVX2, AVX-512, VNNI)"."""
+    first = cpuinfo.read_text().split("\n\n")[0] if cpuinfo.is_file() else ""
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    flags = set(fields.get("flags", "").split())
+    instructions = ", ".join(name for name, any_of in INSTRUCTIONS.items() if flags & any_of)
+    model = fields.get("model name") or platform.processor() or platform.machine()
+    return f"{model} ({instructions})" if instructions else model
 
 
 def _versions() -> dict[str, str]:

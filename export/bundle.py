@@ -43,7 +43,6 @@ CACHE_TYPES = {
     "fp32": TensorProto.FLOAT,
     "fp16": TensorProto.FLOAT16,
     "int8": TensorProto.INT8,
-    "int4": TensorProto.INT8,
 }
 
 

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-PRECISIONS = ("fp32", "int8", "int4", "fp16")
+PRECISIONS = ("fp32", "int8", "fp16")
 
 
 def _precisions(context: click.Context, parameter: click.Parameter, given: str) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def _precisions(context: click.Context, parameter: click.Parameter, given: str) 
     default="fp32,int8",
     show_default=True,
     callback=_precisions,
-    help="What the bundle is to carry: all, or some of fp32, int8, int4, fp16 (for CUDA).",
+    help="What the bundle is to carry: all, or some of fp32, int8, fp16 (for CUDA).",
 )
 @click.option("--name", help="The model's name in the bundle and its API. [default: the checkpoint's]")
 @click.option("--force", is_flag=True, help="Replace the bundle at --out, once the new one is verified.")

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 FORMAT = 2
 
-FASTEST_FIRST = {"cpu": ("int8", "int4", "fp32"), "cuda": ("fp16",)}
+FASTEST_FIRST = {"cpu": ("int8", "fp32"), "cuda": ("fp16",)}
 """For each device, precisions in the order in which a server prefers them. On a processor int8 writes for many at once
 as fast as any."""
 
@@ -153,10 +153,14 @@ class Bundle:
             raise BundleError(f"{self.path}: there is no {precision} model in this bundle; choose one of: {carried}")
         return self.path / self.manifest.precisions[precision].file
 
-    def fastest_precision(self, device: str = "cpu") -> str:
-        """The one that serves many at once the fastest on "cpu" or "cuda", of those that this bundle carries."""
+    def fastest_first(self, device: str = "cpu") -> list[str]:
+        """Those that this bundle carries for "cpu" or "cuda", the one that serves many at once the fastest first."""
         carried = self.manifest.precisions
-        return next((precision for precision in FASTEST_FIRST[device] if precision in carried), next(iter(carried)))
+        return [precision for precision in FASTEST_FIRST[device] if precision in carried] or list(carried)[:1]
+
+    def fastest_precision(self, device: str = "cpu") -> str:
+        """The first of `fastest_first`."""
+        return self.fastest_first(device)[0]
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 PREFIX = "PLOTIFY_"
-PRECISIONS = ("auto", "fp32", "int8", "int4", "fp16")
+PRECISIONS = ("auto", "fp32", "int8", "fp16")
 DEVICES = ("auto", "cpu", "cuda")
 DESK = ("open", "closed")
 PICTURES = ("none", "stability", "openai", "automatic1111", "local")

@@ -21,6 +21,7 @@ from benchmarks.peers.llama import LlamaCpp
 from benchmarks.peers.openvino import HINTS, OpenVino
 from benchmarks.peers.optimum_onnx import OptimumOnnx
 from benchmarks.peers.peer import Peer
+from server.cores import cores
 from server.engine.device import RUNS_ON_CUDA, choose_device, gpu_name
 from server.engine.errors import DeviceError
 
@@ -42,7 +43,7 @@ FAMILIES: dict[str, dict[str, Callable[[], tuple[Peer, ...]]]] = {
         ),
     },
 }
-PRECISIONS = {"cpu": ("fp32", "int8", "int4"), "cuda": RUNS_ON_CUDA}
+PRECISIONS = {"cpu": ("fp32", "int8"), "cuda": RUNS_ON_CUDA}
 
 
 def ours(device: str, precision: str, rows: int) -> tuple[Plotify, ...]:
@@ -107,7 +108,7 @@ def peers(
     from benchmarks.peers.course import SLOW_SECONDS, Course
     from benchmarks.peers.report import as_results, draw, peers_table, remarks
     from benchmarks.peers.turns import compete
-    from benchmarks.report import write_json
+    from benchmarks.report import processor, write_json
 
     try:
         choose_device(device)
@@ -147,6 +148,7 @@ def peers(
     write_json(out / "peers.json", "peers", settings, as_results(figures))
     draw(out / "peers.png", f"{title}, {prompt_tokens} + {new_tokens} tokens", figures, course)
     Console().print(peers_table(title, figures, course))
+    click.echo(f"Measured on {cores()} cores of {processor()}.")
     for remark in remarks(figures, course):
         click.echo(remark)  # unwrapped, so that a line that installs can be copied
 

@@ -11,14 +11,13 @@ from export.rewrite.attention import cache_in_place
 from export.rewrite.gelu import fuse_gelu
 from export.rewrite.half import to_half
 from export.rewrite.head import gather_before_head
-from export.rewrite.int4 import quantize_weights
 from export.rewrite.int8 import quantize_rows
 from export.rewrite.int8_cache import Peaks, quantize_cache
 from export.rewrite.smoothing import smooth
 from export.rewrite.tied import share_tied_embedding
 from export.rewrite.tokens import flatten_tokens
 
-PRECISIONS = ("fp32", "int8", "int4", "fp16")
+PRECISIONS = ("fp32", "int8", "fp16")
 
 
 def rewrite(model: onnx.ModelProto, dimensions: Dimensions) -> onnx.ModelProto:
@@ -47,8 +46,5 @@ def in_precision(precision: str, rewritten: onnx.ModelProto, dimensions: Dimensi
     if precision == "fp16":
         return to_half(graph)
     quantize_cache(graph, dimensions, peaks)
-    if precision == "int4":
-        quantize_weights(graph)
-    else:
-        quantize_rows(graph, smooth(graph, dimensions, peaks))
+    quantize_rows(graph, smooth(graph, dimensions, peaks))
     return graph.model

@@ -10,7 +10,7 @@ from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.detokenizer import Detokenizer
 from server.engine.device import choose
 from server.engine.drawing import Drawing
-from server.engine.errors import EngineBusy, EngineClosed, EngineError, EngineUnavailable
+from server.engine.errors import EngineBusy, EngineClosed, EngineError, EngineUnavailable, RowsDiffer
 from server.engine.interface import UNAVAILABLE, AnyEngine, State
 from server.engine.loading import load_runner
 from server.engine.observer import Life, Observers
@@ -31,17 +31,19 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 class Engine(AnyEngine):
     """Writes many sequences at once, on one thread that owns the session and the cache.
 
-    bundle: a checked bundle. precision: one that it carries; None for its fastest on the device. threads: how many ONNX
-    Runtime computes with on the processor, 0 for one for each physical core; tokens are drawn on as many, or on all
-    cores. queue: how many rows may be waited for. rows: how many sequences are written at once, a guided one counting
-    twice. kept: how many prompts stay in the cache for those who ask again. device: "cpu", "cuda", or "auto" for a GPU
-    where there is one that can run the model; capture: keep decodes there as CUDA graphs where the model's operators
-    allow it; `captures` says whether they do. deadline: seconds after which a request ends with DeadlineExceeded,
-    waiting included. per_client: sequences that one client may have under way, waiting included; 0 for any number.
+    bundle: a checked bundle. precision: one that it carries; None for its fastest on the device in which a row does not
+    depend on the others there. threads: how many ONNX Runtime computes with on the processor, 0 for one for each
+    physical core; tokens are drawn on as many, or on all cores. queue: how many rows may be waited for. rows: how many
+    sequences are written at once, a guided one counting twice. kept: how many prompts stay in the cache for those who
+    ask again. device: "cpu", "cuda", or "auto" for a GPU where there is one that can run the model; capture: keep
+    decodes there as CUDA graphs where the model's operators allow it; `captures` says whether they do. deadline:
+    seconds after which a request ends with DeadlineExceeded, waiting included. per_client: sequences that one client
+    may have under way, waiting included; 0 for any number.
 
-    Loads the model and runs it once, so that the first request is as fast as the others. Raises BundleError for a model
-    that cannot be run, DeviceError for a device that cannot run it. Close it, or use it as a context manager. When a
-    step fails, what was being written ends with an EngineError, and the model is loaded anew for those who wait.
+    Loads the model and runs it, so that the first request is as fast as the others. Raises BundleError for a model that
+    cannot be run, DeviceError for a device that cannot run it, RowsDiffer for a precision in which a row depends on the
+    others on this processor. Close it, or use it as a context manager. When a step fails, what was being written ends
+    with an EngineError, and the model is loaded anew for those who wait.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Engine(AnyEngine):
         self._closed = self._draining = self._broken = False
         self._written_before, self._seconds_before = 0, 0.0
         self._drawing = Drawing(threads)
-        self._batch: Batch | None = self._load()
+        self._batch: Batch | None = self._load_fastest() if precision is None else self._load()
         self.captures = self._batch.runner.captures
         self._thread = threading.Thread(target=self._serve, name="plotify-engine", daemon=True)
         self._thread.start()
@@ -178,6 +180,18 @@ class Engine(AnyEngine):
         rows = self.rows + self._kept
         runner = load_runner(self.bundle, self.device, self.precision, self._threads, rows, self._capture)
         return Batch(runner, self._drawing, self._waiting, self.rows, self._kept, self._changed, self.observers)
+
+    def _load_fastest(self) -> Batch:
+        """The fastest of the bundle's models in which a row does not depend on the others on this processor."""
+        slower = self.bundle.fastest_first(self.device)[1:]
+        while True:
+            try:
+                return self._load()
+            except RowsDiffer as differ:
+                if not slower:
+                    raise
+                self.precision = slower.pop(0)
+                logger.warning("Writing in %s instead: %s", self.precision, differ)
 
     def _serve(self) -> None:
         while (batch := self._next_work()) is not None:

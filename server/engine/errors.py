@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -24,6 +25,16 @@ class EngineError(Carried):
 
 class DeviceError(EngineError):
     """The device that was asked for cannot be computed on; the message says what is missing and what to do."""
+
+
+class RowsDiffer(DeviceError):
+    """On this processor, a row of the model in `file` gets other logits alone than among others."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"{file}: on this processor a text would depend on those that are written beside it, so that a seed would "
+            "not give its text again; choose another precision"
+        )
 
 
 class DeadlineExceeded(EngineError):

@@ -1,25 +1,34 @@
-"""A model that is known to run."""
+"""A model that is known to run, and to give a row the same logits alone and among others."""
 
-from server.bundle import Bundle, BundleError
+import numpy as np
+
+from server.bundle import Bundle, BundleError, ModelShape
+from server.engine.cache import BLOCK
 from server.engine.device_runner import DeviceRunner
-from server.engine.errors import DeviceError
+from server.engine.errors import DeviceError, RowsDiffer
+from server.engine.kernels import Floats
 from server.engine.runner import Runner
+
+COMPANY = 3
+"""Rows that a row is compared among: kernels take a row alone, a pair, and the rest of pairs each in its own way."""
 
 
 def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows: int, capture: bool) -> Runner:
-    """A session on the bundle that has run once, so that the first request is as fast as the others.
+    """A session on the bundle that has run, so that the first request is as fast as the others.
 
     capture: on a GPU, whether to keep decodes as CUDA graphs where the model's operators allow it.
-    Raises BundleError for a model that cannot be run, DeviceError for a device that cannot run it.
+    Raises BundleError for a model that cannot be run, DeviceError for a device that cannot run it, and RowsDiffer where
+    a row's logits are not the same, bit for bit, alone and among others. On a GPU, where they need not be
+    (`DeviceRunner`), the row runs alone, and nothing is compared.
     """
-    end_of_text = bundle.manifest.model.end_of_text
+    shape = bundle.manifest.model
     if device == "cuda":
         runner: Runner = DeviceRunner(bundle, precision, threads, rows, capture=capture)
     else:
         runner = Runner(bundle, precision, threads, rows)
     try:
-        runner.prefill(0, 0, [[end_of_text]])
-        runner.decode([end_of_text], [1])
+        alone = _read_and_decode(runner, shape, 1)
+        among = alone if device == "cuda" else _read_and_decode(runner, shape, min(rows, COMPANY))
     except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
         reason = " ".join(str(error).split())
         if device == "cuda":
@@ -28,4 +37,16 @@ def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows:
             f"{bundle.model_file(precision)}: does not run as bundle.json describes it ({reason}); "
             "export the checkpoint again"
         ) from error
+    # As whole numbers: NaN is unlike itself.
+    if (among[:, ::2].view(np.uint32) != alone.view(np.uint32)).any():
+        raise RowsDiffer(bundle.model_file(precision))
     return runner
+
+
+def _read_and_decode(runner: Runner, shape: ModelShape, rows: int) -> Floats:
+    """Logits [2, rows, vocab] after a prompt, and after one token more; every other row is the same as the first."""
+    length = min(BLOCK, shape.context) - 1
+    one, other = ([step * place % shape.vocab_size for place in range(1, length + 1)] for step in (7, 11))
+    prompts = [other if row % 2 else one for row in range(rows)]
+    read = runner.prefill(0, 0, prompts).copy()
+    return np.stack([read, runner.decode([prompt[0] for prompt in prompts], [length] * rows)])

@@ -131,6 +131,7 @@ def test_the_command_writes_figures_and_a_chart(tiny_weights: Weights, tmp_path:
     assert [each["name"] for each in written["results"]] == ["PyTorch eager", "Plotify fp32"]
     assert all(set(each["tokens_per_second"]) == {"1", "2"} for each in written["results"])
     assert (tmp_path / "out" / "peers.png").is_file()
+    assert f" cores of {written['machine']['processor']}.\n" in done.output
 
 
 def test_what_a_gpu_would_run_writes_what_pytorch_writes(
@@ -208,12 +209,12 @@ def test_a_pytorch_without_cuda_is_named_with_the_line_that_installs_another(
     [
         (("--peers", "openvino", "--device", "cuda"), "'openvino' is none of pytorch"),
         (("--precisions", "int8", "--device", "cuda"), "'int8' is none of fp16"),
-        (("--precisions", "fp16"), "'fp16' is none of fp32, int8, int4"),
+        (("--precisions", "fp16"), "'fp16' is none of fp32, int8"),
         (("--device", "tpu"), "'tpu' is not one of 'cpu', 'cuda'"),
         (("--concurrency", "1,many"), "'1,many' is not a list of whole numbers"),
         (("--concurrency", "8,8"), "must hold different numbers"),
         (("--peers", "pytorch,vllm"), "'vllm' is none of tensorflow, pytorch"),
-        (("--precisions", "fp8"), "'fp8' is none of fp32, int8, int4"),
+        (("--precisions", "fp8"), "'fp8' is none of fp32, int8"),
         (("--prompt-tokens", "100", "--new-tokens", "100"), "100 prompt and 100 new tokens are over the model's 128"),
     ],
 )

@@ -58,7 +58,7 @@ def test_the_manifest_says_on_how_many_prompts_and_tokens_the_checkpoint_was_mat
 
 
 def test_files_are_those_that_the_manifest_hashes(tiny_bundle: Path, manifest: dict[str, Any]) -> None:
-    assert list(manifest["precisions"]) == ["fp32", "int8", "int4", "fp16"]
+    assert list(manifest["precisions"]) == ["fp32", "int8", "fp16"]
     entries = [manifest["tokenizer"], *manifest["precisions"].values()]
     for entry in entries:
         content = (tiny_bundle / entry["file"]).read_bytes()
@@ -69,7 +69,7 @@ def test_files_are_those_that_the_manifest_hashes(tiny_bundle: Path, manifest: d
     assert {file.name for file in tiny_bundle.iterdir()} == names
 
 
-@pytest.mark.parametrize(("precision", "bound"), [("int8", 0.005), ("int4", 0.03), ("fp16", 0.001)])
+@pytest.mark.parametrize(("precision", "bound"), [("int8", 0.005), ("fp16", 0.001)])
 def test_lower_precisions_lose_little(manifest: dict[str, Any], precision: str, bound: float) -> None:
     """Either way: on random weights a model can err in the text's favour."""
     entry, reference = manifest["precisions"][precision], manifest["precisions"]["fp32"]
@@ -89,7 +89,7 @@ def test_the_perplexity_is_the_graphs_own(
     assert (entry["perplexity_vs_fp32"] == 1.0) == (precision == "fp32")
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "int4", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
 def test_every_file_is_a_whole_graph_of_format_2(tiny_bundle: Path, checkpoint: Checkpoint, precision: str) -> None:
     model = onnx.load(tiny_bundle / f"model.{precision}.onnx")
     check_interface(model, engine_interface(checkpoint.model, CACHE_TYPES[precision]))
@@ -142,9 +142,6 @@ def test_the_card_of_a_bundle_without_fp32_still_gives_its_figures(manifest: dic
     assert card.rstrip().endswith("> **A door** opens.")
 
 
-@pytest.mark.parametrize(("precision", "bound"), [("int8", 1.005), ("int4", 1.03)])
-def test_the_model_that_ships_loses_little(precision: str, bound: float) -> None:
+def test_the_model_that_ships_loses_little() -> None:
     carried = json.loads(SHIPPED.read_text(encoding="utf-8"))["precisions"]
-    if precision not in carried:
-        pytest.skip(f"the bundle that ships carries no {precision}")
-    assert carried[precision]["perplexity_vs_fp32"] <= bound
+    assert carried["int8"]["perplexity_vs_fp32"] <= 1.005

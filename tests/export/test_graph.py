@@ -67,7 +67,7 @@ def test_the_cache_holds_what_was_read_and_no_more(graph: Graph, dimensions: Dim
     assert graph.cache["1.value"].shape[2] == 3
 
 
-@pytest.mark.parametrize("precision", ["int8", "int4", "fp16"])
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
 def test_every_precision_runs_and_goes_on(
     tiny_bundle: Path, checkpoint: Checkpoint, graph: Graph, precision: str
 ) -> None:

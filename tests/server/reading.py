@@ -12,7 +12,7 @@ from server.engine import Chunk, Engine, Request, Sampling
 PROMPT = "Plot: A detective in Lisbon"
 GREEDY = Sampling(max_tokens=30, temperature=0)
 
-PRECISIONS = ("fp32", "int8", "int4")
+PRECISIONS = ("fp32", "int8")
 
 
 def tokens_of(chunks: Iterable[Chunk]) -> list[int]:

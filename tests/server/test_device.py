@@ -143,7 +143,7 @@ def test_a_gpu_is_taken_for_what_runs_on_it(bundle: Bundle, without_fp16: Bundle
 
 @pytest.mark.usefixtures("gpu")
 def test_a_precision_that_does_not_run_on_a_gpu_is_refused(bundle: Bundle, without_fp16: Bundle) -> None:
-    for carried, precision in ((bundle, "fp32"), (bundle, "int8"), (bundle, "int4"), (without_fp16, None)):
+    for carried, precision in ((bundle, "fp32"), (bundle, "int8"), (without_fp16, None)):
         with pytest.raises(DeviceError, match=r"does not run on cuda, where only fp16 does; export .*--precision all"):
             choose(carried, "cuda", precision)
 

@@ -128,7 +128,7 @@ def test_an_environment(environment: dict[str, str]) -> None:
 def folder(tiny_bundle: Path, tmp_path: Path) -> Path:
     """A bundle that may be spoilt, with one model."""
     folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
-    for name in ("fp32", "int4", "fp16"):
+    for name in ("fp32", "fp16"):
         (folder / f"model.{name}.onnx").unlink()
     manifest = json.loads((folder / "bundle.json").read_bytes())
     manifest["precisions"] = {"int8": manifest["precisions"]["int8"]}
