@@ -22,7 +22,7 @@ from export.checkpoint import Checkpoint, read_checkpoint
 from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
 from server.cores import cores
-from server.engine.detokenizer import Detokenizer, token_bytes
+from server.engine.text.detokenizer import Detokenizer, token_bytes
 from server.openai.errors import RequestError, refusal
 from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
 from server.openai.streaming import DONE, event

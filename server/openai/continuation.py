@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Sequence
 
 from server.engine import AnyEngine, Chunk, Stream
-from server.engine.sampler import TokenLogprobs
+from server.engine.sampling.sampler import TokenLogprobs
 from server.openai.schema import Choice, FinishReason, Logprobs
 
 LOWEST = -9999.0

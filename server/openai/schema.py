@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from server.engine.sampling import LONGEST_STOP, MOST_BIASED, MOST_LOGPROBS, MOST_STOPS
+from server.engine.request import LONGEST_STOP, MOST_BIASED, MOST_LOGPROBS, MOST_STOPS
 from server.usage import Usage
 
 Whole = Annotated[int, Meta(ge=0)]

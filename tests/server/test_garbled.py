@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from server.brief import DEFAULTS, Brief, BriefError
 from server.bundle import Bundle, BundleError
 from server.engine import Engine, InvalidRequest
-from server.engine.vocabulary import Vocabulary
+from server.engine.text.tokenizer import Vocabulary
 from server.events import UnknownEvent, position
 from server.journal import Journal
 from server.openai.errors import RequestError, error_answer

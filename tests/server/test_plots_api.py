@@ -15,7 +15,7 @@ from litestar.testing import TestClient
 from server.app import create_app
 from server.brief import Brief
 from server.engine import Engine, Request, Stream
-from server.engine.runner import Runner
+from server.engine.model.runner import Runner
 from server.plot import begin
 from server.settings import Settings
 from tests.server.live import fill_up, wait_until_idle

@@ -14,7 +14,7 @@ from openai import OpenAI
 from server.app import MAX_BODY, create_app
 from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
-from server.engine.runner import Runner
+from server.engine.model.runner import Runner
 from server.openai import order
 from server.settings import Settings
 from tests.server.live import LiveServer, wait_until_idle

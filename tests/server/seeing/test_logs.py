@@ -19,7 +19,7 @@ from litestar.testing import TestClient
 
 from server.access.keys import Key
 from server.bundle import Bundle
-from server.engine.runner import Runner
+from server.engine.model.runner import Runner
 from server.seeing.identity import identify
 from server.seeing.logs import CONTROL, configure
 from server.settings import Settings
