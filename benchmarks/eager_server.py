@@ -23,10 +23,10 @@ from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
 from server.cores import cores
 from server.engine.text.detokenizer import Detokenizer, token_bytes
+from server.http.responses import EVENT_STREAM
 from server.openai.errors import RequestError, refusal
 from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
 from server.openai.streaming import DONE, event
-from server.routes.answers import EVENT_STREAM
 from server.routes.completions import StrictRequest
 from server.usage import Usage
 

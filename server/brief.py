@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from server.bundle import Manifest, SamplingDefaults
 from server.engine import Request, Sampling
 from server.engine.request import LONGEST_BAD_WORD, MOST_BAD_WORDS
-from server.seeing.identity import request_id
+from server.http.request_id import request_id
 
 ANY_GENRE = "any"
 SEED_DIGITS = 9

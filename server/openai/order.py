@@ -10,9 +10,9 @@ import msgspec
 from server.brief import ANY_GENRE
 from server.bundle import Manifest
 from server.engine import AnyEngine, InvalidRequest, Request, Sampling
+from server.http.request_id import request_id
 from server.openai.errors import RequestError
 from server.openai.schema import CompletionRequest, with_defaults
-from server.seeing.identity import request_id
 
 Prompt = str | list[int]
 

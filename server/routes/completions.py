@@ -10,17 +10,17 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.response import Stream
 
-from server.access.access import Access, for_completion
-from server.access.rate import WORK
 from server.engine import AnyEngine
+from server.http.access import Access, for_completion
+from server.http.rate_limit import WORK
+from server.http.request import CLIENT_LEFT, ArrivingRequest
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, Failure, counted, keyed
 from server.openai.answer import Answer
 from server.openai.errors import RequestError
 from server.openai.order import Order
 from server.openai.schema import Completion, CompletionRequest
 from server.openai.streaming import events
 from server.openai.whole import whole
-from server.routes.answers import EVENT_STREAM, STREAM_HEADERS, Answered, Failure, counted, keyed
-from server.routes.arriving import CLIENT_LEFT, ArrivingRequest
 from server.routes.models import list_models, show_model
 
 

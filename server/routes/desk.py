@@ -15,15 +15,15 @@ from litestar.exceptions import PermissionDeniedException
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
-from server.access.access import Access, for_desk
-from server.access.rate import WORK
 from server.brief import DEFAULTS, BriefError
 from server.desk import Desk, Offer, Piece
 from server.engine import EngineBusy
 from server.events import HEARTBEAT
+from server.http.access import Access, for_desk
+from server.http.rate_limit import WORK
+from server.http.responses import EVENT_STREAM, JSON, STREAM_HEADERS
 from server.openai.errors import headers_of, status_of
 from server.pages import Pages
-from server.routes.answers import EVENT_STREAM, JSON, STREAM_HEADERS
 from server.routes.fields import STEERING, form_fields, query_fields
 from server.routes.visits import FORM_TOKEN, page, sender, shelf_cookie, visitor
 from server.settings import Settings

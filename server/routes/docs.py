@@ -6,7 +6,7 @@ from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 
-from server.access.access import for_all
+from server.http.access import for_all
 from server.pages import Pages
 from server.reference.document import Reference
 from server.reference.page import sections, things

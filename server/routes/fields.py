@@ -7,7 +7,7 @@ from litestar.enums import RequestEncodingType
 from litestar.exceptions import ClientException, SerializationException
 
 from server.brief import DEFAULTS
-from server.routes.arriving import ArrivingRequest
+from server.http.request import ArrivingRequest
 
 STEERING = tuple(name for name in DEFAULTS if name != "prompt")
 """What goes with a text: genre, length and so on."""

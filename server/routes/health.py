@@ -6,9 +6,9 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from msgspec import Meta, Struct
 
-from server.access.access import for_all
 from server.engine import AnyEngine, State
-from server.routes.answers import Answered
+from server.http.access import for_all
+from server.http.responses import Answered
 
 
 class Health(Struct, frozen=True, kw_only=True):

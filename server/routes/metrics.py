@@ -4,7 +4,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from server.access.access import for_operators
+from server.http.access import for_operators
 
 
 @get("/metrics", guards=[for_operators], include_in_schema=False)

@@ -7,9 +7,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from server.engine import AnyEngine
+from server.http.responses import Failure, keyed
 from server.openai.order import check_model
 from server.openai.schema import Model, ModelList
-from server.routes.answers import Failure, keyed
 
 STARTED = int(time.time())
 

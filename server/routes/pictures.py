@@ -9,12 +9,12 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import Struct
 
-from server.access.access import Access, for_desk, for_holders
-from server.access.rate import WORK
 from server.desk import Desk
+from server.http.access import Access, for_desk, for_holders
+from server.http.rate_limit import WORK
+from server.http.responses import STREAM_HEADERS
 from server.pages import Pages
 from server.pictures import Picture, PictureError, Pictures, cover
-from server.routes.answers import STREAM_HEADERS
 from server.routes.fields import form_fields
 from server.routes.shelf import share_link
 from server.routes.visits import FORM_TOKEN, sender, visitor

@@ -7,8 +7,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
-from server.access.access import for_desk, for_holders
 from server.desk import Desk
+from server.http.access import for_desk, for_holders
 from server.pages import Pages, card
 from server.pictures import Pictures
 from server.routes.fields import form_fields

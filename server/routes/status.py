@@ -9,9 +9,9 @@ from litestar import MediaType, Request, Response, get
 from litestar.di import NamedDependency
 from litestar.response import Stream
 
-from server.access.access import for_operators
+from server.http.access import for_operators
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS
 from server.pages import Pages
-from server.routes.answers import EVENT_STREAM, STREAM_HEADERS
 from server.seeing.figures import constants, figures
 from server.seeing.history import History
 

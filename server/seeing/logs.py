@@ -10,7 +10,7 @@ import re
 import time
 from typing import Any
 
-from server.seeing.identity import request_id
+from server.http.request_id import request_id
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """What would let a client write lines of its own."""

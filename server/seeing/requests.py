@@ -12,10 +12,10 @@ from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from server.access.access import Access
-from server.routes.answers import EVENT_STREAM
-from server.routes.arriving import CLIENT_LEFT
-from server.seeing.identity import HEADER, identify, request_id
+from server.http.access import Access
+from server.http.request import CLIENT_LEFT
+from server.http.request_id import HEADER, identify, request_id
+from server.http.responses import EVENT_STREAM
 from server.seeing.metrics import EdgeCollector
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from server.access.access import Access
 from server.engine import AnyEngine
+from server.http.access import Access
 from server.seeing.history import History
 from server.seeing.metrics import EdgeCollector, EngineCollector, new_registry
 from server.seeing.recorder import Recorder

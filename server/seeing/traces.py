@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from server.engine import EngineBusy, Life, Observer
-from server.seeing.identity import request_id
+from server.http.request_id import request_id
 
 TIMEOUT = 2
 """Seconds that the collector has to take what is sent to it; what it does not take is lost."""

@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 from server.bundle import Bundle
 from server.engine import Engine
 from server.engine.model.runner import Runner
-from server.pages import STATIC
+from server.http.static import STATIC
 from tests.server.at_desk import form, go_on, offered
 from tests.server.live import fill_up, serving
 

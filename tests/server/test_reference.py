@@ -13,8 +13,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.engine import Engine
+from server.http.responses import EVENT_STREAM
 from server.reference.document import operations
-from server.routes.answers import EVENT_STREAM
 
 Client = TestClient[Litestar]
 

@@ -17,10 +17,10 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from server.access.keys import Key
 from server.bundle import Bundle
 from server.engine.model.runner import Runner
-from server.seeing.identity import identify
+from server.http.keys import Key
+from server.http.request_id import identify
 from server.seeing.logs import CONTROL, configure
 from server.settings import Settings
 from tests.conftest import ROOT

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from server.access.access import Access
-from server.access.keys import Keys
+from server.http.access import Access
+from server.http.keys import Keys
 from server.seeing.metrics import EdgeCollector
 from server.seeing.requests import Seen
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from server.access.keys import Key
 from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
-from server.pages import STATIC
+from server.http.keys import Key
+from server.http.static import STATIC
 from server.seeing.figures import _duration, _line, figures
 from server.seeing.histogram import WAITS, Histogram
 from server.seeing.history import SECONDS, History

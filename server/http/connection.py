@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
-from server.edge.crowd import CROWDED, TURNED_AWAY
+from server.http.connection_limit import CROWDED, TURNED_AWAY
 from server.settings import Settings, SettingsError
 
 MAX_HEAD = 16 * 1024

@@ -7,7 +7,7 @@ from litestar.exceptions import TooManyRequestsException
 from litestar.middleware.rate_limit import RateLimitConfig, RateLimitMiddleware
 from litestar.types import Receive, Scope, Send
 
-from server.access.access import Access
+from server.http.access import Access
 
 WORK = "work"
 """The option of routes that have text written, by which they are counted."""

@@ -16,12 +16,12 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import PermissionDeniedException
 from litestar.testing import TestClient
 
-from server.access.access import Access, for_all, for_completion, for_desk, for_holders, for_operators
-from server.access.keys import Key, Keys, KeysError
 from server.app import create_app
 from server.bundle import Bundle
 from server.desk.writers import COOKIE, COOKIE_SECONDS
 from server.engine import Engine
+from server.http.access import Access, for_all, for_completion, for_desk, for_holders, for_operators
+from server.http.keys import Key, Keys, KeysError
 from server.settings import Settings
 from tests.server.at_desk import form, go_on
 from tests.server.live import serving

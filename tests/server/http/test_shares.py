@@ -7,11 +7,11 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from server.access.access import Access
-from server.access.keys import Key, Keys
 from server.app import create_app
 from server.bundle import Bundle
 from server.engine import ClientBusy, Engine, Request, Sampling
+from server.http.access import Access
+from server.http.keys import Key, Keys
 from server.settings import Settings
 from tests.server.at_desk import go_on
 from tests.server.reading import PROMPT, tokens_of

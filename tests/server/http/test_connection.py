@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from server.bundle import Bundle
-from server.edge import connection as edge
-from server.edge.connection import MAX_HEAD, REFUSALS, allow_connections
+from server.http import connection as edge
+from server.http.connection import MAX_HEAD, REFUSALS, allow_connections
 from server.settings import Settings, SettingsError
-from tests.server.edge.raw import answer, connected, rest
+from tests.server.http.raw import answer, connected, rest
 from tests.server.live import LiveServer, serving
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: plotify\r\n\r\n"

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.access.keys import Key, Keys, KeysError
 from server.cli import plotify
+from server.http.keys import Key, Keys, KeysError
 
 
 def made(name: str = "alice", *scopes: str) -> tuple[str, str]:

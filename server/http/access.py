@@ -8,7 +8,7 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 
-from server.access.keys import Key, Keys
+from server.http.keys import Key, Keys
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 

@@ -5,8 +5,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.app import create_app
-from server.edge.headers import SECURITY_HEADERS
 from server.engine import Engine
+from server.http.headers import SECURITY_HEADERS
 from server.settings import Settings
 from tests.server.at_desk import go_on
 
