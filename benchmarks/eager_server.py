@@ -21,13 +21,13 @@ from litestar.response import Stream
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
+from server.completions.errors import RequestError, refusal
+from server.completions.routes import StrictRequest
+from server.completions.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
+from server.completions.streaming import DONE, event
 from server.cores import cores
 from server.engine.text.detokenizer import Detokenizer, token_bytes
 from server.http.responses import EVENT_STREAM
-from server.openai.errors import RequestError, refusal
-from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
-from server.openai.streaming import DONE, event
-from server.routes.completions import StrictRequest
 from server.usage import Usage
 
 OnToken = Callable[[int], None]

@@ -13,6 +13,8 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Stream
 
+from server.completions.errors import headers_of, refusal, status_of
+from server.completions.routes import completions_api
 from server.desk import Desk, Offers, Writers
 from server.engine import AnyEngine
 from server.http.access import Access
@@ -23,12 +25,10 @@ from server.http.keys import Keys
 from server.http.rate_limit import STORE, per_minute
 from server.http.request import ArrivingRequest
 from server.http.static import static_files
-from server.openai.errors import headers_of, refusal, status_of
 from server.pages import Pages
 from server.pictures import Pictures
 from server.plots import Plots
 from server.reference.document import Reference
-from server.routes.completions import completions_api
 from server.routes.desk import at_desk, back_to_desk, blank_desk, open_plot
 from server.routes.docs import docs
 from server.routes.health import health, readiness

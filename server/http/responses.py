@@ -5,7 +5,6 @@ from functools import partial
 
 from litestar.openapi.datastructures import ResponseSpec
 
-from server.openai.schema import ErrorAnswer
 from server.routes.schema import Refusal
 
 JSON, FORM, EVENT_STREAM = "application/json", "application/x-www-form-urlencoded", "text/event-stream"
@@ -16,9 +15,6 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 Answered = partial(ResponseSpec, generate_examples=False)
 """An answer, as its operation describes it."""
-
-Failure = partial(Answered, ErrorAnswer)
-"""An error of /v1."""
 
 Refused = partial(Answered, Refusal)
 """An error of /api."""

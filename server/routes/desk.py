@@ -16,13 +16,13 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
 from server.brief import DEFAULTS, BriefError
+from server.completions.errors import headers_of, status_of
 from server.desk import Desk, Offer, Piece
 from server.engine import EngineBusy
 from server.events import HEARTBEAT
 from server.http.access import Access, for_desk
 from server.http.rate_limit import WORK
 from server.http.responses import EVENT_STREAM, JSON, STREAM_HEADERS
-from server.openai.errors import headers_of, status_of
 from server.pages import Pages
 from server.routes.fields import STEERING, form_fields, query_fields
 from server.routes.visits import FORM_TOKEN, page, sender, shelf_cookie, visitor

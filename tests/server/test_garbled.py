@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from server.brief import DEFAULTS, Brief, BriefError
 from server.bundle import Bundle, BundleError
+from server.completions.errors import RequestError, error_answer
+from server.completions.order import Order
+from server.completions.schema import CompletionRequest
 from server.engine import Engine, InvalidRequest
 from server.engine.text.tokenizer import Vocabulary
 from server.events import UnknownEvent, position
 from server.journal import Journal
-from server.openai.errors import RequestError, error_answer
-from server.openai.order import Order
-from server.openai.schema import CompletionRequest
 from server.routes.schema import PlotRequest
 from server.settings import Settings, SettingsError, variable
 

@@ -11,8 +11,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from server.app import create_app
 from server.bundle import Bundle
+from server.completions.order import Order
 from server.engine import Engine
-from server.openai.order import Order
 from server.settings import Settings, SettingsError
 from tests.conftest import ROOT
 from tests.server.following import LONG, start

@@ -1,27 +1,33 @@
-"""Completions, as OpenAI's clients ask for them."""
+"""Completions, and the model that writes them, as OpenAI's clients ask for them."""
 
 import asyncio
+import time
+from functools import partial
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, post
+from litestar import Request, Response, Router, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
+from server.completions.answer import Answer
+from server.completions.errors import RequestError
+from server.completions.order import Order, check_model
+from server.completions.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList
+from server.completions.streaming import events
+from server.completions.whole import whole
 from server.engine import AnyEngine
 from server.http.access import Access, for_completion
 from server.http.rate_limit import WORK
 from server.http.request import CLIENT_LEFT, ArrivingRequest
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, Failure, counted, keyed
-from server.openai.answer import Answer
-from server.openai.errors import RequestError
-from server.openai.order import Order
-from server.openai.schema import Completion, CompletionRequest
-from server.openai.streaming import events
-from server.openai.whole import whole
-from server.routes.models import list_models, show_model
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, counted, keyed
+
+Failure = partial(Answered, ErrorAnswer)
+"""An error of /v1, as its operation describes it."""
+
+STARTED = int(time.time())
 
 
 class StrictRequest(ArrivingRequest):
@@ -82,6 +88,35 @@ async def complete(
 
 async def _cancel(answer: Answer) -> None:
     answer.cancel()
+
+
+@get(
+    "/models",
+    operation_id="listModels",
+    summary="The models",
+    response_description="A list of one.",
+    responses=keyed(Failure),
+)
+async def list_models(engine: NamedDependency[AnyEngine]) -> ModelList:
+    """All models: the one that is served."""
+    return ModelList(data=[_model(engine)])
+
+
+@get(
+    "/models/{model:str}",
+    operation_id="retrieveModel",
+    summary="One model",
+    response_description="The model.",
+    responses=keyed(Failure) | {404: Failure(description="Another model than the one that is served.")},
+)
+async def show_model(model: FromPath[str], engine: NamedDependency[AnyEngine]) -> Model:
+    """One model; 404 for another than the one that is served."""
+    check_model(model, engine.bundle.manifest)
+    return _model(engine)
+
+
+def _model(engine: AnyEngine) -> Model:
+    return Model(id=engine.bundle.manifest.name, created=STARTED)
 
 
 completions_api = Router(

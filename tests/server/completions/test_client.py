@@ -13,10 +13,10 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types import Completion, CompletionChoice
 
 from server.bundle import Bundle
+from server.completions.schema import CompletionRequest
 from server.engine import Request, Sampling
-from server.openai.schema import CompletionRequest
+from tests.server.completions.conftest import MODEL
 from tests.server.live import LiveServer
-from tests.server.openai.conftest import MODEL
 from tests.server.reading import PROMPT, text_of, tokens_of
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from server.completions.order import SAMPLING
+from server.completions.schema import CompletionRequest
 from server.engine import InvalidRequest, Sampling
-from server.openai.order import SAMPLING
-from server.openai.schema import CompletionRequest
 
 DOCS = Path(__file__).parents[3] / "docs" / "completions.md"
 BOUNDED = [name for name in SAMPLING if name not in ("max_tokens", "top_k", "seed")]

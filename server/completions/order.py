@@ -9,10 +9,10 @@ import msgspec
 
 from server.brief import ANY_GENRE
 from server.bundle import Manifest
+from server.completions.errors import RequestError
+from server.completions.schema import CompletionRequest, with_defaults
 from server.engine import AnyEngine, InvalidRequest, Request, Sampling
 from server.http.request_id import request_id
-from server.openai.errors import RequestError
-from server.openai.schema import CompletionRequest, with_defaults
 
 Prompt = str | list[int]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
+from server.completions.continuation import Continuation
+from server.completions.errors import RequestError
+from server.completions.order import Order
+from server.completions.schema import Choice, Completion
 from server.engine import AnyEngine, InvalidRequest
-from server.openai.continuation import Continuation
-from server.openai.errors import RequestError
-from server.openai.order import Order
-from server.openai.schema import Choice, Completion
 from server.usage import Usage
 
 

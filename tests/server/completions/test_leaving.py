@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from server.bundle import Bundle
+from tests.server.completions.conftest import MODEL, connected
 from tests.server.live import LiveServer, serving, wait_until_idle
-from tests.server.openai.conftest import MODEL, connected
 from tests.server.reading import PROMPT
 from tests.server.test_stream import raw_request
 

@@ -7,8 +7,8 @@ import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException
 
+from server.completions.schema import ErrorAnswer, ErrorObject
 from server.engine import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
-from server.openai.schema import ErrorAnswer, ErrorObject
 from server.shelf.errors import NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 
 MESSAGES = {

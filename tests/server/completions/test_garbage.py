@@ -9,8 +9,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from msgspec.structs import fields
 
-from server.openai.schema import CompletionRequest
-from tests.server.openai.conftest import MODEL
+from server.completions.schema import CompletionRequest
+from tests.server.completions.conftest import MODEL
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

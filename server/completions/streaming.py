@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from server.completions.answer import Answer
+from server.completions.errors import error_answer
+from server.completions.schema import Completion, ErrorAnswer
 from server.engine import EngineError, merged
-from server.openai.answer import Answer
-from server.openai.errors import error_answer
-from server.openai.schema import Completion, ErrorAnswer
 
 DONE = b"data: [DONE]\n\n"
 

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from server.bundle import Bundle
 from tests.conftest import run
 from tests.server.checkpoints import logprobs_of
+from tests.server.completions.conftest import MODEL
 from tests.server.live import serving
-from tests.server.openai.conftest import MODEL
 
 TASKS = Path(__file__).parent / "evaluation"
 

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from server.completions.answer import Answer
+from server.completions.continuation import Continuation, joined
+from server.completions.schema import Choice, Completion
 from server.engine import EngineError
-from server.openai.answer import Answer
-from server.openai.continuation import Continuation, joined
-from server.openai.schema import Choice, Completion
 
 Receive = Callable[[], Awaitable[Any]]
 

@@ -13,12 +13,12 @@ from openai import OpenAI
 
 from server.app import MAX_BODY, create_app
 from server.bundle import Bundle
+from server.completions import order
 from server.engine import Engine, Request, Sampling
 from server.engine.model.runner import Runner
-from server.openai import order
 from server.settings import Settings
+from tests.server.completions.conftest import MODEL, connected
 from tests.server.live import LiveServer, wait_until_idle
-from tests.server.openai.conftest import MODEL, connected
 from tests.server.reading import PROMPT
 
 ENDLESS = Sampling(max_tokens=100, ignore_end=True)
