@@ -28,7 +28,7 @@ from server.completions.streaming import DONE, event
 from server.cores import cores
 from server.engine.text.detokenizer import Detokenizer, token_bytes
 from server.http.responses import EVENT_STREAM
-from server.usage import Usage
+from server.writing.usage import Usage
 
 OnToken = Callable[[int], None]
 """Told of each new token as soon as it is drawn; what it raises ends the writing."""

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from server.engine import FinishReason
-from server.feed import Feed
-from server.plot import Plot
-from server.usage import Usage
+from server.writing.feed import Feed
+from server.writing.plot import Plot
+from server.writing.usage import Usage
 
 logger = logging.getLogger(__name__)
 

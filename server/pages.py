@@ -8,9 +8,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from server.brief import ANY_GENRE, DEFAULTS, LENGTHS, WILDNESSES
 from server.bundle import Bundle, Manifest
 from server.http.static import static_address
+from server.writing.brief import ANY_GENRE, DEFAULTS, LENGTHS, WILDNESSES
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 

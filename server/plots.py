@@ -4,7 +4,7 @@ import asyncio
 import secrets
 
 from server.journal import Journal
-from server.plot import Plot
+from server.writing.plot import Plot
 
 
 class UnknownPlot(Exception):

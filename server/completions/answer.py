@@ -11,7 +11,7 @@ from server.completions.errors import RequestError
 from server.completions.order import Order
 from server.completions.schema import Choice, Completion
 from server.engine import AnyEngine, InvalidRequest
-from server.usage import Usage
+from server.writing.usage import Usage
 
 
 class Answer:

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from server.brief import ANY_GENRE
 from server.bundle import Manifest
 from server.completions.errors import RequestError
 from server.completions.schema import CompletionRequest, with_defaults
 from server.engine import AnyEngine, InvalidRequest, Request, Sampling
 from server.http.request_id import request_id
+from server.writing.brief import ANY_GENRE
 
 Prompt = str | list[int]
 

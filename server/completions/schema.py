@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from server.engine.request import LONGEST_STOP, MOST_BIASED, MOST_LOGPROBS, MOST_STOPS
-from server.usage import Usage
+from server.writing.usage import Usage
 
 Whole = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]

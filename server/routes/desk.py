@@ -15,7 +15,6 @@ from litestar.exceptions import PermissionDeniedException
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
-from server.brief import DEFAULTS, BriefError
 from server.completions.errors import headers_of, status_of
 from server.desk import Desk, Offer, Piece
 from server.engine import EngineBusy
@@ -24,10 +23,11 @@ from server.http.access import Access, for_desk
 from server.http.rate_limit import WORK
 from server.http.responses import EVENT_STREAM, JSON, STREAM_HEADERS
 from server.pages import Pages
-from server.routes.fields import STEERING, form_fields, query_fields
 from server.routes.visits import FORM_TOKEN, page, sender, shelf_cookie, visitor
 from server.settings import Settings
 from server.shelf import NotOnShelf, ShelfError, Volume
+from server.writing.brief import DEFAULTS, BriefError
+from server.writing.fields import STEERING, form_fields, query_fields
 
 LOST = "The text is not kept: {}"
 

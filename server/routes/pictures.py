@@ -15,11 +15,11 @@ from server.http.rate_limit import WORK
 from server.http.responses import STREAM_HEADERS
 from server.pages import Pages
 from server.pictures import Picture, PictureError, Pictures, cover
-from server.routes.fields import form_fields
 from server.routes.shelf import share_link
 from server.routes.visits import FORM_TOKEN, sender, visitor
 from server.shelf import NotOnShelf, ShelfError, Volume, Written
 from server.shelf import Picture as Kept
+from server.writing.fields import form_fields
 
 
 class Step(Struct, frozen=True):

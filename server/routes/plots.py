@@ -10,18 +10,18 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
-from server.brief import Brief, BriefError
 from server.completions.errors import headers_of, status_of
 from server.engine import AnyEngine, EngineBusy
 from server.events import EVENT_ID, UnknownEvent, frames, position
 from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.rate_limit import WORK
 from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, Refused, counted, keyed
-from server.plot import begin
 from server.plots import Plots, UnknownPlot
-from server.routes.fields import BriefCarrier
 from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
+from server.writing.brief import Brief, BriefError
+from server.writing.fields import BriefCarrier
+from server.writing.plot import begin
 
 
 @post(

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from server.brief import LENGTHS, SEED_DIGITS, WILDNESSES
 from server.engine import FinishReason
 from server.journal import Done, Failed, Journal
-from server.usage import Usage
+from server.writing.brief import LENGTHS, SEED_DIGITS, WILDNESSES
+from server.writing.usage import Usage
 
 
 class PlotRequest(msgspec.Struct, frozen=True):

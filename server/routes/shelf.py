@@ -11,9 +11,9 @@ from server.desk import Desk
 from server.http.access import for_desk, for_holders
 from server.pages import Pages, card
 from server.pictures import Pictures
-from server.routes.fields import form_fields
 from server.routes.visits import FORM_TOKEN, page, sender, shelf_cookie, visitor
 from server.shelf import Volume
+from server.writing.fields import form_fields
 
 PAGE = 20
 """Plots on a page of the list."""

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from server.brief import DEFAULTS, Brief, BriefError
 from server.bundle import Bundle, BundleError
 from server.completions.errors import RequestError, error_answer
 from server.completions.order import Order
@@ -26,6 +25,7 @@ from server.events import UnknownEvent, position
 from server.journal import Journal
 from server.routes.schema import PlotRequest
 from server.settings import Settings, SettingsError, variable
+from server.writing.brief import DEFAULTS, Brief, BriefError
 
 # Fixtures of this module give the same to every example.
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)

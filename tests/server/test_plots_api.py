@@ -13,11 +13,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.app import create_app
-from server.brief import Brief
 from server.engine import Engine, Request, Stream
 from server.engine.model.runner import Runner
-from server.plot import begin
 from server.settings import Settings
+from server.writing.brief import Brief
+from server.writing.plot import begin
 from tests.server.live import fill_up, wait_until_idle
 
 Client = TestClient[Litestar]

@@ -3,8 +3,8 @@
 import re
 from collections.abc import AsyncIterator
 
-from server.brief import Brief, BriefError
 from server.engine import AnyEngine, EngineError, FinishReason, PromptTooLong, Stream
+from server.writing.brief import Brief, BriefError
 
 SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
 """A full stop after at least three letters: not the one of "Mr." or of an initial."""

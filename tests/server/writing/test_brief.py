@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from server.brief import DEFAULTS, LENGTHS, WILDNESSES, Brief, BriefError
 from server.bundle import Bundle
 from server.engine import Chunk, Engine
-from server.plot import Plot, begin
+from server.writing.brief import DEFAULTS, LENGTHS, WILDNESSES, Brief, BriefError
+from server.writing.plot import Plot, begin
 
 
 def read(bundle: Bundle, **typed: str) -> Brief:

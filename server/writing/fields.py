@@ -6,8 +6,8 @@ from litestar import Request
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import ClientException, SerializationException
 
-from server.brief import DEFAULTS
 from server.http.request import ArrivingRequest
+from server.writing.brief import DEFAULTS
 
 STEERING = tuple(name for name in DEFAULTS if name != "prompt")
 """What goes with a text: genre, length and so on."""
