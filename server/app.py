@@ -27,14 +27,14 @@ from server.http.request import ArrivingRequest
 from server.http.static import static_files
 from server.pages import Pages
 from server.pictures import Pictures
-from server.plots import Plots
+from server.plots.plots import Plots
+from server.plots.routes import plots_api
 from server.reference.document import Reference
 from server.routes.desk import at_desk, back_to_desk, blank_desk, open_plot
 from server.routes.docs import docs
 from server.routes.health import health, readiness
 from server.routes.metrics import metrics
 from server.routes.pictures import picture_pages
-from server.routes.plots import plots_api
 from server.routes.shelf import shelf_pages
 from server.routes.status import status
 from server.seeing.requests import route_of

@@ -5,8 +5,6 @@ from functools import partial
 
 from litestar.openapi.datastructures import ResponseSpec
 
-from server.routes.schema import Refusal
-
 JSON, FORM, EVENT_STREAM = "application/json", "application/x-www-form-urlencoded", "text/event-stream"
 """The types of bodies."""
 
@@ -15,9 +13,6 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 Answered = partial(ResponseSpec, generate_examples=False)
 """An answer, as its operation describes it."""
-
-Refused = partial(Answered, Refusal)
-"""An error of /api."""
 
 
 def keyed(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:

@@ -21,9 +21,9 @@ from server.completions.order import Order
 from server.completions.schema import CompletionRequest
 from server.engine import Engine, InvalidRequest
 from server.engine.text.tokenizer import Vocabulary
-from server.events import UnknownEvent, position
-from server.journal import Journal
-from server.routes.schema import PlotRequest
+from server.plots.events import UnknownEvent, position
+from server.plots.journal import Journal
+from server.plots.schema import PlotRequest
 from server.settings import Settings, SettingsError, variable
 from server.writing.brief import DEFAULTS, Brief, BriefError
 

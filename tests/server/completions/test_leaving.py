@@ -11,8 +11,8 @@ import pytest
 from server.bundle import Bundle
 from tests.server.completions.conftest import MODEL, connected
 from tests.server.live import LiveServer, serving, wait_until_idle
+from tests.server.plots.test_events import raw_request
 from tests.server.reading import PROMPT
-from tests.server.test_stream import raw_request
 
 LONG: dict[str, Any] = {"model": MODEL, "prompt": PROMPT, "max_tokens": 100, "ignore_eos": True}
 

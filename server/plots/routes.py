@@ -1,5 +1,6 @@
 """Plots for programs and for the page: started with one request, followed with others. docs/plots.md tells how."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
@@ -12,16 +13,19 @@ from litestar.response import Stream
 
 from server.completions.errors import headers_of, status_of
 from server.engine import AnyEngine, EngineBusy
-from server.events import EVENT_ID, UnknownEvent, frames, position
 from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.rate_limit import WORK
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, Refused, counted, keyed
-from server.plots import Plots, UnknownPlot
-from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, counted, keyed
+from server.plots.events import EVENT_ID, UnknownEvent, frames, position
+from server.plots.plots import Plots, UnknownPlot
+from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
 from server.writing.brief import Brief, BriefError
 from server.writing.fields import BriefCarrier
 from server.writing.plot import begin
+
+Refused = partial(Answered, Refusal)
+"""An error of /api, as its operation describes it."""
 
 
 @post(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from server.journal import Event, Journal
+from server.plots.journal import Event, Journal
 
 # No empty line after these: it would end an event, and there are clients that then see one with nothing in it.
 

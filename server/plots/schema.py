@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from server.engine import FinishReason
-from server.journal import Done, Failed, Journal
+from server.plots.journal import Done, Failed, Journal
 from server.writing.brief import LENGTHS, SEED_DIGITS, WILDNESSES
 from server.writing.usage import Usage
 

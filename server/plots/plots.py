@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 
-from server.journal import Journal
+from server.plots.journal import Journal
 from server.writing.plot import Plot
 
 

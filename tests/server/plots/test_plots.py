@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engine import EngineError
-from server.journal import Done, Failed, Journal
-from server.plots import Plots, UnknownPlot
+from server.plots.journal import Done, Failed, Journal
+from server.plots.plots import Plots, UnknownPlot
 from tests.server.dictated import Dictated
 from tests.server.virtual_time import run
 
