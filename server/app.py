@@ -16,6 +16,9 @@ from litestar.response import Stream
 from server.completions.errors import headers_of, refusal, status_of
 from server.completions.routes import completions_api
 from server.desk import Desk, Offers, Writers
+from server.desk.picture_routes import picture_pages
+from server.desk.routes import at_desk, back_to_desk, blank_desk, open_plot
+from server.desk.shelf_routes import shelf_pages
 from server.engine import AnyEngine
 from server.http.access import Access
 from server.http.connection_limit import turn_away_a_crowd
@@ -30,12 +33,9 @@ from server.pictures import Pictures
 from server.plots.plots import Plots
 from server.plots.routes import plots_api
 from server.reference.document import Reference
-from server.routes.desk import at_desk, back_to_desk, blank_desk, open_plot
 from server.routes.docs import docs
 from server.routes.health import health, readiness
 from server.routes.metrics import metrics
-from server.routes.pictures import picture_pages
-from server.routes.shelf import shelf_pages
 from server.routes.status import status
 from server.seeing.requests import route_of
 from server.seeing.seeing import Seeing

@@ -8,10 +8,10 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from server.desk import Desk
+from server.desk.session import FORM_TOKEN, page, sender, shelf_cookie, visitor
 from server.http.access import for_desk, for_holders
 from server.pages import Pages, card
 from server.pictures import Pictures
-from server.routes.visits import FORM_TOKEN, page, sender, shelf_cookie, visitor
 from server.shelf import Volume
 from server.writing.fields import form_fields
 

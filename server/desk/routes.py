@@ -17,13 +17,13 @@ from litestar.response import Redirect, Stream
 
 from server.completions.errors import headers_of, status_of
 from server.desk import Desk, Offer, Piece
+from server.desk.session import FORM_TOKEN, page, sender, shelf_cookie, visitor
 from server.engine import EngineBusy
 from server.http.access import Access, for_desk
 from server.http.rate_limit import WORK
 from server.http.responses import EVENT_STREAM, JSON, STREAM_HEADERS
 from server.pages import Pages
 from server.plots.events import HEARTBEAT
-from server.routes.visits import FORM_TOKEN, page, sender, shelf_cookie, visitor
 from server.settings import Settings
 from server.shelf import NotOnShelf, ShelfError, Volume
 from server.writing.brief import DEFAULTS, BriefError

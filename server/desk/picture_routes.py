@@ -10,13 +10,13 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from server.desk import Desk
+from server.desk.session import FORM_TOKEN, sender, visitor
+from server.desk.shelf_routes import share_link
 from server.http.access import Access, for_desk, for_holders
 from server.http.rate_limit import WORK
 from server.http.responses import STREAM_HEADERS
 from server.pages import Pages
 from server.pictures import Picture, PictureError, Pictures, cover
-from server.routes.shelf import share_link
-from server.routes.visits import FORM_TOKEN, sender, visitor
 from server.shelf import NotOnShelf, ShelfError, Volume, Written
 from server.shelf import Picture as Kept
 from server.writing.fields import form_fields
