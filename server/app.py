@@ -28,17 +28,15 @@ from server.http.keys import Keys
 from server.http.rate_limit import STORE, per_minute
 from server.http.request import ArrivingRequest
 from server.http.static import static_files
+from server.observability.observability import Seeing
+from server.observability.requests import route_of
+from server.observability.routes import health, metrics, readiness, status
 from server.pages import Pages
 from server.pictures import Pictures
 from server.plots.plots import Plots
 from server.plots.routes import plots_api
 from server.reference.document import Reference
 from server.routes.docs import docs
-from server.routes.health import health, readiness
-from server.routes.metrics import metrics
-from server.routes.status import status
-from server.seeing.requests import route_of
-from server.seeing.seeing import Seeing
 from server.settings import Settings
 from server.shelf import Shelf, ShelfError
 

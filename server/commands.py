@@ -115,8 +115,8 @@ def serve(
     from server.engine import EngineError
     from server.http.connection import ServerConfig, allow_connections
     from server.http.keys import KeysError
+    from server.observability.logs import configure
     from server.opening import open_engine
-    from server.seeing.logs import configure
     from server.shelf import ShelfUnusable
 
     settings = _settings(

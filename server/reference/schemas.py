@@ -7,9 +7,9 @@ import msgspec
 from server.completions.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList, StreamOptions
 from server.engine import AnyEngine
 from server.http.responses import JSON
+from server.observability.routes import Health, Readiness
 from server.plots.journal import Done, Failed, Token
 from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
-from server.routes.health import Health, Readiness
 from server.writing.brief import ANY_GENRE
 
 REQUESTS = (CompletionRequest, StreamOptions, PlotRequest)

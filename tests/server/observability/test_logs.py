@@ -21,7 +21,7 @@ from server.bundle import Bundle
 from server.engine.model.runner import Runner
 from server.http.keys import Key
 from server.http.request_id import identify
-from server.seeing.logs import CONTROL, configure
+from server.observability.logs import CONTROL, configure
 from server.settings import Settings
 from tests.conftest import ROOT
 from tests.server.at_desk import form, go_on, offered
@@ -54,7 +54,7 @@ def lines(log: io.StringIO, logger: str = "") -> list[dict[str, Any]]:
 
 def answered(log: io.StringIO, count: int) -> list[dict[str, Any]]:
     """The lines of requests, once there are so many: an answer is logged when it has been sent."""
-    while len(found := lines(log, "seeing.requests")) < count:
+    while len(found := lines(log, "observability.requests")) < count:
         time.sleep(0.01)
     return found
 
@@ -113,7 +113,7 @@ def test_the_engines_thread_names_the_request(
         headers = {"X-Request-Id": "bad"}
         assert httpx.post(f"{live.address}/v1/completions", json=body, headers=headers).status_code == 500
         answered(log, 2)
-    good, bad = lines(log, "seeing.recorder")
+    good, bad = lines(log, "observability.recorder")
     assert good.items() >= {"request_id": "good", "level": "debug", "tokens": 4, "reason": "length"}.items()
     assert bad.items() >= {"request_id": "bad", "level": "warning", "reason": "failed"}.items()
     (step,) = lines(log, "engine.engine")
@@ -171,7 +171,7 @@ def test_nothing_that_was_asked_for_or_written_is_logged(bundle: Bundle, log: io
         assert client.post("/v1/completions", json=completion).status_code == 503
         count = len(answered(log, 35))
     logged = log.getvalue()
-    assert count == logged.count("seeing.requests") == 35
+    assert count == logged.count("observability.requests") == 35
     assert len(lines(log)) > count, "the engine's lines too"
     for kept in (MARK, secret, secret[8:], *ids, *filter(None, written)):
         assert kept not in logged
@@ -217,6 +217,6 @@ def test_serve_logs_as_the_settings_say(tiny_bundle: Path) -> None:
             process.kill()
     found = [json.loads(line) for line in logged.splitlines()]
     assert [line["path"] for line in found if line.get("request_id") == id] == ["/healthz"]
-    assert {line["logger"] for line in found} >= {"uvicorn.error", "server.seeing.requests"}
+    assert {line["logger"] for line in found} >= {"uvicorn.error", "server.observability.requests"}
     assert MARK not in logged
     assert rest == ""

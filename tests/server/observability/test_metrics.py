@@ -16,8 +16,8 @@ from server.bundle import Bundle
 from server.engine import EngineBusy, Request, Sampling
 from tests.server.following import LONG, follow, following, start
 from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
+from tests.server.observability.scraping import samples
 from tests.server.reading import PROMPT
-from tests.server.seeing.scraping import samples
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 

@@ -10,14 +10,14 @@ from litestar.types import ASGIApp
 
 from server.engine import AnyEngine
 from server.http.access import Access
-from server.seeing.history import History
-from server.seeing.metrics import EdgeCollector, EngineCollector, new_registry
-from server.seeing.recorder import Recorder
-from server.seeing.requests import Seen
+from server.observability.history import History
+from server.observability.metrics import EdgeCollector, EngineCollector, new_registry
+from server.observability.recorder import Recorder
+from server.observability.requests import Seen
 from server.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
-    from server.seeing.traces import Tracer
+    from server.observability.traces import Tracer
 
 
 class Seeing:
@@ -60,7 +60,7 @@ def _tracer(endpoint: str, model: str) -> "Tracer | None":
     if not endpoint:
         return None
     try:
-        from server.seeing.traces import Tracer
+        from server.observability.traces import Tracer
     except ImportError as error:
         raise SettingsError(
             f"{variable('traces')} is set, and {error.name} is not installed; "

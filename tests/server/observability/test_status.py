@@ -18,10 +18,10 @@ from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
 from server.http.keys import Key
 from server.http.static import STATIC
-from server.seeing.figures import _duration, _line, figures
-from server.seeing.histogram import WAITS, Histogram
-from server.seeing.history import SECONDS, History
-from server.seeing.recorder import Recorder
+from server.observability.figures import _duration, _line, figures
+from server.observability.histogram import WAITS, Histogram
+from server.observability.history import SECONDS, History
+from server.observability.recorder import Recorder
 from server.settings import Settings
 from tests.server.live import LiveServer, serving, wait_until_idle
 from tests.server.reading import PROMPT

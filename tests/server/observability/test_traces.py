@@ -17,7 +17,7 @@ from server.settings import Settings, SettingsError
 from tests.conftest import ROOT
 from tests.server.following import LONG, start
 from tests.server.live import serving, wait_until_idle
-from tests.server.seeing.collecting import collecting
+from tests.server.observability.collecting import collecting
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -108,7 +108,7 @@ def test_a_collector_that_is_not_there_is_no_matter(bundle: Bundle) -> None:
 
 def test_without_the_packages_it_says_which(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    monkeypatch.delitem(sys.modules, "server.seeing.traces", raising=False)
+    monkeypatch.delitem(sys.modules, "server.observability.traces", raising=False)
     with pytest.raises(SettingsError, match=r"PLOTIFY_TRACES is set, and opentelemetry is not installed; .*\[otel\]"):
         create_app(engine, Settings(traces="http://127.0.0.1:4318"))
     with pytest.raises(SettingsError, match=r"PLOTIFY_TRACES is '127.*'; it must be an address, http"):

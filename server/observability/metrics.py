@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from server.engine import AnyEngine
-from server.seeing.histogram import Histogram
-from server.seeing.recorder import Recorder
+from server.observability.histogram import Histogram
+from server.observability.recorder import Recorder
 
 FINISHED = ("stop", "length")
 UNFINISHED = ("cancelled", "deadline", "failed")

@@ -10,8 +10,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from server.http.access import Access
 from server.http.keys import Keys
-from server.seeing.metrics import EdgeCollector
-from server.seeing.requests import Seen
+from server.observability.metrics import EdgeCollector
+from server.observability.requests import Seen
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
 
@@ -92,7 +92,7 @@ def test_a_path_without_a_route_is_told_by_its_beginning(
     async def answer(send: Send) -> None:
         await send(START)  # type: ignore[arg-type]
 
-    with caplog.at_level(logging.INFO, "server.seeing.requests"):
+    with caplog.at_level(logging.INFO, "server.observability.requests"):
         (start,) = request(answer, EdgeCollector(), path)
     (record,) = caplog.records
     assert record.__dict__["fields"]["path"] == told

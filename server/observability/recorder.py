@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 from server.engine import EngineBusy, Life, Observer, Step
-from server.seeing.histogram import STEPS, WAITS, Histogram
+from server.observability.histogram import STEPS, WAITS, Histogram
 
 logger = logging.getLogger(__name__)
 

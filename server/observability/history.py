@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.engine import AnyEngine
-from server.seeing.recorder import Recorder
+from server.observability.recorder import Recorder
 
 SECONDS = 300
 """How far back is remembered."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from server.seeing.histogram import Histogram
-from server.seeing.history import SECONDS, History, Sample
+from server.observability.histogram import Histogram
+from server.observability.history import SECONDS, History, Sample
 
 WIDTH, HEIGHT = 300, 60
 """Of a chart, in its own units: a second is one wide."""

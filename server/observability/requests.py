@@ -16,10 +16,10 @@ from server.http.access import Access
 from server.http.request import CLIENT_LEFT
 from server.http.request_id import HEADER, identify, request_id
 from server.http.responses import EVENT_STREAM
-from server.seeing.metrics import EdgeCollector
+from server.observability.metrics import EdgeCollector
 
 if TYPE_CHECKING:
-    from server.seeing.traces import Tracer
+    from server.observability.traces import Tracer
 
 logger = logging.getLogger(__name__)
 
