@@ -36,7 +36,7 @@ from server.pictures import Pictures
 from server.plots.plots import Plots
 from server.plots.routes import plots_api
 from server.reference.document import Reference
-from server.routes.docs import docs
+from server.reference.routes import docs
 from server.settings import Settings
 from server.shelf import Shelf, ShelfError
 

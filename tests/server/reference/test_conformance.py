@@ -18,7 +18,13 @@ def test_nothing_is_answered_but_what_is_described(bundle: Bundle) -> None:
         done = subprocess.run(
             [
                 Path(sys.executable).with_name("schemathesis"),
-                *("--config-file", "tests/server/openapi.toml", "run", f"{server.address}/openapi", "--no-color"),
+                *(
+                    "--config-file",
+                    "tests/server/reference/openapi.toml",
+                    "run",
+                    f"{server.address}/openapi",
+                    "--no-color",
+                ),
                 *("--generation-deterministic", "--max-examples", "15", "--max-time", str(SECONDS)),
             ],
             cwd=ROOT,
