@@ -49,7 +49,7 @@ chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model t
 
 gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on it against the processor, and against PyTorch
 	$(PIP_INSTALL) 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
-	.venv/bin/python -m pytest tests/server/test_cuda.py -rs
+	.venv/bin/python -m pytest tests/server/engine/model/test_cuda.py -rs
 	.venv/bin/plotify bench peers --device cuda --concurrency 1,8,64,256 --out build/gpu
 
 bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: about an hour on two cores, resumable

@@ -21,14 +21,14 @@ from litestar.response import Stream
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
+from server.completions.errors import RequestError, refusal
+from server.completions.routes import StrictRequest
+from server.completions.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
+from server.completions.streaming import DONE, event
 from server.cores import cores
-from server.engine.detokenizer import Detokenizer, token_bytes
-from server.openai.errors import RequestError, refusal
-from server.openai.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
-from server.openai.streaming import DONE, event
-from server.routes.answers import EVENT_STREAM
-from server.routes.completions import StrictRequest
-from server.usage import Usage
+from server.engine.text.detokenizer import Detokenizer, token_bytes
+from server.http.responses import EVENT_STREAM
+from server.writing.usage import Usage
 
 OnToken = Callable[[int], None]
 """Told of each new token as soon as it is drawn; what it raises ends the writing."""

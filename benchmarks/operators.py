@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from server.bundle import Bundle
-from server.engine.runner import Runner
+from server.engine.model.runner import Runner
 
 PREFILL_ROWS = 8
 """Prompts that are read in one run."""

@@ -13,32 +13,30 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Stream
 
-from server.access.access import Access
-from server.access.keys import Keys
-from server.access.rate import STORE, per_minute
+from server.completions.errors import headers_of, refusal, status_of
+from server.completions.routes import completions_api
 from server.desk import Desk, Offers, Writers
-from server.edge.crowd import turn_away_a_crowd
-from server.edge.head import answer_head
-from server.edge.headers import security_headers
+from server.desk.picture_routes import picture_pages
+from server.desk.routes import at_desk, back_to_desk, blank_desk, open_plot
+from server.desk.shelf_routes import shelf_pages
 from server.engine import AnyEngine
-from server.openai.errors import headers_of, refusal, status_of
+from server.http.access import Access
+from server.http.connection_limit import turn_away_a_crowd
+from server.http.head import answer_head
+from server.http.headers import security_headers
+from server.http.keys import Keys
+from server.http.rate_limit import STORE, per_minute
+from server.http.request import ArrivingRequest
+from server.http.static import static_files
+from server.observability.observability import Seeing
+from server.observability.requests import route_of
+from server.observability.routes import health, metrics, readiness, status
 from server.pages import Pages
 from server.pictures import Pictures
-from server.plots import Plots
+from server.plots.plots import Plots
+from server.plots.routes import plots_api
 from server.reference.document import Reference
-from server.routes.arriving import ArrivingRequest
-from server.routes.completions import completions_api
-from server.routes.desk import at_desk, back_to_desk, blank_desk, open_plot
-from server.routes.docs import docs
-from server.routes.health import health, readiness
-from server.routes.metrics import metrics
-from server.routes.pictures import picture_pages
-from server.routes.plots import plots_api
-from server.routes.shelf import shelf_pages
-from server.routes.static import static_files
-from server.routes.status import status
-from server.seeing.requests import route_of
-from server.seeing.seeing import Seeing
+from server.reference.routes import docs
 from server.settings import Settings
 from server.shelf import Shelf, ShelfError
 

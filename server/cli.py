@@ -16,7 +16,7 @@ COMMANDS = {
     "export": ("export.cli", "export"),
     "generate": ("server.commands", None),
     "serve": ("server.commands", None),
-    "key": ("server.access.command", None),
+    "key": ("server.commands", None),
     "bench": ("benchmarks.cli", "bench"),
 }
 """Command: the module that holds it, and the extra that it needs (None: the base install has everything)."""

@@ -1,4 +1,4 @@
-"""The commands `plotify generate` and `plotify serve`."""
+"""The commands `plotify generate`, `plotify serve` and `plotify key`."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from types import FrameType
 
 import click
 
+from server.http.keys import NAME, SCOPES, Key
 from server.settings import DEVICES, LOG_LEVELS, PRECISIONS, Settings, SettingsError
 
 PRECISION_HELP = "Which of the bundle's models writes. Default: $PLOTIFY_PRECISION, else auto: its fastest."
@@ -109,13 +110,13 @@ def serve(
     """
     import uvicorn
 
-    from server.access.keys import KeysError
     from server.app import create_app
     from server.bundle import BundleError
-    from server.edge.connection import ServerConfig, allow_connections
     from server.engine import EngineError
+    from server.http.connection import ServerConfig, allow_connections
+    from server.http.keys import KeysError
+    from server.observability.logs import configure
     from server.opening import open_engine
-    from server.seeing.logs import configure
     from server.shelf import ShelfUnusable
 
     settings = _settings(
@@ -178,9 +179,29 @@ def serve(
         Server(config).run(sockets=[listener])
 
 
+@click.command()
+@click.argument("name")
+@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, default=["completion"], show_default=True)
+def key(name: str, scopes: tuple[str, ...]) -> None:
+    """Make an API key for NAME, and say it this once.
+
+    The last line is its entry: it goes into the file that PLOTIFY_KEYS_FILE names, or into PLOTIFY_KEYS, and does not
+    tell the key. To take a key back, take its entry out. docs/access.md tells more.
+
+    \b
+    Examples:
+      plotify key alice
+      plotify key prometheus --scope operator | tail -n 1 >> keys
+    """
+    if not NAME.fullmatch(name):
+        raise click.UsageError(f"{name!r} is not a name for a key: use up to 64 letters, digits, _, . and -.")
+    made, secret = Key.make(name, frozenset(scopes))
+    click.echo(f"The key, which is nowhere kept:\n{secret}\nIts entry:\n{made.entry}")
+
+
 def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -> None:
-    from server.access.keys import Keys, KeysError
     from server.bundle import BundleError
+    from server.http.keys import Keys, KeysError
     from server.shelf import ShelfUnusable
 
     try:

@@ -1,6 +1,5 @@
 """The pages: Jinja templates rendered whole, or piece by piece while a plot is being written into them."""
 
-import hashlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,11 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from server.brief import ANY_GENRE, DEFAULTS, LENGTHS, WILDNESSES
 from server.bundle import Bundle, Manifest
+from server.http.static import static_address
+from server.writing.brief import ANY_GENRE, DEFAULTS, LENGTHS, WILDNESSES
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
-STATIC = TEMPLATES / "static"
 
 
 class Pages:
@@ -68,9 +67,3 @@ def card(bundle: Bundle) -> Markup | None:
 def _without_front_matter(text: str) -> str:
     """Without the YAML that the hub reads at the top of a card."""
     return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
-
-
-def static_address(name: str) -> str:
-    """The address of a static file, which changes with its content so that it can be cached for good."""
-    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()
-    return f"/static/{name}?v={digest[:12]}"

@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -110,7 +110,7 @@ def split_places(collections: Iterable[str]) -> dict[str, str]:
 
 
 def prepare(
-    corpora: dict[str, tuple[Path, Iterable[Summary]]],
+    corpora: Mapping[str, tuple[Path, Iterable[Summary]]],
     out: Path,
     bounds: Bounds,
     console: Console,
@@ -128,7 +128,7 @@ def prepare(
     held_out = set(tomllib.loads(HELD_OUT.read_text(encoding="utf-8"))["titles"])
     read: Counter[str] = Counter()
     dropped: dict[str, Counter[str]] = {source: Counter() for source in corpora}
-    documents: list[tuple[str, Document]] = []
+    found: list[tuple[str, Document]] = []
     for source, (path, rows) in corpora.items():
         for summary in track(console, rows, f"reading {path.name}"):
             read[source] += 1
@@ -140,20 +140,20 @@ def prepare(
             if reason:
                 dropped[source][reason] += 1
                 continue
-            genres, words = grouper.group(summary.tags), len(text.split())
+            genres, length = grouper.group(summary.tags), len(text.split())
             document = Document(
-                text, genres, mend(summary.title), source, words, begins=summary.begins, ends=summary.ends
+                text, genres, mend(summary.title), source, length, begins=summary.begins, ends=summary.ends
             )
-            documents.append((fingerprint(text), document))
+            found.append((fingerprint(text), document))
 
-    documents.sort(key=lambda kept: (kept[0], -len(kept[1].genres), kept[1].text, kept[1].source, kept[1].title))
+    found.sort(key=lambda kept: (kept[0], -len(kept[1].genres), kept[1].text, kept[1].source, kept[1].title))
     kept: dict[str, Document] = {}
-    for key, document in documents:
+    for key, document in found:
         if key in kept:
             dropped[document.source]["duplicate"] += 1
         else:
             kept[key] = document
-    del documents
+    del found
     texts = ((key, document.text) for key, document in kept.items())
     for key in near_duplicates(track(console, texts, "finding near-duplicates", len(kept))):
         dropped[kept.pop(key).source]["duplicate"] += 1

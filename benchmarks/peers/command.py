@@ -22,8 +22,8 @@ from benchmarks.peers.openvino import HINTS, OpenVino
 from benchmarks.peers.optimum_onnx import OptimumOnnx
 from benchmarks.peers.peer import Peer
 from server.cores import cores
-from server.engine.device import RUNS_ON_CUDA, choose_device, gpu_name
 from server.engine.errors import DeviceError
+from server.engine.model.device import RUNS_ON_CUDA, choose_device, gpu_name
 
 Names = tuple[str, ...]
 

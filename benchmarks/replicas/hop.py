@@ -3,7 +3,7 @@
 import socket
 
 from server.cluster import local
-from server.seeing.logs import configure
+from server.observability.logs import configure
 from server.settings import Settings
 
 

@@ -15,8 +15,8 @@ from typing import Literal
 import aiohttp
 
 from benchmarks.loadtest.words import opening
-from server.brief import ANY_GENRE
 from server.desk.offers import COUNT
+from server.writing.brief import ANY_GENRE
 
 Kind = Literal["stream", "whole", "plot", "page"]
 KINDS: tuple[Kind, ...] = ("stream", "whole", "plot", "page")

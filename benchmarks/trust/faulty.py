@@ -5,8 +5,8 @@ import threading
 from collections.abc import Sequence
 
 from server.cli import main
-from server.engine.kernels import Floats
-from server.engine.runner import Runner
+from server.engine.model.runner import Runner
+from server.engine.sampling.kernels import Floats
 
 
 def fail_on_signal() -> None:

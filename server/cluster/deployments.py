@@ -15,7 +15,7 @@ from server.app import create_app
 from server.cluster.replica import ROWS, Replica
 from server.cluster.replicas import Replicas
 from server.cluster.router import PrefixRouter
-from server.seeing.logs import configure
+from server.observability.logs import configure
 from server.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import time
 
 from server.cluster.replica import Order, Piece
 from server.engine import Chunk, DeadlineExceeded, EngineError, Life, Step
-from server.engine.observer import Observer, Reason
+from server.engine.stats import Observer, Reason
 from server.engine.stream import Channel, deliver
 
 

@@ -19,8 +19,8 @@ from server.engine import (
     Stream,
     merged,
 )
+from server.observability.logs import configure
 from server.opening import open_engine
-from server.seeing.logs import configure
 from server.settings import Settings
 
 ROWS = "rows"

@@ -30,8 +30,8 @@ from server.engine import (
 from server.engine.batch import FIRST_GUESS
 from server.engine.errors import EngineUnavailable
 from server.engine.interface import UNAVAILABLE
-from server.engine.observer import Observers
-from server.engine.vocabulary import Vocabulary
+from server.engine.stats import Observers
+from server.engine.text.tokenizer import Vocabulary
 from server.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from server.brief import ANY_GENRE, Brief
 from server.desk.offers import COUNT, Offer, Offers
 from server.desk.window import window
 from server.desk.writers import Writers
 from server.engine import AnyEngine
-from server.plot import begin
 from server.shelf import Passage, Shelf, Volume
+from server.writing.brief import ANY_GENRE, Brief
+from server.writing.plot import begin
 
 ROOM = 16
 """Tokens that are left for the genre and what the template puts around a text."""

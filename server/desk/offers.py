@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
-from server.feed import Feed
-from server.plot import Plot
 from server.shelf import Passage, ShelfError
+from server.writing.feed import Feed
+from server.writing.plot import Plot
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import re
 
 from server.engine import PromptTooLong
-from server.engine.vocabulary import Vocabulary
+from server.engine.text.tokenizer import Vocabulary
 
 SENTENCE = re.compile(r"""[^\n]*?[.!?…]["'”’)]*\s+|[^\n]*\n+|.+$""", re.DOTALL)
 

@@ -11,8 +11,8 @@ from server.engine.errors import (
     PromptTooLong,
 )
 from server.engine.interface import AnyEngine, State
-from server.engine.observer import Life, Observer, Step
-from server.engine.sampling import Request, Sampling
+from server.engine.request import Request, Sampling
+from server.engine.stats import Life, Observer, Step
 from server.engine.stream import Chunk, FinishReason, Item, Stream, merged
 
 __all__ = [

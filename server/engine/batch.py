@@ -8,15 +8,15 @@ from collections.abc import Sequence as Rows
 
 import numpy as np
 
-from server.engine.drawing import Drawing
 from server.engine.errors import DeadlineExceeded, EngineError
-from server.engine.kernels import Floats
-from server.engine.observer import Observer, Step
-from server.engine.runner import Runner
+from server.engine.fair_queue import Waiting
+from server.engine.model.runner import Runner
+from server.engine.sampling.batch_sampler import Drawing
+from server.engine.sampling.kernels import Floats
 from server.engine.scheduler import Prefill, Scheduler
 from server.engine.sequence import Sequence
+from server.engine.stats import Observer, Step
 from server.engine.stream import deliver
-from server.engine.waiting import Waiting
 
 FIRST_GUESS = 5.0
 """Seconds that a queue takes to clear, before anything is known."""

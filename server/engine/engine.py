@@ -7,20 +7,20 @@ import time
 
 from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
-from server.engine.detokenizer import Detokenizer
-from server.engine.device import choose
-from server.engine.drawing import Drawing
 from server.engine.errors import EngineBusy, EngineClosed, EngineError, EngineUnavailable, RowsDiffer
+from server.engine.fair_queue import Waiting
 from server.engine.interface import UNAVAILABLE, AnyEngine, State
-from server.engine.loading import load_runner
-from server.engine.observer import Life, Observers
-from server.engine.sampler import Sampler
-from server.engine.sampling import Request
-from server.engine.scoring import Scores
+from server.engine.model.device import choose
+from server.engine.model.loading import load_runner
+from server.engine.request import Request
+from server.engine.sampling.batch_sampler import Drawing
+from server.engine.sampling.prompt_logprobs import Scores
+from server.engine.sampling.sampler import Sampler
 from server.engine.sequence import Context, Job, Sequence
+from server.engine.stats import Life, Observers
 from server.engine.stream import Stream, deliver
-from server.engine.vocabulary import Vocabulary
-from server.engine.waiting import Waiting
+from server.engine.text.detokenizer import Detokenizer
+from server.engine.text.tokenizer import Vocabulary
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Literal, Self
 
 from server.bundle import Bundle
 from server.engine.errors import ClientBusy, EngineBusy, InvalidRequest
-from server.engine.observer import Observers
-from server.engine.sampling import Request, Sampling
+from server.engine.request import Request, Sampling
+from server.engine.stats import Observers
 from server.engine.stream import Stream
-from server.engine.vocabulary import Vocabulary
+from server.engine.text.tokenizer import Vocabulary
 
 State = Literal["ready", "restarting", "draining", "closed"]
 

@@ -7,10 +7,10 @@ read the whole block joins the rows before it. No other block begins before.
 
 from dataclasses import dataclass
 
-from server.engine.cache import BLOCK, Cache, whole_blocks
-from server.engine.prefixes import Prefixes
+from server.engine.fair_queue import Waiting
+from server.engine.model.cache import BLOCK, Cache, whole_blocks
+from server.engine.prefix_cache import Prefixes
 from server.engine.sequence import Context, Job, Sequence
-from server.engine.waiting import Waiting
 
 MOST_PREFILL = 512
 """Tokens that are read in one step at most, padding included."""

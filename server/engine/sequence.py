@@ -4,16 +4,16 @@ import math
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
-from server.engine.detokenizer import Detokenizer
-from server.engine.drawing import Turn
-from server.engine.guidance import guide
-from server.engine.kernels import Floats
-from server.engine.observer import Life, Reason
-from server.engine.sampler import Drawn, Sampler, TokenLogprobs
-from server.engine.sampling import Sampling
-from server.engine.scoring import PromptLogprobs, Scores
-from server.engine.stops import StopStrings
+from server.engine.request import Sampling
+from server.engine.sampling.batch_sampler import Turn
+from server.engine.sampling.guidance import guide
+from server.engine.sampling.kernels import Floats
+from server.engine.sampling.prompt_logprobs import PromptLogprobs, Scores
+from server.engine.sampling.sampler import Drawn, Sampler, TokenLogprobs
+from server.engine.stats import Life, Reason
 from server.engine.stream import Channel, Chunk, FinishReason
+from server.engine.text.detokenizer import Detokenizer
+from server.engine.text.stop_strings import StopStrings
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from server.engine.errors import EngineError
-from server.engine.sampler import TokenLogprobs
+from server.engine.sampling.sampler import TokenLogprobs
 
 FinishReason = Literal["stop", "length", "cancelled"]
 

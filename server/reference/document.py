@@ -10,9 +10,9 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License, Tag
 
 from server.engine import AnyEngine
+from server.http.responses import EVENT_STREAM, FORM, JSON
 from server.reference.examples import answers, paths, requests
 from server.reference.schemas import COMPLETION_EVENT, PLOT_EVENT, PLOT_FORM, reference, schemas
-from server.routes.answers import EVENT_STREAM, FORM, JSON
 
 Document = dict[str, Any]
 

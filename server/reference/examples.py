@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from server.bundle import Manifest
-from server.routes.answers import EVENT_STREAM, FORM, JSON
+from server.http.responses import EVENT_STREAM, FORM, JSON
 
 Examples = dict[str, dict[str, Any]]
 """By name: each with a summary and its value."""

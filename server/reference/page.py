@@ -4,8 +4,8 @@ import json
 import shlex
 from dataclasses import dataclass
 
+from server.http.responses import EVENT_STREAM, JSON
 from server.reference.document import Document, operations
-from server.routes.answers import EVENT_STREAM, JSON
 
 LIMITS = {"integer": "whole number", "number": "number", "string": "text", "array": "list", "boolean": "true or false"}
 

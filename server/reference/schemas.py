@@ -4,13 +4,13 @@ from typing import Any
 
 import msgspec
 
-from server.brief import ANY_GENRE
+from server.completions.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList, StreamOptions
 from server.engine import AnyEngine
-from server.journal import Done, Failed, Token
-from server.openai.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList, StreamOptions
-from server.routes.answers import JSON
-from server.routes.health import Health, Readiness
-from server.routes.schema import PlotRequest, PlotSoFar, Refusal, Started
+from server.http.responses import JSON
+from server.observability.routes import Health, Readiness
+from server.plots.journal import Done, Failed, Token
+from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
+from server.writing.brief import ANY_GENRE
 
 REQUESTS = (CompletionRequest, StreamOptions, PlotRequest)
 ANSWERS = (

@@ -28,8 +28,8 @@ from benchmarks.peers.ratios import agreements
 from benchmarks.peers.turns import REST, Contender, compete
 from server.bundle import Bundle
 from server.engine import Engine
-from server.engine import device as devices
-from server.engine.runner import Runner
+from server.engine.model import device as devices
+from server.engine.model.runner import Runner
 from tests.conftest import PYTHON, run
 
 MODULES = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.eager_server import main as eager_server
-from server.routes.health import health, readiness
+from server.observability.routes import health, readiness
 from tests.conftest import PYTHON, ROOT, run
 from tests.deployment.compose import COMPOSE, PROFILES, SERVICES, SETTINGS, yaml
 from tests.deployment.dockerfile import STAGES, arguments

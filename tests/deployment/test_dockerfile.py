@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.routes.health import health
+from server.observability.routes import health
 from tests.conftest import PYTHON, ROOT, run
 from tests.deployment.dockerfile import STAGES, TARGETS, arguments, copied, environment, installed, instructions
 from tests.deployment.packages import EXTRAS, PROJECT, brought, imported

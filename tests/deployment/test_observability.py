@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.bundle import Bundle
 from server.engine import Engine
-from server.seeing.metrics import EdgeCollector, EngineCollector, new_registry
-from server.seeing.recorder import Recorder
+from server.observability.metrics import EdgeCollector, EngineCollector, new_registry
+from server.observability.recorder import Recorder
 from server.settings import SHIPPED_MODEL
 from tests.conftest import ROOT, run
 from tests.deployment.compose import SERVICES, SETTINGS, yaml

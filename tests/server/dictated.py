@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from server.engine import EngineError, FinishReason
-from server.plot import Plot
+from server.writing.plot import Plot
 
 
 class Dictated(Plot):

@@ -11,10 +11,10 @@ import uvicorn
 
 from server.app import create_app
 from server.bundle import Bundle
-from server.edge.connection import ServerConfig
 from server.engine import Engine, EngineBusy, Request, Sampling, Stream
-from server.engine.kernels import Floats
-from server.engine.runner import Runner
+from server.engine.model.runner import Runner
+from server.engine.sampling.kernels import Floats
+from server.http.connection import ServerConfig
 from server.settings import Settings
 
 

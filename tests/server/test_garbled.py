@@ -15,17 +15,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from server.brief import DEFAULTS, Brief, BriefError
 from server.bundle import Bundle, BundleError
+from server.completions.errors import RequestError, error_answer
+from server.completions.order import Order
+from server.completions.schema import CompletionRequest
 from server.engine import Engine, InvalidRequest
-from server.engine.vocabulary import Vocabulary
-from server.events import UnknownEvent, position
-from server.journal import Journal
-from server.openai.errors import RequestError, error_answer
-from server.openai.order import Order
-from server.openai.schema import CompletionRequest
-from server.routes.schema import PlotRequest
+from server.engine.text.tokenizer import Vocabulary
+from server.plots.events import UnknownEvent, position
+from server.plots.journal import Journal
+from server.plots.schema import PlotRequest
 from server.settings import Settings, SettingsError, variable
+from server.writing.brief import DEFAULTS, Brief, BriefError
 
 # Fixtures of this module give the same to every example.
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)

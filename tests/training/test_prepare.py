@@ -10,6 +10,9 @@ from tests.training.corpora import invented_texts, write_cmu, write_corpora, wri
 from training.cleaning import mend
 from training.prepare import HELD_OUT, SPLITS, read_split, split_places
 
+Rows = list[tuple[str, str, list[str]]]
+"""As `write_cmu` takes them."""
+
 
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(plotify, ["prepare", *map(str, arguments)])
@@ -29,7 +32,7 @@ def test_the_data_set_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> No
 
 
 def test_a_document_stays_in_its_split_when_the_corpus_grows(tmp_path: Path) -> None:
-    rows: list[tuple[str, str, list[str]]] = [(f"Book {i}", text, []) for i, text in enumerate(invented_texts())]
+    rows: Rows = [(f"Book {i}", text, []) for i, text in enumerate(invented_texts())]
     splits = []
     for count in (200, 280):
         cmu = write_cmu(tmp_path / f"{count}.txt", rows[:count])
@@ -64,7 +67,7 @@ def test_a_series_and_a_long_text_stay_together(tmp_path: Path) -> None:
 def test_a_long_text_is_cut_into_pieces_in_order(tmp_path: Path) -> None:
     texts = invented_texts()
     story = mend(" ".join(texts[:9]))
-    rows = [(f"Book {i}", text, []) for i, text in enumerate(texts[20:60])]
+    rows: Rows = [(f"Book {i}", text, []) for i, text in enumerate(texts[20:60])]
     cmu = write_cmu(tmp_path / "b.txt", [*rows, ("A Story", story, [])])
     run("--cmu", cmu, "--longest", 500, "--out", tmp_path / "data")
     everything = [document for split in SPLITS for document in read_split(tmp_path / "data", split)]
@@ -78,7 +81,7 @@ def test_a_long_text_is_cut_into_pieces_in_order(tmp_path: Path) -> None:
 
 
 def test_a_corpus_of_a_dozen_texts_fills_every_split_and_two_are_refused(tmp_path: Path) -> None:
-    rows = [(f"Book {i}", text, []) for i, text in enumerate(invented_texts()[:12])]
+    rows: Rows = [(f"Book {i}", text, []) for i, text in enumerate(invented_texts()[:12])]
     run("--cmu", write_cmu(tmp_path / "b.txt", rows), "--out", tmp_path / "data")
     assert [sum(1 for _ in read_split(tmp_path / "data", split)) for split in SPLITS] == [10, 1, 1]
     two = write_cmu(tmp_path / "two.txt", rows[:2])
@@ -99,7 +102,7 @@ def test_prose_is_read_but_the_author_held_out_is_not(tmp_path: Path) -> None:
 
 
 def test_explicit_texts_are_left_out_unless_they_are_wanted(tmp_path: Path) -> None:
-    rows = [(f"Book {i}", text, []) for i, text in enumerate(invented_texts()[:12])]
+    rows: Rows = [(f"Book {i}", text, []) for i, text in enumerate(invented_texts()[:12])]
     cmu = write_cmu(tmp_path / "b.txt", [*rows, ("Bad", f"An erotic tale. {invented_texts()[30]}", [])])
     for options, kept in (((), 12), (("--keep-explicit",), 13)):
         run("--cmu", cmu, "--out", tmp_path / "data", *options)

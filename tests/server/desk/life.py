@@ -6,7 +6,7 @@ from multiprocessing.connection import Connection
 import uvicorn  # noqa: F401
 
 import server.app
-import server.edge.connection  # noqa: F401
+import server.http.connection  # noqa: F401
 from server.cli import main
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from server.bundle import Bundle
 from server.desk.window import window
-from server.engine.vocabulary import Vocabulary
+from server.engine.text.tokenizer import Vocabulary
 
 SENTENCE = "Zoë, a baker from Łódź, follows a stranger under the old harbour. "
 

@@ -1,0 +1,124 @@
+"""Completions, and the model that writes them, as OpenAI's clients ask for them."""
+
+import asyncio
+import time
+from functools import partial
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from litestar.response import Stream
+
+from server.completions.answer import Answer
+from server.completions.errors import RequestError
+from server.completions.order import Order, check_model
+from server.completions.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList
+from server.completions.streaming import events
+from server.completions.whole import whole
+from server.engine import AnyEngine
+from server.http.access import Access, for_completion
+from server.http.rate_limit import WORK
+from server.http.request import CLIENT_LEFT, ArrivingRequest
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, counted, keyed
+
+Failure = partial(Answered, ErrorAnswer)
+"""An error of /v1, as its operation describes it."""
+
+STARTED = int(time.time())
+
+
+class StrictRequest(ArrivingRequest):
+    """One whose body is decoded as what it has to be; Litestar alone would take "1" for 1."""
+
+    async def json(self) -> CompletionRequest:
+        """Raises RequestError, which names the field."""
+        try:
+            return msgspec.json.decode(await self.body(), type=CompletionRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RequestError.of_json(error) from error
+
+
+@post(
+    "/completions",
+    status_code=200,
+    request_class=StrictRequest,
+    opt={WORK: True},
+    operation_id="createCompletion",
+    summary="Continue a prompt",
+    responses=keyed(Failure)
+    | counted(Failure)
+    | {
+        200: Answered(Completion, description="The completion; with `stream`, chunks of one as text/event-stream."),
+        400: Failure(description="Something in the request is wrong; `param` names it."),
+        404: Failure(description="Another model than the one that is served."),
+        408: Failure(description="The body took too long to arrive."),
+        413: Failure(description="The body is far larger than any prompt that the model can read."),
+        500: Failure(description="The engine failed. In a stream that has begun, an event says so and ends it."),
+        504: Failure(description="It took longer than the server's deadline, waiting included."),
+        503: Failure(description="Too many wait; try again after Retry-After seconds. No prompt was taken."),
+    },
+)
+async def complete(
+    data: JSONBody[CompletionRequest],
+    request: Request[Any, Any, Any],
+    engine: NamedDependency[AnyEngine],
+    access: NamedDependency[Access],
+) -> Response[Any]:
+    """Continues a prompt, or several: in one piece, or with `stream` as server-sent events.
+
+    The events are chunks of the same form, each `data: {…}`, and `data: [DONE]` at the end; an engine that fails in
+    their middle ends them with `data: {"error": …}`.
+    """
+    # In a thread: a body full of text takes a tenth of a second to tokenize, and other streams have to go on.
+    answer = Answer(engine, await asyncio.to_thread(Order.read, data, engine, access.client_of(request)))
+    if answer.order.stream:
+        return Stream(
+            events(answer),
+            media_type=EVENT_STREAM,
+            headers=STREAM_HEADERS,
+            # Litestar runs it after the answer, also when the client has left before its first event.
+            background=BackgroundTask(_cancel, answer),
+        )
+    completion = await whole(answer, request.receive)
+    return Response(completion, status_code=200 if completion else CLIENT_LEFT, headers={"Cache-Control": "no-store"})
+
+
+async def _cancel(answer: Answer) -> None:
+    answer.cancel()
+
+
+@get(
+    "/models",
+    operation_id="listModels",
+    summary="The models",
+    response_description="A list of one.",
+    responses=keyed(Failure),
+)
+async def list_models(engine: NamedDependency[AnyEngine]) -> ModelList:
+    """All models: the one that is served."""
+    return ModelList(data=[_model(engine)])
+
+
+@get(
+    "/models/{model:str}",
+    operation_id="retrieveModel",
+    summary="One model",
+    response_description="The model.",
+    responses=keyed(Failure) | {404: Failure(description="Another model than the one that is served.")},
+)
+async def show_model(model: FromPath[str], engine: NamedDependency[AnyEngine]) -> Model:
+    """One model; 404 for another than the one that is served."""
+    check_model(model, engine.bundle.manifest)
+    return _model(engine)
+
+
+def _model(engine: AnyEngine) -> Model:
+    return Model(id=engine.bundle.manifest.name, created=STARTED)
+
+
+completions_api = Router(
+    path="/v1", route_handlers=[complete, list_models, show_model], guards=[for_completion], tags=["completions"]
+)

@@ -1,0 +1,202 @@
+"""The model on ONNX Runtime: reads prompts and decodes rows, on a cache that it writes in place."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from server.bundle import Bundle, BundleError, ModelShape
+from server.engine.errors import DeviceError
+from server.engine.model.cache import BLOCK, Cache, whole_blocks
+from server.engine.sampling.kernels import Floats
+
+CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
+
+SLOWER_ON_CPU = ["SkipLayerNormFusion"]
+"""Optimizations of ONNX Runtime that are left out: its SkipLayerNormalization takes four times as long as the addition
+and the LayerNormalization that it replaces."""
+
+SPINNING_MICROSECONDS = "100"
+"""How long a thread of ONNX Runtime waits for its next piece of work before it gives the core back: from one operator
+to the next, but not from one step to the next, when the core belongs to sampling and to the web server."""
+
+
+class Runner:
+    """One session and its cache of `rows`. Not thread-safe: one thread owns it.
+
+    seconds: how long the session has run so far. captures: whether decodes are kept as CUDA graphs.
+
+    Raises BundleError for a graph that is not the one the manifest describes.
+    """
+
+    device = "cpu"
+    captures = False
+
+    def __init__(self, bundle: Bundle, precision: str, threads: int, rows: int) -> None:
+        path, shape = bundle.model_file(precision), bundle.manifest.model
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.spin_duration_us", SPINNING_MICROSECONDS)
+        try:
+            self._session = self._open(path, options)
+        except DeviceError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
+            raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the checkpoint again") from error
+        inputs = {entry.name: entry for entry in self._session.get_inputs()}
+        sides = [f"past_key_values.{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
+        given = {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "last_tokens"}
+        # Before memory is taken for what the manifest says.
+        if (
+            inputs.keys() != given | set(sides)
+            or inputs[sides[0]].type not in CACHE_TYPES
+            or inputs[sides[0]].shape[1::2] != [shape.heads, shape.head_dim]
+            or self._session.get_outputs()[0].shape[1:] != [shape.vocab_size]
+        ):
+            raise BundleError(
+                f"{path}: its inputs and outputs are not those of a {shape.layers}-layer GPT-2 with a cache in place "
+                "and the dimensions of bundle.json; export the checkpoint again"
+            )
+        try:
+            self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]].type])
+        except (MemoryError, OSError) as error:
+            raise DeviceError(
+                f"there is no memory for a cache of {rows} rows ({error}); give the engine fewer"
+            ) from error
+        self._shape = shape
+        # A row for each that is decoded, and for each token of a block that is scored.
+        self._logits = np.empty((max(rows, BLOCK), shape.vocab_size), np.float32)
+        self._ids = np.zeros(rows, np.int64)
+        self._positions = np.zeros(rows, np.int64)
+        self._seqlens = np.zeros(rows, np.int32)
+        self._total = np.zeros(1, np.int32)
+        self._counting = np.arange(rows, dtype=np.int64)
+        self._addresses = {
+            name: self._place(name, values)
+            for name, values in (
+                ("logits", self._logits),
+                ("input_ids", self._ids),
+                ("position_ids", self._positions),
+                ("seqlens_k", self._seqlens),
+                ("last_tokens", self._counting),
+            )
+        }
+        self._decodings: dict[int, Any] = {}
+        self.seconds = 0.0
+
+    def prefill(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
+        """Reads a piece of each prompt into the rows from `row` on; logits [pieces, vocab] after each one's last token.
+
+        start: how many tokens their rows hold already; for more than one piece, none. What is returned is overwritten
+        by the next run.
+        """
+        width = min(whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
+        last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
+        return self._read(row, start, pieces, width, last)
+
+    def score(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
+        """Reads a piece of one prompt into `row`, which holds `start` tokens; logits [tokens, vocab] after each.
+
+        As many tokens at a time as there is room for logits, in whole blocks, so that the head, too, takes the same
+        kernels in whatever pieces the prompt is read. What is yielded is overwritten by the next run.
+        """
+        most = len(self._logits) // BLOCK * BLOCK
+        for begin in range(0, len(piece), most):
+            part = piece[begin : begin + most]
+            width = whole_blocks(len(part))
+            yield self._read(row, start + begin, [part], width, np.arange(width))[: len(part)]
+
+    def _read(
+        self, row: int, start: int, pieces: Sequence[Sequence[int]], width: int, last: npt.NDArray[np.int64]
+    ) -> Floats:
+        """Reads pieces padded to `width`; logits after the tokens whose places in the flattened batch `last` gives."""
+        ids = np.zeros((len(pieces), width), np.int64)
+        for line, piece in zip(ids, pieces, strict=True):
+            line[: len(piece)] = piece
+        # Padding is read like tokens: what it leaves behind in the cache lies beyond the prompt, where the next tokens
+        # are written before anything looks.
+        end = start + width
+        positions = np.minimum(np.arange(start, end), self._shape.context - 1)
+        inputs = {
+            "input_ids": ids,
+            "position_ids": np.broadcast_to(positions, ids.shape),
+            "seqlens_k": np.full(len(pieces), end - 1, np.int32),
+            "total_sequence_length": np.array([end], np.int32),
+            "last_tokens": last,
+        }
+        binding = self._bind(row, len(pieces), len(last))
+        for name, values in inputs.items():
+            self._feed(binding, name, np.ascontiguousarray(values))
+        return self._run(binding, len(last))
+
+    def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
+        """Adds one token to each of the first rows, which hold `lengths` tokens; logits [rows, vocab] after it.
+
+        What is returned is overwritten by the next run.
+        """
+        count = len(tokens)
+        self._ids[:count] = tokens
+        self._positions[:count] = self._seqlens[:count] = lengths
+        self._total[0] = self._seqlens[:count].max() + 1
+        return self._run_decoding(count)
+
+    def _open(self, path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+        providers = ["CPUExecutionProvider"]
+        return ort.InferenceSession(path, options, providers=providers, disabled_optimizers=SLOWER_ON_CPU)
+
+    def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> Cache:
+        return Cache(shape, rows, dtype)
+
+    def _place(self, name: str, values: npt.NDArray[Any]) -> int:
+        """Where in the device's memory a decode finds `values`, or leaves what becomes of them."""
+        return int(values.ctypes.data)
+
+    def _feed(self, binding: Any, name: str, values: npt.NDArray[Any]) -> None:
+        """Binds an input of a prefill."""
+        binding.bind_cpu_input(name, values)
+
+    def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Floats:
+        start = time.perf_counter()
+        self._session.run_with_iobinding(binding, options)
+        logits = self._read_logits(binding, count)
+        self.seconds += time.perf_counter() - start
+        return logits
+
+    def _run_decoding(self, count: int) -> Floats:
+        return self._run(self._decoding(count), count)
+
+    def _read_logits(self, binding: Any, count: int) -> Floats:
+        return self._logits[:count]
+
+    def _decoding(self, count: int) -> Any:
+        """The binding of a decode of so many rows, made once."""
+        if count not in self._decodings:
+            self._decodings[count] = binding = self._bind(0, count, count)
+            for name, values, shape in (
+                ("input_ids", self._ids, [count, 1]),
+                ("position_ids", self._positions, [count, 1]),
+                ("seqlens_k", self._seqlens, [count]),
+                ("last_tokens", self._counting, [count]),
+            ):
+                binding.bind_input(name, self.device, 0, values.dtype.type, shape, self._addresses[name])
+            # GroupQueryAttention reads this one on the host, whatever the device.
+            total = self._total
+            binding.bind_input("total_sequence_length", "cpu", 0, total.dtype.type, [1], total.ctypes.data)
+        return self._decodings[count]
+
+    def _bind(self, row: int, count: int, outputs: int) -> Any:
+        """A binding of `count` rows of the cache from `row` on, past and present alike, and of rows of logits."""
+        binding, shape = self._session.io_binding(), self._shape
+        logits = [outputs, shape.vocab_size]
+        binding.bind_output("logits", self.device, 0, np.float32, logits, self._addresses["logits"])
+        rows = [count, shape.heads, self.cache.capacity, shape.head_dim]
+        for side in self.cache.sides:
+            memory = (self.device, 0, self.cache.dtype.type, rows, self.cache.address(side, row))
+            binding.bind_input(f"past_key_values.{side.name}", *memory)
+            binding.bind_output(f"present.{side.name}", *memory)
+        return binding

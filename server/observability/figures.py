@@ -1,0 +1,162 @@
+"""What the page /status shows: figures in words, and lines to draw. The same for the page and for its event stream."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from server.observability.histogram import Histogram
+from server.observability.history import SECONDS, History, Sample
+
+WIDTH, HEIGHT = 300, 60
+"""Of a chart, in its own units: a second is one wide."""
+
+STEP = 5
+"""Seconds that each point of a line stands for."""
+
+RECENT = 10
+"""Seconds over which the tokens per second of now are counted."""
+
+STATES = {
+    "ready": "Ready",
+    "restarting": "Restarting: the model failed, and is being loaded anew",
+    "draining": "Stopping: what runs comes to its end",
+    "closed": "Stopped",
+}
+
+Value = float | None
+Show = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A line of the last minutes. top: the value at its upper edge, in words.
+
+    line: the path of an SVG, with a gap where there is nothing to tell.
+    """
+
+    id: str
+    label: str
+    top: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Values by the id of their place on the page, and the charts."""
+
+    values: dict[str, str]
+    charts: list[Chart]
+
+
+def figures(history: History) -> Figures:
+    """What there is to see now."""
+    engine, recorder = history.engine, history.recorder
+    last = history.samples[-1]
+    samples = [sample for sample in history.samples if last.at - sample.at <= SECONDS]
+    first = samples[0]
+    recent = next(sample for sample in samples if last.at - sample.at <= RECENT)
+    values = {
+        "state": STATES[engine.state],
+        "running": f"{last.running} of {engine.rows * engine.replicas}",
+        "waiting": _number(last.waiting),
+        "speed": _number(_rate(recent, last) or 0.0),
+        "cache": f"{last.cache:.0%}",
+        "refused": _number(last.refused),
+        "unfinished": _number(last.unfinished),
+        "restarts": _number(engine.restarts),
+        "memory": "unknown" if last.memory is None else _megabytes(last.memory),
+        "uptime": _duration(last.at - history.started),
+        "time": time.strftime("%H:%M:%S UTC", time.gmtime()),
+    }
+    for name, histogram, counts in (
+        ("first", recorder.first_token, _since(first.first_token, last.first_token)),
+        ("between", recorder.between_tokens, _since(first.between_tokens, last.between_tokens)),
+    ):
+        for share in (50, 95):
+            value = histogram.quantile(share / 100, counts)
+            values[f"{name}-p{share}"] = "–" if value is None else _milliseconds(value)
+    return Figures(values, _charts(history, samples))
+
+
+def constants(history: History) -> dict[str, str]:
+    """What stays as it is while the server runs."""
+    engine = history.engine
+    return {
+        "model": engine.bundle.manifest.name,
+        "precision": engine.precision,
+        "device": engine.device,
+        "version": version("plotify"),
+    }
+
+
+def _charts(history: History, samples: Sequence[Sample]) -> list[Chart]:
+    recorder, end = history.recorder, samples[-1].at
+    # Pieces of the time, the newest last, each from the sample before it on.
+    pieces = [samples[max(at - STEP, 0) : at + 1] for at in range(len(samples) - 1, 0, -STEP)][::-1]
+    ages = [end - piece[-1].at for piece in pieces]
+
+    def chart(id: str, label: str, values: list[Value], show: Show, least: float) -> Chart:
+        top = max([least, *(value for value in values if value is not None)])
+        return Chart(id, label, show(top), _line(ages, values, top))
+
+    def most(count: Callable[[Sample], float]) -> list[Value]:
+        return [max(map(count, piece[1:])) for piece in pieces]
+
+    def slow(histogram: Histogram, counts: Callable[[Sample], tuple[int, ...]]) -> list[Value]:
+        return [histogram.quantile(0.95, _since(counts(piece[0]), counts(piece[-1]))) for piece in pieces]
+
+    first = slow(recorder.first_token, lambda sample: sample.first_token)
+    between = slow(recorder.between_tokens, lambda sample: sample.between_tokens)
+    return [
+        chart("speed-line", "Tokens a second", [_rate(piece[0], piece[-1]) for piece in pieces], _number, 1),
+        chart("running-line", "Running", most(lambda sample: sample.running), _number, 1),
+        chart("waiting-line", "Waiting", most(lambda sample: sample.waiting), _number, 1),
+        chart("first-line", "First token, p95", first, _milliseconds, 0.001),
+        chart("between-line", "Between tokens, p95", between, _milliseconds, 0.001),
+        chart("cache-line", "Cache in use", most(lambda sample: sample.cache), "{:.0%}".format, 0.01),
+    ]
+
+
+def _line(ages: Sequence[float], values: Sequence[Value], top: float) -> str:
+    pieces, drawing = [], False
+    for age, value in zip(ages, values, strict=True):
+        if value is not None:
+            place = f"{WIDTH * (1 - age / SECONDS):.0f} {HEIGHT * (1 - value / top):.1f}"
+            # A piece of no length, so that a point alone is a dot.
+            pieces.append(f"L{place}" if drawing else f"M{place}h0")
+        drawing = value is not None
+    return "".join(pieces)
+
+
+def _rate(before: Sample, after: Sample) -> float | None:
+    seconds = after.at - before.at
+    return (after.written - before.written) / seconds if seconds else None
+
+
+def _since(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
+    return [now - then for then, now in zip(before, after, strict=True)]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+def _milliseconds(seconds: float) -> str:
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    while len(parts) > 1 and not parts[0][0]:
+        parts.pop(0)
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2])

@@ -1,0 +1,74 @@
+"""The last minutes of an engine, second by second, for the page /status."""
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.engine import AnyEngine
+from server.observability.recorder import Recorder
+
+SECONDS = 300
+"""How far back is remembered."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What an engine said at a moment, in seconds of the monotonic clock; counts are since its start.
+
+    cache: how much of it is in use, from 0 to 1. memory: bytes of the process, None where it is not known. first_token,
+    between_tokens: the buckets of these histograms.
+    """
+
+    at: float
+    running: int
+    waiting: int
+    cache: float
+    memory: int | None
+    written: int
+    refused: int
+    unfinished: int
+    first_token: tuple[int, ...]
+    between_tokens: tuple[int, ...]
+
+
+class History:
+    """Looks at an engine once a second, as long as somebody calls `look`. Belongs to one event loop.
+
+    samples: the oldest first; there is always one.
+    """
+
+    def __init__(self, engine: AnyEngine, recorder: Recorder) -> None:
+        self.engine = engine
+        self.recorder = recorder
+        self.started = time.monotonic()
+        self.samples: deque[Sample] = deque(maxlen=SECONDS + 1)
+        self.look()
+
+    def look(self) -> None:
+        """Takes a sample."""
+        engine, recorder = self.engine, self.recorder
+        ended = recorder.ended_for
+        self.samples.append(
+            Sample(
+                at=time.monotonic(),
+                running=engine.running,
+                waiting=engine.waiting,
+                cache=engine.cache_use,
+                memory=_resident(),
+                written=engine.written,
+                refused=sum(recorder.refused_for.values()),
+                unfinished=ended["failed"] + ended["deadline"],
+                first_token=recorder.first_token.counts,
+                between_tokens=recorder.between_tokens.counts,
+            )
+        )
+
+
+def _resident() -> int | None:
+    """proc_pid_statm(5), of Linux; counted in pages."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None

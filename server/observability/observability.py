@@ -1,0 +1,69 @@
+"""All that watches an engine and its app, put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from litestar import Litestar
+from litestar.types import ASGIApp
+
+from server.engine import AnyEngine
+from server.http.access import Access
+from server.observability.history import History
+from server.observability.metrics import EdgeCollector, EngineCollector, new_registry
+from server.observability.recorder import Recorder
+from server.observability.requests import Seen
+from server.settings import Settings, SettingsError, variable
+
+if TYPE_CHECKING:
+    from server.observability.traces import Tracer
+
+
+class Seeing:
+    """Watches from now on. registry: the metrics; history: the last minutes.
+
+    Raises SettingsError for traces without the packages for them.
+    """
+
+    def __init__(self, engine: AnyEngine, settings: Settings) -> None:
+        recorder = Recorder()
+        engine.observers.add(recorder)
+        self._edge = EdgeCollector()
+        self.registry = new_registry(EngineCollector(engine, recorder), self._edge)
+        self.history = History(engine, recorder)
+        self._tracer = _tracer(settings.traces, engine.bundle.manifest.name)
+        if self._tracer is not None:
+            engine.observers.add(self._tracer)
+
+    def around(self, app: ASGIApp, access: Access) -> ASGIApp:
+        """The app, with all its requests seen."""
+        return Seen(app, access, self._edge, self._tracer)
+
+    @asynccontextmanager
+    async def watching(self, _: Litestar) -> AsyncIterator[None]:
+        """Looks at the engine each second; in the end tells what is left to tell."""
+
+        async def look() -> None:
+            while True:
+                await asyncio.sleep(1)
+                self.history.look()
+
+        task = asyncio.create_task(look())
+        yield
+        task.cancel()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
+
+
+def _tracer(endpoint: str, model: str) -> "Tracer | None":
+    if not endpoint:
+        return None
+    try:
+        from server.observability.traces import Tracer
+    except ImportError as error:
+        raise SettingsError(
+            f"{variable('traces')} is set, and {error.name} is not installed; "
+            "in the checkout: .venv/bin/pip install -c constraints.txt -e '.[otel]'"
+        ) from error
+    return Tracer(endpoint, model)

@@ -1,0 +1,101 @@
+"""Whether the server is well and takes requests, its metrics, and the page of its figures."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import MediaType, Request, Response, get
+from litestar.di import NamedDependency
+from litestar.response import Stream
+from msgspec import Meta, Struct
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from server.engine import AnyEngine, State
+from server.http.access import for_all, for_operators
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered
+from server.observability.figures import constants, figures
+from server.observability.history import History
+from server.pages import Pages
+
+HEADERS = STREAM_HEADERS | {"Vary": "Accept"}
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """The server, and what it has to do."""
+
+    status: Literal["ok"] = "ok"
+    model: Annotated[str, Meta(description="The model that is served.")]
+    running: Annotated[int, Meta(description="Sequences that are being written.")]
+    waiting: Annotated[int, Meta(description="Requests that wait for their turn.")]
+    written: Annotated[int, Meta(description="Tokens that were written since the server began.")]
+
+
+@get(
+    "/healthz",
+    guards=[for_all],
+    operation_id="readHealth",
+    summary="Whether the server is well",
+    tags=["server"],
+    response_description="It is.",
+)
+async def health(engine: NamedDependency[AnyEngine]) -> Health:
+    """The model that is served, how many requests it has, and how much it has written."""
+    return Health(
+        model=engine.bundle.manifest.name, running=engine.running, waiting=engine.waiting, written=engine.written
+    )
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Whether requests for text are taken."""
+
+    status: Annotated[
+        State,
+        Meta(description="restarting: the model failed, and is loaded anew. draining, closed: it is being stopped."),
+    ]
+
+
+@get(
+    "/readyz",
+    guards=[for_all],
+    operation_id="readReadiness",
+    summary="Whether the server takes requests for text",
+    tags=["server"],
+    response_description="It does.",
+    responses={503: Answered(Readiness, description="It does not, for now or for good.")},
+)
+async def readiness(engine: NamedDependency[AnyEngine]) -> Response[Readiness]:
+    """For what hands requests to one of several servers. Who only wants to know that it is alive asks for /healthz."""
+    state = engine.state
+    ready = state == "ready"
+    headers = {} if ready else {"Retry-After": "5"}
+    return Response(Readiness(status=state), status_code=200 if ready else 503, headers=headers)
+
+
+@get("/metrics", guards=[for_operators], include_in_schema=False)
+async def metrics(metrics_registry: NamedDependency[CollectorRegistry]) -> Response[bytes]:
+    """All of them, as Prometheus reads them."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(generate_latest(metrics_registry), media_type=CONTENT_TYPE_LATEST, headers=headers)
+
+
+@get("/status", guards=[for_operators], include_in_schema=False)
+async def status(
+    request: Request[Any, Any, Any], pages: NamedDependency[Pages], history: NamedDependency[History]
+) -> Response[Any]:
+    """The page; or, for who accepts an event stream, its figures each second."""
+    if EVENT_STREAM in request.headers.get("accept", ""):
+        return Stream(_events(history), media_type=EVENT_STREAM, headers=HEADERS)
+    page = await pages.render("status.html", shown=figures(history), constants=constants(history))
+    return Response(page, media_type=MediaType.HTML, headers=HEADERS)
+
+
+async def _events(history: History) -> AsyncIterator[bytes]:
+    while history.engine.state != "closed":  # the server waits for open streams to end
+        shown = figures(history)
+        event = {
+            "values": shown.values | {f"{chart.id}-top": chart.top for chart in shown.charts},
+            "lines": {chart.id: chart.line for chart in shown.charts},
+        }
+        yield b"data: " + msgspec.json.encode(event) + b"\n\n"
+        await asyncio.sleep(1)

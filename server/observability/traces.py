@@ -1,0 +1,101 @@
+"""Traces, for a collector that speaks OpenTelemetry's protocol over HTTP: https://opentelemetry.io/docs/specs/otlp/
+
+A span for each request, within the trace of its client where that sends one (https://www.w3.org/TR/trace-context/), and
+below it where the time of each continuation went: queue, prefill, decode. The names of what spans carry are those of
+OpenTelemetry's semantic conventions. Needs the extra `otel`; nothing else imports this module.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from opentelemetry import trace
+from opentelemetry.context import Context, get_current
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from server.engine import EngineBusy, Life, Observer
+from server.http.request_id import request_id
+
+TIMEOUT = 2
+"""Seconds that the collector has to take what is sent to it; what it does not take is lost."""
+
+WATCHING = ("/healthz", "/readyz", "/metrics", "/status", "/static/")
+"""What begins like these is asked for all the time, and has no trace."""
+
+
+class Tracer(Observer):
+    """Watches one engine, and is told of requests. endpoint: the collector's address, without a path for traces."""
+
+    def __init__(self, endpoint: str, model: str) -> None:
+        resource = Resource.create(
+            {"service.name": "plotify", "service.version": version("plotify"), "gen_ai.request.model": model}
+        )
+        # At its end the app shuts it down itself, while the event loop goes on.
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=TIMEOUT)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("plotify")
+        self._parents: dict[Life, Context] = {}
+
+    @contextmanager
+    def request(self, path: str, headers: Mapping[str, str]) -> Iterator[None]:
+        """What is done meanwhile is one span; the last of it is to call `answered`."""
+        if path.startswith(WATCHING):
+            yield
+            return
+        # Without its baggage, and without what this task may be part of already.
+        parent = TraceContextTextMapPropagator().extract(headers, Context())
+        with self._tracer.start_as_current_span(
+            "request", parent, trace.SpanKind.SERVER, record_exception=False, set_status_on_exception=False
+        ):
+            yield
+
+    def answered(self, method: str, route: str, status: int) -> None:
+        """Names the span of the request that is being answered."""
+        span = trace.get_current_span()
+        span.update_name(f"{method} {route}")
+        span.set_attributes(
+            {
+                "http.request.method": method,
+                "http.route": route,
+                "http.response.status_code": status,
+                "plotify.request_id": request_id.get(),
+            }
+        )
+        if status >= 500:
+            span.set_status(trace.StatusCode.ERROR)
+
+    def submitted(self, lives: list[Life]) -> None:
+        """Remembers which request they belong to."""
+        context = get_current()
+        self._parents |= dict.fromkeys(lives, context)
+
+    def refused(self, lives: list[Life], error: EngineBusy) -> None:
+        """Nothing was done for them."""
+        for life in lives:
+            self._parents.pop(life, None)
+
+    def ended(self, life: Life) -> None:
+        """Tells where the time went, as far as it came."""
+        context = self._parents.pop(life, None)
+        if context is None:
+            return
+        epoch = time.time() - time.monotonic()
+        times = [at for at in (life.submitted, life.began, life.first) if not math.isnan(at)]
+        for name, start, end in zip(("queue", "prefill", "decode"), times, [*times[1:], life.ended], strict=False):
+            span = self._tracer.start_span(name, context, start_time=int((start + epoch) * 1e9))
+            if end == life.ended:
+                span.set_attribute("gen_ai.usage.input_tokens", life.prompt_tokens)
+                span.set_attribute("gen_ai.usage.output_tokens", life.tokens)
+                span.set_attribute("gen_ai.response.finish_reasons", [str(life.reason)])
+            span.end(int((end + epoch) * 1e9))
+
+    def close(self) -> None:
+        """Sends what is left."""
+        self._provider.shutdown()

@@ -1,0 +1,1 @@
+"""Plots for programs: /api/plots, each with a journal of events that outlives its readers' connections."""

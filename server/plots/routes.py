@@ -1,0 +1,185 @@
+"""Plots for programs and for the page: started with one request, followed with others. docs/plots.md tells how."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
+from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency
+from litestar.exceptions import ClientException, ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.response import Stream
+
+from server.completions.errors import headers_of, status_of
+from server.engine import AnyEngine, EngineBusy
+from server.http.access import Access, for_all, for_completion, for_holders
+from server.http.rate_limit import WORK
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, counted, keyed
+from server.plots.events import EVENT_ID, UnknownEvent, frames, position
+from server.plots.plots import Plots, UnknownPlot
+from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
+from server.settings import Settings
+from server.writing.brief import Brief, BriefError
+from server.writing.fields import BriefCarrier
+from server.writing.plot import begin
+
+Refused = partial(Answered, Refusal)
+"""An error of /api, as its operation describes it."""
+
+
+@post(
+    "/",
+    request_class=BriefCarrier,
+    guards=[for_completion],
+    opt={WORK: True},
+    operation_id="startPlot",
+    summary="Start a plot",
+    response_description="The plot is being written.",
+    responses=keyed(Refused)
+    | counted(Refused)
+    | {
+        400: Refused(description="The body is not JSON, or a field is of the wrong type."),
+        408: Refused(description="The body took too long to arrive."),
+        413: Refused(description="The body is far longer than any prompt that the model can read."),
+        415: Refused(description="The body is neither JSON nor a form."),
+        422: Refused(description="A field's value cannot be worked from."),
+        503: Refused(description="Too many wait; try again after Retry-After seconds."),
+    },
+)
+async def start_plot(
+    data: JSONBody[PlotRequest],
+    request: Request[Any, Any, Any],
+    access: NamedDependency[Access],
+    plots: NamedDependency[Plots],
+    engine: NamedDependency[AnyEngine],
+    settings: NamedDependency[Settings],
+) -> Response[Started]:
+    """Starts a plot. It is written whether or not somebody follows it, for as long as the server's grace."""
+    brief = Brief.read(data.typed, engine.bundle.manifest)
+    [plot] = begin(engine, brief, settings.max_tokens, access.client_of(request))
+    journal = plots.start(plot)
+    address = f"/api/plots/{journal.id}"
+    return Response(
+        Started(journal.id, journal.plot.seed, address, f"{address}/events"),
+        headers={"Location": address},
+    )
+
+
+UNKNOWN = {404: Refused(description="There is no such plot, or no longer.")}
+
+
+@get(
+    "/{plot_id:str}",
+    guards=[for_holders],
+    operation_id="readPlot",
+    summary="Read what is there of a plot",
+    response_description="So far.",
+    responses=UNKNOWN,
+)
+async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> PlotSoFar:
+    """What is there of a plot. Asking for it counts as following it for a moment."""
+    return PlotSoFar.of(plots.find(plot_id))
+
+
+@delete(
+    "/{plot_id:str}",
+    guards=[for_holders],
+    operation_id="stopPlot",
+    summary="Stop a plot",
+    response_description="It has ended.",
+    responses=UNKNOWN,
+)
+async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> None:
+    """Stops a plot; for one that has ended, nothing. What was written of it can still be read."""
+    await plots.cancel(plots.find(plot_id))
+
+
+@get(
+    "/{plot_id:str}/events",
+    guards=[for_holders],
+    operation_id="followPlot",
+    summary="Follow a plot",
+    responses=UNKNOWN
+    | {
+        200: Answered(str, media_type=EVENT_STREAM, description="The events, as they come."),
+        204: Answered(None, description="The plot has ended, and the reader has all of it: do not come back."),
+        400: Refused(description="The Last-Event-ID is no event of this plot."),
+    },
+)
+async def follow_plot(
+    plot_id: FromPath[str],
+    plots: NamedDependency[Plots],
+    settings: NamedDependency[Settings],
+    last_event_id: Annotated[
+        str,
+        HeaderParameter(
+            name="Last-Event-ID",
+            description="The last event that is known; those behind it are sent.",
+            schema_extra={"pattern": EVENT_ID},
+        ),
+    ] = "",
+    last_event_id_in_query: Annotated[
+        str,
+        QueryParameter(
+            name="last-event-id",
+            description="The same, for clients that cannot set the header, which goes before.",
+            schema_extra={"pattern": EVENT_ID},
+        ),
+    ] = "",
+) -> Response[Any]:
+    """A plot as server-sent events, from its beginning or from behind the last event that the reader knows.
+
+    Each has its number as its id: `token` {"text"}, then at the end `done` {"finish_reason", "usage", "seed"} or
+    `error` {"message"}. The connection may be lost: the plot goes on, and the reader comes back.
+    """
+    journal = plots.find(plot_id)
+    # A browser that comes back by itself sends the header, and keeps the query it began with.
+    in_header, in_query = (position(given, journal) for given in (last_event_id, last_event_id_in_query))
+    after = in_header if last_event_id else in_query
+    if journal.end is not None and after == len(journal.feed.items):
+        return Response(None, status_code=204)
+    plots.join(journal)
+    return Stream(
+        frames(journal, after, settings.heartbeat),
+        media_type=EVENT_STREAM,
+        headers=STREAM_HEADERS,
+        # Litestar runs it after the answer, also when the client has left in its middle.
+        background=BackgroundTask(plots.leave, journal),
+    )
+
+
+def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
+    match error:
+        case BriefError():
+            return Response(Refusal(str(error), error.problems), status_code=422)
+        case EngineBusy():
+            return Response(
+                Refusal(f"No plot this time: {error}."), status_code=status_of(error), headers=headers_of(error)
+            )
+        case ValidationException():
+            faults: list[Any] = list(error.extra or [])
+            told = "; ".join(f"{fault.get('key', 'data')}: {fault['message']}" for fault in faults)
+            return Response(Refusal(f"The body is not a brief: {told}."), status_code=400)
+        case RequestEntityTooLarge():
+            return Response(Refusal("That is far more text than the model can read. Shorten it."), status_code=413)
+        case ClientException():
+            return Response(Refusal(error.detail), status_code=error.status_code, headers=headers_of(error))
+        case UnknownPlot():
+            return Response(Refusal(str(error)), status_code=404)
+    return Response(Refusal(str(error)), status_code=400)
+
+
+@route("/{plot_id:str}", http_method=HttpMethod.OPTIONS, status_code=204, guards=[for_all], include_in_schema=False)
+async def plot_options() -> Response[None]:
+    """Litestar's own answer names the methods of the handler that it saw first, and no others."""
+    return Response(None, headers={"Allow": "DELETE, GET, OPTIONS"})
+
+
+plots_api = Router(
+    "/api/plots",
+    route_handlers=[plot_options, start_plot, read_plot, cancel_plot, follow_plot],
+    exception_handlers=dict.fromkeys((BriefError, ClientException, EngineBusy, UnknownEvent, UnknownPlot), _refuse),
+    response_headers={"Cache-Control": "no-store"},
+    tags=["plots"],
+)

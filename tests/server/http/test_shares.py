@@ -1,0 +1,110 @@
+"""How much one client may ask for, and who a client is."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from server.app import create_app
+from server.bundle import Bundle
+from server.engine import ClientBusy, Engine, Request, Sampling
+from server.http.access import Access
+from server.http.keys import Key, Keys
+from server.settings import Settings
+from tests.server.at_desk import go_on
+from tests.server.reading import PROMPT, tokens_of
+
+ENDLESS = Sampling(max_tokens=100, ignore_end=True)
+ASKED = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 1}
+
+
+def connection(host: str | None, **headers: str) -> Any:
+    return SimpleNamespace(client=host and SimpleNamespace(host=host), headers=headers, cookies={})
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+        ("testclient", "testclient"),
+        (None, ""),
+    ],
+)
+def test_a_client_without_a_key_is_an_address(host: str | None, client: str) -> None:
+    assert Access(Keys()).client_of(connection(host)) == client
+
+
+def test_a_client_with_a_key_is_its_name() -> None:
+    key, secret = Key.make("alice", frozenset({"completion"}))
+    access = Access(Keys(key.entry))
+    assert access.client_of(connection("192.0.2.7", authorization=f"Bearer {secret}")) == "key alice"
+    assert access.client_of(connection("192.0.2.7", authorization="Bearer x")) == "192.0.2.7"
+
+
+def test_a_client_has_so_many_texts_under_way_and_no_more(bundle: Bundle, slow_decoding: float) -> None:
+    with Engine(bundle, threads=1, rows=2, per_client=3) as engine:
+        first = engine.submit_several(Request(PROMPT, ENDLESS, client="a"), 2)
+        waiting = engine.submit(Request(PROMPT, ENDLESS, client="a"))
+        with pytest.raises(ClientBusy, match="you have 3 texts under way, and one may have 3; try again in 5 seconds"):
+            engine.submit(Request(PROMPT, ENDLESS, client="a"))
+        other = engine.submit(Request(PROMPT, Sampling(max_tokens=1, ignore_end=True), client="b"))
+        waiting.cancel()
+        again = engine.submit(Request(PROMPT, Sampling(max_tokens=1, ignore_end=True), client="a"))
+        for stream in first:
+            stream.cancel()
+        assert [len(tokens_of(stream)) for stream in (other, again)] == [1, 1]
+
+
+def test_every_way_in_says_that_the_share_is_used_up(bundle: Bundle, slow_decoding: float) -> None:
+    with (
+        Engine(bundle, threads=1, rows=4, per_client=1) as engine,
+        TestClient(create_app(engine, Settings())) as client,
+    ):
+        running = engine.submit(Request(PROMPT, ENDLESS, client="testclient"))
+        answers = [
+            client.post("/v1/completions", json=ASKED),
+            client.post("/api/plots", json={"prompt": "A fox"}),
+            go_on(client, "A fox"),
+        ]
+        running.cancel()
+        assert [answer.status_code for answer in answers] == [429] * 3
+        assert all(answer.headers["retry-after"] for answer in answers)
+        assert answers[0].json()["error"]["code"] == "rate_limit_exceeded"
+        assert "you have 1 texts under way" in answers[1].json()["message"]
+        assert "you have 1 texts under way" in answers[2].text
+
+
+def test_only_so_many_requests_for_text_in_a_minute(engine: Engine) -> None:
+    """Of each client; those that ask for no text are not counted."""
+    with TestClient(create_app(engine, Settings(rate=3))) as client:
+        for _ in range(5):
+            assert client.get("/v1/models").status_code == 200
+        assert client.post("/v1/completions", json=ASKED).status_code == 200
+        plot = client.post("/api/plots", json={"prompt": "A fox", "length": "line"})
+        assert plot.status_code == 201
+        assert go_on(client, "A fox", length="line").status_code == 200
+        answers = [
+            client.post("/v1/completions", json=ASKED),
+            client.post("/api/plots", json={"prompt": "A fox"}),
+            go_on(client, "A fox"),
+        ]
+        assert [answer.status_code for answer in answers] == [429] * 3
+        for answer in answers:
+            assert 1 <= int(answer.headers["retry-after"]) <= 60
+            assert "That were 3 requests in a minute" in answer.text
+        assert answers[0].json()["error"]["code"] == "rate_limit_exceeded"
+        assert client.get(plot.json()["events"]).text.endswith("\n\n")
+
+
+def test_each_client_has_a_minute_of_its_own(engine: Engine) -> None:
+    app: Litestar = create_app(engine, Settings(rate=1))
+    with TestClient(app) as client:
+        assert client.post("/v1/completions", json=ASKED).status_code == 200
+        assert client.post("/v1/completions", json=ASKED).status_code == 429
+        with TestClient(app, base_url="http://testserver.local") as same:
+            assert same.post("/v1/completions", json=ASKED).status_code == 429

@@ -1,0 +1,174 @@
+"""How long plots are written and kept. Time is virtual: it passes when all wait."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.engine import EngineError
+from server.plots.journal import Done, Failed, Journal
+from server.plots.plots import Plots, UnknownPlot
+from tests.server.dictated import Dictated
+from tests.server.virtual_time import run
+
+GRACE, TTL = 30, 300
+
+
+def plotted(scene: Callable[[Plots], Coroutine[Any, Any, None]], limit: int = 10) -> None:
+    """Plays a scene with plots, and closes them."""
+
+    async def play() -> None:
+        plots = Plots(GRACE, TTL, limit)
+        await scene(plots)
+        await plots.close()
+
+    run(play())
+
+
+def ending(journal: Journal) -> str | None:
+    return journal.end.finish_reason if isinstance(journal.end, Done) else None
+
+
+def known(plots: Plots, journal: Journal) -> bool:
+    try:
+        return plots.find(journal.id) is journal
+    except UnknownPlot:
+        return False
+
+
+def test_ids_are_long_and_unlike_one_another() -> None:
+    async def scene(plots: Plots) -> None:
+        journals = [plots.start(Dictated()) for _ in range(100)]
+        assert len({journal.id for journal in journals}) == 100
+        assert min(len(journal.id) for journal in journals) == 22
+        for journal in journals:
+            await plots.cancel(journal)
+
+    plotted(scene)
+
+
+def test_a_plot_that_nobody_ever_follows_is_cancelled() -> None:
+    async def scene(plots: Plots) -> None:
+        journal = plots.start(Dictated())
+        await asyncio.sleep(GRACE - 1)
+        assert journal.end is None
+        await asyncio.sleep(2)
+        assert ending(journal) == "cancelled"
+        assert known(plots, journal)
+
+    plotted(scene)
+
+
+def test_a_plot_is_written_for_as_long_as_somebody_follows() -> None:
+    async def scene(plots: Plots) -> None:
+        journal = plots.start(Dictated())
+        plots.join(journal)
+        plots.join(journal)
+        await asyncio.sleep(10 * GRACE)
+        await plots.leave(journal)
+        await asyncio.sleep(10 * GRACE)
+        await plots.leave(journal)
+        await asyncio.sleep(GRACE - 1)
+        assert journal.end is None
+        await asyncio.sleep(2)
+        assert ending(journal) == "cancelled"
+
+    plotted(scene)
+
+
+@given(st.lists(st.tuples(st.integers(0, GRACE + 10), st.sampled_from(["find", "join", "leave"])), max_size=12))
+def test_it_is_cancelled_when_there_was_no_sign_of_life_for_the_grace(life: list[tuple[int, str]]) -> None:
+    async def scene(plots: Plots) -> None:
+        journal = plots.start(Dictated())
+        readers, now, sign = 0, 0.0, 0.0
+        for seconds, act in life:
+            pause = seconds + 0.01  # so that no sum of pauses is the grace itself
+            await asyncio.sleep(pause)
+            now += pause
+            over = not readers and now > sign + GRACE
+            assert (journal.end is not None) == over
+            if over:
+                return
+            if act == "find":
+                plots.find(journal.id)
+            elif act == "join":
+                plots.join(journal)
+                readers += 1
+            elif readers:
+                await plots.leave(journal)
+                readers -= 1
+            else:
+                continue
+            sign = now
+        await plots.cancel(journal)
+
+    plotted(scene)
+
+
+def test_a_plot_that_has_ended_can_be_read_for_its_time_and_no_longer() -> None:
+    async def scene(plots: Plots) -> None:
+        plot = Dictated()
+        journal = plots.start(plot)
+        plot.say(" ran off.")
+        await asyncio.sleep(GRACE - 1)
+        plot.end("stop")
+        for _ in range(TTL - 1):
+            await asyncio.sleep(1)
+            assert known(plots, journal)
+        plots.join(journal)
+        await asyncio.sleep(2)
+        with pytest.raises(UnknownPlot, match=f"There is no plot {journal.id}: .* for 300 seconds after its end"):
+            plots.find(journal.id)
+        # Who came in time reads on.
+        assert [event async for events in journal.feed.follow(0, 15) for event in events] == journal.feed.items
+        await plots.leave(journal)
+
+    plotted(scene)
+
+
+def test_those_that_ended_longest_ago_go_first_and_none_that_is_written() -> None:
+    async def scene(plots: Plots) -> None:
+        first = plots.start(Dictated())
+        plots.join(first)
+        journals = [plots.start(Dictated()) for _ in range(4)]
+        for journal in reversed(journals):
+            await plots.cancel(journal)
+            await asyncio.sleep(1)
+        assert [known(plots, journal) for journal in journals] == [True, True, False, False]
+        assert known(plots, first)
+        await plots.cancel(first)
+        await asyncio.sleep(0)
+        assert [known(plots, journal) for journal in journals] == [True, False, False, False]
+
+    plotted(scene, limit=2)
+
+
+def test_cancelling_keeps_what_was_written_and_may_be_done_again() -> None:
+    async def scene(plots: Plots) -> None:
+        plot = Dictated()
+        journal = plots.start(plot)
+        plot.say(" ran")
+        await plots.cancel(journal)
+        await plots.cancel(journal)
+        assert (journal.text, ending(journal)) == (" ran", "cancelled")
+        ended = plots.start(plot := Dictated())
+        plot.end("stop")
+        await ended.feed.until_ended()
+        await plots.cancel(ended)
+        assert ending(ended) == "stop"
+
+    plotted(scene)
+
+
+def test_closing_waits_for_the_ends_and_forgets() -> None:
+    async def scene(plots: Plots) -> None:
+        journal = plots.start(plot := Dictated())
+        asyncio.get_running_loop().call_later(5, plot.fail, EngineError("the engine was closed"))
+        await plots.close()
+        assert journal.feed.items == [Failed("The plot broke off: the engine was closed.")]
+        assert not known(plots, journal)
+
+    plotted(scene)

@@ -1,0 +1,129 @@
+"""From the form's fields to what the engine is asked for, and the plot that comes of it."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from server.bundle import Bundle
+from server.engine import Chunk, Engine
+from server.writing.brief import DEFAULTS, LENGTHS, WILDNESSES, Brief, BriefError
+from server.writing.plot import Plot, begin
+
+
+def read(bundle: Bundle, **typed: str) -> Brief:
+    return Brief.read({"prompt": "A fox"} | typed, bundle.manifest)
+
+
+def test_the_defaults_are_a_form_that_can_be_sent(bundle: Bundle) -> None:
+    brief = read(bundle)
+    assert (brief.prompt, brief.genre, brief.seed) == ("A fox", None, None)
+    assert brief == read(bundle, **{name: value for name, value in DEFAULTS.items() if name != "prompt"})
+
+
+def test_the_request_carries_genre_prompt_and_seed(bundle: Bundle) -> None:
+    genre = bundle.manifest.prompt.genres[-1]
+    request = read(bundle, prompt="  A fox\r\nand a hen \n", genre=genre, seed=" 7 ").request(bundle.manifest, 256)
+    assert request.prompt == bundle.manifest.prompt.template.format(genre=genre, text="A fox\nand a hen")
+    assert request.sampling.seed == 7
+
+
+def test_the_middle_of_the_dial_is_the_models_own_sampling(bundle: Bundle) -> None:
+    sampling, defaults = read(bundle, wildness="3").request(bundle.manifest, 256).sampling, bundle.manifest.sampling
+    assert (sampling.temperature, sampling.top_p) == (defaults.temperature, defaults.top_p)
+    assert (sampling.top_k, sampling.repetition_penalty) == (defaults.top_k, defaults.repetition_penalty)
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.9, 1.0])
+def test_each_step_of_the_dial_is_wilder_than_the_one_before(bundle: Bundle, top_p: float) -> None:
+    manifest = replace(bundle.manifest, sampling=replace(bundle.manifest.sampling, top_p=top_p))
+    steps = [read(bundle, wildness=str(step)).request(manifest, 256).sampling for step in WILDNESSES]
+    temperatures = [step.temperature for step in steps]
+    assert temperatures == sorted(set(temperatures))
+    assert [step.top_p for step in steps] == sorted(step.top_p for step in steps)
+
+
+def test_lengths_grow_and_are_cut_to_what_the_server_allows(bundle: Bundle) -> None:
+    requests = [read(bundle, length=length).request(bundle.manifest, 100) for length in LENGTHS]
+    assert [request.sampling.max_tokens for request in requests] == [48, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("prompt", "", "Write a few words"),
+        ("prompt", " \r\n\t", "Write a few words"),
+        ("genre", "Western", "Choose “any” or one of: "),
+        ("genre", "", "Choose “any” or one of: "),
+        ("length", "novel", "Choose one of: line, lines, paragraph."),
+        *[
+            ("wildness", value, "a number from 1 to 5")
+            for value in ("", "0", "6", "-1", "2.5", "three", "٣", "9" * 5000)
+        ],
+        *[("seed", value, "up to nine digits") for value in ("-1", "1.5", "x", "1000000000", "9" * 5000, "1_0")],
+    ],
+)
+def test_what_is_wrong_is_said_of_its_field(bundle: Bundle, field: str, value: str, says: str) -> None:
+    with pytest.raises(BriefError) as refused:
+        read(bundle, **{field: value})
+    assert list(refused.value.problems) == [field]
+    assert says in refused.value.problems[field]
+
+
+def test_everything_that_is_wrong_is_said_at_once(bundle: Bundle) -> None:
+    with pytest.raises(BriefError) as refused:
+        read(bundle, prompt="", genre="?", length="?", wildness="?", avoid="?" * 65, seed="?")
+    assert set(refused.value.problems) == set(DEFAULTS)
+
+
+def test_a_prompt_too_long_is_a_problem_of_the_prompt(engine: Engine) -> None:
+    brief = read(engine.bundle, prompt="A fox and a hen. " * 200)
+    with pytest.raises(
+        BriefError, match=r"^Too long for the model: 3,399 characters, and it can read about \d+ of them"
+    ):
+        begin(engine, brief, 256)
+
+
+class WrittenStream:
+    """A stream whose chunks are given beforehand."""
+
+    seed = 1
+    prompt_tokens = 3
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+        self.endings: list[str] = []
+
+    def cancel(self, ending: str = "cancelled") -> None:
+        self.endings.append(ending)
+
+    async def __aiter__(self) -> Any:
+        for index, text in enumerate(self.texts):
+            yield Chunk(text, (index,), "length" if index == len(self.texts) - 1 else None)
+
+
+@pytest.mark.parametrize(
+    ("texts", "written", "reason"),
+    [
+        (["One", " two", " three", ".", " Four", "."], "One two three.", "stop"),
+        (["One", " two", " three", ".”", " Four", "."], "One two three.”", "stop"),
+        (["One", " two", " three", "?", "”", "\n", "Four"], "One two three?”", "stop"),
+        (["One", ".", " Two", " three"], "One. Two three", "length"),
+        (["One", " two", " Mr", ".", " Four", " five"], "One two Mr. Four five", "length"),
+        (["One", " two", " 3", ".", "5", " five"], "One two 3.5 five", "length"),
+    ],
+)
+def test_a_plot_that_is_long_enough_ends_with_its_sentence(
+    bundle: Bundle, texts: list[str], written: str, reason: str
+) -> None:
+    stream = WrittenStream(texts)
+    given: Any = stream
+    plot = Plot(given, replace(read(bundle), length=replace(LENGTHS["line"], enough=3)))
+
+    async def write() -> str:
+        return "".join([text async for text in plot])
+
+    assert asyncio.run(write()) == written
+    assert plot.finish_reason == reason
+    assert stream.endings[0] == ("stop" if reason == "stop" else "cancelled")  # of one that has ended, nothing
