@@ -23,16 +23,16 @@ from export.card import write_card
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.diversity import distinct, mean_words, repetition
 from export.folder import whole_folder
-from export.graph import Graph, check_interface, engine_interface, optimum_interface
+from export.graph import BLOCK, Graph, check_interface, engine_interface, optimum_interface
 from export.parity import verify
 from export.perplexity import Score, ScoredText, score, texts_to_score
 from export.rewrite.precisions import in_precision, rewrite
-from export.samples import NEW_TOKENS, continue_prompts, cut_held_out, draw_samples
+from export.samples import NEW_TOKENS, PLAUSIBLE, continue_prompts, cut_held_out, draw_samples
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, TOKENIZER, CARD = "bundle.json", "tokenizer.json", "MODEL_CARD.md"
 PACKAGES = ("tensorflow", "transformers", "torch", "optimum-onnx", "onnx", "tokenizers")
 
@@ -87,7 +87,8 @@ def export_bundle(
             scored = measured
             if precision != "fp32":  # which computes what the reference computes
                 scored = _measure(Graph(file, checkpoint.model), texts, f"Scoring {precision}", console)
-            described[precision] = _describe(file, scored, measured)
+            cache_type = onnx.helper.tensor_dtype_to_np_dtype(CACHE_TYPES[precision])
+            described[precision] = {**_describe(file, scored, measured), "cache_type": cache_type.name}
 
         console.print("Drawing samples")
         shutil.copyfile(folder / TOKENIZER, building / TOKENIZER)
@@ -95,10 +96,11 @@ def export_bundle(
             "format": FORMAT,
             "name": name or checkpoint.name,
             "model": asdict(checkpoint.model),
-            "prompt": asdict(checkpoint.prompt),
+            "prompt": {**asdict(checkpoint.prompt), "default_length": checkpoint.prompt.default_length},
             "sampling": checkpoint.sampling,
             "tokenizer": {"file": TOKENIZER, "sha256": _sha256(building / TOKENIZER)},
             "precisions": described,
+            "engine": {"block_size": BLOCK, "guidance_floor": PLAUSIBLE},
             "provenance": {
                 **checkpoint.provenance,
                 "export": {

@@ -33,23 +33,54 @@ class Document:
 
     text: str
     genres: tuple[str, ...]
+    words: int = 1
+    begins: bool = True
+
+
+@dataclass(frozen=True)
+class LengthClass:
+    """A length of whole texts that the model was taught by name; bounds in words, None without end."""
+
+    name: str
+    label: str
+    min_words: int
+    max_words: int | None
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """How genre and text are joined, in training and in a request alike."""
+    """How genre, length, notes and text are joined, in training and in a request alike.
+
+    A checkpoint may have been trained without lengths, notes and the mark of a text that continues.
+    """
 
     template: str
     any_genre: str
     genres: tuple[str, ...]
+    length: str = ""
+    notes: str = ""
+    continues: str = ""
+    lengths: tuple[LengthClass, ...] = ()
 
-    def join(self, genre: str | None, text: str) -> str:
-        """The text as the model sees it, `genre` (any genre if None) before it."""
-        return self.template.format(genre=genre or self.any_genre, text=text)
+    @property
+    def default_length(self) -> str | None:
+        """The class of a prompt whose length nobody chose: the second shortest; None without classes."""
+        return self.lengths[min(1, len(self.lengths) - 1)].name if self.lengths else None
+
+    def join(self, genre: str | None, text: str, length: str | None = None, begins: bool = True) -> str:
+        """The text as the model sees it, `genre` (any genre if None) and a length class before it."""
+        if not begins and self.continues:
+            text = f"{self.continues.lstrip()} {text}"
+        length = self.length.format(length=length) if length else ""
+        return self.template.format(genre=genre or self.any_genre, length=length, notes="", text=text)
 
     def join_document(self, document: Document, text: str | None = None) -> str:
-        """`document`, or `text` in its place, behind the document's first genre."""
-        return self.join(document.genres[0] if document.genres else None, document.text if text is None else text)
+        """`document`, or `text` in its place, behind the document's first genre and its length class."""
+        length = next(
+            (each.name for each in self.lengths if each.max_words is None or document.words <= each.max_words), None
+        )
+        genre = next((name for name in document.genres if name in self.genres), None)
+        return self.join(genre, document.text if text is None else text, length, document.begins)
 
 
 @dataclass(frozen=True)
@@ -94,14 +125,18 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             template=str(fields["prompt"]["template"]),
             any_genre=str(fields["prompt"]["any_genre"]),
             genres=tuple(fields["prompt"]["genres"]),
+            **{name: str(fields["prompt"].get(name, "")) for name in ("length", "notes", "continues")},
+            lengths=tuple(LengthClass(**each) for each in fields["prompt"].get("lengths", ())),
         )
         name, sampling, provenance = str(fields["name"]), dict(fields["sampling"]), dict(fields["provenance"])
     except (KeyError, TypeError, ValueError) as wrong:
         raise ExportError(f"{manifest}: missing or malformed field ({wrong!r}). Train again, or mend it.") from wrong
     fields_used = sorted(name for _, name, _, _ in Formatter().parse(prompt.template) if name is not None)
-    if fields_used != ["genre", "text"] or not prompt.template.endswith("{text}"):
+    wanted = sorted(["genre", "text", *(name for name in ("length", "notes") if getattr(prompt, name))])
+    if fields_used != wanted or not prompt.template.endswith("{text}"):
         raise ExportError(
-            f"{manifest}: the prompt template {prompt.template!r} must hold {{genre}} once and end with {{text}}."
+            f"{manifest}: the prompt template {prompt.template!r} must hold each of {', '.join(wanted)} once and end "
+            "with {text}."
         )
     for setting, kind in (
         ("temperature", float),
@@ -168,7 +203,12 @@ def _read_documents(file: Path) -> tuple[Document, ...]:
         for number, line in enumerate(lines, start=1):
             try:
                 fields = json.loads(line)
-                document = Document(str(fields["text"]), tuple(fields["genres"]))
+                document = Document(
+                    str(fields["text"]),
+                    tuple(fields["genres"]),
+                    int(fields.get("words", 1)),
+                    bool(fields.get("begins", True)),
+                )
             except (ValueError, KeyError, TypeError) as wrong:
                 raise ExportError(
                     f"{file}: line {number} is not a document with text and genres: {wrong!r}."

@@ -54,11 +54,12 @@ class HeldOut:
 def draw_samples(model: "GPT2LMHeadModel", checkpoint: Checkpoint) -> list[Sample]:
     """A continuation of each of `OPENINGS`, seeds from 1 up, genres by turns, under the checkpoint's sampling."""
     genres = checkpoint.prompt.genres or (checkpoint.prompt.any_genre,)
+    length = checkpoint.prompt.default_length
     samples = []
     for seed, opening in enumerate(OPENINGS, start=1):
         genre = genres[(seed - 1) % len(genres)]
         prompt, against = (
-            np.array([checkpoint.encode(checkpoint.prompt.join(name, opening))]) for name in (genre, None)
+            np.array([checkpoint.encode(checkpoint.prompt.join(name, opening, length))]) for name in (genre, None)
         )
         (continuation,) = continue_prompts(model, checkpoint, prompt, checkpoint.sampling, seed, against)
         samples.append(Sample(seed, genre, opening, continuation))

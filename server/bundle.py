@@ -1,11 +1,12 @@
 """The bundle: a folder with a manifest, a tokenizer and one ONNX file for each precision, checked as it is loaded.
 
-`bundle.json` (format 2) says what the other files are and what they must hash to. A bundle that does not agree with its
-manifest is refused whole, with one line that names the file, what is wrong with it and what to do.
+`bundle.json` (format 3; 2 is still read) says what the other files are and what they must hash to. A bundle that does
+not agree with its manifest is refused whole, with one line that names the file, what is wrong with it and what to do.
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
@@ -14,7 +15,8 @@ from typing import Any
 import msgspec
 from tokenizers import Tokenizer
 
-FORMAT = 2
+FORMATS = (2, 3)
+"""Format 3 added what a prompt may hold beside its genre, and what the engine must agree with the export about."""
 
 FASTEST_FIRST = {"cpu": ("int8", "fp32"), "cuda": ("fp16",)}
 """For each device, precisions in the order in which a server prefers them. On a processor int8 writes for many at once
@@ -54,23 +56,91 @@ class ModelShape:
 
 
 @dataclass(frozen=True)
+class LengthClass:
+    """A length of whole texts that the model was taught by name; bounds in words, None without end."""
+
+    name: str
+    label: str
+    min_words: int
+    max_words: int | None
+
+
+def _fields(template: str) -> list[str]:
+    """The names of a template's fields, sorted; one with a conversion or a format matches no name."""
+    return sorted("".join(filter(None, field)) for _, *field in Formatter().parse(template) if field[0] is not None)
+
+
+@dataclass(frozen=True)
 class PromptTemplate:
-    """How a genre and a writer's words become the text that the model continues."""
+    """How a genre, a length, notes and a writer's words become the text that the model continues.
+
+    Format 2 has the first three fields alone.
+
+    Attributes:
+        template: holds {genre} and {text}, and {length} and {notes} where the model was taught them.
+        length, notes: what stands in place of {length} and {notes}, with a field of that name.
+        continues: what introduces a text whose beginning the model does not see.
+        lengths: the classes, shortest first.
+        default_length: the class in a prompt whose length nobody chose; None leaves it out.
+    """
 
     template: str
     any_genre: str
     genres: tuple[str, ...]
+    length: str = ""
+    notes: str = ""
+    continues: str = ""
+    lengths: tuple[LengthClass, ...] = ()
+    default_length: str | None = None
 
     def __post_init__(self) -> None:
-        fields = [field for _, *field in Formatter().parse(self.template) if field[0] is not None]
-        if sorted(fields, key=str) != [["genre", "", None], ["text", "", None]]:
-            raise ValueError("template must hold {genre} and {text}, once each, and no other field")
+        optional = [name for name in ("length", "notes") if getattr(self, name)]
+        if _fields(self.template) != sorted(["genre", "text", *optional]):
+            wanted = ", ".join(f"{{{name}}}" for name in ("genre", *optional))
+            raise ValueError(f"template must hold {wanted} and {{text}}, once each, and no other field")
+        for name in optional:
+            if _fields(getattr(self, name)) != [name]:
+                raise ValueError(f"{name} must hold {{{name}}} once, and no other field")
+        if self.default_length not in (None, *(each.name for each in self.lengths)):
+            raise ValueError(f"default_length {self.default_length!r} is none of lengths")
 
-    def fill(self, text: str, genre: str | None = None) -> str:
-        """The model's prompt for `text`; no genre means any. Raises ValueError for a genre the model does not know."""
+    def length_of(self, words: int) -> str | None:
+        """The class of a whole text of so many words; None where the model knows no classes."""
+        fitting = (each.name for each in self.lengths if each.max_words is None or words <= each.max_words)
+        return next(fitting, self.lengths[-1].name if self.lengths else None)
+
+    def fill(
+        self,
+        text: str,
+        genre: str | None = None,
+        length: str | None = None,
+        notes: Sequence[str] = (),
+        begins: bool = True,
+    ) -> str:
+        """The model's prompt for `text`.
+
+        Args:
+            genre: None is any.
+            length: the name of a class, or None; models that know no classes leave it out.
+            notes: names and places that the text should hold; models that know no notes leave them out.
+            begins: whether the text is there from its beginning on.
+
+        Raises:
+            ValueError: the model does not know the genre or the length.
+        """
         if genre is not None and genre not in self.genres:
             raise ValueError(f"unknown genre {genre!r}; this model knows {', '.join(self.genres)}")
-        return self.template.format(genre=genre or self.any_genre, text=text)
+        known = [each.name for each in self.lengths]
+        if length is not None and known and length not in known:
+            raise ValueError(f"unknown length {length!r}; this model knows {', '.join(known)}")
+        if not begins and self.continues:
+            text = f"{self.continues.lstrip()} {text}"
+        return self.template.format(
+            genre=genre or self.any_genre,
+            length=self.length.format(length=length) if length else "",
+            notes=self.notes.format(notes=", ".join(notes)) if notes else "",
+            text=text,
+        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +174,10 @@ class TokenizerEntry:
 
 @dataclass(frozen=True)
 class Precision:
-    """One ONNX file: name, sha256, size in bytes, and what was measured of it on held-out text."""
+    """One ONNX file: name, sha256, size in bytes, and what was measured of it on held-out text.
+
+    cache_type: the numpy dtype of the keys and values that it caches; format 2 does not say.
+    """
 
     file: str
     sha256: str
@@ -112,11 +185,25 @@ class Precision:
     perplexity: float
     bits_per_byte: float
     perplexity_vs_fp32: float
+    cache_type: str | None = None
+
+
+@dataclass(frozen=True)
+class EngineContract:
+    """Numbers that the export reckoned with, and that the engine must share; the defaults are those of format 2.
+
+    Attributes:
+        block_size: tokens in which a prompt is read, so that its keys and values don't depend on how it was cut.
+        guidance_floor: of the likeliest token's probability, what a token needs to be let in by guidance.
+    """
+
+    block_size: int = 16
+    guidance_floor: float = 0.02
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """`bundle.json`, format 2."""
+    """`bundle.json`, formats 2 and 3."""
 
     format: int
     name: str
@@ -126,6 +213,7 @@ class Manifest:
     tokenizer: TokenizerEntry
     precisions: dict[str, Precision]
     provenance: dict[str, Any]
+    engine: EngineContract = EngineContract()
 
 
 @dataclass(frozen=True)
@@ -172,9 +260,9 @@ def _read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{folder}: {reason}; name a folder that `plotify export` wrote") from error
     try:
         found = msgspec.json.decode(content, type=dict[str, Any]).get("format")
-        if found != FORMAT:
+        if found not in FORMATS:
             raise BundleError(
-                f"{path}: format is {found!r}, this Plotify reads format {FORMAT}; "
+                f"{path}: format is {found!r}, this Plotify reads formats {' and '.join(map(str, FORMATS))}; "
                 "export the checkpoint again with this version"
             )
         manifest = msgspec.json.decode(content, type=Manifest)

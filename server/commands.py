@@ -68,8 +68,9 @@ def generate(
                 guidance=defaults.guidance if guidance is None else guidance,
                 seed=seed,
             )
-            against = template.fill(opening) if genre else None
-            stream = engine.submit(Request(template.fill(opening, genre), sampling, against))
+            against = template.fill(opening, None, template.default_length) if genre else None
+            filled = template.fill(opening, genre, template.default_length)
+            stream = engine.submit(Request(filled, sampling, against))
             click.echo(opening, nl=False)
             for chunk in stream:
                 click.echo(chunk.text, nl=False)

@@ -170,7 +170,8 @@ def _tokens(prompt: Prompt, genre: str | None, engine: AnyEngine) -> Sequence[in
     if not prompt:
         raise RequestError("prompt: empty; write a few words to begin with.", "prompt")
     try:
-        filled = engine.bundle.manifest.prompt.fill(prompt, None if genre == ANY_GENRE else genre)
+        template = engine.bundle.manifest.prompt
+        filled = template.fill(prompt, None if genre == ANY_GENRE else genre, template.default_length)
     except ValueError as error:
         raise RequestError(f"genre: {error}, and {ANY_GENRE!r}.", "genre") from error
     return engine.vocabulary.encode(filled)

@@ -12,8 +12,8 @@ from server.shelf import Passage, Shelf, Volume
 from server.writing.brief import ANY_GENRE, Brief
 from server.writing.plot import begin
 
-ROOM = 16
-"""Tokens that are left for the genre and what the template puts around a text."""
+ROOM = 24
+"""Tokens that are left for the genre, the length and what the template puts around a text."""
 
 
 LEAST = 8
@@ -74,4 +74,5 @@ class Desk:
         # Of a model that reads little, half is for what the writer wrote; the continuation ends where the rest does.
         room = max(context - min(brief.length.most, self.max_tokens) - ROOM, context // 2)
         read = await asyncio.to_thread(window, text, self.engine.vocabulary, room)
-        return replace(Brief.read(typed | {"prompt": read}, manifest, blank=True), least=LEAST)
+        brief = Brief.read(typed | {"prompt": read}, manifest, blank=True)
+        return replace(brief, least=LEAST, words=len(text.split()))

@@ -15,17 +15,21 @@ SEED_DIGITS = 9
 
 @dataclass(frozen=True)
 class Length:
-    """Once `enough` tokens are written, the plot ends with the sentence; at `most` tokens it ends wherever it is."""
+    """Once `enough` tokens are written, the plot ends with the sentence; at `most` tokens it ends wherever it is.
+
+    words: about how many are wanted.
+    """
 
     label: str
     enough: int
     most: int
+    words: int
 
 
 LENGTHS = {
-    "line": Length("A line", enough=12, most=48),
-    "lines": Length("A few lines", enough=60, most=120),
-    "paragraph": Length("A paragraph", enough=150, most=240),
+    "line": Length("A line", enough=12, most=48, words=18),
+    "lines": Length("A few lines", enough=60, most=120, words=55),
+    "paragraph": Length("A paragraph", enough=150, most=240, words=140),
 }
 
 
@@ -76,7 +80,8 @@ class BriefError(Exception):
 class Brief:
     """What a writer asks for. No genre: any; no seed: a surprise. avoid: words that are not to be written.
 
-    least: tokens before which a plot does not end.
+    least: tokens before which a plot does not end. words: how many the whole text has, of which the prompt may be the
+    end alone; None where it is all of it.
     """
 
     prompt: str
@@ -86,6 +91,7 @@ class Brief:
     avoid: tuple[str, ...]
     seed: int | None
     least: int = 0
+    words: int | None = None
 
     @classmethod
     def read(cls, typed: dict[str, str], manifest: Manifest, blank: bool = False) -> "Brief":
@@ -124,6 +130,15 @@ class Brief:
 
     def request(self, manifest: Manifest, max_tokens: int, client: str = "") -> Request:
         """What the engine is asked for by a client; `max_tokens` cuts the length."""
+        own = len(self.prompt.split())
+        written = own if self.words is None else self.words
+        # The model was taught what a whole text of a length is like: what is there counts, and what is wanted.
+        length = manifest.prompt.length_of(written + self.length.words)
+
+        def fill(genre: str | None) -> str:
+            # Without words of the writer's, the space behind the genre is the model's to write.
+            return manifest.prompt.fill(self.prompt, genre, length, begins=written == own).rstrip()
+
         sampling = replace(
             self.wildness.sampling(manifest.sampling),
             max_tokens=min(self.length.most, max_tokens),
@@ -132,10 +147,9 @@ class Brief:
             seed=self.seed,
         )
         return Request(
-            # Without words of the writer's, the space behind the genre is the model's to write.
-            manifest.prompt.fill(self.prompt, self.genre).rstrip(),
+            fill(self.genre),
             sampling,
-            against=manifest.prompt.fill(self.prompt).rstrip() if self.genre else None,
+            against=fill(None) if self.genre else None,
             client=client,
             id=request_id.get(),
         )

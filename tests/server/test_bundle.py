@@ -10,8 +10,8 @@ from typing import Any
 import onnx
 import pytest
 
-from server.bundle import Bundle, BundleError, PromptTemplate
-from server.engine import Engine
+from server.bundle import Bundle, BundleError, LengthClass, PromptTemplate
+from server.engine import Engine, Request, Sampling
 
 Damage = Callable[[str, bytes], Path]
 
@@ -54,10 +54,10 @@ def test_a_manifest_that_is_none(damaged: Damage, content: bytes) -> None:
     assert "bundle.json: " in refusal(damaged("bundle.json", content))
 
 
-@pytest.mark.parametrize("found", [0, 1, 3, "2", None])
+@pytest.mark.parametrize("found", [0, 1, 4, "2", None])
 def test_another_format(damaged: Damage, tiny_bundle: Path, found: object) -> None:
     folder = damaged("bundle.json", changed(tiny_bundle, lambda manifest: manifest.update(format=found)))
-    assert f"format is {found!r}, this Plotify reads format 2" in refusal(folder)
+    assert f"format is {found!r}, this Plotify reads formats 2 and 3" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,56 @@ def test_a_prompt_is_filled_in_as_text() -> None:
     assert template.fill("x", "Horror") == "Horror: x"
     with pytest.raises(ValueError, match="unknown genre 'Western'; this model knows Horror"):
         template.fill("x", "Western")
+
+
+LENGTHS = (LengthClass("line", "A line", 1, 29), LengthClass("page", "A page", 30, None))
+TAUGHT = {"length": ", {length}", "notes": " [{notes}]", "continues": " …", "lengths": LENGTHS}
+
+
+def test_a_prompt_holds_length_and_notes_where_the_model_was_taught_them() -> None:
+    template = PromptTemplate("{genre}{length}{notes}: {text}", "Plot", ("Horror",), **TAUGHT)  # type: ignore[arg-type]
+    assert template.fill("A door") == "Plot: A door"
+    assert template.fill("A door", "Horror", "line", ["Anna", "{x}"]) == "Horror, line [Anna, {x}]: A door"
+    assert template.fill("a door", length="page", begins=False) == "Plot, page: … a door"
+    assert [template.length_of(words) for words in (0, 29, 30, 9999)] == ["line", "line", "page", "page"]
+    with pytest.raises(ValueError, match="unknown length 'tome'; this model knows line, page"):
+        template.fill("x", length="tome")
+    old = PromptTemplate("{genre}: {text}", "Plot", ("Horror",))
+    assert old.length_of(50) is None
+    assert old.fill("A door", None, None, ["Anna"], begins=False) == "Plot: A door"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"template": "{genre}: {text}"}, "template must hold {genre}, {length}, {notes} and {text}, once each"),
+        ({"length": ", {genre}"}, "length must hold {length} once"),
+        ({"notes": "[{notes!r}]"}, "notes must hold {notes} once"),
+        ({"default_length": "tome"}, "default_length 'tome' is none of lengths"),
+    ],
+)
+def test_a_prompt_that_cannot_be_filled_is_refused(
+    damaged: Damage, tiny_bundle: Path, change: dict[str, Any], says: str
+) -> None:
+    taught = {**TAUGHT, "lengths": [], "template": "{genre}{length}{notes}: {text}", **change}
+    folder = damaged("bundle.json", changed(tiny_bundle, lambda manifest: manifest["prompt"].update(taught)))
+    assert says in refusal(folder)
+
+
+def test_a_bundle_of_format_2_is_served(damaged: Damage, tiny_bundle: Path) -> None:
+    def age(manifest: dict[str, Any]) -> None:
+        manifest["format"] = 2
+        del manifest["engine"], manifest["precisions"]["fp32"]["cache_type"]
+        manifest["prompt"] = {name: manifest["prompt"][name] for name in ("template", "any_genre", "genres")}
+
+    bundle = Bundle.load(damaged("bundle.json", changed(tiny_bundle, age)))
+    with Engine(bundle, threads=1, precision="fp32") as engine:
+        assert list(engine.submit(Request("Plot: A door", Sampling(max_tokens=4, seed=1))))
+
+
+def test_blocks_that_the_engine_does_not_have_are_refused(damaged: Damage, tiny_bundle: Path) -> None:
+    folder = damaged("bundle.json", changed(tiny_bundle, lambda manifest: manifest["engine"].update(block_size=32)))
+    assert "reckons with blocks of 32 tokens, this engine with 16" in refusal(folder)
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "{folder}/secret.bin", "link.bin"])

@@ -22,6 +22,11 @@ def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows:
     (`DeviceRunner`), the row runs alone, and nothing is compared.
     """
     shape = bundle.manifest.model
+    if (block := bundle.manifest.engine.block_size) != BLOCK:
+        raise BundleError(
+            f"{bundle.path}: reckons with blocks of {block} tokens, this engine with {BLOCK}; "
+            "export the checkpoint again"
+        )
     if device == "cuda":
         runner: Runner = DeviceRunner(bundle, precision, threads, rows, capture=capture)
     else:

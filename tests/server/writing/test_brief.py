@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.bundle import Bundle
+from server.bundle import Bundle, LengthClass
 from server.engine import Chunk, Engine
 from server.writing.brief import DEFAULTS, LENGTHS, WILDNESSES, Brief, BriefError
 from server.writing.plot import Plot, begin
@@ -47,6 +47,32 @@ def test_each_step_of_the_dial_is_wilder_than_the_one_before(bundle: Bundle, top
 def test_lengths_grow_and_are_cut_to_what_the_server_allows(bundle: Bundle) -> None:
     requests = [read(bundle, length=length).request(bundle.manifest, 100) for length in LENGTHS]
     assert [request.sampling.max_tokens for request in requests] == [48, 100, 100]
+
+
+def test_a_model_that_was_taught_lengths_reads_the_one_that_the_whole_text_will_have(bundle: Bundle) -> None:
+    bounds = (("line", 1, 29), ("lines", 30, 99), ("page", 100, None))
+    classes = tuple(LengthClass(name, name, least, most) for name, least, most in bounds)
+    prompt = replace(
+        bundle.manifest.prompt,
+        template="{genre}{length}: {text}",
+        length=", {length}",
+        continues=" …",
+        lengths=classes,
+    )
+    manifest = replace(bundle.manifest, prompt=prompt)
+
+    def filled(count: int, length: str, **changes: Any) -> Any:
+        brief = replace(read(bundle, prompt=" ".join(["word"] * count), length=length), **changes)
+        return brief.request(manifest, 100)
+
+    assert filled(3, "line").prompt == "Plot, line: word word word"
+    assert filled(3, "lines").prompt.startswith("Plot, lines: word")
+    assert filled(20, "line").prompt.startswith("Plot, lines: word")
+    # of a long text the model reads the end alone, and is told so
+    assert filled(20, "line", words=400).prompt.startswith("Plot, page: … word")
+    guided = filled(3, "line", genre=bundle.manifest.prompt.genres[0])
+    assert guided.prompt == f"{bundle.manifest.prompt.genres[0]}, line: word word word"
+    assert guided.against == "Plot, line: word word word"
 
 
 @pytest.mark.parametrize(
