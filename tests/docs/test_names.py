@@ -1,4 +1,4 @@
-"""What the docs name is there: settings, files, constants, metrics, other pages."""
+"""Settings, files, links, constants and metrics in the docs exist, and tables are readable."""
 
 import re
 from dataclasses import fields
@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from server.settings import Settings, variable
-from tests.documentation import DOCS
+from tests.documentation import DOCS, PAGES, ROOT, prose
 
-ROOT = DOCS.parent
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md"))]
+MAX_CELL = 200
+"""Characters of a table's cell: more are read better as text."""
+
+FOLDERS = "server|training|export|benchmarks|tests|templates"
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: page.name)
@@ -19,20 +21,50 @@ def page(request: pytest.FixtureRequest) -> Path:
     return found
 
 
+def anchors(page: Path) -> set[str]:
+    """The fragments of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_settings(page: Path) -> None:
     known = {variable(setting.name) for setting in fields(Settings)} | {"PLOTIFY_TEST_DATABASE"}  # of the tests alone
     assert set(re.findall(r"PLOTIFY_[A-Z_]+", page.read_text())) <= known
 
 
 def test_links(page: Path) -> None:
-    places = [place for place in re.findall(r"\]\(([^)#\s]+)", page.read_text()) if not re.match(r"[a-z]+:", place)]
-    assert [place for place in places if not (page.parent / place).exists()] == []
+    places = [place for place in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if not re.match(r"[a-z]+:", place)]
+    for place in places:
+        path, _, anchor = place.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), place
+        assert not anchor or anchor in anchors(target), place
+
+
+def test_files_and_modules(page: Path) -> None:
+    text = page.read_text()
+    paths = re.findall(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./-]*", text)
+    modules = re.findall(rf"\b-m\s+((?:{FOLDERS})[\w.]*)", text)
+    for path in [*paths, *(module.replace(".", "/") for module in modules)]:
+        place = ROOT / path.rstrip(".")
+        assert place.exists() or place.with_suffix(".py").exists(), path
+
+
+def test_modules_have_their_folder(page: Path) -> None:
+    """A reader can open what is named, and `test_files_and_modules` looks at it."""
+    assert re.findall(r"`\w+\.py`", prose(page.read_text())) == []
+
+
+def test_tables_have_short_cells(page: Path) -> None:
+    rows = [line for line in prose(page.read_text()).splitlines() if line.startswith("|")]
+    assert [cell for row in rows for cell in row.strip("|").split("|") if len(cell.strip()) > MAX_CELL] == []
 
 
 def test_files_and_constants() -> None:
     text = (ROOT / "SECURITY.md").read_text()
     named = re.findall(r"((?:`[A-Z_]+`(?:, | in )?)*)`(server/[\w/]+\.py)`", text)
     assert len(named) > 5
+    assert sum(bool(constants) for constants, _ in named) > 2
     for constants, file in named:
         code = (ROOT / file).read_text()
         assert all(re.search(rf"\b{constant}\b.* = ", code) for constant in re.findall("[A-Z_]+", constants))

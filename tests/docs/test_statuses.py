@@ -1,0 +1,41 @@
+"""The tables of status codes have what the API answers, and nothing else."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from server.app import create_app
+from server.bundle import Bundle
+from server.engine import Engine
+from server.http.connection import REFUSALS
+from server.reference.document import operations
+from server.settings import SHIPPED_MODEL, Settings
+from tests.documentation import DOCS
+
+Client = TestClient[Litestar]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with (
+        Engine(Bundle.load(SHIPPED_MODEL), threads=1, queue=4, rows=2) as engine,
+        TestClient(create_app(engine, Settings())) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("page", "prefix", "least"), [("completions.md", "/v1/", 400), ("plots.md", "/api/plots", 200)]
+)
+def test_statuses(page: str, prefix: str, least: int, client: Client) -> None:
+    """least: the completions' page has errors alone."""
+    found = operations(client.get("/openapi").json()).values()
+    declared = {int(status) for each in found if each["path"].startswith(prefix) for status in each["responses"]}
+    # Of every address, so that no operation declares them.
+    anywhere = {client.patch(prefix.rstrip("/")).status_code, client.patch(f"{prefix}/a/b/c").status_code, *REFUSALS}
+    anywhere |= {client.put(each["path"].format(plot_id="a", model="a")).status_code for each in found}
+    documented = re.findall(r"^\| (\d{3}) \|", (DOCS / page).read_text(), re.MULTILINE)
+    assert documented == sorted({str(status) for status in declared | anywhere if status >= least})
