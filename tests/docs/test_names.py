@@ -44,7 +44,7 @@ def test_links(page: Path) -> None:
 def test_files_and_modules(page: Path) -> None:
     text = page.read_text()
     paths = re.findall(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./-]*", text)
-    modules = re.findall(rf"\b-m\s+((?:{FOLDERS})[\w.]*)", text)
+    modules = re.findall(rf"(?<!\S)-m\s+((?:{FOLDERS})[\w.]*)", text)
     for path in [*paths, *(module.replace(".", "/") for module in modules)]:
         place = ROOT / path.rstrip(".")
         assert place.exists() or place.with_suffix(".py").exists(), path
