@@ -11,7 +11,7 @@ import pytest
 
 VARIABLES = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "RAY_USAGE_STATS_ENABLED")
 PACKAGES = ("server", "export", "benchmarks", "training", "tests")
-PLOTIFY = Path(sys.executable).with_name("plotify")
+PLOTIFY = str(Path(sys.executable).with_name("plotify"))
 
 
 def unsilenced(home: Path) -> dict[str, str]:
@@ -51,6 +51,7 @@ UPLOADS = 12
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed (apt-get install strace)")
 def test_an_engine_that_writes_looks_up_no_name(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    command = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmmsg", "-o", trace, sys.executable, "-c", WRITING]
-    subprocess.run([*command, str(UPLOADS)], capture_output=True, check=True, timeout=500, env=unsilenced(tmp_path))
+    tracing = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmmsg", "-o", str(trace)]
+    command = [*tracing, sys.executable, "-c", WRITING, str(UPLOADS)]
+    subprocess.run(command, capture_output=True, check=True, timeout=500, env=unsilenced(tmp_path))
     assert not re.findall(r"sin6?_port=htons\((?:53|80|443)\)", trace.read_text())
