@@ -5,9 +5,11 @@ PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --constr
 DATA ?= data
 MPST ?= ../shared/corpus/mpst_full_data.csv
 CMU ?= ../shared/corpus/booksummaries.txt
+PROSE ?= ../shared/corpus/prose.jsonl
 
-# bfloat16 is a fifth faster where the processor has it (AVX512_BF16, AMX); else leave --precision out.
-TRAIN ?= --epochs 8 --batch-tokens 2048 --weight-decay 0.2 --evaluate-every 400 --precision mixed_bfloat16
+# Two stages: a constant learning rate on prose and plots, then a falling one on plots.
+PRETRAIN ?= --schedule constant --epochs 4 --batch-tokens 8192 --evaluate-every 250 --patience 40
+FINETUNE ?= --source mpst --source cmu --learning-rate 2e-3 --epochs 1 --batch-tokens 8192 --evaluate-every 250
 
 .PHONY: serve test check screenshots soak chaos gpu-check bundle lock clean
 
@@ -52,9 +54,10 @@ gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on i
 	.venv/bin/python -m pytest tests/server/engine/model/test_cuda.py -rs
 	.venv/bin/plotify bench peers --device cuda --concurrency 1,8,64,256 --out build/gpu
 
-bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: about an hour on two cores, resumable
-	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --out $(DATA)/corpora
-	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/plotify-mini $(TRAIN)
+bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: a day on two cores, resumable
+	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --prose $(PROSE) --out $(DATA)/corpora
+	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/pretrained $(PRETRAIN)
+	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/pretrained --out $(DATA)/plotify-mini $(FINETUNE)
 	.venv/bin/plotify export $(DATA)/plotify-mini --precision int8 --force --out models/plotify-mini
 
 lock:  ## Resolve all extras anew and pin what that gives in constraints.txt

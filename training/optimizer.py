@@ -43,14 +43,16 @@ class WarmupThenDecay(tf_keras.optimizers.schedules.LearningRateSchedule):  # ty
         return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
 
-def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
-    """Return nearly U Vᵀ for `matrix` = U S Vᵀ, float32 [rows, columns], by Newton-Schulz iteration in bfloat16.
+def orthogonalize(matrix: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Return nearly U Vᵀ for `matrix` = U S Vᵀ, float32 [rows, columns], by Newton-Schulz iteration in `dtype`.
+
+    bfloat16 is enough where the device multiplies it; a processor without it would take many times as long.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
     a, b, c = NEWTON_SCHULZ
     rows, columns = matrix.shape
-    x = tf.cast(matrix / (tf.norm(matrix) + 1e-7), tf.bfloat16)
+    x = tf.cast(matrix / (tf.norm(matrix) + 1e-7), dtype)
     x = tf.transpose(x) if rows > columns else x
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = tf.matmul(x, x, transpose_b=True)
@@ -65,6 +67,7 @@ class MuonAdamW(tf_keras.optimizers.AdamW):  # type: ignore[misc]
     """
 
     momentum = 0.95
+    orthogonalized_in = tf.float32
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         if "/h_._" not in variable.name or len(variable.shape) != 2 or variable.shape[0] == 1:
@@ -72,7 +75,7 @@ class MuonAdamW(tf_keras.optimizers.AdamW):  # type: ignore[misc]
             return
         momentum = self._momentums[self._index_dict[self._var_key(variable)]]
         momentum.assign(self.momentum * momentum + gradient)
-        direction = orthogonalize(gradient + self.momentum * momentum)
+        direction = orthogonalize(gradient + self.momentum * momentum, self.orthogonalized_in)
         scale = UPDATE_SIZE * float(max(variable.shape)) ** 0.5
         variable.assign_sub(tf.cast(self.learning_rate, tf.float32) * scale * direction)
 
@@ -91,6 +94,7 @@ def build_optimizer(
         beta_2=0.98,
         global_clipnorm=settings.clip,
     )
+    optimizer.orthogonalized_in = tf.float32 if precision == "float32" else tf.bfloat16
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(variables)
     if precision == "mixed_float16":

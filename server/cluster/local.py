@@ -11,9 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-# Read when Ray is imported. Nothing is told to anybody; replicas are called by gRPC, which takes half of the time that
-# Ray's object store takes for streams.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Read when Ray is imported. Replicas are called by gRPC, which takes half of the time that Ray's object store takes for
+# streams.
 os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
 
 import ray

@@ -10,10 +10,18 @@ from server.engine import Engine, Request, Sampling
 from server.settings import SHIPPED_MODEL
 
 WORDS = {
+    "Crime": r"murder|detective|police|crime|criminal|killer|investigat|suspect|gang|heist|robber|thief|prison",
+    "Comedy": r"comed|hilari|funny|laugh|joke|prank|antics|mishap|zany|wacky|quirky|chaos|mayhem|misadventure",
+    "Science Fiction": r"space|planet|alien|robot|future|earth|ship\b|galax|scientist|experiment|cyborg|machine",
     "Horror": r"haunt|ghost|evil|demon|terr|horror|killer|supernatural|sinister|deadly|curse|creature|dark|dead|murder",
     "Romance": r"\blove|romance|romantic|marri|wedding|heart|relationship|affair|couple|husband|wife|dating",
     "Documentary": r"documentary|docuseries|explores|interviews|footage|true story|real|history|journey|follows",
 }
+"""Words of each genre, chosen before the model was trained that they measure."""
+
+STEERED = ("Horror", "Romance", "Documentary")
+"""Genres that the bundle shipped today is held to."""
+
 SEEDS = range(400)
 
 
@@ -33,12 +41,12 @@ def test_a_genre_that_is_picked_is_what_one_gets(bundle: Bundle) -> None:
     """One opening, the same seeds, three genres: each one's own words come up at least twice as often under it."""
     found: dict[str, dict[str, int]] = {}
     with Engine(bundle, queue=2 * len(SEEDS)) as engine:
-        for genre in WORDS:
+        for genre in STEERED:
             prompt, against = (bundle.manifest.prompt.fill("A young woman", name) for name in (genre, None))
             samplings = [Sampling(max_tokens=40, **asdict(bundle.manifest.sampling), seed=seed) for seed in SEEDS]
             streams = [engine.submit(Request(prompt, sampling, against)) for sampling in samplings]
             texts = ["".join(chunk.text for chunk in stream).lower() for stream in streams]
-            found[genre] = {other: sum(bool(re.search(WORDS[other], text)) for text in texts) for other in WORDS}
-    for genre in WORDS:
-        others = max(found[other][genre] for other in WORDS if other != genre)
+            found[genre] = {other: sum(bool(re.search(WORDS[other], text)) for text in texts) for other in STEERED}
+    for genre in STEERED:
+        others = max(found[other][genre] for other in STEERED if other != genre)
         assert found[genre][genre] >= 2 * others, found
