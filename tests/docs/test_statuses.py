@@ -1,30 +1,16 @@
 """The tables of status codes have what the API answers, and nothing else."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from server.app import create_app
-from server.bundle import Bundle
-from server.engine import Engine
 from server.http.connection import REFUSALS
 from server.reference.document import operations
-from server.settings import SHIPPED_MODEL, Settings
 from tests.documentation import DOCS
 
 Client = TestClient[Litestar]
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    with (
-        Engine(Bundle.load(SHIPPED_MODEL), threads=1, queue=4, rows=2) as engine,
-        TestClient(create_app(engine, Settings())) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize(
