@@ -3,7 +3,7 @@
 import time
 
 from server.cluster.replica import Order, Piece
-from server.engine import Chunk, DeadlineExceeded, EngineError, Life, Step
+from server.engine import Chunk, DeadlineExceeded, EngineError, SequenceStats, StepStats
 from server.engine.stats import Observer, Reason
 from server.engine.stream import Channel, deliver
 
@@ -17,14 +17,14 @@ class Job:
     begun: whether anything has come. running: how many continuations have not ended. written: tokens delivered so far.
     """
 
-    def __init__(self, order: Order, lives: list[Life]) -> None:
+    def __init__(self, order: Order, all_stats: list[SequenceStats]) -> None:
         self.order = order
-        self.channels = [Channel() for _ in lives]
+        self.channels = [Channel() for _ in all_stats]
         self.begun = False
         self.written = 0
-        self._lives = lives
+        self._all_stats = all_stats
         self._running = set(range(order.count))
-        self._delivered: list[list[tuple[int, ...]]] = [[] for _ in lives]
+        self._delivered: list[list[tuple[int, ...]]] = [[] for _ in all_stats]
         self._seen = [0] * order.count
 
     @property
@@ -43,12 +43,12 @@ class Job:
 
     def take(self, piece: Piece, observer: Observer) -> None:
         """Delivers what is new in a piece. Raises EngineError for a text other than the one before."""
-        step = Step()
+        step = StepStats()
         if not self.begun:
             self.begun = True
-            step.prompt_tokens = self._lives[0].prompt_tokens
-            for life in self._lives:
-                life.began = max(time.monotonic() - piece.reading, life.submitted)
+            step.prompt_tokens = self._all_stats[0].prompt_tokens
+            for stats in self._all_stats:
+                stats.scheduled_at = max(time.monotonic() - piece.reading, stats.queued_at)
         try:
             for number, item in piece.items:
                 if number in self._running and not self.channels[number].cancelled:
@@ -61,21 +61,21 @@ class Job:
         left = [number for number in self._running if self.channels[number].cancelled]
         for number in left:
             self._running.discard(number)
-            self._lives[number].end(self.channels[number].ending)
+            self._all_stats[number].finish(self.channels[number].ending)
         return left
 
     def fail(self, error: EngineError, reason: Reason) -> None:
         """Ends all that have not ended."""
         for number in self._running:
-            self._lives[number].end(reason)
+            self._all_stats[number].finish(reason)
         deliver((self.channels[number], error) for number in self._running)
         self._running.clear()
 
-    def _deliver(self, number: int, item: Chunk | EngineError, step: Step) -> None:
-        life = self._lives[number]
+    def _deliver(self, number: int, item: Chunk | EngineError, step: StepStats) -> None:
+        stats = self._all_stats[number]
         if isinstance(item, EngineError):
             self._running.discard(number)
-            step.ended.append((life, "deadline" if isinstance(item, DeadlineExceeded) else "failed"))
+            step.finished.append((stats, "deadline" if isinstance(item, DeadlineExceeded) else "failed"))
         else:
             delivered, seen = self._delivered[number], self._seen[number]
             self._seen[number] += 1
@@ -85,9 +85,9 @@ class Job:
                 return
             delivered.append(item.token_ids)
             self.written += len(item.token_ids)
-            life.tokens += len(item.token_ids)
-            step.wrote.append(life)
+            stats.generated += len(item.token_ids)
+            step.sampled.append(stats)
             if item.finish_reason is not None:
                 self._running.discard(number)
-                step.ended.append((life, item.finish_reason))
-        step.sent.append((self.channels[number], item))
+                step.finished.append((stats, item.finish_reason))
+        step.outputs.append((self.channels[number], item))

@@ -11,11 +11,11 @@ from server.engine import (
     EngineClosed,
     EngineError,
     Item,
-    Life,
     Observer,
     Request,
+    SequenceStats,
     State,
-    Step,
+    StepStats,
     Stream,
     merged,
 )
@@ -72,25 +72,25 @@ class Figures:
     restarts: int
     cache_use: float
     seconds_to_clear: float
-    looked_up: int
-    reused: int
+    cache_queries: int
+    cache_hits: int
 
 
 class Reading(Observer):
-    """Watches what an engine reads. lives: of the request that was submitted last. Counts are as `Step` has them."""
+    """Observes an engine. all_stats: of the request that was submitted last. Counts are those of `StepStats`."""
 
     def __init__(self) -> None:
-        self.lives: list[Life] = []
-        self.looked_up = self.reused = 0
+        self.all_stats: list[SequenceStats] = []
+        self.cache_queries = self.cache_hits = 0
 
-    def submitted(self, lives: list[Life]) -> None:
+    def queued(self, all_stats: list[SequenceStats]) -> None:
         """Remembers whose they are; `submit_several` tells before it returns."""
-        self.lives = lives
+        self.all_stats = all_stats
 
-    def stepped(self, step: Step) -> None:
+    def stepped(self, step: StepStats) -> None:
         """Counts tokens."""
-        self.looked_up += step.looked_up
-        self.reused += step.reused
+        self.cache_queries += step.cache_queries
+        self.cache_hits += step.cache_hits
 
 
 class Replica:
@@ -114,7 +114,7 @@ class Replica:
         except EngineBusy as error:
             yield Piece([], lost=error, replica=self._id)
             return
-        life = self._reading.lives[0]
+        stats = self._reading.all_stats[0]
         self._orders[order.id] = order, streams
         try:
             async for items in merged(streams):
@@ -122,7 +122,7 @@ class Replica:
                 if lost is not None:
                     yield Piece([], lost=lost, replica=self._id)
                     return
-                yield Piece(items, max(life.first - life.began, 0.0))
+                yield Piece(items, max(stats.first_token_at - stats.scheduled_at, 0.0))
                 await asyncio.sleep(SPACING * len(self._orders))
         finally:
             for stream in streams:
@@ -148,8 +148,8 @@ class Replica:
             engine.restarts,
             engine.cache_use,
             engine.seconds_to_clear,
-            reading.looked_up,
-            reading.reused,
+            reading.cache_queries,
+            reading.cache_hits,
         )
 
     async def check_health(self) -> None:

@@ -21,10 +21,10 @@ from server.engine import (
     EngineBusy,
     EngineClosed,
     EngineError,
-    Life,
     Request,
+    SequenceStats,
     State,
-    Step,
+    StepStats,
     Stream,
 )
 from server.engine.batch import FIRST_GUESS
@@ -134,14 +134,14 @@ class Replicas(AnyEngine):
             against=prompts[1] if len(prompts) > 1 else None,
             sampling=dataclasses.replace(sampling, seed=first),
         )
-        lives = [Life(self.observers, request.id, len(prompts[0])) for _ in range(count)]
-        job = Job(Order(uuid.uuid4().hex, fixed, count, count * len(prompts)), lives)
+        all_stats = [SequenceStats(self.observers, request.id, len(prompts[0])) for _ in range(count)]
+        job = Job(Order(uuid.uuid4().hex, fixed, count, count * len(prompts)), all_stats)
         streams = [Stream(channel, seed, len(prompts[0])) for seed, channel in enumerate(job.channels, start=first)]
-        self.observers.submitted(lives)
+        self.observers.queued(all_stats)
         try:
             self._admit(job)
         except EngineBusy as error:
-            self.observers.refused(lives, error)
+            self.observers.refused(all_stats, error)
             raise
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._begin, job)
@@ -284,10 +284,10 @@ class Replicas(AnyEngine):
         self.steps = sum(figures.steps for figures in known)
         self.seconds = sum(figures.seconds for figures in known)
         self.restarts = sum(figures.restarts for figures in known)
-        read = Step()
+        read = StepStats()
         for figures in alive:
             last = before[figures.id]
-            read.looked_up += figures.looked_up - (last.looked_up if last else 0)
-            read.reused += figures.reused - (last.reused if last else 0)
-        if read.looked_up:
+            read.cache_queries += figures.cache_queries - (last.cache_queries if last else 0)
+            read.cache_hits += figures.cache_hits - (last.cache_hits if last else 0)
+        if read.cache_queries:
             self.observers.stepped(read)

@@ -12,7 +12,7 @@ from server.engine.errors import (
 )
 from server.engine.interface import AnyEngine, State
 from server.engine.request import Request, Sampling
-from server.engine.stats import Life, Observer, Step
+from server.engine.stats import Observer, SequenceStats, StepStats
 from server.engine.stream import Chunk, FinishReason, Item, Stream, merged
 
 __all__ = [
@@ -27,13 +27,13 @@ __all__ = [
     "FinishReason",
     "InvalidRequest",
     "Item",
-    "Life",
     "Observer",
     "PromptTooLong",
     "Request",
     "Sampling",
+    "SequenceStats",
     "State",
-    "Step",
+    "StepStats",
     "Stream",
     "merged",
 ]

@@ -15,7 +15,7 @@ from server.engine.sampling.batch_sampler import Drawing
 from server.engine.sampling.kernels import Floats
 from server.engine.scheduler import Prefill, Scheduler
 from server.engine.sequence import Sequence
-from server.engine.stats import Observer, Step
+from server.engine.stats import Observer, StepStats
 from server.engine.stream import deliver
 
 FIRST_GUESS = 5.0
@@ -61,7 +61,7 @@ class Batch:
 
         Whatever it raises, the cache is not to be trusted afterwards.
         """
-        step = Step()
+        step = StepStats()
         try:
             with self._lock:
                 self._release_those_who_leave(step)
@@ -78,23 +78,23 @@ class Batch:
         with self._lock:
             failed = self.scheduler.clear()
         for sequence in failed:
-            sequence.life.end("failed")
+            sequence.stats.finish("failed")
         deliver((sequence.channel, error) for sequence in failed)
 
-    def _release_those_who_leave(self, step: Step) -> None:
+    def _release_those_who_leave(self, step: StepStats) -> None:
         """Those who were cancelled, and those whose time is over, wherever they are."""
         scheduler, now = self.scheduler, time.monotonic()
         late = [sequence for job in scheduler.waiting.remove_late(now) for sequence in job.sequences]
         late += [sequence for sequence in scheduler.writing if sequence.deadline <= now]
         for sequence in late:
             if not sequence.channel.cancelled:
-                step.sent.append((sequence.channel, DeadlineExceeded()))
-                sequence.life.reason = "deadline"
+                step.outputs.append((sequence.channel, DeadlineExceeded()))
+                sequence.stats.reason = "deadline"
             sequence.channel.cancelled = True
-        step.ended += [(sequence.life, sequence.channel.ending) for sequence in late]
+        step.finished += [(sequence.stats, sequence.channel.ending) for sequence in late]
         self._release([each for each in scheduler.writing if each.channel.cancelled], step)
 
-    def _read(self, prefill: Prefill, step: Step) -> None:
+    def _read(self, prefill: Prefill, step: StepStats) -> None:
         scores = prefill.contexts[0].scores
         if scores is None:
             logits = self.runner.prefill(prefill.row, prefill.start, prefill.pieces)
@@ -111,8 +111,8 @@ class Batch:
         found, rows = list[Floats](), list[Rows[int]]()
         for job in arrived:
             step.prompt_tokens += len(job.prompts[0].tokens)
-            step.looked_up += sum(len(prompt.tokens) for prompt in job.prompts)
-            step.reused += sum(prompt.reused for prompt in job.prompts)
+            step.cache_queries += sum(len(prompt.tokens) for prompt in job.prompts)
+            step.cache_hits += sum(prompt.reused for prompt in job.prompts)
             for _ in job.sequences:  # each with rows of its own: drawing spoils them
                 rows.append(range(len(found), len(found) + len(job.prompts)))
                 found += [prompt.logits for prompt in job.prompts if prompt.logits is not None]
@@ -120,7 +120,7 @@ class Batch:
                 prompt.logits = prompt.scores = None
         self._extend([sequence for job in arrived for sequence in job.sequences], np.stack(found), rows, step)
 
-    def _write(self, step: Step) -> None:
+    def _write(self, step: StepStats) -> None:
         decoding, writing = self.scheduler.decoding, self.scheduler.writing
         logits = self.runner.decode(
             [context.tokens[-1] for context in decoding], [context.cached for context in decoding]
@@ -129,7 +129,7 @@ class Batch:
             context.cached += 1
         self._extend(writing, logits, [[context.row for context in each.contexts] for each in writing], step)
 
-    def _extend(self, sequences: list[Sequence], logits: Floats, rows: Iterable[Rows[int]], step: Step) -> None:
+    def _extend(self, sequences: list[Sequence], logits: Floats, rows: Iterable[Rows[int]], step: StepStats) -> None:
         """Draws a token for each sequence, from its rows of the logits; those that end give their rows back."""
         turns = [sequence.turn(logits, own) for sequence, own in zip(sequences, rows, strict=True)]
         for sequence, token in zip(sequences, self._drawing.draw(logits, turns), strict=True):
@@ -137,19 +137,19 @@ class Batch:
                 chunk = sequence.extend(token)
             except FloatingPointError as error:
                 sequence.finished = True
-                sequence.life.reason = "failed"
-                step.sent.append((sequence.channel, EngineError(f"the model failed: {error}")))
+                sequence.stats.reason = "failed"
+                step.outputs.append((sequence.channel, EngineError(f"the model failed: {error}")))
                 continue
-            step.wrote.append(sequence.life)
+            step.sampled.append(sequence.stats)
             if chunk is not None:
                 self.written += len(chunk.token_ids)
-                sequence.life.tokens += len(chunk.token_ids)
-                step.sent.append((sequence.channel, chunk))
+                sequence.stats.generated += len(chunk.token_ids)
+                step.outputs.append((sequence.channel, chunk))
         with self._lock:
             self._release([sequence for sequence in sequences if sequence.finished], step)
 
-    def _release(self, sequences: list[Sequence], step: Step) -> None:
+    def _release(self, sequences: list[Sequence], step: StepStats) -> None:
         now = time.monotonic()
-        self._durations.extend(now - sequence.life.began for sequence in sequences)
-        step.ended += [(sequence.life, sequence.channel.ending) for sequence in sequences]
+        self._durations.extend(now - sequence.stats.scheduled_at for sequence in sequences)
+        step.finished += [(sequence.stats, sequence.channel.ending) for sequence in sequences]
         self.scheduler.release(sequences)

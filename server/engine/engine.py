@@ -17,7 +17,7 @@ from server.engine.sampling.batch_sampler import Drawing
 from server.engine.sampling.prompt_logprobs import Scores
 from server.engine.sampling.sampler import Sampler
 from server.engine.sequence import Context, Job, Sequence
-from server.engine.stats import Life, Observers
+from server.engine.stats import Observers, SequenceStats
 from server.engine.stream import Stream, deliver
 from server.engine.text.detokenizer import Detokenizer
 from server.engine.text.tokenizer import Vocabulary
@@ -129,7 +129,7 @@ class Engine(AnyEngine):
                 shape.end_of_text,
                 Sampler(sampling, seed, prompts[0], self.vocabulary.size, shape.end_of_text, bad_words),
                 Detokenizer(self.vocabulary.pieces),
-                Life(self.observers, request.id, len(prompts[0])),
+                SequenceStats(self.observers, request.id, len(prompts[0])),
                 scores,
                 deadline,
                 request.client,
@@ -142,12 +142,12 @@ class Engine(AnyEngine):
         contexts = [Context(prompt) for prompt in prompts]
         contexts[0].scores = scores
         tokens = sum(map(len, prompts)) + count * len(prompts) * limit
-        lives = [sequence.life for sequence in sequences]
-        self.observers.submitted(lives)
+        all_stats = [sequence.stats for sequence in sequences]
+        self.observers.queued(all_stats)
         try:
             self._enqueue(Job(contexts, sequences, tokens))
         except EngineBusy as error:
-            self.observers.refused(lives, error)
+            self.observers.refused(all_stats, error)
             raise
         return streams
 

@@ -59,7 +59,7 @@ class Waiting:
         self._clock += job.tokens / len(self.rows)
         self._leave(job)
         for sequence in job.sequences:
-            sequence.life.began = time.monotonic()
+            sequence.stats.scheduled_at = time.monotonic()
         return job
 
     def remove_abandoned(self) -> None:

@@ -10,7 +10,7 @@ from server.engine.sampling.guidance import guide
 from server.engine.sampling.kernels import Floats
 from server.engine.sampling.prompt_logprobs import PromptLogprobs, Scores
 from server.engine.sampling.sampler import Drawn, Sampler, TokenLogprobs
-from server.engine.stats import Life, Reason
+from server.engine.stats import Reason, SequenceStats
 from server.engine.stream import Channel, Chunk, FinishReason
 from server.engine.text.detokenizer import Detokenizer
 from server.engine.text.stop_strings import StopStrings
@@ -43,7 +43,7 @@ class Sequence:
 
     contexts: of the prompt, and, for a guided request, of the one that it is led away from.
     limit: how many tokens it may have at most, so that prompt and continuation fit into the model's context.
-    life: what becomes of it. scores: of the prompt, for the first chunk. deadline: when it ends, wherever it is, in
+    stats: what becomes of it. scores: of the prompt, for the first chunk. deadline: when it ends, wherever it is, in
     seconds of the monotonic clock. client: who asked for it.
     """
 
@@ -54,7 +54,7 @@ class Sequence:
         end_of_text: int,
         sampler: Sampler,
         detokenizer: Detokenizer,
-        life: Life,
+        stats: SequenceStats,
         scores: Scores | None = None,
         deadline: float = math.inf,
         client: str = "",
@@ -62,7 +62,7 @@ class Sequence:
         self.contexts: list[Context] = []
         self.channel = Channel()
         self.finished = False
-        self.life = life
+        self.stats = stats
         self.deadline = deadline
         self.client = client
         self._guidance = sampling.guidance
@@ -129,7 +129,7 @@ class Sequence:
 
     def _finish(self, text: str, reason: FinishReason) -> Chunk:
         self.finished = True
-        self.life.reason = reason
+        self.stats.reason = reason
         return self._send(text, reason)
 
     def _send(self, text: str, finish_reason: FinishReason | None) -> Chunk:
@@ -174,4 +174,4 @@ class Job:
     def end(self, reason: Reason) -> None:
         """None of it is written any further."""
         for sequence in self.sequences:
-            sequence.life.end(reason)
+            sequence.stats.finish(reason)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from server.engine.fair_queue import MOST_REMEMBERED, Waiting
 from server.engine.sequence import Context, Job, Sequence
-from server.engine.stats import Life, Observer
+from server.engine.stats import Observer, SequenceStats
 from server.engine.stream import Channel
 
 
@@ -20,7 +20,7 @@ class Asked(Sequence):
         self.client = client
         self.channel = Channel()
         self.deadline = deadline
-        self.life = Life(Observer())
+        self.stats = SequenceStats(Observer())
 
 
 def job(client: str, tokens: int = 100, deadline: float = 1e9) -> Job:

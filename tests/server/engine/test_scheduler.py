@@ -12,7 +12,7 @@ from server.engine.model.cache import BLOCK, whole_blocks
 from server.engine.prefix_cache import LEAST, WIDTH
 from server.engine.scheduler import LEAST_PREFILL, MOST_PREFILL, Prefill, Scheduler
 from server.engine.sequence import Context, Job, Sequence
-from server.engine.stats import Life, Observer
+from server.engine.stats import Observer, SequenceStats
 from server.engine.stream import Channel
 from tests.server.engine.symbolic import SymbolicCache, history
 
@@ -38,7 +38,7 @@ class Continuation(Sequence):
         self.client = client
         self.contexts: list[Context] = []
         self.channel = Channel()
-        self.life = Life(Observer())
+        self.stats = SequenceStats(Observer())
         self.finished = False
         self.wanted = wanted
         self.drawn = 0
