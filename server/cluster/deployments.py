@@ -44,7 +44,7 @@ class App:
     async def drain(self) -> int:
         """Takes no new requests from now on; how many have not ended."""
         self._engine.drain()
-        return self._engine.running + self._engine.waiting
+        return self._engine.running + self._engine.queued
 
 
 def application(arguments: Mapping[str, str]) -> Application:

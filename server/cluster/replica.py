@@ -70,8 +70,8 @@ class Figures:
     seconds: float
     model_seconds: float
     restarts: int
-    cache_use: float
-    seconds_to_clear: float
+    cache_usage: float
+    queue_seconds: float
     cache_queries: int
     cache_hits: int
 
@@ -146,8 +146,8 @@ class Replica:
             engine.seconds,
             engine.model_seconds,
             engine.restarts,
-            engine.cache_use,
-            engine.seconds_to_clear,
+            engine.cache_usage,
+            engine.queue_seconds,
             reading.cache_queries,
             reading.cache_hits,
         )

@@ -31,7 +31,7 @@ from server.engine.batch import FIRST_GUESS
 from server.engine.errors import EngineUnavailable
 from server.engine.interface import UNAVAILABLE
 from server.engine.stats import Observers
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 from server.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 """How many replicas may be lost to one request before it ends with an error."""
 
-FIRST_PAUSE = 0.1
+MIN_PAUSE = 0.1
 """Seconds before a request goes to another replica; twice as many before each further one."""
 
 LOOK = 0.25
@@ -61,7 +61,7 @@ class Replicas(AnyEngine):
 
     def __init__(self, handle: "DeploymentHandle[Any]", settings: Settings) -> None:
         self.bundle = Bundle.load(settings.model)
-        self.vocabulary = Vocabulary(self.bundle.tokenizer, self.bundle.manifest.model.context)
+        self.tokenizer = Tokenizer(self.bundle.tokenizer, self.bundle.manifest.model.context)
         self.device, self.precision = settings.device, settings.precision
         self.rows, self.queue, self.per_client = settings.rows, settings.queue, settings.per_client
         self.replicas = settings.replicas
@@ -97,7 +97,7 @@ class Replicas(AnyEngine):
         return self._state
 
     @property
-    def written(self) -> int:
+    def generated(self) -> int:
         with self._lock:
             return self._written + sum(job.written for job in self._jobs.values())
 
@@ -111,17 +111,17 @@ class Replicas(AnyEngine):
             return sum(job.running for job in self._jobs.values() if job.begun)
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         with self._lock:
             return sum(job.wanted > 0 for job in self._jobs.values() if not job.begun)
 
     @property
-    def seconds_to_clear(self) -> float:
-        return min((figures.seconds_to_clear for figures in self._alive), default=FIRST_GUESS)
+    def queue_seconds(self) -> float:
+        return min((figures.queue_seconds for figures in self._alive), default=FIRST_GUESS)
 
     @property
-    def cache_use(self) -> float:
-        return sum(figures.cache_use for figures in self._alive) / max(len(self._alive), 1)
+    def cache_usage(self) -> float:
+        return sum(figures.cache_usage for figures in self._alive) / max(len(self._alive), 1)
 
     def submit_several(self, request: Request, count: int) -> list[Stream]:
         prompts = self._read(request, count)
@@ -205,7 +205,7 @@ class Replicas(AnyEngine):
 
     async def _write(self, job: Job) -> None:
         """Has it written by a replica, and where that is lost by another. Raises EngineError."""
-        pause = FIRST_PAUSE
+        pause = MIN_PAUSE
         for _ in range(ATTEMPTS):
             lost = await self._attempt(job)
             if lost is None:

@@ -16,7 +16,7 @@ ROOM = 16
 """Tokens that are left for the genre and what the template puts around a text."""
 
 
-LEAST = 8
+MIN_TOKENS = 8
 """Tokens of a continuation at least: after a whole sentence a model would often rather write nothing."""
 
 
@@ -73,5 +73,5 @@ class Desk:
         context = manifest.model.context
         # Of a model that reads little, half is for what the writer wrote; the continuation ends where the rest does.
         room = max(context - min(brief.length.most, self.max_tokens) - ROOM, context // 2)
-        read = await asyncio.to_thread(window, text, self.engine.vocabulary, room)
-        return replace(Brief.read(typed | {"prompt": read}, manifest, blank=True), least=LEAST)
+        read = await asyncio.to_thread(window, text, self.engine.tokenizer, room)
+        return replace(Brief.read(typed | {"prompt": read}, manifest, blank=True), least=MIN_TOKENS)

@@ -54,10 +54,10 @@ class History:
             Sample(
                 at=time.monotonic(),
                 running=engine.running,
-                queued=engine.waiting,
-                cache=engine.cache_use,
+                queued=engine.queued,
+                cache=engine.cache_usage,
                 memory=_resident(),
-                generated=engine.written,
+                generated=engine.generated,
                 refused=sum(recorder.refused_for.values()),
                 unfinished=ended["failed"] + ended["deadline"],
                 time_to_first_token=recorder.time_to_first_token.counts,

@@ -41,8 +41,8 @@ class EngineCollector(Collector):
         engine = self._engine
         for name, says, value in (
             ("num_requests_running", "Sequences that are being read for or written.", engine.running),
-            ("num_requests_waiting", "Requests that wait for their turn.", engine.waiting),
-            ("kv_cache_usage_perc", "How much of the rows' cache holds tokens, from 0 to 1.", engine.cache_use),
+            ("num_requests_waiting", "Requests that wait for their turn.", engine.queued),
+            ("kv_cache_usage_perc", "How much of the rows' cache holds tokens, from 0 to 1.", engine.cache_usage),
             (
                 "rows",
                 "Sequences that can be written at once; a guided one counts as two.",
@@ -62,7 +62,7 @@ class EngineCollector(Collector):
                 "Tokens of prompts, whether read or kept from before.",
                 recorder.prompt_tokens,
             ),
-            ("generation_tokens", "Tokens that were written.", engine.written),
+            ("generation_tokens", "Tokens that were written.", engine.generated),
             ("prefix_cache_queries", "Tokens of prompts that were looked for among the kept.", recorder.cache_queries),
             ("prefix_cache_hits", "Those of them that were there.", recorder.cache_hits),
             ("engine_steps", "Steps of the engine: each writes a token of every sequence.", engine.steps),

@@ -42,7 +42,7 @@ class Health(Struct, frozen=True, kw_only=True):
 async def health(engine: NamedDependency[AnyEngine]) -> Health:
     """The model that is served, how many requests it has, and how much it has written."""
     return Health(
-        model=engine.bundle.manifest.name, running=engine.running, waiting=engine.waiting, written=engine.written
+        model=engine.bundle.manifest.name, running=engine.running, waiting=engine.queued, written=engine.generated
     )
 
 

@@ -13,11 +13,11 @@ from server.pictures.cap import HourlyCap
 from server.pictures.picture import Fault, PictureError
 from server.settings import SettingsError
 
-LARGEST = 24 * 1024 * 1024
+MAX_BYTES = 24 * 1024 * 1024
 """Bytes of an answer: a PNG of four megapixels, in base64, has about half."""
 
 ATTEMPTS = 3
-LONGEST_PAUSE = 20
+MAX_PAUSE = 20
 """Seconds between attempts; a service that asks for more is not asked again, and the writer is told."""
 
 UNUSABLE = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup)
@@ -123,14 +123,14 @@ class Service:
 
 
 def _worth_another(error: BaseException) -> bool:
-    return isinstance(error, Passing) and (error.retry_after or 0) <= LONGEST_PAUSE
+    return isinstance(error, Passing) and (error.retry_after or 0) <= MAX_PAUSE
 
 
 def _until_next(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, Passing) and error.retry_after is not None:
         return float(error.retry_after)
-    return wait_exponential_jitter(initial=1, max=LONGEST_PAUSE)(state)
+    return wait_exponential_jitter(initial=1, max=MAX_PAUSE)(state)
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -140,6 +140,6 @@ async def _read(response: httpx.Response) -> bytes:
     content = bytearray()
     async for chunk in response.aiter_raw():
         content += chunk
-        if len(content) > LARGEST:
-            raise unreadable(f"an answer of more than {LARGEST} bytes")
+        if len(content) > MAX_BYTES:
+            raise unreadable(f"an answer of more than {MAX_BYTES} bytes")
     return bytes(content)

@@ -118,7 +118,7 @@ def _narrow_completion(fields: Schema, engine: AnyEngine) -> None:
     text = {"type": "string", "minLength": 1}
     tokens = {
         "type": "array",
-        "items": {"type": "integer", "minimum": 0, "maximum": engine.vocabulary.size - 1},
+        "items": {"type": "integer", "minimum": 0, "maximum": engine.tokenizer.size - 1},
         "minItems": 1,
         "maxItems": shape.context,
     }

@@ -20,7 +20,7 @@ from server.completions.errors import RequestError, error_answer
 from server.completions.order import Order
 from server.completions.schema import CompletionRequest
 from server.engine import Engine, InvalidRequest
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 from server.plots.events import UnknownEvent, position
 from server.plots.journal import Journal
 from server.plots.schema import PlotRequest
@@ -163,7 +163,7 @@ def load(folder: Path) -> None:
         bundle = Bundle.load(folder)
         for genre in (None, *bundle.manifest.prompt.genres):
             assert "a" in bundle.manifest.prompt.fill("a", genre)
-        vocabulary = Vocabulary(bundle.tokenizer, bundle.manifest.model.context)
+        vocabulary = Tokenizer(bundle.tokenizer, bundle.manifest.model.context)
         assert all(0 <= token < vocabulary.size for token in vocabulary.encode("A fox 🦊 <|endoftext|>"))
 
 

@@ -41,7 +41,7 @@ def run(check: Callable[[Replicas], Any], handle: Handle, bundle: Bundle, **sett
             await check(engine)
         finally:
             await asyncio.to_thread(engine.close)
-        assert engine.running == engine.waiting == 0
+        assert engine.running == engine.queued == 0
 
     asyncio.run(opened())
 
@@ -52,7 +52,7 @@ async def read(stream: Stream) -> str:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(replicas, "MIN_PAUSE", 0.001)
     monkeypatch.setattr(replicas, "LOOK", 0.01)
 
 
@@ -76,7 +76,7 @@ def test_another_replica_goes_on_where_one_was_lost(
         streams = remote.submit_several(REQUEST, 2)
         assert [stream.seed for stream in streams] == [5, 6]
         assert list(await asyncio.gather(*map(read, streams))) == texts
-        assert remote.written == 40
+        assert remote.generated == 40
 
     run(check, handle, bundle)
     assert len(handle.orders) == 3
