@@ -160,7 +160,7 @@ class ModelList(Struct, frozen=True, kw_only=True):
     data: list[Model]
 
 
-class ErrorObject(Struct, frozen=True):
+class ErrorInfo(Struct, frozen=True):
     """What is wrong."""
 
     message: Annotated[str, Meta(description="A sentence for people.")]
@@ -169,7 +169,7 @@ class ErrorObject(Struct, frozen=True):
     code: Annotated[str | None, Meta(description="For programs, where there is one for this.")] = None
 
 
-class ErrorAnswer(Struct, frozen=True):
-    """The body of every answer that is an error."""
+class ErrorResponse(Struct, frozen=True):
+    """The body of every error."""
 
-    error: ErrorObject
+    error: ErrorInfo

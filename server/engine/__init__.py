@@ -10,7 +10,7 @@ from server.engine.errors import (
     InvalidRequest,
     PromptTooLong,
 )
-from server.engine.interface import AnyEngine, State
+from server.engine.interface import AnyEngine, EngineState
 from server.engine.request import Request, Sampling
 from server.engine.stats import Observer, SequenceStats, StepStats
 from server.engine.stream import Chunk, FinishReason, Item, Stream, merged
@@ -24,6 +24,7 @@ __all__ = [
     "EngineBusy",
     "EngineClosed",
     "EngineError",
+    "EngineState",
     "FinishReason",
     "InvalidRequest",
     "Item",
@@ -32,7 +33,6 @@ __all__ = [
     "Request",
     "Sampling",
     "SequenceStats",
-    "State",
     "StepStats",
     "Stream",
     "merged",

@@ -9,7 +9,7 @@ from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.errors import EngineBusy, EngineClosed, EngineError, EngineUnavailable
 from server.engine.fair_queue import FairQueue
-from server.engine.interface import UNAVAILABLE, AnyEngine, State
+from server.engine.interface import UNAVAILABLE, AnyEngine, EngineState
 from server.engine.model.device import choose
 from server.engine.model.loading import load_runner
 from server.engine.request import Request
@@ -77,7 +77,7 @@ class Engine(AnyEngine):
         self._thread.start()
 
     @property
-    def state(self) -> State:
+    def state(self) -> EngineState:
         if self._closed or self._draining:
             return "closed" if self._closed else "draining"
         return "restarting" if self._batch is None else "ready"

@@ -12,9 +12,9 @@ from server.engine.stats import Observers
 from server.engine.stream import Stream
 from server.engine.text.tokenizer import Tokenizer
 
-State = Literal["ready", "restarting", "draining", "closed"]
+EngineState = Literal["ready", "restarting", "draining", "closed"]
 
-UNAVAILABLE: dict[State, str] = {
+UNAVAILABLE: dict[EngineState, str] = {
     "restarting": "the model failed, and is being loaded anew",
     "draining": "the server is about to stop",
     "closed": "the engine is closed",
@@ -49,7 +49,7 @@ class AnyEngine(ABC):
 
     @property
     @abstractmethod
-    def state(self) -> State:
+    def state(self) -> EngineState:
         """Whether it takes requests and can write them, and if not, why."""
 
     @property

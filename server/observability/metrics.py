@@ -99,7 +99,7 @@ class EngineCollector(Collector):
             yield family
 
 
-class EdgeCollector(Collector):
+class HttpCollector(Collector):
     """What is counted where requests come in. Belongs to one event loop.
 
     answered: requests that have had their answer, by method, route and status. streams: event streams that are open.

@@ -222,7 +222,7 @@ def test_a_crowd_is_told_to_come_back_and_the_server_is_known_to_be_well(bundle:
 
 
 def test_more_than_a_crowd_is_ended_unheard(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "TURNED_AWAY", 1)
+    monkeypatch.setattr(edge, "MAX_REFUSED", 1)
     with (
         serving(bundle, Settings(connections=1, patience=600)) as server,
         connected(server.address),

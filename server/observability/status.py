@@ -1,4 +1,4 @@
-"""What the page /status shows: figures in words, and lines to draw. The same for the page and for its event stream."""
+"""The figures and charts of the page /status, the same for the page and for its event stream."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -42,14 +42,14 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Figures:
+class StatusView:
     """Values by the id of their place on the page, and the charts."""
 
     values: dict[str, str]
     charts: list[Chart]
 
 
-def figures(history: History) -> Figures:
+def status_view(history: History) -> StatusView:
     """What there is to see now."""
     engine, recorder = history.engine, history.recorder
     last = history.samples[-1]
@@ -76,7 +76,7 @@ def figures(history: History) -> Figures:
         for share in (50, 95):
             value = histogram.quantile(share / 100, counts)
             values[f"{name}-p{share}"] = "–" if value is None else _milliseconds(value)
-    return Figures(values, _charts(history, samples))
+    return StatusView(values, _charts(history, samples))
 
 
 def constants(history: History) -> dict[str, str]:

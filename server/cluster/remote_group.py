@@ -1,63 +1,63 @@
-"""A request under way at some replica, as the app sees it."""
+"""The sequences of a request that a replica generates, on the side of the app."""
 
 import time
 
-from server.cluster.replica import Order, Piece
+from server.cluster.replica import RemoteOutput, RemoteRequest
 from server.engine import Chunk, DeadlineExceeded, EngineError, SequenceStats, StepStats
 from server.engine.stats import Observer, Reason
 from server.engine.stream import Channel, deliver
 
 
-class Job:
-    """The continuations of an order: to whom they go, and what was delivered of each. Belongs to one event loop.
+class RemoteGroup:
+    """The channels of a remote request, and what was delivered to each. Belongs to one event loop.
 
-    A replica that takes an order over from another writes all of it anew: what is delivered already is compared and
-    skipped, which is exact, since a request with a seed gives the same tokens wherever it is written.
+    A replica that takes a request over from another generates all of it again: what was delivered already is compared
+    and skipped, which is exact, since a request with a seed gives the same tokens on every replica.
 
-    begun: whether anything has come. running: how many continuations have not ended. written: tokens delivered so far.
+    begun: True after the first output. generated: tokens delivered so far.
     """
 
-    def __init__(self, order: Order, all_stats: list[SequenceStats]) -> None:
-        self.order = order
+    def __init__(self, remote: RemoteRequest, all_stats: list[SequenceStats]) -> None:
+        self.remote = remote
         self.channels = [Channel() for _ in all_stats]
         self.begun = False
-        self.written = 0
+        self.generated = 0
         self._all_stats = all_stats
-        self._running = set(range(order.count))
+        self._running = set(range(remote.count))
         self._delivered: list[list[tuple[int, ...]]] = [[] for _ in all_stats]
-        self._seen = [0] * order.count
+        self._seen = [0] * remote.count
 
     @property
     def running(self) -> int:
-        """How many continuations have not ended."""
+        """The number of continuations that have not ended."""
         return len(self._running)
 
     @property
     def wanted(self) -> int:
-        """How many continuations somebody still reads."""
+        """The number of these that still have a reader."""
         return sum(not self.channels[number].cancelled for number in tuple(self._running))
 
     def restart(self) -> None:
-        """Another replica begins from the beginning."""
-        self._seen = [0] * self.order.count
+        """Prepares for a replica that begins again."""
+        self._seen = [0] * self.remote.count
 
-    def take(self, piece: Piece, observer: Observer) -> None:
-        """Delivers what is new in a piece. Raises EngineError for a text other than the one before."""
+    def take(self, output: RemoteOutput, observer: Observer) -> None:
+        """Delivers what is new in an output. Raises EngineError if it differs from what was delivered before."""
         step = StepStats()
         if not self.begun:
             self.begun = True
             step.prompt_tokens = self._all_stats[0].prompt_tokens
             for stats in self._all_stats:
-                stats.scheduled_at = max(time.monotonic() - piece.reading, stats.queued_at)
+                stats.scheduled_at = max(time.monotonic() - output.prefill_seconds, stats.queued_at)
         try:
-            for number, item in piece.items:
+            for number, item in output.items:
                 if number in self._running and not self.channels[number].cancelled:
                     self._deliver(number, item, step)
         finally:
             step.close(observer)
 
     def leave(self) -> list[int]:
-        """Ends those that nobody reads any longer; their numbers."""
+        """Ends the continuations without a reader. Returns their numbers."""
         left = [number for number in self._running if self.channels[number].cancelled]
         for number in left:
             self._running.discard(number)
@@ -65,7 +65,7 @@ class Job:
         return left
 
     def fail(self, error: EngineError, reason: Reason) -> None:
-        """Ends all that have not ended."""
+        """Ends all that have not ended, with an error."""
         for number in self._running:
             self._all_stats[number].finish(reason)
         deliver((self.channels[number], error) for number in self._running)
@@ -84,7 +84,7 @@ class Job:
                     raise EngineError("another replica took the text over, and writes a different one")
                 return
             delivered.append(item.token_ids)
-            self.written += len(item.token_ids)
+            self.generated += len(item.token_ids)
             stats.generated += len(item.token_ids)
             step.sampled.append(stats)
             if item.finish_reason is not None:

@@ -34,11 +34,11 @@ MAX_TOLD_LOGPROBS = 2**17
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is asked of the engine, and how to answer.
+class ParsedRequest:
+    """A request of the API as requests of the engine, and the form of the response.
 
-    prompts: their token ids; requests: one for each. best_of: how many continuations to write of each; n: how many of
-    them to give. logprobs: whether to tell log probabilities. include_usage: in a stream, whether to tell the usage.
+    prompts: their token ids; requests: one for each. best_of: continuations to generate of each; n: of these, the best
+    to return. logprobs: return log probabilities. include_usage: end a stream with the usage.
     """
 
     prompts: list[Sequence[int]]
@@ -51,8 +51,8 @@ class Order:
     include_usage: bool
 
     @classmethod
-    def read(cls, request: CompletionRequest, engine: AnyEngine, client: str = "") -> "Order":
-        """What a client asks for. Raises RequestError for what can never be served, and names the field."""
+    def read(cls, request: CompletionRequest, engine: AnyEngine, client: str = "") -> "ParsedRequest":
+        """Checks and translates a request. Raises RequestError, which names the field at fault."""
         manifest = engine.bundle.manifest
         given = msgspec.structs.asdict(with_defaults(request))
         check_model(given["model"], manifest)
