@@ -21,15 +21,15 @@ from server.desk.routes import at_desk, back_to_desk, blank_desk, open_plot
 from server.desk.shelf_routes import shelf_pages
 from server.engine import AnyEngine
 from server.http.access import Access
-from server.http.connection_limit import turn_away_a_crowd
+from server.http.connection_limit import refuse_over_limit
 from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import STORE, per_minute
-from server.http.request import ArrivingRequest
+from server.http.request import TimedRequest
 from server.http.static import static_files
-from server.observability.observability import Seeing
-from server.observability.requests import route_of
+from server.observability.middleware import route_of
+from server.observability.observability import Observability
 from server.observability.routes import health, metrics, readiness, status
 from server.pages import Pages
 from server.pictures import Pictures
@@ -66,7 +66,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     pictures = Pictures(settings)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     reference = Reference(engine)
-    seeing = Seeing(engine, settings)
+    observability = Observability(engine, settings)
 
     @asynccontextmanager
     async def opened_desk(app: Litestar) -> AsyncIterator[None]:
@@ -139,27 +139,32 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         dependencies={
             "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
             "desk": Provide(_desk, sync_to_thread=False),
-            "history": Provide(lambda: seeing.history, use_cache=True, sync_to_thread=False),
+            "history": Provide(lambda: observability.history, use_cache=True, sync_to_thread=False),
             "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
             "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
             "pictures": Provide(lambda: pictures, use_cache=True, sync_to_thread=False),
             "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
             "reference": Provide(lambda: reference, use_cache=True, sync_to_thread=False),
-            "metrics_registry": Provide(lambda: seeing.registry, use_cache=True, sync_to_thread=False),
+            "metrics_registry": Provide(lambda: observability.registry, use_cache=True, sync_to_thread=False),
             "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
         },
         exception_handlers={HTTPException: refuse, Exception: refuse},
-        before_request=turn_away_a_crowd,
+        before_request=refuse_over_limit,
         before_send=[security_headers(settings.hsts)],
-        lifespan=[seeing.watching, opened_desk, closing_engine, *([forgetting_clients] if settings.rate else [])],
+        lifespan=[
+            observability.watching,
+            opened_desk,
+            closing_engine,
+            *([forgetting_clients] if settings.rate else []),
+        ],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),
-        request_class=ArrivingRequest,
+        request_class=TimedRequest,
         request_max_body_size=MAX_BODY,
         state=State({"access": access, "patience": settings.patience}),
     )
-    app.asgi_handler = seeing.around(answer_head(app.asgi_handler), access)
+    app.asgi_handler = observability.around(answer_head(app.asgi_handler), access)
     return app
 
 

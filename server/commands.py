@@ -156,7 +156,7 @@ def serve(
             engine.drain()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.grace):
-                    while (engine.running or engine.waiting) and not self.force_exit:
+                    while (engine.running or engine.queued) and not self.force_exit:
                         await asyncio.sleep(0.05)
             await asyncio.to_thread(engine.close)
             await super().shutdown(sockets)

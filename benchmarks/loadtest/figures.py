@@ -29,7 +29,7 @@ TOLERANCE = 0.05
 SAMPLES = {50: 5, 95: 20, 99: 100}
 """Samples that a percentile needs to mean anything, by its rank."""
 
-LEAST_TOKENS = 100
+MIN_TOKENS = 100
 """So many have to come, so that the first and the last of them are not what a speed is made of."""
 
 DIFFERENCE = 0.02
@@ -137,8 +137,8 @@ def _doubts(tokens: int, failures: int, shares: Shares) -> list[str]:
     found = []
     if failures:
         found.append(f"{failures} of the requests failed")
-    if tokens < LEAST_TOKENS:
-        found.append(f"too few samples: {tokens} tokens came, a speed wants {LEAST_TOKENS}")
+    if tokens < MIN_TOKENS:
+        found.append(f"too few samples: {tokens} tokens came, a speed wants {MIN_TOKENS}")
     if shares.generator > SATURATED:
         found.append(f"the load generator was saturated: it took {shares.generator:.2f} of its one core")
     if shares.others > DISTURBING:

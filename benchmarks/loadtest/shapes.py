@@ -11,7 +11,7 @@ SHAPES = {
     "knee": "twice the users at each stage, until that brings less than a tenth more tokens per second",
 }
 
-LEAST_GAIN = 0.1
+MIN_GAIN = 0.1
 """Twice the users have to bring so much more; with less, what they wait for is each other."""
 
 
@@ -35,7 +35,7 @@ def users_at(shape: str, elapsed: float, seconds: float, users: int, levels: Seq
 
 def knee(speeds: Sequence[float]) -> bool:
     """Whether the last of the stages' tokens per second shows that more users bring no more."""
-    return len(speeds) > 1 and speeds[-1] < (1 + LEAST_GAIN) * speeds[-2]
+    return len(speeds) > 1 and speeds[-1] < (1 + MIN_GAIN) * speeds[-2]
 
 
 def users_label(users: int) -> str:

@@ -31,10 +31,10 @@ TOKEN = re.compile(r'name="token" value="(\w+)"')
 PIECE = re.compile(r'<span slot="text-(\d)">(.*?)</span>', re.DOTALL)
 FAILURE = re.compile(r'<p slot="after" class="problem">(.*?)</p>', re.DOTALL)
 GENRES = (ANY_GENRE, "Crime", "Horror")
-MOST_ROWS = 2 * COUNT
+MAX_ROWS = 2 * COUNT
 """That an order takes: a page in a genre."""
 
-LONGEST_PROMPT = 40
+MAX_PROMPT = 40
 """Words."""
 
 
@@ -80,7 +80,7 @@ def orders(
     known = [genre for genre in GENRES if genre in (ANY_GENRE, *genres)]
     for number in count():
         # In the middle of a sentence: after its end a plot may be over at once.
-        words = opening(draw, 20 + LONGEST_PROMPT).split()[: draw.randint(3, LONGEST_PROMPT)]
+        words = opening(draw, 20 + MAX_PROMPT).split()[: draw.randint(3, MAX_PROMPT)]
         written = draw.randint(1 + tokens // 2, tokens)
         kind, chosen = kinds[number % len(kinds)], draw.choice(known)
         yield Order(kind, " ".join(words), draw.randrange(10**6), written, length, chosen)

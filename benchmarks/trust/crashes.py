@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 
-from benchmarks.trust.asking import KINDS, MOST_ROWS, Answer, ask, ask_alone, orders
+from benchmarks.trust.asking import KINDS, MAX_ROWS, Answer, ask, ask_alone, orders
 from benchmarks.trust.row import Row
 from benchmarks.trust.target import FAULTY, Target, connect, until_written
 from server.bundle import Bundle
@@ -45,7 +45,7 @@ def crash(target: Target, count: int, seed: int, advance: Callable[[], None]) ->
                     served += again.end == "whole" and again.text == text
                 advance()
 
-    with target.serve("crashes", program=FAULTY, queue=MOST_ROWS * STREAMS) as server:
+    with target.serve("crashes", program=FAULTY, queue=MAX_ROWS * STREAMS) as server:
         asyncio.run(run(server.model))
     asked = count * AFTERWARDS
     return Row(

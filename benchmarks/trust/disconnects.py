@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from benchmarks.process import Serving
-from benchmarks.trust.asking import MOST_ROWS, Order, Visitor, orders, visit
+from benchmarks.trust.asking import MAX_ROWS, Order, Visitor, orders, visit
 from benchmarks.trust.row import Row
 from benchmarks.trust.target import Target, connect, resident_bytes, take_all_rows, work
 from server.bundle import Bundle
@@ -81,7 +81,7 @@ def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None
             usable = await _usable(session, server.model, target.rows)
         return before, found, usable
 
-    with target.serve("disconnects", plot_grace=GRACE, plot_ttl=GRACE, queue=MOST_ROWS * AT_ONCE) as server:
+    with target.serve("disconnects", plot_grace=GRACE, plot_ttl=GRACE, queue=MAX_ROWS * AT_ONCE) as server:
         before, waves_left, usable = asyncio.run(run())
     idle = max((left.idle for left in waves_left if not left.plots), default=0.0)
     idle_plots = max((left.idle for left in waves_left if left.plots), default=0.0)

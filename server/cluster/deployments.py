@@ -13,7 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from server.app import create_app
 from server.cluster.replica import ROWS, Replica
-from server.cluster.replicas import Replicas
+from server.cluster.replicated_engine import ReplicatedEngine
 from server.cluster.router import PrefixRouter
 from server.observability.logs import configure
 from server.settings import Settings
@@ -33,7 +33,7 @@ class App:
     async def __init__(self, engines: "DeploymentHandle[Any]", settings: Settings) -> None:  # type: ignore[misc]
         configure(settings.log_level, settings.log_format)
         self._settings = settings
-        self._engine = await Replicas(engines, settings).opened()
+        self._engine = await ReplicatedEngine(engines, settings).opened()
 
     def __serve_build_asgi_app__(self) -> "ASGI3Application":
         """The Litestar app, for Ray Serve, which looks for this name."""
@@ -44,7 +44,7 @@ class App:
     async def drain(self) -> int:
         """Takes no new requests from now on; how many have not ended."""
         self._engine.drain()
-        return self._engine.running + self._engine.waiting
+        return self._engine.running + self._engine.queued
 
 
 def application(arguments: Mapping[str, str]) -> Application:

@@ -1,4 +1,4 @@
-"""An engine that Ray Serve runs in a process of its own, on whichever machine."""
+"""One replica: an engine in a process of Ray Serve, on any machine of the cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,12 +10,12 @@ from server.engine import (
     EngineBusy,
     EngineClosed,
     EngineError,
+    EngineState,
     Item,
-    Life,
     Observer,
     Request,
-    State,
-    Step,
+    SequenceStats,
+    StepStats,
     Stream,
     merged,
 )
@@ -24,18 +24,18 @@ from server.opening import open_engine
 from server.settings import Settings
 
 ROWS = "rows"
-"""What Ray Serve calls the rows that a replica's orders take."""
+"""The name of the autoscaling metric: cache rows in use or waited for."""
 
 SPACING = 0.002
-"""Seconds between the pieces of an order, for each order under way: several times what a piece costs on its way. So a
-step's tokens are sent at once where few are written, and several steps' together where many are."""
+"""Seconds between the outputs of a request, for each request under way: several times what sending one costs. So each
+step's tokens are sent at once under light load, and those of several steps together under heavy load."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is asked of a replica: `count` continuations of a request with a seed, whose prompts are tokens.
+class RemoteRequest:
+    """`count` continuations of a request with a seed, whose prompts are token ids, for a replica to generate.
 
-    rows: how many of the replica's rows they take. avoid: replicas that could not finish it, by their ids.
+    rows: the cache rows that they take. avoid: ids of replicas that could not finish it.
     """
 
     id: str
@@ -46,98 +46,99 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What has come of an order, with the number of the continuation. reading: seconds that its prompt took, if known.
+class RemoteOutput:
+    """Items of a request's continuations, each with the number of its continuation.
 
-    lost: why the replica could not take the order, or not finish it, where another may. replica: its id, then.
+    prefill_seconds: of the request, 0 while unknown. lost: the reason why this replica cannot finish the request and
+    another may; replica: its id in that case.
     """
 
     items: list[tuple[int, Item]]
-    reading: float = 0.0
+    prefill_seconds: float = 0.0
     lost: EngineError | None = None
     replica: str = ""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What an engine says of itself; counts are since its start, times in seconds. id: of the replica."""
+class ReplicaStats:
+    """The state of a replica's engine; counts are since its start, times in seconds. id: of the replica."""
 
     id: str
-    state: State
+    state: EngineState
     device: str
     precision: str
     steps: int
     seconds: float
     model_seconds: float
     restarts: int
-    cache_use: float
-    seconds_to_clear: float
-    looked_up: int
-    reused: int
+    cache_usage: float
+    queue_seconds: float
+    cache_queries: int
+    cache_hits: int
 
 
-class Reading(Observer):
-    """Watches what an engine reads. lives: of the request that was submitted last. Counts are as `Step` has them."""
+class PrefillObserver(Observer):
+    """Observes an engine. all_stats: of the request that was submitted last. Counts are those of `StepStats`."""
 
     def __init__(self) -> None:
-        self.lives: list[Life] = []
-        self.looked_up = self.reused = 0
+        self.all_stats: list[SequenceStats] = []
+        self.cache_queries = self.cache_hits = 0
 
-    def submitted(self, lives: list[Life]) -> None:
-        """Remembers whose they are; `submit_several` tells before it returns."""
-        self.lives = lives
+    def queued(self, all_stats: list[SequenceStats]) -> None:
+        """Remembers the sequences; `submit_several` calls this before it returns."""
+        self.all_stats = all_stats
 
-    def stepped(self, step: Step) -> None:
+    def stepped(self, step: StepStats) -> None:
         """Counts tokens."""
-        self.looked_up += step.looked_up
-        self.reused += step.reused
+        self.cache_queries += step.cache_queries
+        self.cache_hits += step.cache_hits
 
 
 class Replica:
-    """What Ray Serve makes replicas of. Made once the model is loaded; raises BundleError and EngineError."""
+    """An engine as a deployment of Ray Serve. Loads its model at once; raises BundleError and EngineError."""
 
     def __init__(self, settings: Settings) -> None:
         configure(settings.log_level, settings.log_format)
         self._id = serve.get_replica_context().replica_id.unique_id
         self._engine = open_engine(settings)
-        self._reading = Reading()
-        self._engine.observers.add(self._reading)
-        self._orders: dict[str, tuple[Order, list[Stream]]] = {}
+        self._observer = PrefillObserver()
+        self._engine.observers.add(self._observer)
+        self._remotes: dict[str, tuple[RemoteRequest, list[Stream]]] = {}
 
-    async def write(self, order: Order) -> AsyncIterator[Piece]:
-        """What is written of an order, as it comes. To cancel the call frees its rows within a step.
+    async def generate(self, remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
+        """The items of a request as they come. Cancelling the call frees its rows within a step.
 
         Raises InvalidRequest.
         """
         try:
-            streams = self._engine.submit_several(order.request, order.count)
+            streams = self._engine.submit_several(remote.request, remote.count)
         except EngineBusy as error:
-            yield Piece([], lost=error, replica=self._id)
+            yield RemoteOutput([], lost=error, replica=self._id)
             return
-        life = self._reading.lives[0]
-        self._orders[order.id] = order, streams
+        stats = self._observer.all_stats[0]
+        self._remotes[remote.id] = remote, streams
         try:
             async for items in merged(streams):
                 lost = next((item for _, item in items if isinstance(item, EngineClosed)), None)
                 if lost is not None:
-                    yield Piece([], lost=lost, replica=self._id)
+                    yield RemoteOutput([], lost=lost, replica=self._id)
                     return
-                yield Piece(items, max(life.first - life.began, 0.0))
-                await asyncio.sleep(SPACING * len(self._orders))
+                yield RemoteOutput(items, max(stats.first_token_at - stats.scheduled_at, 0.0))
+                await asyncio.sleep(SPACING * len(self._remotes))
         finally:
             for stream in streams:
                 stream.cancel()
-            del self._orders[order.id]
+            del self._remotes[remote.id]
 
-    async def drop(self, id: str, number: int) -> None:
-        """Nobody reads one continuation of an order any longer. Replicas that have no such order do nothing."""
-        if id in self._orders:
-            self._orders[id][1][number].cancel()
+    async def cancel(self, id: str, number: int) -> None:
+        """Cancels one continuation of a request; does nothing on replicas without it."""
+        if id in self._remotes:
+            self._remotes[id][1][number].cancel()
 
-    async def figures(self) -> Figures:
-        """How the engine is doing."""
-        engine, reading = self._engine, self._reading
-        return Figures(
+    async def stats(self) -> ReplicaStats:
+        """The state of the engine."""
+        engine, observer = self._engine, self._observer
+        return ReplicaStats(
             self._id,
             engine.state,
             engine.device,
@@ -146,25 +147,25 @@ class Replica:
             engine.seconds,
             engine.model_seconds,
             engine.restarts,
-            engine.cache_use,
-            engine.seconds_to_clear,
-            reading.looked_up,
-            reading.reused,
+            engine.cache_usage,
+            engine.queue_seconds,
+            observer.cache_queries,
+            observer.cache_hits,
         )
 
     async def check_health(self) -> None:
-        """For Ray Serve, which replaces a replica that fails this three times in a row: the engine mends itself before.
+        """For Ray Serve, which replaces a replica that fails three times in a row; the engine recovers sooner.
 
-        Raises EngineError where the engine cannot write.
+        Raises EngineError for an engine that is not ready.
         """
         if not self._engine.ready:
             raise EngineError(f"the engine is {self._engine.state}")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """For Ray Serve: the rows that are taken, and those that are waited for."""
-        return {ROWS: float(sum(order.rows for order, _ in self._orders.values()))}
+        """For Ray Serve's autoscaling: the rows in use, and those waited for."""
+        return {ROWS: float(sum(remote.rows for remote, _ in self._remotes.values()))}
 
     def __del__(self) -> None:
-        # Ray Serve deletes a replica once its calls have ended, or its time for that is over.
+        # Ray Serve deletes a replica once its calls have ended, or their time is over.
         if hasattr(self, "_engine"):  # which is not so where the model could not be loaded
             self._engine.close()

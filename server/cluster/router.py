@@ -1,11 +1,11 @@
-"""Which replica writes a request: the one that has read how it begins, unless others have much less to do."""
+"""Routes a request to the replica whose prefix cache holds its beginning, unless others have much less to do."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
-from server.cluster.replica import Order
+from server.cluster.replica import RemoteRequest
 
 BLOCK = 16
 """Tokens: an engine keeps and reuses prompts in blocks of so many, so what is shorter need not stay together."""
@@ -49,37 +49,37 @@ class PrefixRouter(RequestRouter):
         """The one that is to write it, then the others, the least loaded first."""
         replicas = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         ranked = sorted(replicas, key=lambda id: self._rows[id])
-        order = _order(pending_request)
-        if order is not None:
-            ranked.sort(key=lambda who: who in order.avoid)
-        if ranked and pending_request is not None and order is not None:
+        remote = _remote(pending_request)
+        if remote is not None:
+            ranked.sort(key=lambda who: who in remote.avoid)
+        if ranked and pending_request is not None and remote is not None:
             id = pending_request.metadata.internal_request_id
             self._release(id)  # it may be asked again
             most = min(map(self._rows.__getitem__, ranked)) + self._slack
-            near = {who for who in ranked if self._rows[who] <= most} - set(order.avoid)
-            chosen = self._beginnings.reader(_prompt(order), near) or ranked[0]
+            near = {who for who in ranked if self._rows[who] <= most} - set(remote.avoid)
+            chosen = self._beginnings.reader(_prompt(remote), near) or ranked[0]
             ranked.sort(key=lambda who: who != chosen)
             # At once, so that who comes before this one is sent sees it.
-            self._take(id, chosen, order)
+            self._take(id, chosen, remote)
             pending_request.future.add_done_callback(lambda sent: self._release(id) if sent.cancelled() else None)
         return [[replicas[who]] for who in ranked]
 
     def on_request_routed(self, pending_request: PendingRequest, replica_id: ReplicaID, result: object) -> None:
         """It may have gone to another replica than the one that was chosen."""
-        order = _order(pending_request)
-        if order is not None:
+        remote = _remote(pending_request)
+        if remote is not None:
             id = pending_request.metadata.internal_request_id
             self._release(id)
-            self._take(id, replica_id.unique_id, order)
+            self._take(id, replica_id.unique_id, remote)
 
     def on_request_completed(self, replica_id: ReplicaID, internal_request_id: str) -> None:
         """The rows are free again."""
         self._release(internal_request_id)
 
-    def _take(self, id: str, who: str, order: Order) -> None:
-        self._beginnings.note(_prompt(order), who)
-        self._rows[who] += order.rows
-        self._taken[id] = who, order.rows
+    def _take(self, id: str, who: str, remote: RemoteRequest) -> None:
+        self._beginnings.note(_prompt(remote), who)
+        self._rows[who] += remote.rows
+        self._taken[id] = who, remote.rows
 
     def _release(self, id: str) -> None:
         if id in self._taken:
@@ -89,14 +89,14 @@ class PrefixRouter(RequestRouter):
                 del self._rows[who]
 
 
-def _order(pending: PendingRequest | None) -> Order | None:
+def _remote(pending: PendingRequest | None) -> RemoteRequest | None:
     first = pending.args[0] if pending is not None and pending.args else None
-    return first if isinstance(first, Order) else None
+    return first if isinstance(first, RemoteRequest) else None
 
 
-def _prompt(order: Order) -> Sequence[int]:
-    """Its tokens: an order's prompts are never text."""
-    prompt = order.request.prompt
+def _prompt(remote: RemoteRequest) -> Sequence[int]:
+    """The token ids of its prompt; remote prompts are never text."""
+    prompt = remote.request.prompt
     return () if isinstance(prompt, str) else prompt
 
 

@@ -55,7 +55,7 @@ class Continuation:
 
     def _spell_prompt(self, chunk: Chunk, logprobs: Logprobs | None) -> str:
         if logprobs is None:
-            return b"".join(map(self._engine.vocabulary.spell, self._prompt)).decode("utf-8", "replace")
+            return b"".join(map(self._engine.tokenizer.spell, self._prompt)).decode("utf-8", "replace")
         text = "".join(
             self._add(logprobs, token, each) for token, each in zip(self._prompt, chunk.prompt_logprobs, strict=True)
         )
@@ -75,7 +75,7 @@ class Continuation:
 
     def _add(self, logprobs: Logprobs, token: int, found: TokenLogprobs | None) -> str:
         """Adds a token; the characters that it completes."""
-        spelled, text = self._engine.vocabulary.spell(token), ""
+        spelled, text = self._engine.tokenizer.spell(token), ""
         if spelled[0] & 0xC0 != 0x80:  # it begins a character: one that is in halves stays so
             text = self._decoder.decode(b"", final=True)
             self._offset += len(text)
@@ -90,7 +90,7 @@ class Continuation:
     def _top(self, token: int, found: TokenLogprobs) -> dict[str, float]:
         """The likeliest tokens, and the one that was drawn."""
         return {
-            token_text(self._engine.vocabulary.spell(each)): max(logprob, LOWEST)
+            token_text(self._engine.tokenizer.spell(each)): max(logprob, LOWEST)
             for each, logprob in (*found.top, (token, found.logprob))
         }
 

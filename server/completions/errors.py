@@ -7,7 +7,7 @@ import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException
 
-from server.completions.schema import ErrorAnswer, ErrorObject
+from server.completions.schema import ErrorInfo, ErrorResponse
 from server.engine import ClientBusy, DeadlineExceeded, EngineBusy, EngineError, InvalidRequest, PromptTooLong
 from server.shelf.errors import NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 
@@ -88,7 +88,7 @@ def headers_of(error: Exception) -> dict[str, str]:
             return {}
 
 
-def error_answer(error: Exception) -> ErrorAnswer:
+def error_response(error: Exception) -> ErrorResponse:
     """The body that tells a client of an error; of one that is not its business, no more than that there was one."""
     match error:
         case RequestError():
@@ -98,25 +98,25 @@ def error_answer(error: Exception) -> ErrorAnswer:
         case ClientBusy():
             return _invalid(_sentence(error), code=CODES[429])
         case EngineBusy():
-            return ErrorAnswer(ErrorObject(_sentence(error), "server_error", code="server_busy"))
+            return ErrorResponse(ErrorInfo(_sentence(error), "server_error", code="server_busy"))
         case DeadlineExceeded():
-            return ErrorAnswer(ErrorObject(_sentence(error), "server_error", code="deadline_exceeded"))
+            return ErrorResponse(ErrorInfo(_sentence(error), "server_error", code="deadline_exceeded"))
         case EngineError():
-            return ErrorAnswer(ErrorObject(_sentence(error), "server_error"))
+            return ErrorResponse(ErrorInfo(_sentence(error), "server_error"))
         case HTTPException() if error.status_code < 500:
             message = MESSAGES.get(error.status_code, error.detail)
             return _invalid(message, code=CODES.get(error.status_code))
         case _:
-            return ErrorAnswer(ErrorObject("Something went wrong here.", "server_error"))
+            return ErrorResponse(ErrorInfo("Something went wrong here.", "server_error"))
 
 
 def refusal(error: Exception) -> Response[Any]:
     """The whole answer for an error."""
-    return Response(error_answer(error), status_code=status_of(error), headers=headers_of(error))
+    return Response(error_response(error), status_code=status_of(error), headers=headers_of(error))
 
 
-def _invalid(message: str, param: str | None = None, code: str | None = None) -> ErrorAnswer:
-    return ErrorAnswer(ErrorObject(message, "invalid_request_error", param, code))
+def _invalid(message: str, param: str | None = None, code: str | None = None) -> ErrorResponse:
+    return ErrorResponse(ErrorInfo(message, "invalid_request_error", param, code))
 
 
 def _sentence(error: Exception) -> str:

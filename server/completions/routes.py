@@ -12,25 +12,25 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
-from server.completions.answer import Answer
 from server.completions.errors import RequestError
-from server.completions.order import Order, check_model
-from server.completions.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList
-from server.completions.streaming import events
-from server.completions.whole import whole
+from server.completions.full import full_completion
+from server.completions.parsed_request import ParsedRequest, check_model
+from server.completions.running import RunningCompletion
+from server.completions.schema import Completion, CompletionRequest, ErrorResponse, Model, ModelList
+from server.completions.streaming import completion_events
 from server.engine import AnyEngine
 from server.http.access import Access, for_completion
 from server.http.rate_limit import WORK
-from server.http.request import CLIENT_LEFT, ArrivingRequest
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, counted, keyed
+from server.http.request import CLIENT_LEFT, TimedRequest
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec
 
-Failure = partial(Answered, ErrorAnswer)
+error_spec = partial(response_spec, ErrorResponse)
 """An error of /v1, as its operation describes it."""
 
 STARTED = int(time.time())
 
 
-class StrictRequest(ArrivingRequest):
+class StrictRequest(TimedRequest):
     """One whose body is decoded as what it has to be; Litestar alone would take "1" for 1."""
 
     async def json(self) -> CompletionRequest:
@@ -48,17 +48,19 @@ class StrictRequest(ArrivingRequest):
     opt={WORK: True},
     operation_id="createCompletion",
     summary="Continue a prompt",
-    responses=keyed(Failure)
-    | counted(Failure)
+    responses=key_errors(error_spec)
+    | rate_errors(error_spec)
     | {
-        200: Answered(Completion, description="The completion; with `stream`, chunks of one as text/event-stream."),
-        400: Failure(description="Something in the request is wrong; `param` names it."),
-        404: Failure(description="Another model than the one that is served."),
-        408: Failure(description="The body took too long to arrive."),
-        413: Failure(description="The body is far larger than any prompt that the model can read."),
-        500: Failure(description="The engine failed. In a stream that has begun, an event says so and ends it."),
-        504: Failure(description="It took longer than the server's deadline, waiting included."),
-        503: Failure(description="Too many wait; try again after Retry-After seconds. No prompt was taken."),
+        200: response_spec(
+            Completion, description="The completion; with `stream`, chunks of one as text/event-stream."
+        ),
+        400: error_spec(description="Something in the request is wrong; `param` names it."),
+        404: error_spec(description="Another model than the one that is served."),
+        408: error_spec(description="The body took too long to arrive."),
+        413: error_spec(description="The body is far larger than any prompt that the model can read."),
+        500: error_spec(description="The engine failed. In a stream that has begun, an event says so and ends it."),
+        504: error_spec(description="It took longer than the server's deadline, waiting included."),
+        503: error_spec(description="Too many wait; try again after Retry-After seconds. No prompt was taken."),
     },
 )
 async def complete(
@@ -73,21 +75,22 @@ async def complete(
     their middle ends them with `data: {"error": …}`.
     """
     # In a thread: a body full of text takes a tenth of a second to tokenize, and other streams have to go on.
-    answer = Answer(engine, await asyncio.to_thread(Order.read, data, engine, access.client_of(request)))
-    if answer.order.stream:
+    parsed = await asyncio.to_thread(ParsedRequest.read, data, engine, access.client_of(request))
+    running = RunningCompletion(engine, parsed)
+    if parsed.stream:
         return Stream(
-            events(answer),
+            completion_events(running),
             media_type=EVENT_STREAM,
             headers=STREAM_HEADERS,
-            # Litestar runs it after the answer, also when the client has left before its first event.
-            background=BackgroundTask(_cancel, answer),
+            # Litestar runs it after the response, also when the client has left before its first event.
+            background=BackgroundTask(_cancel, running),
         )
-    completion = await whole(answer, request.receive)
+    completion = await full_completion(running, request.receive)
     return Response(completion, status_code=200 if completion else CLIENT_LEFT, headers={"Cache-Control": "no-store"})
 
 
-async def _cancel(answer: Answer) -> None:
-    answer.cancel()
+async def _cancel(running: RunningCompletion) -> None:
+    running.cancel()
 
 
 @get(
@@ -95,7 +98,7 @@ async def _cancel(answer: Answer) -> None:
     operation_id="listModels",
     summary="The models",
     response_description="A list of one.",
-    responses=keyed(Failure),
+    responses=key_errors(error_spec),
 )
 async def list_models(engine: NamedDependency[AnyEngine]) -> ModelList:
     """All models: the one that is served."""
@@ -107,7 +110,7 @@ async def list_models(engine: NamedDependency[AnyEngine]) -> ModelList:
     operation_id="retrieveModel",
     summary="One model",
     response_description="The model.",
-    responses=keyed(Failure) | {404: Failure(description="Another model than the one that is served.")},
+    responses=key_errors(error_spec) | {404: error_spec(description="Another model than the one that is served.")},
 )
 async def show_model(model: FromPath[str], engine: NamedDependency[AnyEngine]) -> Model:
     """One model; 404 for another than the one that is served."""

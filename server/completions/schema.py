@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from server.engine.request import LONGEST_STOP, MOST_BIASED, MOST_LOGPROBS, MOST_STOPS
+from server.engine.request import MAX_LOGIT_BIAS, MAX_LOGPROBS, MAX_STOP_LENGTH, MAX_STOP_STRINGS
 from server.writing.usage import Usage
 
 Whole = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
-StopString = Annotated[str, Meta(min_length=1, max_length=LONGEST_STOP)]
+StopString = Annotated[str, Meta(min_length=1, max_length=MAX_STOP_LENGTH)]
 FinishReason = Literal["stop", "length"]
 TOKEN_ID = {"pattern": "^[0-9]+$"}
 """The schema of a token id that is a key: JSON has no others than text."""
@@ -60,13 +60,13 @@ class CompletionRequest(Struct, frozen=True):
     stream: Annotated[bool | None, Meta(description="Answer with server-sent events, as tokens come.")] = False
     stream_options: Annotated[StreamOptions | None, Meta(description="Only with stream.")] = None
     logprobs: Annotated[
-        Annotated[int, Meta(ge=0, le=MOST_LOGPROBS)] | None,
-        Meta(description=f"Tell log probabilities: of each token, and of the k likeliest, 0 to {MOST_LOGPROBS}."),
+        Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None,
+        Meta(description=f"Tell log probabilities: of each token, and of the k likeliest, 0 to {MAX_LOGPROBS}."),
     ] = None
     echo: Annotated[bool | None, Meta(description="Begin text and log probabilities with the prompt.")] = False
     stop: Annotated[
-        StopString | Annotated[list[StopString], Meta(max_length=MOST_STOPS)] | None,
-        Meta(description=f"The text ends before this string, or any of {MOST_STOPS} at most."),
+        StopString | Annotated[list[StopString], Meta(max_length=MAX_STOP_STRINGS)] | None,
+        Meta(description=f"The text ends before this string, or any of {MAX_STOP_STRINGS} at most."),
     ] = None
     seed: Annotated[
         Whole | None,
@@ -79,9 +79,9 @@ class CompletionRequest(Struct, frozen=True):
         Penalty | None, Meta(description="-2 to 2: the same, once for each time that it has them.")
     ] = 0.0
     logit_bias: Annotated[
-        Annotated[dict[Whole, Bias], Meta(max_length=MOST_BIASED, extra_json_schema={"propertyNames": TOKEN_ID})]
+        Annotated[dict[Whole, Bias], Meta(max_length=MAX_LOGIT_BIAS, extra_json_schema={"propertyNames": TOKEN_ID})]
         | None,
-        Meta(description=f"Token ids, {MOST_BIASED} at most, and what to add to their logits, -100 to 100."),
+        Meta(description=f"Token ids, {MAX_LOGIT_BIAS} at most, and what to add to their logits, -100 to 100."),
     ] = None
     suffix: Annotated[str | None, Meta(description="Not served: null only.", extra_json_schema={"enum": [None]})] = None
     user: Annotated[str | None, Meta(description="Accepted; of no effect, and not logged.")] = None
@@ -160,7 +160,7 @@ class ModelList(Struct, frozen=True, kw_only=True):
     data: list[Model]
 
 
-class ErrorObject(Struct, frozen=True):
+class ErrorInfo(Struct, frozen=True):
     """What is wrong."""
 
     message: Annotated[str, Meta(description="A sentence for people.")]
@@ -169,7 +169,7 @@ class ErrorObject(Struct, frozen=True):
     code: Annotated[str | None, Meta(description="For programs, where there is one for this.")] = None
 
 
-class ErrorAnswer(Struct, frozen=True):
-    """The body of every answer that is an error."""
+class ErrorResponse(Struct, frozen=True):
+    """The body of every error."""
 
-    error: ErrorObject
+    error: ErrorInfo

@@ -16,7 +16,7 @@ ROOM = 24
 """Tokens that are left for the genre, the length and what the template puts around a text."""
 
 
-LEAST = 8
+MIN_TOKENS = 8
 """Tokens of a continuation at least: after a whole sentence a model would often rather write nothing."""
 
 
@@ -73,6 +73,6 @@ class Desk:
         context = manifest.model.context
         # Of a model that reads little, half is for what the writer wrote; the continuation ends where the rest does.
         room = max(context - min(brief.length.most, self.max_tokens) - ROOM, context // 2)
-        read = await asyncio.to_thread(window, text, self.engine.vocabulary, room)
+        read = await asyncio.to_thread(window, text, self.engine.tokenizer, room)
         brief = Brief.read(typed | {"prompt": read}, manifest, blank=True)
-        return replace(brief, least=LEAST, words=len(text.split()))
+        return replace(brief, least=MIN_TOKENS, words=len(text.split()))

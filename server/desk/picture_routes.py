@@ -22,7 +22,7 @@ from server.shelf import Picture as Kept
 from server.writing.fields import form_fields
 
 
-class Step(Struct, frozen=True):
+class PictureStatus(Struct, frozen=True):
     """How far a picture is. share: from 0 to 1, None where nobody knows. failure: why there is none."""
 
     stage: str = ""
@@ -75,17 +75,19 @@ async def shared_picture(share: FromPath[str], desk: NamedDependency[Desk]) -> R
         return _cover(await desk.shelf.shared(share))
 
 
-async def _drawn(desk: Desk, pictures: Pictures, owner: str, volume: Volume, client: str) -> AsyncIterator[Step]:
+async def _drawn(
+    desk: Desk, pictures: Pictures, owner: str, volume: Volume, client: str
+) -> AsyncIterator[PictureStatus]:
     try:
         async for step in pictures.illustrate(volume.text, volume.title, volume.genre or None, client):
             if not isinstance(step, Picture):
-                yield Step(step.stage, step.share)
+                yield PictureStatus(step.stage, step.share)
             elif pictures.real:
                 await desk.shelf.illustrate(owner, volume.id, step.media_type, step.content, step.prompt)
     except PictureError as error:
-        yield Step(failure=str(error))
+        yield PictureStatus(failure=str(error))
     except ShelfError as error:
-        yield Step(failure=error.told)
+        yield PictureStatus(failure=error.told)
 
 
 def _image(kept: Kept) -> Response[bytes]:

@@ -32,7 +32,7 @@ from server.writing.fields import STEERING, form_fields, query_fields
 LOST = "The text is not kept: {}"
 
 
-class State(msgspec.Struct, frozen=True):
+class DeskState(msgspec.Struct, frozen=True):
     """A plot as the desk's script knows it. offers: what can be chosen now, by number."""
 
     plot: str
@@ -44,7 +44,7 @@ class State(msgspec.Struct, frozen=True):
     offers: list[tuple[int, str]]
 
     @classmethod
-    def of(cls, volume: Volume) -> "State":
+    def of(cls, volume: Volume) -> "DeskState":
         """What of a plot the desk shows."""
         return cls(
             plot=volume.id,
@@ -119,7 +119,7 @@ async def at_desk(
     async def refuse(error: Exception, problems: dict[str, str], notice: str) -> Response[Any]:
         status, headers = (422 if isinstance(error, BriefError) else status_of(error)), headers_of(error)
         if JSON in wants or EVENT_STREAM in wants:
-            state = State.of(volume) if volume else None
+            state = DeskState.of(volume) if volume else None
             told = {"message": notice, "problems": problems, "state": state}
             return Response(told, status_code=status, headers=headers)
         owner = visitor(request, desk)
@@ -154,7 +154,7 @@ async def at_desk(
     except EngineBusy as error:
         return await refuse(error, {}, f"Your text is kept. Nothing to offer this time: {error}.")
     if JSON in wants:
-        return Response(State.of(volume))
+        return Response(DeskState.of(volume))
     steering = {name: typed[name] for name in STEERING if typed[name] != DEFAULTS[name] and name != "genre"}
     return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=steering or None)
 
@@ -205,7 +205,7 @@ async def _events(offer: Offer) -> AsyncIterator[Any]:
 
 async def _frames(offer: Offer, volume: Volume, heartbeat: float) -> AsyncIterator[bytes]:
     """The state of the plot, the pieces as they come, and what there is to choose at the end."""
-    yield _frame("kept", State.of(volume))
+    yield _frame("kept", DeskState.of(volume))
     async for events in offer.feed.follow(heartbeat=heartbeat):
         yield (
             b"".join(_frame("piece" if isinstance(event, Piece) else "settled", event) for event in events) or HEARTBEAT

@@ -19,7 +19,7 @@ PAGE = 20
 """Plots on a page of the list."""
 
 MARKDOWN = "text/markdown"
-LONGEST_SEARCH = 200
+MAX_SEARCH = 200
 
 
 @get("/shelf", guards=[for_desk], include_in_schema=False)
@@ -32,7 +32,7 @@ async def list_plots(
 ) -> Response[str]:
     """The plots that changed last, or those that have some words in them."""
     owner = visitor(request, desk)
-    entries, count = await desk.shelf.browse(owner, q[:LONGEST_SEARCH], skip, PAGE)
+    entries, count = await desk.shelf.browse(owner, q[:MAX_SEARCH], skip, PAGE)
     text = await pages.render("shelf.html", entries=entries, count=count, search=q, skip=max(skip, 0), step=PAGE)
     return page(text, shelf_cookie(request, desk.writers, owner))
 

@@ -3,19 +3,19 @@
 import re
 
 from server.engine import PromptTooLong
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 
 SENTENCE = re.compile(r"""[^\n]*?[.!?…]["'”’)]*\s+|[^\n]*\n+|.+$""", re.DOTALL)
 
 
-def window(text: str, vocabulary: Vocabulary, room: int) -> str:
+def window(text: str, tokenizer: Tokenizer, room: int) -> str:
     """The end of a text, whole sentences of about `room` tokens at most; the text itself where it fits.
 
     Where the window begins is for long the same while a text grows, so that the engine finds what it has read before:
     once the window is full, it goes on half empty.
     """
     sentences: list[str] = SENTENCE.findall(text)
-    sizes = [_tokens(sentence, vocabulary) for sentence in sentences]
+    sizes = [_tokens(sentence, tokenizer) for sentence in sentences]
     start, total = 0, 0
     for end, size in enumerate(sizes):
         total += size
@@ -24,19 +24,19 @@ def window(text: str, vocabulary: Vocabulary, room: int) -> str:
             while start < end and (total > room or (total > room // 2 and total - sizes[start] >= room // 4)):
                 total -= sizes[start]
                 start += 1
-    return _cut("".join(sentences[start:]), vocabulary, room)
+    return _cut("".join(sentences[start:]), tokenizer, room)
 
 
-def _cut(text: str, vocabulary: Vocabulary, room: int) -> str:
+def _cut(text: str, tokenizer: Tokenizer, room: int) -> str:
     """Words from the end of a text that may be one sentence without end."""
-    while _tokens(text, vocabulary) > room:
+    while _tokens(text, tokenizer) > room:
         rest = text[len(text) // 4 + 1 :]
         text = rest.partition(" ")[2] or rest
     return text
 
 
-def _tokens(text: str, vocabulary: Vocabulary) -> int:
+def _tokens(text: str, tokenizer: Tokenizer) -> int:
     try:
-        return len(vocabulary.encode(text))
+        return len(tokenizer.encode(text))
     except PromptTooLong as error:
         return error.tokens

@@ -10,9 +10,9 @@ from server.engine.errors import (
     InvalidRequest,
     PromptTooLong,
 )
-from server.engine.interface import AnyEngine, State
+from server.engine.interface import AnyEngine, EngineState
 from server.engine.request import Request, Sampling
-from server.engine.stats import Life, Observer, Step
+from server.engine.stats import Observer, SequenceStats, StepStats
 from server.engine.stream import Chunk, FinishReason, Item, Stream, merged
 
 __all__ = [
@@ -24,16 +24,16 @@ __all__ = [
     "EngineBusy",
     "EngineClosed",
     "EngineError",
+    "EngineState",
     "FinishReason",
     "InvalidRequest",
     "Item",
-    "Life",
     "Observer",
     "PromptTooLong",
     "Request",
     "Sampling",
-    "State",
-    "Step",
+    "SequenceStats",
+    "StepStats",
     "Stream",
     "merged",
 ]

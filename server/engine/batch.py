@@ -1,4 +1,4 @@
-"""What is read and written together, and the step that all of it takes."""
+"""One step of the engine: schedule, prefill and decode, sample, deliver."""
 
 import threading
 import time
@@ -9,13 +9,13 @@ from collections.abc import Sequence as Rows
 import numpy as np
 
 from server.engine.errors import DeadlineExceeded, EngineError
-from server.engine.fair_queue import Waiting
+from server.engine.fair_queue import FairQueue
 from server.engine.model.runner import Runner
-from server.engine.sampling.batch_sampler import Drawing
+from server.engine.sampling.batch_sampler import BatchSampler
 from server.engine.sampling.kernels import Floats
 from server.engine.scheduler import Prefill, Scheduler
 from server.engine.sequence import Sequence
-from server.engine.stats import Observer, Step
+from server.engine.stats import Observer, StepStats
 from server.engine.stream import deliver
 
 FIRST_GUESS = 5.0
@@ -23,133 +23,130 @@ FIRST_GUESS = 5.0
 
 
 class Batch:
-    """A session with its cache, and the sequences in it. One thread calls `step`.
+    """A session with its KV cache, and the sequences in it. One thread calls `step`.
 
-    drawing: draws the tokens of all. lock: held wherever the scheduler changes, so that others can look. observer: is
-    told of each step. written: tokens so far.
+    lock: held wherever the scheduler changes, so that other threads can look. observer: gets the statistics of each
+    step. generated: tokens so far.
     """
 
     def __init__(
         self,
         runner: Runner,
-        drawing: Drawing,
-        waiting: Waiting,
+        batch_sampler: BatchSampler,
+        queue: FairQueue,
         rows: int,
         kept: int,
         lock: threading.Condition,
         observer: Observer,
     ) -> None:
         self.runner = runner
-        self.scheduler = Scheduler(runner.cache, waiting, rows, kept)
-        self.written = 0
-        self._drawing = drawing
+        self.scheduler = Scheduler(runner.cache, queue, rows, kept)
+        self.generated = 0
+        self._batch_sampler = batch_sampler
         self._lock = lock
         self._observer = observer
         self._durations: deque[float] = deque(maxlen=64)
 
     @property
-    def seconds_to_clear(self) -> float:
-        """In how many seconds those that wait now will have begun, if sequences take as long as the last ones did."""
+    def queue_seconds(self) -> float:
+        """Seconds until the queue of now is empty, if sequences take as long as the last ones did."""
         if not self._durations:
             return FIRST_GUESS
         mean = sum(self._durations) / len(self._durations)
         scheduler = self.scheduler
-        return scheduler.waiting.rows.total() * mean / max(scheduler.rows - scheduler.free, 1)
+        return scheduler.queue.rows.total() * mean / max(scheduler.rows - scheduler.free_rows, 1)
 
     def step(self) -> None:
-        """Reads a piece of what arrives and writes a token of each sequence: schedule, run, sample, deliver.
+        """Prefills a piece of the groups that arrive, and decodes one token of each sequence.
 
-        Whatever it raises, the cache is not to be trusted afterwards.
+        After an exception, of whatever type, the cache is not to be trusted.
         """
-        step = Step()
+        step = StepStats()
         try:
             with self._lock:
-                self._release_those_who_leave(step)
+                self._release_cancelled_and_expired(step)
                 prefill = self.scheduler.next_prefill()
             if prefill is not None:
-                self._read(prefill, step)
-            if self.scheduler.decoding:
-                self._write(step)
-        finally:  # a sequence that ended before an error is known to nobody afterwards
+                self._prefill(prefill, step)
+            if self.scheduler.decoding_rows:
+                self._decode(step)
+        finally:  # a sequence that ended before an error is in no other list
             step.close(self._observer)
 
     def fail(self, error: EngineError) -> None:
-        """Ends what is being read and written with an error."""
+        """Ends all running sequences with an error."""
         with self._lock:
             failed = self.scheduler.clear()
         for sequence in failed:
-            sequence.life.end("failed")
+            sequence.stats.finish("failed")
         deliver((sequence.channel, error) for sequence in failed)
 
-    def _release_those_who_leave(self, step: Step) -> None:
-        """Those who were cancelled, and those whose time is over, wherever they are."""
+    def _release_cancelled_and_expired(self, step: StepStats) -> None:
         scheduler, now = self.scheduler, time.monotonic()
-        late = [sequence for job in scheduler.waiting.remove_late(now) for sequence in job.sequences]
-        late += [sequence for sequence in scheduler.writing if sequence.deadline <= now]
+        late = [sequence for group in scheduler.queue.remove_expired(now) for sequence in group.sequences]
+        late += [sequence for sequence in scheduler.decoding if sequence.deadline <= now]
         for sequence in late:
             if not sequence.channel.cancelled:
-                step.sent.append((sequence.channel, DeadlineExceeded()))
-                sequence.life.reason = "deadline"
+                step.outputs.append((sequence.channel, DeadlineExceeded()))
+                sequence.stats.reason = "deadline"
             sequence.channel.cancelled = True
-        step.ended += [(sequence.life, sequence.channel.ending) for sequence in late]
-        self._release([each for each in scheduler.writing if each.channel.cancelled], step)
+        step.finished += [(sequence.stats, sequence.channel.ending) for sequence in late]
+        self._release([each for each in scheduler.decoding if each.channel.cancelled], step)
 
-    def _read(self, prefill: Prefill, step: Step) -> None:
-        scores = prefill.contexts[0].scores
-        if scores is None:
-            logits = self.runner.prefill(prefill.row, prefill.start, prefill.pieces)
+    def _prefill(self, prefill: Prefill, step: StepStats) -> None:
+        logprobs = prefill.rows[0].logprobs
+        if logprobs is None:
+            logits = self.runner.prefill(prefill.first_row, prefill.start, prefill.pieces)
         else:
-            for logits in self.runner.score(prefill.row, prefill.start, prefill.pieces[0]):
-                scores.add(logits)
+            for logits in self.runner.prefill_all_logits(prefill.first_row, prefill.start, prefill.pieces[0]):
+                logprobs.add(logits)
             logits = logits[-1:]
-        for context, row in zip(prefill.contexts, logits, strict=True):
-            context.logits = row.copy()
+        for row, last in zip(prefill.rows, logits, strict=True):
+            row.logits = last.copy()
         with self._lock:
-            arrived = self.scheduler.has_read(prefill)
-        if not arrived:
+            complete = self.scheduler.finish_prefill(prefill)
+        if not complete:
             return
         found, rows = list[Floats](), list[Rows[int]]()
-        for job in arrived:
-            step.prompt_tokens += len(job.prompts[0].tokens)
-            step.looked_up += sum(len(prompt.tokens) for prompt in job.prompts)
-            step.reused += sum(prompt.reused for prompt in job.prompts)
-            for _ in job.sequences:  # each with rows of its own: drawing spoils them
-                rows.append(range(len(found), len(found) + len(job.prompts)))
-                found += [prompt.logits for prompt in job.prompts if prompt.logits is not None]
-            for prompt in job.prompts:
-                prompt.logits = prompt.scores = None
-        self._extend([sequence for job in arrived for sequence in job.sequences], np.stack(found), rows, step)
+        for group in complete:
+            step.prompt_tokens += len(group.prompts[0].tokens)
+            step.cache_queries += sum(len(prompt.tokens) for prompt in group.prompts)
+            step.cache_hits += sum(prompt.cache_hits for prompt in group.prompts)
+            for _ in group.sequences:  # sampling overwrites logits: each gets its own
+                rows.append(range(len(found), len(found) + len(group.prompts)))
+                found += [prompt.logits for prompt in group.prompts if prompt.logits is not None]
+            for prompt in group.prompts:
+                prompt.logits = prompt.logprobs = None
+        self._sample([sequence for group in complete for sequence in group.sequences], np.stack(found), rows, step)
 
-    def _write(self, step: Step) -> None:
-        decoding, writing = self.scheduler.decoding, self.scheduler.writing
-        logits = self.runner.decode(
-            [context.tokens[-1] for context in decoding], [context.cached for context in decoding]
-        )
-        for context in decoding:
-            context.cached += 1
-        self._extend(writing, logits, [[context.row for context in each.contexts] for each in writing], step)
+    def _decode(self, step: StepStats) -> None:
+        sequences, rows = self.scheduler.decoding, self.scheduler.decoding_rows
+        logits = self.runner.decode([row.tokens[-1] for row in rows], [row.cached for row in rows])
+        for row in rows:
+            row.cached += 1
+        self._sample(sequences, logits, [[row.index for row in each.rows] for each in sequences], step)
 
-    def _extend(self, sequences: list[Sequence], logits: Floats, rows: Iterable[Rows[int]], step: Step) -> None:
-        """Draws a token for each sequence, from its rows of the logits; those that end give their rows back."""
-        turns = [sequence.turn(logits, own) for sequence, own in zip(sequences, rows, strict=True)]
-        for sequence, token in zip(sequences, self._drawing.draw(logits, turns), strict=True):
+    def _sample(self, sequences: list[Sequence], logits: Floats, rows: Iterable[Rows[int]], step: StepStats) -> None:
+        """Samples a token for each sequence, from its rows of the logits, and releases those that end."""
+        inputs = [sequence.prepare(logits, own) for sequence, own in zip(sequences, rows, strict=True)]
+        for sequence, token in zip(sequences, self._batch_sampler.sample(logits, inputs), strict=True):
             try:
-                chunk = sequence.extend(token)
+                chunk = sequence.append(token)
             except FloatingPointError as error:
                 sequence.finished = True
-                sequence.life.reason = "failed"
-                step.sent.append((sequence.channel, EngineError(f"the model failed: {error}")))
+                sequence.stats.reason = "failed"
+                step.outputs.append((sequence.channel, EngineError(f"the model failed: {error}")))
                 continue
-            step.wrote.append(sequence.life)
+            step.sampled.append(sequence.stats)
             if chunk is not None:
-                self.written += len(chunk.token_ids)
-                sequence.life.tokens += len(chunk.token_ids)
-                step.sent.append((sequence.channel, chunk))
+                self.generated += len(chunk.token_ids)
+                sequence.stats.generated += len(chunk.token_ids)
+                step.outputs.append((sequence.channel, chunk))
         with self._lock:
             self._release([sequence for sequence in sequences if sequence.finished], step)
 
-    def _release(self, sequences: list[Sequence], step: Step) -> None:
+    def _release(self, sequences: list[Sequence], step: StepStats) -> None:
         now = time.monotonic()
-        self._durations.extend(now - sequence.life.began for sequence in sequences)
-        step.ended += [(sequence.life, sequence.channel.ending) for sequence in sequences]
+        self._durations.extend(now - sequence.stats.scheduled_at for sequence in sequences)
+        step.finished += [(sequence.stats, sequence.channel.ending) for sequence in sequences]
         self.scheduler.release(sequences)

@@ -8,23 +8,23 @@ import time
 from server.bundle import Bundle, BundleError
 from server.engine.batch import FIRST_GUESS, Batch
 from server.engine.errors import EngineBusy, EngineClosed, EngineError, EngineUnavailable, RowsDiffer
-from server.engine.fair_queue import Waiting
-from server.engine.interface import UNAVAILABLE, AnyEngine, State
+from server.engine.fair_queue import FairQueue
+from server.engine.interface import UNAVAILABLE, AnyEngine, EngineState
 from server.engine.model.device import choose
 from server.engine.model.loading import load_runner
 from server.engine.request import Request
-from server.engine.sampling.batch_sampler import Drawing
-from server.engine.sampling.prompt_logprobs import Scores
+from server.engine.sampling.batch_sampler import BatchSampler
+from server.engine.sampling.prompt_logprobs import PromptLogprobs
 from server.engine.sampling.sampler import Sampler
-from server.engine.sequence import Context, Job, Sequence
-from server.engine.stats import Life, Observers
+from server.engine.sequence import CacheRow, Sequence, SequenceGroup
+from server.engine.stats import Observers, SequenceStats
 from server.engine.stream import Stream, deliver
 from server.engine.text.detokenizer import Detokenizer
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+MIN_PAUSE, MAX_PAUSE = 1.0, 30.0
 """Seconds between attempts to load a model that cannot be loaded."""
 
 
@@ -67,27 +67,27 @@ class Engine(AnyEngine):
         self.steps, self.seconds = 0, 0.0
         self._deadline = deadline
         self._threads, self._kept, self._capture = threads, kept, capture
-        self.vocabulary = Vocabulary(bundle.tokenizer, bundle.manifest.model.context)
-        self._waiting = Waiting()
+        self.tokenizer = Tokenizer(bundle.tokenizer, bundle.manifest.model.context)
+        self._queue = FairQueue()
         self._changed = threading.Condition()
         self._closed = self._draining = self._broken = False
-        self._written_before, self._seconds_before = 0, 0.0
-        self._drawing = Drawing(threads)
+        self._generated_before, self._seconds_before = 0, 0.0
+        self._batch_sampler = BatchSampler(threads)
         self._batch: Batch | None = self._load_fastest() if precision is None else self._load()
         self.captures = self._batch.runner.captures
         self._thread = threading.Thread(target=self._serve, name="plotify-engine", daemon=True)
         self._thread.start()
 
     @property
-    def state(self) -> State:
+    def state(self) -> EngineState:
         if self._closed or self._draining:
             return "closed" if self._closed else "draining"
         return "restarting" if self._batch is None else "ready"
 
     @property
-    def written(self) -> int:
+    def generated(self) -> int:
         batch = self._batch
-        return self._written_before + (batch.written if batch else 0)
+        return self._generated_before + (batch.generated if batch else 0)
 
     @property
     def model_seconds(self) -> float:
@@ -97,22 +97,22 @@ class Engine(AnyEngine):
     @property
     def running(self) -> int:
         with self._changed:
-            return self._batch.scheduler.running if self._batch else 0
+            return len(self._batch.scheduler.running) if self._batch else 0
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         with self._changed:
-            return sum(not job.abandoned for job in self._waiting)
+            return sum(not group.abandoned for group in self._queue)
 
     @property
-    def seconds_to_clear(self) -> float:
+    def queue_seconds(self) -> float:
         with self._changed:
-            return self._batch.seconds_to_clear if self._batch else FIRST_GUESS
+            return self._batch.queue_seconds if self._batch else FIRST_GUESS
 
     @property
-    def cache_use(self) -> float:
+    def cache_usage(self) -> float:
         with self._changed:
-            cached = self._batch.scheduler.cached if self._batch else 0
+            cached = self._batch.scheduler.cached_tokens if self._batch else 0
         return cached / (self.rows * self.bundle.manifest.model.context)
 
     def submit_several(self, request: Request, count: int) -> list[Stream]:
@@ -121,18 +121,18 @@ class Engine(AnyEngine):
         first = self._first_seed(sampling, count)
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         wanted = request.prompt_logprobs
-        scores = None if wanted is None else Scores(prompts[0], wanted, self.vocabulary.size)
-        bad_words = [spelling for word in sampling.bad_words for spelling in self.vocabulary.spellings(word)]
+        prompt_logprobs = None if wanted is None else PromptLogprobs(prompts[0], wanted, self.tokenizer.size)
+        bad_words = [spelling for word in sampling.bad_words for spelling in self.tokenizer.spellings(word)]
         deadline = time.monotonic() + self._deadline
         sequences = [
             Sequence(
                 sampling,
                 limit,
                 shape.end_of_text,
-                Sampler(sampling, seed, prompts[0], self.vocabulary.size, shape.end_of_text, bad_words),
-                Detokenizer(self.vocabulary.pieces),
-                Life(self.observers, request.id, len(prompts[0])),
-                scores,
+                Sampler(sampling, seed, prompts[0], self.tokenizer.size, shape.end_of_text, bad_words),
+                Detokenizer(self.tokenizer.token_bytes),
+                SequenceStats(self.observers, request.id, len(prompts[0])),
+                prompt_logprobs,
                 deadline,
                 request.client,
             )
@@ -141,15 +141,15 @@ class Engine(AnyEngine):
         streams = [
             Stream(sequence.channel, seed, len(prompts[0])) for seed, sequence in enumerate(sequences, start=first)
         ]
-        contexts = [Context(prompt) for prompt in prompts]
-        contexts[0].scores = scores
-        tokens = sum(map(len, prompts)) + count * len(prompts) * limit
-        lives = [sequence.life for sequence in sequences]
-        self.observers.submitted(lives)
+        rows = [CacheRow(prompt) for prompt in prompts]
+        rows[0].logprobs = prompt_logprobs
+        cost = sum(map(len, prompts)) + count * len(prompts) * limit
+        all_stats = [sequence.stats for sequence in sequences]
+        self.observers.queued(all_stats)
         try:
-            self._enqueue(Job(contexts, sequences, tokens))
+            self._enqueue(SequenceGroup(rows, sequences, cost))
         except EngineBusy as error:
-            self.observers.refused(lives, error)
+            self.observers.refused(all_stats, error)
             raise
         return streams
 
@@ -162,24 +162,24 @@ class Engine(AnyEngine):
             self._closed = True
             self._changed.notify()
         self._thread.join()
-        self._drawing.close()
+        self._batch_sampler.close()
 
-    def _enqueue(self, job: Job) -> None:
+    def _enqueue(self, group: SequenceGroup) -> None:
         with self._changed:
             if self._closed or self._draining or self._broken:
                 raise EngineUnavailable(UNAVAILABLE[self.state])
-            self._waiting.remove_abandoned()
+            self._queue.remove_abandoned()
             scheduler = self._batch.scheduler if self._batch else None
-            under_way = self._waiting.of(job.client) + (scheduler.of(job.client) if scheduler else 0)
-            free = scheduler.free if scheduler else 0
-            self._check_room(job.client, under_way, len(job.sequences), self._waiting.rows, free)
-            self._waiting.append(job)
+            active = self._queue.count(group.client) + (scheduler.count(group.client) if scheduler else 0)
+            free = scheduler.free_rows if scheduler else 0
+            self._check_room(group.client, active, len(group.sequences), self._queue.rows, free)
+            self._queue.append(group)
             self._changed.notify()
 
     def _load(self) -> Batch:
         rows = self.rows + self._kept
         runner = load_runner(self.bundle, self.device, self.precision, self._threads, rows, self._capture)
-        return Batch(runner, self._drawing, self._waiting, self.rows, self._kept, self._changed, self.observers)
+        return Batch(runner, self._batch_sampler, self._queue, self.rows, self._kept, self._changed, self.observers)
 
     def _load_fastest(self) -> Batch:
         """The fastest of the bundle's models in which a row does not depend on the others on this processor."""
@@ -208,7 +208,7 @@ class Engine(AnyEngine):
                 self._reload()
         if self._batch is not None:
             self._batch.fail(EngineClosed())
-        self._fail_waiting(EngineClosed())
+        self._fail_queued(EngineClosed())
 
     def _next_work(self) -> Batch | None:
         """Waits until there is some; None once the engine is closed."""
@@ -219,13 +219,13 @@ class Engine(AnyEngine):
     def _retire(self, batch: Batch, error: EngineError) -> None:
         """Ends what was being written; those that wait are for the next session."""
         with self._changed:
-            self._written_before, self._seconds_before = self.written, self.model_seconds
+            self._generated_before, self._seconds_before = self.generated, self.model_seconds
             self._batch = None
         batch.fail(error)
 
     def _reload(self) -> None:
         """Loads the model anew, as often as it takes; where once is not enough, nobody waits for it."""
-        pause = FIRST_PAUSE
+        pause = MIN_PAUSE
         while not self._closed:
             try:
                 if Bundle.load(self.bundle.path).manifest != self.bundle.manifest:
@@ -234,19 +234,19 @@ class Engine(AnyEngine):
             except Exception as error:
                 logger.error("The model cannot be loaded; again in %g seconds: %s", pause, error)
                 self._broken = True
-                self._fail_waiting(EngineError("the model failed, and cannot be loaded"))
+                self._fail_queued(EngineError("the model failed, and cannot be loaded"))
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed, pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = min(2 * pause, MAX_PAUSE)
             else:
                 with self._changed:
                     self._batch, self._broken = batch, False
                     self.restarts += 1
                 return
 
-    def _fail_waiting(self, error: EngineError) -> None:
+    def _fail_queued(self, error: EngineError) -> None:
         with self._changed:
-            failed = self._waiting.clear()
-        for job in failed:
-            job.end("failed")
-        deliver((sequence.channel, error) for job in failed for sequence in job.sequences)
+            failed = self._queue.clear()
+        for group in failed:
+            group.end("failed")
+        deliver((sequence.channel, error) for group in failed for sequence in group.sequences)

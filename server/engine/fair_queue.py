@@ -1,8 +1,9 @@
-"""Whose turn it is: the queue of the jobs that wait, fair between clients.
+"""The queue of requests, fair between clients.
 
-Start-time fair queuing (Goyal et al. 1996), with a clock that advances by what is served, divided by how many clients
-wait; what is counted is tokens, as Sheng et al. 2024 (arXiv:2401.00588) do for language models. A client with 200 jobs
-waits for itself: another's first goes before all of them but the next. Jobs of one client keep their order.
+Start-time fair queuing (Goyal et al. 1996), with a clock that advances by the tokens of each group that leaves, divided
+by the number of clients in the queue; Sheng et al. 2024 (arXiv:2401.00588) count tokens in the same way. A client with
+200 groups waits for itself: the first group of another goes before all of them but one. The groups of one client keep
+their order.
 """
 
 import time
@@ -10,21 +11,21 @@ from collections import Counter
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
-from server.engine.sequence import Job
+from server.engine.sequence import SequenceGroup
 
-MOST_REMEMBERED = 1024
-"""Clients with a start tag, before those are forgotten that it makes no difference to."""
+MAX_CLIENTS = 1024
+"""Start tags to remember before those are dropped that no longer delay a client."""
 
 
-class Waiting:
-    """The jobs that wait, in the order in which they will begin. Not thread-safe.
+class FairQueue:
+    """Groups in the order in which they will start. Not thread-safe.
 
-    rows: how many they will take, of each client of whom any waits.
+    rows: the cache rows that each client's queued groups need.
     """
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
-        self._heap: list[tuple[float, int, Job]] = []
+        self._heap: list[tuple[float, int, SequenceGroup]] = []
         self._clock = 0.0
         self._next_start: dict[str, float] = {}
         self._arrived = 0
@@ -32,72 +33,72 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def __iter__(self) -> Iterator[Job]:
-        return (job for _, _, job in self._heap)
+    def __iter__(self) -> Iterator[SequenceGroup]:
+        return (group for _, _, group in self._heap)
 
-    def append(self, job: Job) -> None:
-        """A job comes in: behind those of its client, and beside those of others."""
-        start = max(self._clock, self._next_start.get(job.client, 0.0))
-        self._next_start[job.client] = start + job.tokens
-        self.rows[job.client] += job.rows
+    def append(self, group: SequenceGroup) -> None:
+        """Adds a group, behind those of its client and beside those of others."""
+        start = max(self._clock, self._next_start.get(group.client, 0.0))
+        self._next_start[group.client] = start + group.cost
+        self.rows[group.client] += group.rows
         self._arrived += 1
-        heappush(self._heap, (start, self._arrived, job))
-        if len(self._next_start) > MOST_REMEMBERED:
+        heappush(self._heap, (start, self._arrived, group))
+        if len(self._next_start) > MAX_CLIENTS:
             self._next_start = {client: start for client, start in self._next_start.items() if start > self._clock}
 
-    def first(self) -> Job | None:
-        """Who is next, if anyone; whoever nobody reads any longer leaves."""
+    def peek(self) -> SequenceGroup | None:
+        """The next group, if there is one. Groups without readers are dropped on the way."""
         while self._heap and self._heap[0][2].abandoned:
-            job = heappop(self._heap)[2]
-            self._leave(job)
-            job.end("cancelled")
+            group = heappop(self._heap)[2]
+            self._leave(group)
+            group.end("cancelled")
         return self._heap[0][2] if self._heap else None
 
-    def begin(self) -> Job:
-        """The job that is next begins. Only after `first` has named it."""
-        job = heappop(self._heap)[2]
-        self._clock += job.tokens / len(self.rows)
-        self._leave(job)
-        for sequence in job.sequences:
-            sequence.life.began = time.monotonic()
-        return job
+    def pop(self) -> SequenceGroup:
+        """Takes out the group that `peek` has returned."""
+        group = heappop(self._heap)[2]
+        self._clock += group.cost / len(self.rows)
+        self._leave(group)
+        for sequence in group.sequences:
+            sequence.stats.scheduled_at = time.monotonic()
+        return group
 
     def remove_abandoned(self) -> None:
-        """Those that nobody reads any longer leave."""
-        abandoned = [job for job in self if job.abandoned]
+        """Drops the groups without readers."""
+        abandoned = [group for group in self if group.abandoned]
         self._remove(abandoned)
-        for job in abandoned:
-            job.end("cancelled")
+        for group in abandoned:
+            group.end("cancelled")
 
-    def remove_late(self, now: float) -> list[Job]:
-        """Those whose deadline, in seconds of the monotonic clock, has passed leave; they are returned."""
-        late = [job for job in self if job.deadline <= now]
-        self._remove(late)
-        return late
+    def remove_expired(self, now: float) -> list[SequenceGroup]:
+        """Takes out the groups whose deadline has passed; `now` is in seconds of the monotonic clock."""
+        expired = [group for group in self if group.deadline <= now]
+        self._remove(expired)
+        return expired
 
-    def of(self, client: str) -> int:
-        """How many sequences of a client wait."""
-        jobs = [job for job in self if job.client == client]
-        return sum(not sequence.channel.cancelled for job in jobs for sequence in job.sequences)
+    def count(self, client: str) -> int:
+        """The number of a client's queued sequences."""
+        groups = [group for group in self if group.client == client]
+        return sum(not sequence.channel.cancelled for group in groups for sequence in group.sequences)
 
-    def clear(self) -> list[Job]:
-        """All leave; they are returned."""
-        jobs = list(self)
-        self._remove(jobs)
-        return jobs
+    def clear(self) -> list[SequenceGroup]:
+        """Takes out all groups."""
+        groups = list(self)
+        self._remove(groups)
+        return groups
 
-    def _remove(self, jobs: list[Job]) -> None:
-        if jobs:
-            gone = set(map(id, jobs))
+    def _remove(self, groups: list[SequenceGroup]) -> None:
+        if groups:
+            gone = set(map(id, groups))
             self._heap = [entry for entry in self._heap if id(entry[2]) not in gone]
             heapify(self._heap)
-            for job in jobs:
-                self._leave(job)
+            for group in groups:
+                self._leave(group)
 
-    def _leave(self, job: Job) -> None:
-        self.rows[job.client] -= job.rows
-        if not self.rows[job.client]:
-            del self.rows[job.client]
-        if not self.rows:  # nobody competes: nobody owes
+    def _leave(self, group: SequenceGroup) -> None:
+        self.rows[group.client] -= group.rows
+        if not self.rows[group.client]:
+            del self.rows[group.client]
+        if not self.rows:  # nobody competes, so nobody owes
             self._clock = 0.0
             self._next_start.clear()

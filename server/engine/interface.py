@@ -10,17 +10,17 @@ from server.engine.errors import ClientBusy, EngineBusy, InvalidRequest
 from server.engine.request import Request, Sampling
 from server.engine.stats import Observers
 from server.engine.stream import Stream
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 
-State = Literal["ready", "restarting", "draining", "closed"]
+EngineState = Literal["ready", "restarting", "draining", "closed"]
 
-UNAVAILABLE: dict[State, str] = {
+UNAVAILABLE: dict[EngineState, str] = {
     "restarting": "the model failed, and is being loaded anew",
     "draining": "the server is about to stop",
     "closed": "the engine is closed",
 }
 
-LARGEST_DRAWN_SEED = 999_999
+MAX_DRAWN_SEED = 999_999
 """Seeds that the engine draws have at most six digits, so that a person can note one down."""
 
 
@@ -35,7 +35,7 @@ class AnyEngine(ABC):
     """
 
     bundle: Bundle
-    vocabulary: Vocabulary
+    tokenizer: Tokenizer
     device: str
     precision: str
     replicas: int = 1
@@ -49,7 +49,7 @@ class AnyEngine(ABC):
 
     @property
     @abstractmethod
-    def state(self) -> State:
+    def state(self) -> EngineState:
         """Whether it takes requests and can write them, and if not, why."""
 
     @property
@@ -59,7 +59,7 @@ class AnyEngine(ABC):
 
     @property
     @abstractmethod
-    def written(self) -> int:
+    def generated(self) -> int:
         """How many tokens were written so far."""
 
     @property
@@ -74,17 +74,17 @@ class AnyEngine(ABC):
 
     @property
     @abstractmethod
-    def waiting(self) -> int:
+    def queued(self) -> int:
         """How many requests wait for their turn."""
 
     @property
     @abstractmethod
-    def seconds_to_clear(self) -> float:
+    def queue_seconds(self) -> float:
         """In how many seconds those that wait now will have begun, if sequences take as long as the last ones did."""
 
     @property
     @abstractmethod
-    def cache_use(self) -> float:
+    def cache_usage(self) -> float:
         """How much of the rows' cache is in use, from 0 to 1."""
 
     def submit(self, request: Request) -> Stream:
@@ -121,18 +121,16 @@ class AnyEngine(ABC):
         """The tokens of the prompts of a request, which can be served so many times at once. Raises InvalidRequest."""
         sampling = request.sampling
         longest = self.bundle.manifest.model.context - min(sampling.max_tokens, 1)
-        prompts = [self.vocabulary.read(request.prompt, longest)]
+        prompts = [self.tokenizer.encode_prompt(request.prompt, longest)]
         if request.against is not None and sampling.guidance > 1:
-            prompts.append(self.vocabulary.read(request.against, longest))
+            prompts.append(self.tokenizer.encode_prompt(request.against, longest))
         most = self.rows // len(prompts)
         if not most:
             raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
         if not 1 <= count <= most:
             raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
-        if any(token >= self.vocabulary.size for token in sampling.logit_bias):
-            raise InvalidRequest(
-                f"logit_bias: a token id lies outside the vocabulary (0 to {self.vocabulary.size - 1})"
-            )
+        if any(token >= self.tokenizer.size for token in sampling.logit_bias):
+            raise InvalidRequest(f"logit_bias: a token id lies outside the vocabulary (0 to {self.tokenizer.size - 1})")
         return prompts
 
     def _check_room(self, client: str, under_way: int, count: int, waited_for: Mapping[str, int], free: int) -> None:
@@ -149,8 +147,8 @@ class AnyEngine(ABC):
         room = most + free
         counted = sum(min(rows, room) for rows in waited_for.values())
         if counted >= room + (0 if client in waited_for else most):
-            raise EngineBusy("too many requests are waiting already", self.seconds_to_clear)
+            raise EngineBusy("too many requests are waiting already", self.queue_seconds)
 
     def _first_seed(self, sampling: Sampling, count: int) -> int:
         """Of so many continuations: the one that is asked for, or a drawn one."""
-        return secrets.randbelow(LARGEST_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
+        return secrets.randbelow(MAX_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed

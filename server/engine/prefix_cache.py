@@ -1,4 +1,4 @@
-"""Prompts that were read before, kept for those who ask again or go on from there."""
+"""The prefix cache: prompts whose keys and values stay in the KV cache for the next request that begins like them."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -7,61 +7,61 @@ import numpy as np
 
 from server.engine.model.cache import BLOCK, Cache
 
-LEAST = 2 * BLOCK
-"""A prompt of fewer tokens is read again as quickly as it is looked up."""
+MIN_TOKENS = 2 * BLOCK
+"""Prefill of fewer tokens takes no longer than a look-up."""
 
 WIDTH = 4
-"""Bytes a token: a prompt is compared with each that is kept, and memory is compared soonest."""
+"""Bytes of a token in a cached prompt: comparing memory is the fastest way to compare prompts."""
 
 
-class Prefixes:
-    """The prompts in rows `first` to `first + count - 1` of a cache; the one unused for longest makes room.
+class PrefixCache:
+    """The prompts in rows `first` to `first + count - 1` of a KV cache; the least recently used one makes room.
 
-    Only what was read as a prompt is kept, in whole blocks: its keys and values are, to the last bit, those of reading
-    it again, so a request gives the same tokens whether or not it found a prefix.
+    Only prompts are stored, in whole blocks: their keys and values are, to the last bit, those of another prefill, so a
+    request gives the same tokens with and without a hit.
     """
 
     def __init__(self, cache: Cache, first: int, count: int) -> None:
         self._cache = cache
         self._free = list(range(first, first + count))
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._prompts: OrderedDict[int, bytes] = OrderedDict()
 
     def find(self, prompt: Sequence[int]) -> tuple[int, int]:
-        """The row that shares the longest beginning with `prompt`, and how many tokens of it are of use; (0, 0): none.
+        """The row with the longest prefix of `prompt`, and the number of its tokens to reuse; (0, 0) without a hit.
 
-        At least the last token is left to be read, since its logits are what the reading is for.
+        At least the last token is left to prefill, since the next one is sampled from its logits.
         """
         wanted = _as_bytes(prompt)
         best, length = 0, 0
-        for row, kept in self._kept.items():
+        for row, cached in self._prompts.items():
             # Most share nothing. One more block at a time for the others: a few comparisons, each of memory as it is.
-            while (end := length + BLOCK) < len(prompt) and kept[: end * WIDTH] == wanted[: end * WIDTH]:
+            while (end := length + BLOCK) < len(prompt) and cached[: end * WIDTH] == wanted[: end * WIDTH]:
                 best, length = row, end
         if length:
-            self._kept.move_to_end(best)
+            self._prompts.move_to_end(best)
         return best, length
 
-    def keep(self, prompt: Sequence[int], row: int) -> None:
-        """Copies what `row` holds of `prompt`, all of it read, in place of what that makes superfluous."""
+    def store(self, prompt: Sequence[int], row: int) -> None:
+        """Copies the keys and values of `prompt` from `row`, and drops prompts that are a prefix of it."""
         length = len(prompt) // BLOCK * BLOCK
-        if length < LEAST or not (self._free or self._kept):
+        if length < MIN_TOKENS or not (self._free or self._prompts):
             return
         tokens = _as_bytes(prompt[:length])
-        for kept, other in list(self._kept.items()):
+        for cached, other in list(self._prompts.items()):
             if other.startswith(tokens):
-                self._kept.move_to_end(kept)
+                self._prompts.move_to_end(cached)
                 return
             if tokens.startswith(other):
-                del self._kept[kept]
-                self._free.append(kept)
-        target = self._free.pop() if self._free else self._kept.popitem(last=False)[0]
+                del self._prompts[cached]
+                self._free.append(cached)
+        target = self._free.pop() if self._free else self._prompts.popitem(last=False)[0]
         self._cache.copy(row, target, length)
-        self._kept[target] = tokens
+        self._prompts[target] = tokens
 
     def clear(self) -> None:
-        """Forgets everything, after an error that may have left rows half written."""
-        self._free.extend(self._kept)
-        self._kept.clear()
+        """Drops all prompts, after an error that may have left rows half written."""
+        self._free.extend(self._prompts)
+        self._prompts.clear()
 
 
 def _as_bytes(tokens: Sequence[int]) -> bytes:

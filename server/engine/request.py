@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from server.engine.errors import InvalidRequest
 
-MOST_BIASED, MOST_STOPS, LONGEST_STOP, MOST_LOGPROBS = 1024, 16, 256, 20
-MOST_BAD_WORDS, LONGEST_BAD_WORD = 32, 64
+MAX_LOGIT_BIAS, MAX_STOP_STRINGS, MAX_STOP_LENGTH, MAX_LOGPROBS = 1024, 16, 256, 20
+MAX_BAD_WORDS, MAX_BAD_WORD_LENGTH = 32, 64
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ class Sampling:
         _check_number("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
         # Copies, so that what was checked is what stays.
         object.__setattr__(self, "logit_bias", _checked_bias(self.logit_bias))
-        object.__setattr__(self, "stop", _checked_strings("stop", self.stop, MOST_STOPS, LONGEST_STOP))
+        object.__setattr__(self, "stop", _checked_strings("stop", self.stop, MAX_STOP_STRINGS, MAX_STOP_LENGTH))
         object.__setattr__(
-            self, "bad_words", _checked_strings("bad_words", self.bad_words, MOST_BAD_WORDS, LONGEST_BAD_WORD)
+            self, "bad_words", _checked_strings("bad_words", self.bad_words, MAX_BAD_WORDS, MAX_BAD_WORD_LENGTH)
         )
         _check_whole("min_tokens", self.min_tokens, 0)
         if not isinstance(self.ignore_end, bool):
             raise InvalidRequest(f"ignore_end must be true or false; got {self.ignore_end!r}")
         if self.logprobs is not None:
-            _check_whole("logprobs", self.logprobs, 0, MOST_LOGPROBS)
+            _check_whole("logprobs", self.logprobs, 0, MAX_LOGPROBS)
         _check_number("guidance", self.guidance, 1.0, 10.0)
         if self.seed is not None:
             _check_whole("seed", self.seed, 0)
@@ -105,14 +105,14 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.prompt_logprobs is not None:
-            _check_whole("prompt_logprobs", self.prompt_logprobs, 0, MOST_LOGPROBS)
+            _check_whole("prompt_logprobs", self.prompt_logprobs, 0, MAX_LOGPROBS)
 
 
 def _checked_bias(bias: object) -> dict[int, float]:
     if not isinstance(bias, Mapping):
         raise InvalidRequest(f"logit_bias must be a mapping from token ids to numbers; got {bias!r:.60}")
-    if len(bias) > MOST_BIASED:
-        raise InvalidRequest(f"logit_bias must be of {MOST_BIASED} tokens at most; got {len(bias)}")
+    if len(bias) > MAX_LOGIT_BIAS:
+        raise InvalidRequest(f"logit_bias must be of {MAX_LOGIT_BIAS} tokens at most; got {len(bias)}")
     for token, value in bias.items():
         _check_whole("logit_bias: a token id", token, 0)
         _check_number(f"logit_bias of token {token}", value, -100.0, 100.0)

@@ -1,192 +1,187 @@
-"""Who is read and who is written next: continuous batching in the manner of vLLM (Kwon et al. 2023, arXiv:2309.06180).
+"""Continuous batching in the manner of vLLM (Kwon et al. 2023, arXiv:2309.06180): the next prefill, the rows to decode.
 
-The rows of the sequences that are being written lie at the front of the cache without a gap. Behind them lie those of
-the jobs that arrive, as one block: their prompts are read, in one piece or over several steps, and when the last one is
-read the whole block joins the rows before it. No other block begins before.
+The rows of decoding sequences lie at the front of the cache without a gap. Behind them lie the rows of the groups in
+prefill, as one block: their prompts are read in one run, or in pieces over several steps, and after the last piece the
+whole block joins the decoding rows. The next block begins only then.
 """
 
 from dataclasses import dataclass
 
-from server.engine.fair_queue import Waiting
+from server.engine.fair_queue import FairQueue
 from server.engine.model.cache import BLOCK, Cache, whole_blocks
-from server.engine.prefix_cache import Prefixes
-from server.engine.sequence import Context, Job, Sequence
+from server.engine.prefix_cache import PrefixCache
+from server.engine.sequence import CacheRow, Sequence, SequenceGroup
 
-MOST_PREFILL = 512
-"""Tokens that are read in one step at most, padding included."""
+MAX_PREFILL_TOKENS = 512
+"""The most tokens to prefill in one step, padding included."""
 
-LEAST_PREFILL = 32
-"""Tokens that are read in one step at least, however few rows are being written."""
+MIN_PREFILL_TOKENS = 32
+"""The fewest tokens to allow a prefill in one step, however few rows are decoding."""
 
 FAR_BACK = 512
-"""A token behind so many others takes about twice as long to read as the first ones of a prompt."""
+"""A token behind so many others takes about twice as long to prefill as the first ones of a prompt."""
 
 
 @dataclass(frozen=True)
 class Prefill:
-    """Prompts, or a piece of one, to be read in one run into the rows from `row` on, which hold `start` tokens."""
+    """One run over prompts, or over a piece of one: `length` tokens of each row, which holds `start` tokens already."""
 
-    contexts: list[Context]
+    rows: list[CacheRow]
     start: int
-    tokens: int
+    length: int
 
     @property
-    def row(self) -> int:
-        """The first of the rows."""
-        return self.contexts[0].row
+    def first_row(self) -> int:
+        """The number of the first row; the others follow it."""
+        return self.rows[0].index
 
     @property
     def pieces(self) -> list[list[int]]:
-        """The tokens to read into each row."""
-        return [context.tokens[self.start : self.start + self.tokens] for context in self.contexts]
+        """The tokens for each row."""
+        return [row.tokens[self.start : self.start + self.length] for row in self.rows]
 
 
 class Scheduler:
-    """Gives out the rows of a cache: `rows` of them to sequences, those behind them to prompts that are kept."""
+    """Gives the first `rows` rows of a cache to sequences, and the `kept` rows behind them to the prefix cache."""
 
-    def __init__(self, cache: Cache, waiting: Waiting, rows: int, kept: int) -> None:
+    def __init__(self, cache: Cache, queue: FairQueue, rows: int, kept: int) -> None:
         self.rows = rows
-        self.waiting = waiting
-        self.arriving: list[Job] = []
-        self.writing: list[Sequence] = []
-        self.decoding: list[Context] = []
-        self.prefixes = Prefixes(cache, rows, kept)
+        self.queue = queue
+        self.prefilling: list[SequenceGroup] = []
+        self.decoding: list[Sequence] = []
+        self.decoding_rows: list[CacheRow] = []
+        self.prefix_cache = PrefixCache(cache, rows, kept)
         self._cache = cache
 
     @property
-    def running(self) -> int:
-        """How many sequences are being read for or written."""
-        return len(self.sequences)
+    def running(self) -> list[Sequence]:
+        """The sequences in decode and in prefill."""
+        return [*self.decoding, *(sequence for group in self.prefilling for sequence in group.sequences)]
 
     @property
-    def sequences(self) -> list[Sequence]:
-        """Those that are being read for or written."""
-        return [*self.writing, *(sequence for job in self.arriving for sequence in job.sequences)]
+    def cached_tokens(self) -> int:
+        """The number of their tokens in the cache."""
+        prompts = [prompt for group in self.prefilling for prompt in group.prompts]
+        return sum(row.cached for row in (*self.decoding_rows, *prompts))
 
     @property
-    def cached(self) -> int:
-        """How many tokens the cache holds of them."""
-        arriving = [prompt for job in self.arriving for prompt in job.prompts]
-        return sum(context.cached for context in (*self.decoding, *arriving))
-
-    def of(self, client: str) -> int:
-        """How many of them a client has."""
-        return sum(each.client == client and not each.channel.cancelled for each in self.sequences)
-
-    @property
-    def free(self) -> int:
-        """How many rows no job has."""
-        return self.rows - len(self.decoding) - sum(job.rows for job in self.arriving)
+    def free_rows(self) -> int:
+        """The number of rows without a sequence."""
+        return self.rows - len(self.decoding_rows) - sum(group.rows for group in self.prefilling)
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do."""
-        return not (self.waiting or self.arriving or self.decoding)
+        """True when nothing is queued or running."""
+        return not (self.queue or self.prefilling or self.decoding_rows)
+
+    def count(self, client: str) -> int:
+        """The number of a client's running sequences."""
+        return sum(each.client == client and not each.channel.cancelled for each in self.running)
 
     def next_prefill(self) -> Prefill | None:
-        """What to read in this step, if anything."""
-        if self.arriving and all(job.abandoned for job in self.arriving):
-            for job in self.arriving:
-                job.end("cancelled")
-            self.arriving = []
-        budget = self._budget()
-        if not self.arriving and not self._admit(budget):
+        """The prefill of this step, if there is one."""
+        if self.prefilling and all(group.abandoned for group in self.prefilling):
+            for group in self.prefilling:
+                group.end("cancelled")
+            self.prefilling = []
+        budget = self._prefill_budget()
+        if not self.prefilling and not self._start_prefill(budget):
             return None
-        unread = [context for job in self.arriving for context in job.prompts if context.unread]
-        longest = whole_blocks(max(context.unread for context in unread))
-        alone = any(context.cached or context.scores for context in unread)
-        if len(unread) > 1 and not alone and longest * len(unread) <= budget:
-            return Prefill(unread, 0, longest)
-        start = unread[0].cached
-        if self.decoding:  # attention to what lies before a token counts, too
+        rows = [row for group in self.prefilling for row in group.prompts if row.uncached]
+        longest = whole_blocks(max(row.uncached for row in rows))
+        alone = any(row.cached or row.logprobs for row in rows)
+        if len(rows) > 1 and not alone and longest * len(rows) <= budget:
+            return Prefill(rows, 0, longest)
+        start = rows[0].cached
+        if self.decoding_rows:  # attention to what lies before a token counts, too
             budget = max(BLOCK, budget * FAR_BACK // (FAR_BACK + start) // BLOCK * BLOCK)
-        return Prefill(unread[:1], start, min(whole_blocks(unread[0].unread), budget))
+        return Prefill(rows[:1], start, min(whole_blocks(rows[0].uncached), budget))
 
-    def has_read(self, prefill: Prefill) -> list[Job]:
-        """Notes what was read; the jobs that arrived with it, whose sequences have their contexts now."""
-        for context in prefill.contexts:
-            context.cached = min(context.cached + prefill.tokens, len(context.tokens))
-            if not context.unread:
-                self.prefixes.keep(context.tokens, context.row)
-        if any(context.unread for job in self.arriving for context in job.prompts):
+    def finish_prefill(self, prefill: Prefill) -> list[SequenceGroup]:
+        """Records a prefill. Returns the groups that it completed, whose sequences have their rows now."""
+        for row in prefill.rows:
+            row.cached = min(row.cached + prefill.length, len(row.tokens))
+            if not row.uncached:
+                self.prefix_cache.store(row.tokens, row.index)
+        if any(row.uncached for group in self.prefilling for row in group.prompts):
             return []
-        arrived, self.arriving = self.arriving, []
-        for job in arrived:
-            self._join(job)
-        return arrived
+        complete, self.prefilling = self.prefilling, []
+        for group in complete:
+            self._start_decoding(group)
+        return complete
 
     def release(self, finished: list[Sequence]) -> None:
-        """Frees the rows of sequences that have ended; the last rows move into the gaps."""
+        """Frees the rows of decoding sequences that have ended; the last rows move into the gaps."""
         for sequence in finished:
-            self.writing.remove(sequence)
-        for row in sorted((context.row for sequence in finished for context in sequence.contexts), reverse=True):
-            context = self.decoding.pop()
-            if row < len(self.decoding):
-                self._move(context, row)
-                self.decoding[row] = context
+            self.decoding.remove(sequence)
+        for gap in sorted((row.index for sequence in finished for row in sequence.rows), reverse=True):
+            last = self.decoding_rows.pop()
+            if gap < len(self.decoding_rows):
+                self._move(last, gap)
+                self.decoding_rows[gap] = last
 
     def clear(self) -> list[Sequence]:
-        """Forgets what was being read and written, and what was kept; the sequences that were."""
-        sequences = self.sequences
-        self.arriving, self.writing, self.decoding = [], [], []
-        self.prefixes.clear()
-        return sequences
+        """Drops all running sequences, and empties the prefix cache. Returns the sequences."""
+        running = self.running
+        self.prefilling, self.decoding, self.decoding_rows = [], [], []
+        self.prefix_cache.clear()
+        return running
 
-    def _budget(self) -> int:
-        """Tokens to read in this step, so that nobody's next token is late by much more than a step.
+    def _prefill_budget(self) -> int:
+        """The number of tokens to prefill in this step, such that no decoding row waits much longer than one step.
 
-        As many rows of a prompt take about as long as so many rows that are written: a few more than those are read,
-        and more the more jobs wait, since a step with more rows in it is worth more to all.
+        Prefill of n tokens takes about as long as decode of n rows. So the budget is a few more tokens than there are
+        decoding rows, and grows with the queue, since a step with more rows in it is worth more to all.
         """
-        if not self.decoding:
-            return MOST_PREFILL
-        fair = max(whole_blocks(2 * len(self.decoding)), LEAST_PREFILL * len(self.waiting), LEAST_PREFILL)
-        return min(fair, MOST_PREFILL)
+        if not self.decoding_rows:
+            return MAX_PREFILL_TOKENS
+        fair = max(whole_blocks(2 * len(self.decoding_rows)), MIN_PREFILL_TOKENS * len(self.queue), MIN_PREFILL_TOKENS)
+        return min(fair, MAX_PREFILL_TOKENS)
 
-    def _admit(self, budget: int) -> bool:
-        """Begins a block: the job whose turn it is, and those behind it that can be read along with it at once."""
-        free = self.rows - len(self.decoding)
+    def _start_prefill(self, budget: int) -> bool:
+        """Begins a block with the first group of the queue, and the next ones that fit into the same run."""
+        free = self.rows - len(self.decoding_rows)
         tokens = prompts = 0
-        while (job := self.waiting.first()) is not None:
-            if job.rows > free:
+        while (group := self.queue.peek()) is not None:
+            if group.rows > free:
                 break
-            scored = any(prompt.scores for prompt in job.prompts)
-            # Each token's logits are wanted where a prompt is scored: all of it is read.
-            found = [(0, 0) if prompt.scores else self.prefixes.find(prompt.tokens) for prompt in job.prompts]
-            reused = any(length for _, length in found)
-            tokens = max(tokens, *(whole_blocks(len(prompt.tokens)) for prompt in job.prompts))
-            prompts += len(job.prompts)
-            alone = reused or scored or len(job.sequences) > 1
-            if self.arriving and (alone or tokens * prompts > budget):
+            scored = any(prompt.logprobs for prompt in group.prompts)
+            # A prompt whose logprobs are asked for is read whole, since the logits of each token are needed.
+            found = [(0, 0) if prompt.logprobs else self.prefix_cache.find(prompt.tokens) for prompt in group.prompts]
+            hit = any(length for _, length in found)
+            tokens = max(tokens, *(whole_blocks(len(prompt.tokens)) for prompt in group.prompts))
+            prompts += len(group.prompts)
+            alone = hit or scored or len(group.sequences) > 1
+            if self.prefilling and (alone or tokens * prompts > budget):
                 break
-            self.waiting.begin()
-            for prompt, (row, length) in zip(job.prompts, found, strict=True):
-                prompt.row = self.rows - free
-                self._cache.copy(row, prompt.row, length)
-                prompt.cached = prompt.reused = length
+            self.queue.pop()
+            for prompt, (source, length) in zip(group.prompts, found, strict=True):
+                prompt.index = self.rows - free
+                self._cache.copy(source, prompt.index, length)
+                prompt.cached = prompt.cache_hits = length
                 free -= 1
-            self.arriving.append(job)
+            self.prefilling.append(group)
             if alone:
                 break
-        return bool(self.arriving)
+        return bool(self.prefilling)
 
-    def _join(self, job: Job) -> None:
-        """Gives each sequence of a job the rows behind the last: those that were read to the first, to others copies.
+    def _start_decoding(self, group: SequenceGroup) -> None:
+        """Gives each sequence of a group the rows behind the last: the prompts' own to the first, copies to the others.
 
-        Sequences may have ended since the block was laid out; it closes up to the rows that are left, from its front.
+        Sequences may have ended since the block was laid out, so it closes up to the decoding rows from its front.
         """
-        for number, sequence in enumerate(job.sequences):
-            for prompt in job.prompts:
-                row, context = len(self.decoding), prompt
+        for number, sequence in enumerate(group.sequences):
+            for prompt in group.prompts:
+                end, row = len(self.decoding_rows), prompt
                 if number:
-                    context = Context(list(prompt.tokens), prompt.cached, row)
-                    self._cache.copy(prompt.row, row, prompt.cached)
+                    row = CacheRow(list(prompt.tokens), prompt.cached, end)
+                    self._cache.copy(prompt.index, end, prompt.cached)
                 else:
-                    self._move(prompt, row)
-                sequence.contexts.append(context)
-                self.decoding.append(context)
-            self.writing.append(sequence)
+                    self._move(prompt, end)
+                sequence.rows.append(row)
+                self.decoding_rows.append(row)
+            self.decoding.append(sequence)
 
-    def _move(self, context: Context, row: int) -> None:
-        self._cache.copy(context.row, row, context.cached)
-        context.row = row
+    def _move(self, row: CacheRow, index: int) -> None:
+        self._cache.copy(row.index, index, row.cached)
+        row.index = index

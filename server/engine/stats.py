@@ -1,4 +1,4 @@
-"""What became of whom, and when: kept by the engine, and told to those who watch it."""
+"""Statistics of sequences and steps, recorded by the engine and passed to its observers."""
 
 import logging
 import math
@@ -16,107 +16,108 @@ Reason = FinishReason | Literal["deadline", "failed"]
 
 
 @dataclass(eq=False)
-class Life:
-    """What became of one continuation; times are seconds of the monotonic clock, nan for what has not come.
+class SequenceStats:
+    """The history of one sequence. Times are seconds of the monotonic clock, nan for what has not happened yet.
 
-    request: the id of its request. prompt_tokens: how many its prompt has. submitted; began: its turn came; first,
-    last: its first and its latest token were sent; ended. tokens: how many were sent. reason: why it ended, or is about
-    to.
+    request_id: the id of its request. prompt_tokens: tokens of its prompt. queued_at: it was submitted. scheduled_at:
+    it left the queue. first_token_at, last_token_at: its first and its latest token were sent. finished_at: it ended.
+    generated: tokens sent so far. reason: why it ended, or is about to.
     """
 
     observer: "Observer" = field(repr=False)
-    request: str = ""
+    request_id: str = ""
     prompt_tokens: int = 0
-    submitted: float = field(default_factory=time.monotonic)
-    began: float = math.nan
-    first: float = math.nan
-    last: float = math.nan
-    ended: float = math.nan
-    tokens: int = 0
+    queued_at: float = field(default_factory=time.monotonic)
+    scheduled_at: float = math.nan
+    first_token_at: float = math.nan
+    last_token_at: float = math.nan
+    finished_at: float = math.nan
+    generated: int = 0
     reason: Reason | None = None
 
-    def end(self, reason: Reason) -> None:
-        """It is over, for this reason where none is known yet. Whatever comes afterwards is not told."""
-        if math.isnan(self.ended):
+    def finish(self, reason: Reason) -> None:
+        """Records the end, for `reason` unless another is known already. Later calls do nothing."""
+        if math.isnan(self.finished_at):
             self.reason = self.reason or reason
-            self.ended = time.monotonic()
-            self.observer.ended(self)
+            self.finished_at = time.monotonic()
+            self.observer.finished(self)
 
 
 @dataclass
-class Step:
-    """What a step of the engine does, until it is over.
+class StepStats:
+    """The work of one step of the engine, and its outputs.
 
-    sent: what goes to readers. wrote: who drew a token. ended: who left their rows, and why if nothing else is known.
-    prompt_tokens: of the requests whose prompts were read whole. looked_up: the same, with the prompts that others are
-    led away from; reused: how many of these were kept from before.
+    outputs: what goes to readers. sampled: the sequences that got a token. finished: the sequences that left their
+    rows, and why if no other reason is known. prompt_tokens: tokens of the requests whose prefill was completed.
+    cache_queries: the same, with the prompts that others are guided away from; cache_hits: how many of these the prefix
+    cache held.
 
-    Afterwards also: firsts: who had their first token. intervals: of everybody else who had one, the seconds since the
-    one before.
+    `close` adds first_tokens: the sequences that got their first token, and inter_token_latencies: for every other
+    sequence that got one, the seconds since its last token.
     """
 
-    sent: list[tuple[Channel, Item]] = field(default_factory=list)
-    wrote: list[Life] = field(default_factory=list)
-    ended: list[tuple[Life, Reason]] = field(default_factory=list)
+    outputs: list[tuple[Channel, Item]] = field(default_factory=list)
+    sampled: list[SequenceStats] = field(default_factory=list)
+    finished: list[tuple[SequenceStats, Reason]] = field(default_factory=list)
     prompt_tokens: int = 0
-    looked_up: int = 0
-    reused: int = 0
-    firsts: list[Life] = field(default_factory=list)
-    intervals: list[float] = field(default_factory=list)
+    cache_queries: int = 0
+    cache_hits: int = 0
+    first_tokens: list[SequenceStats] = field(default_factory=list)
+    inter_token_latencies: list[float] = field(default_factory=list)
 
     def close(self, observer: "Observer") -> None:
-        """Tells what was done, then sends what is there: what a client has received is counted already."""
+        """Tells the observer, then sends the outputs: what a client has received is counted already."""
         now = time.monotonic()
-        for life in self.wrote:
-            if math.isnan(life.first):
-                life.first = now
-                self.firsts.append(life)
-            elif life.last != now:  # a sequence may draw twice in its first step; both tokens are sent together
-                self.intervals.append(now - life.last)
-            life.last = now
+        for stats in self.sampled:
+            if math.isnan(stats.first_token_at):
+                stats.first_token_at = now
+                self.first_tokens.append(stats)
+            elif stats.last_token_at != now:  # a first step may sample twice, and sends both tokens together
+                self.inter_token_latencies.append(now - stats.last_token_at)
+            stats.last_token_at = now
         observer.stepped(self)
-        for life, reason in self.ended:
-            life.end(reason)
-        deliver(self.sent)
+        for stats, reason in self.finished:
+            stats.finish(reason)
+        deliver(self.outputs)
 
 
 class Observer:
-    """Whoever watches an engine. What is called returns soon: most of it comes from the engine's thread."""
+    """Watches an engine. Each method returns soon: most calls come from the engine's thread."""
 
-    def submitted(self, lives: list[Life]) -> None:
-        """A request is about to wait for its turn. In the context of whoever submits it."""
+    def queued(self, all_stats: list[SequenceStats]) -> None:
+        """A request is about to enter the queue. Called in the context of its submitter."""
 
-    def refused(self, lives: list[Life], error: EngineBusy) -> None:
-        """It may not. In the same context."""
+    def refused(self, all_stats: list[SequenceStats], error: EngineBusy) -> None:
+        """The request was refused instead. Called in the same context."""
 
-    def stepped(self, step: Step) -> None:
+    def stepped(self, step: StepStats) -> None:
         """A step is over."""
 
-    def ended(self, life: Life) -> None:
-        """A continuation that was submitted is over, also one whose turn never came. From any thread, once for each."""
+    def finished(self, stats: SequenceStats) -> None:
+        """A queued sequence is over, even one that never left the queue. From any thread, once for each."""
 
 
 class Observers(Observer):
-    """All who watch. One that fails is logged, and what it watches goes on."""
+    """Calls all observers. One that fails is logged, and the engine goes on."""
 
     def __init__(self) -> None:
         self._all: list[Observer] = []
 
     def add(self, observer: Observer) -> None:
-        """Somebody watches from now on."""
+        """Adds an observer."""
         self._all.append(observer)
 
-    def submitted(self, lives: list[Life]) -> None:
-        self._tell(lambda observer: observer.submitted(lives))
+    def queued(self, all_stats: list[SequenceStats]) -> None:
+        self._tell(lambda observer: observer.queued(all_stats))
 
-    def refused(self, lives: list[Life], error: EngineBusy) -> None:
-        self._tell(lambda observer: observer.refused(lives, error))
+    def refused(self, all_stats: list[SequenceStats], error: EngineBusy) -> None:
+        self._tell(lambda observer: observer.refused(all_stats, error))
 
-    def stepped(self, step: Step) -> None:
+    def stepped(self, step: StepStats) -> None:
         self._tell(lambda observer: observer.stepped(step))
 
-    def ended(self, life: Life) -> None:
-        self._tell(lambda observer: observer.ended(life))
+    def finished(self, stats: SequenceStats) -> None:
+        self._tell(lambda observer: observer.finished(stats))
 
     def _tell(self, call: Callable[[Observer], None]) -> None:
         for observer in self._all:

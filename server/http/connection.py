@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
-from server.http.connection_limit import CROWDED, TURNED_AWAY
+from server.http.connection_limit import MAX_REFUSED, OVER_LIMIT
 from server.settings import Settings, SettingsError
 
 MAX_HEAD = 16 * 1024
@@ -40,7 +40,7 @@ class ServerConfig(uvicorn.Config):
 class Connection(H11Protocol):
     """One that does not wait for ever: for a request's head, nor for the reader of an answer.
 
-    The time for a body is the app's to measure (`ArrivingRequest`), which can answer it in the form of its addresses.
+    The time for a body is the app's to measure (`TimedRequest`), which can answer it in the form of its addresses.
     A body that nobody reads, because its answer was given already, has uvicorn's time between two requests.
     """
 
@@ -59,11 +59,11 @@ class Connection(H11Protocol):
         """Counts the connection; those over the most are marked for the app to turn away, or ended unheard."""
         super().connection_made(transport)
         beyond = len(self.connections) - self.most
-        if beyond > TURNED_AWAY:
+        if beyond > MAX_REFUSED:
             transport.abort()
             return
         if beyond > 0:
-            self.app_state = self.app_state | {CROWDED: True}
+            self.app_state = self.app_state | {OVER_LIMIT: True}
         _end_with_its_reader(transport, self.patience)
         self.head_timer = self.loop.call_later(self.patience, self._end_late_head)
 
@@ -85,7 +85,7 @@ class Connection(H11Protocol):
             self._stop_head_timer()
         elif self.head_timer is None and self.conn.trailing_data[0]:
             self.head_timer = self.loop.call_later(self.patience, self._end_late_head)
-        if CROWDED in self.app_state and self.cycle:
+        if OVER_LIMIT in self.app_state and self.cycle:
             self.cycle.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
 
     def send_400_response(self, msg: str) -> None:
@@ -141,7 +141,7 @@ def allow_connections(connections: int) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + TURNED_AWAY + OWN_FILES
+    needed = connections + MAX_REFUSED + OWN_FILES
     if resource.RLIM_INFINITY in (soft, hard) or soft >= needed:
         return
     if hard < needed:

@@ -1,4 +1,4 @@
-"""Connections beyond those that the server holds: what they are told."""
+"""The limit on open connections: requests beyond it are refused."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ from litestar import Request
 
 from server.engine import EngineBusy
 
-CROWDED = "crowded"
-"""In the state of a request: that its connection is one too many."""
+OVER_LIMIT = "crowded"
+"""The key in a request's state that marks a connection beyond the limit."""
 
-TURNED_AWAY = 64
-"""So many at once are told so; those beyond are ended unheard, because to tell it takes a connection too."""
+MAX_REFUSED = 64
+"""Connections that get a refusal at once; any further ones are closed, since a refusal takes a connection too."""
 
-ALWAYS = ("/healthz", "/readyz", "/metrics", "/status")
-"""Answered whatever the crowd: who watches the server must not take it for dead because it is popular."""
+ALWAYS_SERVED = ("/healthz", "/readyz", "/metrics", "/status")
+"""Paths that are always served: a server must not look dead to its monitoring because it is popular."""
 
 
-async def turn_away_a_crowd(request: Request[Any, Any, Any]) -> None:
-    """A hook before each request. Raises EngineBusy for one whose connection is one too many."""
-    if request.scope["state"].get(CROWDED) and request.scope["path"] not in ALWAYS:
+async def refuse_over_limit(request: Request[Any, Any, Any]) -> None:
+    """A hook before each request. Raises EngineBusy on a connection beyond the limit."""
+    if request.scope["state"].get(OVER_LIMIT) and request.scope["path"] not in ALWAYS_SERVED:
         raise EngineBusy("as many are connected as the server has room for")

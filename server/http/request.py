@@ -1,4 +1,4 @@
-"""Requests whose client may leave or dawdle while they arrive."""
+"""Requests with a time limit for their body."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,11 +8,11 @@ from litestar import Request
 from litestar.exceptions import ClientException, InternalServerException
 
 CLIENT_LEFT = 499
-"""The status of answers that nobody reads, as nginx logs them."""
+"""The status of a response without a reader, as nginx logs it."""
 
 
-class ArrivingRequest(Request[Any, Any, Any]):
-    """One whose body may break off, or take too long: no failure of the server."""
+class TimedRequest(Request[Any, Any, Any]):
+    """A request whose body may break off or take too long, which is no failure of the server."""
 
     async def body(self) -> bytes:
         """The body. Raises ClientException (408) where it is not whole within the patience of the app, if any."""

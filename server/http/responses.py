@@ -1,4 +1,4 @@
-"""What answers have in common: how they are described, and how those that grow are sent."""
+"""Parts of responses that routes share: specifications for the OpenAPI document, and headers of streams."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,20 +9,20 @@ JSON, FORM, EVENT_STREAM = "application/json", "application/x-www-form-urlencode
 """The types of bodies."""
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""For answers that grow: to be kept by no cache and held back by no proxy."""
+"""For streamed responses, which no cache may store and no proxy may buffer."""
 
-Answered = partial(ResponseSpec, generate_examples=False)
-"""An answer, as its operation describes it."""
+response_spec = partial(ResponseSpec, generate_examples=False)
+"""The specification of a response, for the OpenAPI document."""
 
 
-def keyed(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
-    """What those hear who lack the key that is needed."""
+def key_errors(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
+    """The responses to requests without the key that they need."""
     return {
         401: form(description="A key is needed, and none was sent, or none that is valid."),
         403: form(description="The key is not for this."),
     }
 
 
-def counted(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
-    """What a client hears who asks for more than its share."""
+def rate_errors(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
+    """The response to a client that asks for more than its share."""
     return {429: form(description="More than one client may ask for; try again after Retry-After seconds.")}

@@ -15,22 +15,22 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Sample:
-    """What an engine said at a moment, in seconds of the monotonic clock; counts are since its start.
+    """The state of an engine at one moment, in seconds of the monotonic clock; counts are since its start.
 
-    cache: how much of it is in use, from 0 to 1. memory: bytes of the process, None where it is not known. first_token,
-    between_tokens: the buckets of these histograms.
+    cache: how much of it is in use, from 0 to 1. memory: bytes of the process, None if unknown. time_to_first_token,
+    inter_token_latency: the buckets of these histograms.
     """
 
     at: float
     running: int
-    waiting: int
+    queued: int
     cache: float
     memory: int | None
-    written: int
+    generated: int
     refused: int
     unfinished: int
-    first_token: tuple[int, ...]
-    between_tokens: tuple[int, ...]
+    time_to_first_token: tuple[int, ...]
+    inter_token_latency: tuple[int, ...]
 
 
 class History:
@@ -49,19 +49,19 @@ class History:
     def look(self) -> None:
         """Takes a sample."""
         engine, recorder = self.engine, self.recorder
-        ended = recorder.ended_for
+        ended = recorder.finished_for
         self.samples.append(
             Sample(
                 at=time.monotonic(),
                 running=engine.running,
-                waiting=engine.waiting,
-                cache=engine.cache_use,
+                queued=engine.queued,
+                cache=engine.cache_usage,
                 memory=_resident(),
-                written=engine.written,
+                generated=engine.generated,
                 refused=sum(recorder.refused_for.values()),
                 unfinished=ended["failed"] + ended["deadline"],
-                first_token=recorder.first_token.counts,
-                between_tokens=recorder.between_tokens.counts,
+                time_to_first_token=recorder.time_to_first_token.counts,
+                inter_token_latency=recorder.inter_token_latency.counts,
             )
         )
 

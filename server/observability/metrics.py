@@ -41,8 +41,8 @@ class EngineCollector(Collector):
         engine = self._engine
         for name, says, value in (
             ("num_requests_running", "Sequences that are being read for or written.", engine.running),
-            ("num_requests_waiting", "Requests that wait for their turn.", engine.waiting),
-            ("kv_cache_usage_perc", "How much of the rows' cache holds tokens, from 0 to 1.", engine.cache_use),
+            ("num_requests_waiting", "Requests that wait for their turn.", engine.queued),
+            ("kv_cache_usage_perc", "How much of the rows' cache holds tokens, from 0 to 1.", engine.cache_usage),
             (
                 "rows",
                 "Sequences that can be written at once; a guided one counts as two.",
@@ -62,9 +62,9 @@ class EngineCollector(Collector):
                 "Tokens of prompts, whether read or kept from before.",
                 recorder.prompt_tokens,
             ),
-            ("generation_tokens", "Tokens that were written.", engine.written),
-            ("prefix_cache_queries", "Tokens of prompts that were looked for among the kept.", recorder.looked_up),
-            ("prefix_cache_hits", "Those of them that were there.", recorder.reused),
+            ("generation_tokens", "Tokens that were written.", engine.generated),
+            ("prefix_cache_queries", "Tokens of prompts that were looked for among the kept.", recorder.cache_queries),
+            ("prefix_cache_hits", "Those of them that were there.", recorder.cache_hits),
             ("engine_steps", "Steps of the engine: each writes a token of every sequence.", engine.steps),
             ("engine_seconds", "Seconds that these steps took.", engine.seconds),
             ("model_seconds", "Seconds of them that the model's session ran.", engine.model_seconds),
@@ -73,7 +73,7 @@ class EngineCollector(Collector):
             family = CounterMetricFamily(f"plotify:{name}", says, labels=["model_name"])
             family.add_metric([self._model], float(total))
             yield family
-        ended, refused = recorder.ended_for, recorder.refused_for
+        ended, refused = recorder.finished_for, recorder.refused_for
         yield self._by("request_success", "Continuations that came to their end.", "finished_reason", FINISHED, ended)
         yield self._by("request_unfinished", "Continuations that did not.", "reason", UNFINISHED, ended)
         yield self._by("refusals", "Requests that were not taken, for now.", "reason", REFUSED, refused)
@@ -87,8 +87,8 @@ class EngineCollector(Collector):
     def _histograms(self) -> Iterator[Metric]:
         recorder = self._recorder
         for name, says, histogram in (
-            ("time_to_first_token", "Seconds until the first token.", recorder.first_token),
-            ("inter_token_latency", "Seconds from one token to the next.", recorder.between_tokens),
+            ("time_to_first_token", "Seconds until the first token.", recorder.time_to_first_token),
+            ("inter_token_latency", "Seconds from one token to the next.", recorder.inter_token_latency),
             ("e2e_request_latency", "Seconds until the end, however it came about.", recorder.spent["whole"]),
             ("request_queue_time", "Seconds until its turn came.", recorder.spent["queue"]),
             ("request_prefill_time", "Seconds from there to the first token.", recorder.spent["prefill"]),
@@ -99,7 +99,7 @@ class EngineCollector(Collector):
             yield family
 
 
-class EdgeCollector(Collector):
+class HttpCollector(Collector):
     """What is counted where requests come in. Belongs to one event loop.
 
     answered: requests that have had their answer, by method, route and status. streams: event streams that are open.

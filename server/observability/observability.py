@@ -1,4 +1,4 @@
-"""All that watches an engine and its app, put together."""
+"""Metrics, history and traces of an engine and its app, put together."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,17 +11,17 @@ from litestar.types import ASGIApp
 from server.engine import AnyEngine
 from server.http.access import Access
 from server.observability.history import History
-from server.observability.metrics import EdgeCollector, EngineCollector, new_registry
+from server.observability.metrics import EngineCollector, HttpCollector, new_registry
+from server.observability.middleware import RequestMiddleware
 from server.observability.recorder import Recorder
-from server.observability.requests import Seen
 from server.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
     from server.observability.traces import Tracer
 
 
-class Seeing:
-    """Watches from now on. registry: the metrics; history: the last minutes.
+class Observability:
+    """Observes an engine from now on. registry: the metrics; history: the last minutes.
 
     Raises SettingsError for traces without the packages for them.
     """
@@ -29,7 +29,7 @@ class Seeing:
     def __init__(self, engine: AnyEngine, settings: Settings) -> None:
         recorder = Recorder()
         engine.observers.add(recorder)
-        self._edge = EdgeCollector()
+        self._edge = HttpCollector()
         self.registry = new_registry(EngineCollector(engine, recorder), self._edge)
         self.history = History(engine, recorder)
         self._tracer = _tracer(settings.traces, engine.bundle.manifest.name)
@@ -37,12 +37,12 @@ class Seeing:
             engine.observers.add(self._tracer)
 
     def around(self, app: ASGIApp, access: Access) -> ASGIApp:
-        """The app, with all its requests seen."""
-        return Seen(app, access, self._edge, self._tracer)
+        """The app, wrapped in the middleware."""
+        return RequestMiddleware(app, access, self._edge, self._tracer)
 
     @asynccontextmanager
     async def watching(self, _: Litestar) -> AsyncIterator[None]:
-        """Looks at the engine each second; in the end tells what is left to tell."""
+        """Samples the engine each second; sends the remaining traces in the end."""
 
         async def look() -> None:
             while True:

@@ -5,7 +5,7 @@ import math
 import threading
 from collections import Counter
 
-from server.engine import EngineBusy, Life, Observer, Step
+from server.engine import EngineBusy, Observer, SequenceStats, StepStats
 from server.observability.histogram import STEPS, WAITS, Histogram
 
 logger = logging.getLogger(__name__)
@@ -15,60 +15,60 @@ SLOW = 30.0
 
 
 class Recorder(Observer):
-    """Watches one engine. Times are in seconds.
+    """Counts and times the work of one engine. Times are in seconds.
 
-    spent: on continuations that have ended, in the queue, reading the prompt, writing, and in all, as far as they came.
-    ended_for: how many have, by why; refused_for: how many requests were not taken, by why. prompt_tokens, looked_up,
-    reused: as `Step` has them.
+    spent: how long finished sequences took in the queue, in prefill, in decode, and in all, as far as they came.
+    finished_for: how many sequences finished, by reason; refused_for: how many requests were refused, by cause.
+    prompt_tokens, cache_queries, cache_hits: sums of those of `StepStats`.
     """
 
     def __init__(self) -> None:
-        self.first_token = Histogram(WAITS)
-        self.between_tokens = Histogram(STEPS)
+        self.time_to_first_token = Histogram(WAITS)
+        self.inter_token_latency = Histogram(STEPS)
         self.spent = {name: Histogram(WAITS) for name in ("queue", "prefill", "decode", "whole")}
-        self.ended_for: Counter[str] = Counter()
+        self.finished_for: Counter[str] = Counter()
         self.refused_for: Counter[str] = Counter()
-        self.prompt_tokens = self.looked_up = self.reused = 0
+        self.prompt_tokens = self.cache_queries = self.cache_hits = 0
         self._lock = threading.Lock()
 
-    def refused(self, lives: list[Life], error: EngineBusy) -> None:
-        """Counts a request, however many continuations it asked for."""
+    def refused(self, all_stats: list[SequenceStats], error: EngineBusy) -> None:
+        """Counts a refused request, once for all of its continuations."""
         with self._lock:
             self.refused_for[error.cause] += 1
 
-    def stepped(self, step: Step) -> None:
-        """Counts tokens, and how long they were waited for."""
+    def stepped(self, step: StepStats) -> None:
+        """Counts a step's tokens and their latencies."""
         self.prompt_tokens += step.prompt_tokens
-        self.looked_up += step.looked_up
-        self.reused += step.reused
-        for life in step.firsts:
-            self.first_token.add(life.first - life.submitted)
-        for interval in step.intervals:
-            self.between_tokens.add(interval)
+        self.cache_queries += step.cache_queries
+        self.cache_hits += step.cache_hits
+        for stats in step.first_tokens:
+            self.time_to_first_token.add(stats.first_token_at - stats.queued_at)
+        for interval in step.inter_token_latencies:
+            self.inter_token_latency.add(interval)
 
-    def ended(self, life: Life) -> None:
-        """Counts a continuation, and where its time went."""
+    def finished(self, stats: SequenceStats) -> None:
+        """Counts a finished sequence and where its time went."""
         spent = {
-            "queue": life.began - life.submitted,
-            "prefill": life.first - life.began,
-            "decode": life.last - life.first,
-            "whole": life.ended - life.submitted,
+            "queue": stats.scheduled_at - stats.queued_at,
+            "prefill": stats.first_token_at - stats.scheduled_at,
+            "decode": stats.last_token_at - stats.first_token_at,
+            "whole": stats.finished_at - stats.queued_at,
         }
         known = {name: seconds for name, seconds in spent.items() if not math.isnan(seconds)}
         with self._lock:
-            self.ended_for[str(life.reason)] += 1
+            self.finished_for[str(stats.reason)] += 1
             for name, seconds in known.items():
                 self.spent[name].add(seconds)
-        if life.reason in ("failed", "deadline"):
+        if stats.reason in ("failed", "deadline"):
             level = logging.WARNING
         else:
             level = logging.INFO if spent["whole"] > SLOW else logging.DEBUG
         if logger.isEnabledFor(level):
             fields: dict[str, object] = {
-                "reason": life.reason,
-                "prompt_tokens": life.prompt_tokens,
-                "tokens": life.tokens,
+                "reason": stats.reason,
+                "prompt_tokens": stats.prompt_tokens,
+                "tokens": stats.generated,
             }
             fields |= {f"{name}_ms": round(seconds * 1000, 1) for name, seconds in known.items()}
             told = ", ".join(f"{name} {value}" for name, value in fields.items())
-            logger.log(level, "continuation ended: %s", told, extra={"request_id": life.request, "fields": fields})
+            logger.log(level, "continuation ended: %s", told, extra={"request_id": stats.request_id, "fields": fields})

@@ -1,4 +1,4 @@
-"""Whether the server is well and takes requests, its metrics, and the page of its figures."""
+"""Whether the server is well and takes requests, its metrics, and the status page."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,11 +11,11 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from server.engine import AnyEngine, State
+from server.engine import AnyEngine, EngineState
 from server.http.access import for_all, for_operators
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered
-from server.observability.figures import constants, figures
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, response_spec
 from server.observability.history import History
+from server.observability.status import constants, status_view
 from server.pages import Pages
 
 HEADERS = STREAM_HEADERS | {"Vary": "Accept"}
@@ -42,7 +42,7 @@ class Health(Struct, frozen=True, kw_only=True):
 async def health(engine: NamedDependency[AnyEngine]) -> Health:
     """The model that is served, how many requests it has, and how much it has written."""
     return Health(
-        model=engine.bundle.manifest.name, running=engine.running, waiting=engine.waiting, written=engine.written
+        model=engine.bundle.manifest.name, running=engine.running, waiting=engine.queued, written=engine.generated
     )
 
 
@@ -50,7 +50,7 @@ class Readiness(Struct, frozen=True, kw_only=True):
     """Whether requests for text are taken."""
 
     status: Annotated[
-        State,
+        EngineState,
         Meta(description="restarting: the model failed, and is loaded anew. draining, closed: it is being stopped."),
     ]
 
@@ -62,7 +62,7 @@ class Readiness(Struct, frozen=True, kw_only=True):
     summary="Whether the server takes requests for text",
     tags=["server"],
     response_description="It does.",
-    responses={503: Answered(Readiness, description="It does not, for now or for good.")},
+    responses={503: response_spec(Readiness, description="It does not, for now or for good.")},
 )
 async def readiness(engine: NamedDependency[AnyEngine]) -> Response[Readiness]:
     """For what hands requests to one of several servers. Who only wants to know that it is alive asks for /healthz."""
@@ -83,16 +83,16 @@ async def metrics(metrics_registry: NamedDependency[CollectorRegistry]) -> Respo
 async def status(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], history: NamedDependency[History]
 ) -> Response[Any]:
-    """The page; or, for who accepts an event stream, its figures each second."""
+    """The page, or its figures each second, for a client that accepts an event stream."""
     if EVENT_STREAM in request.headers.get("accept", ""):
         return Stream(_events(history), media_type=EVENT_STREAM, headers=HEADERS)
-    page = await pages.render("status.html", shown=figures(history), constants=constants(history))
+    page = await pages.render("status.html", shown=status_view(history), constants=constants(history))
     return Response(page, media_type=MediaType.HTML, headers=HEADERS)
 
 
 async def _events(history: History) -> AsyncIterator[bytes]:
     while history.engine.state != "closed":  # the server waits for open streams to end
-        shown = figures(history)
+        shown = status_view(history)
         event = {
             "values": shown.values | {f"{chart.id}-top": chart.top for chart in shown.charts},
             "lines": {chart.id: chart.line for chart in shown.charts},

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from server.engine import EngineBusy, Life, Observer
+from server.engine import EngineBusy, Observer, SequenceStats
 from server.http.request_id import request_id
 
 TIMEOUT = 2
@@ -41,7 +41,7 @@ class Tracer(Observer):
         exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=TIMEOUT)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("plotify")
-        self._parents: dict[Life, Context] = {}
+        self._parents: dict[SequenceStats, Context] = {}
 
     @contextmanager
     def request(self, path: str, headers: Mapping[str, str]) -> Iterator[None]:
@@ -71,29 +71,31 @@ class Tracer(Observer):
         if status >= 500:
             span.set_status(trace.StatusCode.ERROR)
 
-    def submitted(self, lives: list[Life]) -> None:
+    def queued(self, all_stats: list[SequenceStats]) -> None:
         """Remembers which request they belong to."""
         context = get_current()
-        self._parents |= dict.fromkeys(lives, context)
+        self._parents |= dict.fromkeys(all_stats, context)
 
-    def refused(self, lives: list[Life], error: EngineBusy) -> None:
+    def refused(self, all_stats: list[SequenceStats], error: EngineBusy) -> None:
         """Nothing was done for them."""
-        for life in lives:
-            self._parents.pop(life, None)
+        for stats in all_stats:
+            self._parents.pop(stats, None)
 
-    def ended(self, life: Life) -> None:
+    def finished(self, stats: SequenceStats) -> None:
         """Tells where the time went, as far as it came."""
-        context = self._parents.pop(life, None)
+        context = self._parents.pop(stats, None)
         if context is None:
             return
         epoch = time.time() - time.monotonic()
-        times = [at for at in (life.submitted, life.began, life.first) if not math.isnan(at)]
-        for name, start, end in zip(("queue", "prefill", "decode"), times, [*times[1:], life.ended], strict=False):
+        times = [at for at in (stats.queued_at, stats.scheduled_at, stats.first_token_at) if not math.isnan(at)]
+        for name, start, end in zip(
+            ("queue", "prefill", "decode"), times, [*times[1:], stats.finished_at], strict=False
+        ):
             span = self._tracer.start_span(name, context, start_time=int((start + epoch) * 1e9))
-            if end == life.ended:
-                span.set_attribute("gen_ai.usage.input_tokens", life.prompt_tokens)
-                span.set_attribute("gen_ai.usage.output_tokens", life.tokens)
-                span.set_attribute("gen_ai.response.finish_reasons", [str(life.reason)])
+            if end == stats.finished_at:
+                span.set_attribute("gen_ai.usage.input_tokens", stats.prompt_tokens)
+                span.set_attribute("gen_ai.usage.output_tokens", stats.generated)
+                span.set_attribute("gen_ai.response.finish_reasons", [str(stats.reason)])
             span.end(int((end + epoch) * 1e9))
 
     def close(self) -> None:

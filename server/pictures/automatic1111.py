@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import msgspec
 
-from server.pictures.answers import decoded, unreadable
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import PictureError, Progress
+from server.pictures.responses import decoded, unreadable
 from server.pictures.service import Service
 from server.settings import Settings
 

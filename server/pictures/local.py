@@ -18,7 +18,7 @@ from server.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
-MOST_STEPS = 25
+MAX_STEPS = 25
 """Denoising steps; models that are made for few, such as LCM, take their own default."""
 
 FAILED = "The model that draws pictures failed. Tell whoever runs this server to look at the log."
@@ -93,7 +93,7 @@ class Local:
             try:
                 pipeline = self._pipeline = self._pipeline or _load(self._folder)
                 default = inspect.signature(pipeline.__call__).parameters["num_inference_steps"].default
-                steps = min(default, MOST_STEPS)
+                steps = min(default, MAX_STEPS)
 
                 def after_step(_: Any, step: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
                     if stop.is_set():

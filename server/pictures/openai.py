@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
-from server.pictures.answers import decoded, unreadable
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Progress
+from server.pictures.responses import decoded, unreadable
 from server.pictures.service import Service
 from server.settings import Settings
 

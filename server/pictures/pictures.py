@@ -14,7 +14,7 @@ from server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-MOST_UNDER_WAY = 32
+MAX_ACTIVE = 32
 """Pictures that are being made or waited for; more are turned away."""
 
 
@@ -53,7 +53,7 @@ class Pictures:
             raise PictureError(
                 Fault.BUSY, "A picture of yours is on its way; wait for it, then ask for the next.", "one each"
             )
-        if len(self._clients) >= MOST_UNDER_WAY:
+        if len(self._clients) >= MAX_ACTIVE:
             raise PictureError(
                 Fault.BUSY, "Many pictures are being drawn just now. Ask again in a minute.", "too many", 60
             )

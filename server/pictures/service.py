@@ -8,16 +8,16 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from server.pictures.answers import AWAY, TOO_LONG, Answer, Passing, meaning, unreadable
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Fault, PictureError
+from server.pictures.responses import AWAY, TOO_LONG, Passing, ServiceResponse, meaning, unreadable
 from server.settings import SettingsError
 
-LARGEST = 24 * 1024 * 1024
+MAX_BYTES = 24 * 1024 * 1024
 """Bytes of an answer: a PNG of four megapixels, in base64, has about half."""
 
 ATTEMPTS = 3
-LONGEST_PAUSE = 20
+MAX_PAUSE = 20
 """Seconds between attempts; a service that asks for more is not asked again, and the writer is told."""
 
 UNUSABLE = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup)
@@ -53,7 +53,7 @@ class Service:
         )
         self._bare = httpx.AsyncClient(headers={"Accept-Encoding": "identity"}, timeout=httpx.Timeout(30, connect=10))
 
-    async def ask(self, path: str, **body: Any) -> Answer:
+    async def ask(self, path: str, **body: Any) -> ServiceResponse:
         """Asks for a picture: body as httpx takes it. Each attempt that may have been billed counts for the cap.
 
         Tried again are only connections that fail, 429 and 5xx. Raises PictureError.
@@ -71,11 +71,11 @@ class Service:
         except TimeoutError:
             raise PictureError(Fault.BROKEN, TOO_LONG, "no answer in time") from None
 
-    async def tell(self, method: str, path: str) -> Answer | None:
+    async def tell(self, method: str, path: str) -> ServiceResponse | None:
         """A small request beside the one that is paid for; None where it fails, which harms nobody."""
         with suppress(*UNUSABLE, PictureError):
             async with self._client.stream(method, path, timeout=5) as response:
-                answer = Answer(response.headers, await _read(response))
+                answer = ServiceResponse(response.headers, await _read(response))
                 return answer if response.is_success else None
         return None
 
@@ -99,11 +99,11 @@ class Service:
         await self._client.aclose()
         await self._bare.aclose()
 
-    async def _attempt(self, path: str, body: dict[str, Any]) -> Answer:
+    async def _attempt(self, path: str, body: dict[str, Any]) -> ServiceResponse:
         taken = self._cap.take()
         try:
             async with self._client.stream("POST", path, **body) as response:
-                answer = Answer(response.headers, await _read(response))
+                answer = ServiceResponse(response.headers, await _read(response))
         except NEVER_SENT as error:
             self._cap.give_back(taken)
             raise Passing(Fault.BROKEN, AWAY, type(error).__name__) from None
@@ -123,14 +123,14 @@ class Service:
 
 
 def _worth_another(error: BaseException) -> bool:
-    return isinstance(error, Passing) and (error.retry_after or 0) <= LONGEST_PAUSE
+    return isinstance(error, Passing) and (error.retry_after or 0) <= MAX_PAUSE
 
 
 def _until_next(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, Passing) and error.retry_after is not None:
         return float(error.retry_after)
-    return wait_exponential_jitter(initial=1, max=LONGEST_PAUSE)(state)
+    return wait_exponential_jitter(initial=1, max=MAX_PAUSE)(state)
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -140,6 +140,6 @@ async def _read(response: httpx.Response) -> bytes:
     content = bytearray()
     async for chunk in response.aiter_raw():
         content += chunk
-        if len(content) > LARGEST:
-            raise unreadable(f"an answer of more than {LARGEST} bytes")
+        if len(content) > MAX_BYTES:
+            raise unreadable(f"an answer of more than {MAX_BYTES} bytes")
     return bytes(content)

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncGenerator
 
-from server.pictures.answers import refused
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Progress
+from server.pictures.responses import refused
 from server.pictures.service import Service
 from server.settings import Settings
 

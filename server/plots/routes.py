@@ -15,7 +15,7 @@ from server.completions.errors import headers_of, status_of
 from server.engine import AnyEngine, EngineBusy
 from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.rate_limit import WORK
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, Answered, counted, keyed
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec
 from server.plots.events import EVENT_ID, UnknownEvent, frames, position
 from server.plots.plots import Plots, UnknownPlot
 from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
@@ -24,7 +24,7 @@ from server.writing.brief import Brief, BriefError
 from server.writing.fields import BriefCarrier
 from server.writing.plot import begin
 
-Refused = partial(Answered, Refusal)
+error_spec = partial(response_spec, Refusal)
 """An error of /api, as its operation describes it."""
 
 
@@ -36,15 +36,15 @@ Refused = partial(Answered, Refusal)
     operation_id="startPlot",
     summary="Start a plot",
     response_description="The plot is being written.",
-    responses=keyed(Refused)
-    | counted(Refused)
+    responses=key_errors(error_spec)
+    | rate_errors(error_spec)
     | {
-        400: Refused(description="The body is not JSON, or a field is of the wrong type."),
-        408: Refused(description="The body took too long to arrive."),
-        413: Refused(description="The body is far longer than any prompt that the model can read."),
-        415: Refused(description="The body is neither JSON nor a form."),
-        422: Refused(description="A field's value cannot be worked from."),
-        503: Refused(description="Too many wait; try again after Retry-After seconds."),
+        400: error_spec(description="The body is not JSON, or a field is of the wrong type."),
+        408: error_spec(description="The body took too long to arrive."),
+        413: error_spec(description="The body is far longer than any prompt that the model can read."),
+        415: error_spec(description="The body is neither JSON nor a form."),
+        422: error_spec(description="A field's value cannot be worked from."),
+        503: error_spec(description="Too many wait; try again after Retry-After seconds."),
     },
 )
 async def start_plot(
@@ -66,7 +66,7 @@ async def start_plot(
     )
 
 
-UNKNOWN = {404: Refused(description="There is no such plot, or no longer.")}
+UNKNOWN = {404: error_spec(description="There is no such plot, or no longer.")}
 
 
 @get(
@@ -102,9 +102,9 @@ async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> 
     summary="Follow a plot",
     responses=UNKNOWN
     | {
-        200: Answered(str, media_type=EVENT_STREAM, description="The events, as they come."),
-        204: Answered(None, description="The plot has ended, and the reader has all of it: do not come back."),
-        400: Refused(description="The Last-Event-ID is no event of this plot."),
+        200: response_spec(str, media_type=EVENT_STREAM, description="The events, as they come."),
+        204: response_spec(None, description="The plot has ended, and the reader has all of it: do not come back."),
+        400: error_spec(description="The Last-Event-ID is no event of this plot."),
     },
 )
 async def follow_plot(

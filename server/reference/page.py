@@ -33,7 +33,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResponseDoc:
     """Of one status. holds: the names of the objects that it may be. headers: those that it always has."""
 
     status: str
@@ -53,7 +53,7 @@ class Section:
     paragraphs: list[str]
     fields: list[Field]
     parameters: list[Field]
-    answers: list[Answer]
+    answers: list[ResponseDoc]
     curl: str
     examples: list[Example]
 
@@ -163,11 +163,11 @@ def _range(schema: Document, least: str, most: str) -> str:
     return f", {begin} to {high}{unit}" if begin is not None else f", up to {high}{unit}"
 
 
-def _answer(status: str, answer: Document) -> Answer:
+def _answer(status: str, answer: Document) -> ResponseDoc:
     content = answer.get("content", {})
     holds = [_name(each["schema"]) for each in content.values()]
     headers = [name for name, header in answer.get("headers", {}).items() if header.get("required")]
-    return Answer(status, answer["description"], holds, headers)
+    return ResponseDoc(status, answer["description"], holds, headers)
 
 
 def _examples(operation: Document) -> list[Example]:

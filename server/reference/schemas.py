@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from server.completions.schema import Completion, CompletionRequest, ErrorAnswer, Model, ModelList, StreamOptions
+from server.completions.schema import Completion, CompletionRequest, ErrorResponse, Model, ModelList, StreamOptions
 from server.engine import AnyEngine
 from server.http.responses import JSON
 from server.observability.routes import Health, Readiness
@@ -17,7 +17,7 @@ ANSWERS = (
     Completion,
     Model,
     ModelList,
-    ErrorAnswer,
+    ErrorResponse,
     Started,
     PlotSoFar,
     Token,
@@ -59,10 +59,10 @@ def reference(name: str) -> str:
 
 def _completion_event() -> Schema:
     """An event has fields, of which data is text; that text is JSON."""
-    data = [{"const": "[DONE]"}, _json_text(Completion), _json_text(ErrorAnswer)]
+    data = [{"const": "[DONE]"}, _json_text(Completion), _json_text(ErrorResponse)]
     return {
         "title": COMPLETION_EVENT,
-        "description": f"Its data is a {Completion.__name__}; the last one's `[DONE]`, or an {ErrorAnswer.__name__}.",
+        "description": f"Its data is a {Completion.__name__}; the last one's `[DONE]`, or an {ErrorResponse.__name__}.",
         "type": "object",
         "properties": {"data": {"type": "string", "anyOf": data}},
         "required": ["data"],
@@ -114,11 +114,11 @@ def _narrow_completion(fields: Schema, engine: AnyEngine) -> None:
     fields["genre"]["enum"] = [*_genres(engine), None]
     for name in ("n", "best_of"):
         fields[name]["anyOf"][0]["maximum"] = engine.rows
-    # Decoding would let kinds of prompts be mixed; `Order.read` does not.
+    # Decoding would let kinds of prompts be mixed; `ParsedRequest.read` does not.
     text = {"type": "string", "minLength": 1}
     tokens = {
         "type": "array",
-        "items": {"type": "integer", "minimum": 0, "maximum": engine.vocabulary.size - 1},
+        "items": {"type": "integer", "minimum": 0, "maximum": engine.tokenizer.size - 1},
         "minItems": 1,
         "maxItems": shape.context,
     }

@@ -22,25 +22,25 @@ OPENING = 300
 """Characters of a text that a list shows."""
 
 Asked = ParamSpec("Asked")
-Answer = TypeVar("Answer")
-Transaction = Callable[Concatenate["Shelf", Session, Asked], Answer]
-Method = Callable[Concatenate["Shelf", Asked], Coroutine[Any, Any, Answer]]
-Run = Callable[[Transactions, Callable[[Session], Answer]], Coroutine[Any, Any, Answer]]
+Result = TypeVar("Result")
+Transaction = Callable[Concatenate["Shelf", Session, Asked], Result]
+Method = Callable[Concatenate["Shelf", Asked], Coroutine[Any, Any, Result]]
+Run = Callable[[Transactions, Callable[[Session], Result]], Coroutine[Any, Any, Result]]
 
 
-def reads(transaction: Transaction[Asked, Answer]) -> Method[Asked, Answer]:
+def reads(transaction: Transaction[Asked, Result]) -> Method[Asked, Result]:
     """Of a transaction that changes nothing, a method to await, which gives it its session."""
     return _method(transaction, Transactions.read)
 
 
-def writes(transaction: Transaction[Asked, Answer]) -> Method[Asked, Answer]:
+def writes(transaction: Transaction[Asked, Result]) -> Method[Asked, Result]:
     """The same of one that changes something."""
     return _method(transaction, Transactions.write)
 
 
-def _method(transaction: Transaction[Asked, Answer], run: Run[Answer]) -> Method[Asked, Answer]:
+def _method(transaction: Transaction[Asked, Result], run: Run[Result]) -> Method[Asked, Result]:
     @wraps(transaction)
-    async def method(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+    async def method(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Result:
         with usable(shelf.name):
             return await run(shelf.transactions, lambda session: transaction(shelf, session, *args, **kwargs))
 

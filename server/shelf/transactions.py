@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from server.shelf.database import BUSY, WRITES
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 THREADS = 5
 """Transactions at once, of those that read and of those that write."""
@@ -30,17 +30,17 @@ class Transactions:
         writers = 1 if engine.dialect.name == "sqlite" else THREADS
         self._writing = ThreadPoolExecutor(writers, "plotify-shelf-writes")
 
-    async def read(self, transaction: Callable[[Session], Answer]) -> Answer:
+    async def read(self, transaction: Callable[[Session], Result]) -> Result:
         """What a transaction returns that changes nothing. Raises OSError when it cannot begin."""
         return await self._run(self._reading, transaction)
 
-    async def write(self, transaction: Callable[[Session], Answer]) -> Answer:
+    async def write(self, transaction: Callable[[Session], Result]) -> Result:
         """What a transaction returns, once its changes are on the disk; with an exception there are none.
 
         Raises OSError when it cannot begin.
         """
 
-        def run(session: Session) -> Answer:
+        def run(session: Session) -> Result:
             session.connection(execution_options={WRITES: True})
             return transaction(session)
 
@@ -51,10 +51,10 @@ class Transactions:
         for threads in (self._reading, self._writing):
             await asyncio.to_thread(threads.shutdown)
 
-    async def _run(self, threads: ThreadPoolExecutor, transaction: Callable[[Session], Answer]) -> Answer:
+    async def _run(self, threads: ThreadPoolExecutor, transaction: Callable[[Session], Result]) -> Result:
         """What it returns. Where its turn does not come within `BUSY` seconds it is never run."""
 
-        def run() -> Answer:
+        def run() -> Result:
             with self._sessions.begin() as session:
                 return transaction(session)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from server.bundle import Manifest, SamplingDefaults
 from server.engine import Request, Sampling
-from server.engine.request import LONGEST_BAD_WORD, MOST_BAD_WORDS
+from server.engine.request import MAX_BAD_WORD_LENGTH, MAX_BAD_WORDS
 from server.http.request_id import request_id
 
 ANY_GENRE = "any"
@@ -112,8 +112,8 @@ class Brief:
         if typed["wildness"] not in map(str, WILDNESSES):
             problems["wildness"] = f"Choose a number from {min(WILDNESSES)} to {max(WILDNESSES)}."
         avoid = tuple(dict.fromkeys(word for part in typed["avoid"].split(",") if (word := " ".join(part.split()))))
-        if len(avoid) > MOST_BAD_WORDS or any(len(word) > LONGEST_BAD_WORD for word in avoid):
-            problems["avoid"] = f"At most {MOST_BAD_WORDS} words, of at most {LONGEST_BAD_WORD} letters each."
+        if len(avoid) > MAX_BAD_WORDS or any(len(word) > MAX_BAD_WORD_LENGTH for word in avoid):
+            problems["avoid"] = f"At most {MAX_BAD_WORDS} words, of at most {MAX_BAD_WORD_LENGTH} letters each."
         seed = typed["seed"].strip()
         if not re.fullmatch(f"[0-9]{{0,{SEED_DIGITS}}}", seed):
             problems["seed"] = "A seed is a whole number of up to nine digits; leave it empty for a surprise."

@@ -6,7 +6,7 @@ from litestar import Request
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import ClientException, SerializationException
 
-from server.http.request import ArrivingRequest
+from server.http.request import TimedRequest
 from server.writing.brief import DEFAULTS
 
 STEERING = tuple(name for name in DEFAULTS if name != "prompt")
@@ -25,7 +25,7 @@ def query_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
     return {name: value for name, value in request.query_params.multi_items() if name in (*STEERING, "text")}
 
 
-class BriefCarrier(ArrivingRequest):
+class BriefCarrier(TimedRequest):
     """A request whose brief comes as JSON or as the fields of a form."""
 
     async def body(self) -> bytes:

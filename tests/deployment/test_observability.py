@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.bundle import Bundle
 from server.engine import Engine
-from server.observability.metrics import EdgeCollector, EngineCollector, new_registry
+from server.observability.metrics import EngineCollector, HttpCollector, new_registry
 from server.observability.recorder import Recorder
 from server.settings import SHIPPED_MODEL
 from tests.conftest import ROOT, run
@@ -47,7 +47,7 @@ def test_what_prometheus_and_grafana_read_is_where_they_look() -> None:
 
 def told(engine: Engine) -> Iterator[tuple[str, set[str]]]:
     """Names and labels of all that /metrics prints."""
-    edge = EdgeCollector()
+    edge = HttpCollector()
     edge.answered["GET", "/", 200] += 1
     printed = generate_latest(new_registry(EngineCollector(engine, Recorder()), edge)).decode()
     for family in text_string_to_metric_families(printed):

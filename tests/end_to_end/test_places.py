@@ -14,7 +14,7 @@ from tests.end_to_end.writer import BEGINNING, Writer
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-HEAVIEST, MOST_REQUESTS = 60_000, 6
+HEAVIEST, MAX_REQUESTS = 60_000, 6
 """Bytes of a page with all that it loads, and how many requests that takes."""
 
 
@@ -65,7 +65,7 @@ def test_it_is_light_and_asks_nobody_else(writers: Callable[..., Writer]) -> Non
         }
         assert {urlsplit(url).netloc for url in weights} == {urlsplit(writer.address).netloc}
         assert sum(weights.values()) < HEAVIEST, weights
-        assert len(weights) <= MOST_REQUESTS, weights
+        assert len(weights) <= MAX_REQUESTS, weights
         if address != "/nowhere":  # of which a browser says that it is not there
             assert not visitor.faults
         visitor.page.close()

@@ -74,6 +74,6 @@ def fill_up(engine: Engine) -> list[Stream]:
 def wait_until_idle(engine: Engine, seconds: float = 20.0) -> None:
     """Fails if the engine still has a request after so many seconds."""
     deadline = time.monotonic() + seconds
-    while engine.running or engine.waiting:
+    while engine.running or engine.queued:
         assert time.monotonic() < deadline, "the engine is still at work"
         time.sleep(0.005)

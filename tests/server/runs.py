@@ -22,7 +22,7 @@ class Run:
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """A list to which every run is added as it begins."""
-    prefill, score, decode = Runner.prefill, Runner.score, Runner.decode
+    prefill, score, decode = Runner.prefill, Runner.prefill_all_logits, Runner.decode
     runs: list[Run] = []
 
     def recorded_prefill(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
@@ -38,7 +38,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         return decode(runner, tokens, lengths)
 
     monkeypatch.setattr(Runner, "prefill", recorded_prefill)
-    monkeypatch.setattr(Runner, "score", recorded_score)
+    monkeypatch.setattr(Runner, "prefill_all_logits", recorded_score)
     monkeypatch.setattr(Runner, "decode", recorded_decode)
     return runs
 

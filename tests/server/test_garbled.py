@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from server.bundle import Bundle, BundleError
-from server.completions.errors import RequestError, error_answer
-from server.completions.order import Order
+from server.completions.errors import RequestError, error_response
+from server.completions.parsed_request import ParsedRequest
 from server.completions.schema import CompletionRequest
 from server.engine import Engine, InvalidRequest
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 from server.plots.events import UnknownEvent, position
 from server.plots.journal import Journal
 from server.plots.schema import PlotRequest
@@ -79,12 +79,12 @@ def test_an_order(engine: Engine, body: bytes) -> None:
     try:
         # Of the model that is served, so that more than the name is looked at.
         request = msgspec.json.decode(body, type=CompletionRequest)
-        Order.read(msgspec.structs.replace(request, model="plotify-tiny"), engine)
+        ParsedRequest.read(msgspec.structs.replace(request, model="plotify-tiny"), engine)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         refusal = RequestError.of_json(error)
     except (RequestError, InvalidRequest) as error:
         refusal = error
-    assert refusal is None or error_answer(refusal).error.type == "invalid_request_error"
+    assert refusal is None or error_response(refusal).error.type == "invalid_request_error"
 
 
 @SHARED
@@ -163,7 +163,7 @@ def load(folder: Path) -> None:
         bundle = Bundle.load(folder)
         for genre in (None, *bundle.manifest.prompt.genres):
             assert "a" in bundle.manifest.prompt.fill("a", genre)
-        vocabulary = Vocabulary(bundle.tokenizer, bundle.manifest.model.context)
+        vocabulary = Tokenizer(bundle.tokenizer, bundle.manifest.model.context)
         assert all(0 <= token < vocabulary.size for token in vocabulary.encode("A fox 🦊 <|endoftext|>"))
 
 

@@ -99,7 +99,7 @@ class Runner:
         last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
         return self._read(row, start, pieces, width, last)
 
-    def score(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
+    def prefill_all_logits(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
         """Reads a piece of one prompt into `row`, which holds `start` tokens; logits [tokens, vocab] after each.
 
         As many tokens at a time as there is room for logits, in whole blocks, so that the head, too, takes the same

@@ -24,7 +24,7 @@ BLOCK = 256
 FLOOR = float32(-80)
 """Tokens e⁸⁰ times less likely than the likeliest are never drawn; below e⁻⁸⁷ float32 loses digits, and much time."""
 
-LEAST, GREATEST = int32(-0x80000000), int32(0x7FFFFFFF)
+INT32_MIN, INT32_MAX = int32(-0x80000000), int32(0x7FFFFFFF)
 MINUS_INFINITY, INFINITY = int32(-0x7F800001), int32(0x7F800000)
 """As `_ordered` has them. A NaN lies beyond one or the other."""
 
@@ -46,7 +46,7 @@ def compiled(*liberties: str) -> Callable[[Loop], Loop]:
     return compile_later
 
 
-def kept_in(function: Callable[..., Any]) -> str | None:
+def cache_folder(function: Callable[..., Any]) -> str | None:
     """The folder with what was compiled of such a function; None where it is kept nowhere."""
     path: str | None = function.stats.cache_path  # type: ignore[attr-defined]
     return path
@@ -78,43 +78,43 @@ def likeliest(scores: Floats, count: int, least: np.float32) -> Ids:
 
 
 @compiled()
-def draw(logits: Floats, turns: npt.NDArray[np.void], tokens: Ids) -> None:
-    """Draws a token for each turn, an entry of `TURN`, as `Drawing.draw` does, on one thread."""
+def sample(logits: Floats, inputs: npt.NDArray[np.void], tokens: Ids) -> None:
+    """Samples a token for each input, an entry of `SAMPLING_INPUT`, as `BatchSampler.sample` does, on one thread."""
     blocks = _blocks(logits.shape[1])
     all_maxima, all_sums = np.empty(blocks, np.float32), np.empty(blocks, np.float32)
-    for number in range(turns.size):
-        turn = turns[number]
-        scores, blocks = logits[turn.row][: turn.size], _blocks(turn.size)
+    for number in range(inputs.size):
+        given = inputs[number]
+        scores, blocks = logits[given.row][: given.vocab_size], _blocks(given.vocab_size)
         maxima, sums = all_maxima[:blocks], all_sums[:blocks]
         highest = _find_maxima(scores, maxima)
         if np.isnan(highest):
             tokens[number] = -1
-        elif turn.temperature == 0:
+        elif given.temperature == 0:
             tokens[number] = _first(scores, maxima, highest)
-        elif turn.top_k or turn.min_p:
-            share = np.log(turn.min_p) if turn.min_p else float(FLOOR)
-            least = float32(highest + turn.temperature * share)
-            ids = _likeliest(scores, maxima, turn.top_k or turn.size, least)
+        elif given.top_k or given.min_p:
+            share = np.log(given.min_p) if given.min_p else float(FLOOR)
+            least = float32(highest + given.temperature * share)
+            ids = _likeliest(scores, maxima, given.top_k or given.vocab_size, least)
             for place in range(ids.size):  # which come in order: none is overwritten before it is read
                 scores[place] = scores[ids[place]]
-            tokens[number] = ids[_nucleus(scores[: ids.size], sums[: _blocks(ids.size)], highest, turn)]
+            tokens[number] = ids[_nucleus(scores[: ids.size], sums[: _blocks(ids.size)], highest, given)]
         else:
-            tokens[number] = _nucleus(scores, sums, highest, turn)
+            tokens[number] = _nucleus(scores, sums, highest, given)
 
 
 @compiled()
-def _nucleus(scores: Floats, sums: Floats, highest: np.float32, turn: Any) -> int:
+def _nucleus(scores: Floats, sums: Floats, highest: np.float32, given: Any) -> int:
     """An index, drawn among the likeliest that together reach top-p, the first among equals first."""
-    _weigh(scores, highest, float32(1 / turn.temperature), sums)
+    _weigh(scores, highest, float32(1 / given.temperature), sums)
     place, bound, total = 0, float32(0), _total(sums)
-    enough = turn.top_p * total
+    enough = given.top_p * total
     tries = uint64(0)
     while True:
-        point = total * _uniform(turn.seed, turn.drawn + (tries << uint64(32)))
+        point = total * _uniform(given.seed, given.generated + (tries << uint64(32)))
         place = _pick(scores, sums, point, place, bound)
         bound = scores[place]
         # What lies above is at most all the rest: a token of some weight is taken without a look at the others.
-        if turn.top_p == 1 or total - bound < enough:
+        if given.top_p == 1 or total - bound < enough:
             return place
         _add_up_above(scores, sums, place, bound)
         total = _total(sums)
@@ -231,10 +231,10 @@ def _weight(exponent: np.float32) -> np.float32:
 def _find_maxima(scores: Floats, maxima: Floats) -> np.float32:
     """The highest score of each block, and of all; NaN where one is NaN or +inf, or all are -inf."""
     bits = scores.view(np.int32)
-    lowest, highest = GREATEST, LEAST
+    lowest, highest = INT32_MAX, INT32_MIN
     for block in range(maxima.size):
         part = bits[block * BLOCK : (block + 1) * BLOCK]
-        top = LEAST
+        top = INT32_MIN
         for place in range(part.size):
             key = _ordered(part[place])
             top = key if key > top else top
@@ -249,7 +249,7 @@ def _find_maxima(scores: Floats, maxima: Floats) -> np.float32:
 @compiled()
 def _ordered(bits: np.int32) -> np.int32:
     """Of a float's bits, integers in the order of the floats; of these, the bits."""
-    return int32(bits ^ ((bits >> int32(31)) & GREATEST))
+    return int32(bits ^ ((bits >> int32(31)) & INT32_MAX))
 
 
 @compiled()

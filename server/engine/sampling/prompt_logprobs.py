@@ -1,7 +1,7 @@
-"""The log probabilities of a prompt's own tokens: how well the model foretells a text that it did not write.
+"""The log probabilities of a prompt's own tokens, by which a text is evaluated that the model did not write.
 
-The logits after each token are for the token behind it. They are looked at as soon as they are there, a piece of the
-prompt at a time, so that [tokens, vocab] of them are never kept.
+The logits after each token are for the token behind it. They are used as soon as they are there, a piece of the prompt
+at a time, so that all [tokens, vocab] of them are never in memory.
 """
 
 import math
@@ -10,33 +10,28 @@ from collections.abc import Sequence
 from server.engine.sampling.kernels import Floats
 from server.engine.sampling.sampler import TokenLogprobs, token_logprobs
 
-PromptLogprobs = tuple[TokenLogprobs | None, ...]
 
+class PromptLogprobs:
+    """Gathers the log probabilities of a prompt's tokens during its prefill.
 
-class Scores:
-    """Gathers the log probabilities of a prompt's tokens while it is read from its beginning.
-
-    prompt: its token ids. count: of how many of the likeliest tokens to tell. vocab_size: how many ids the tokenizer
-    knows; what a padded model has beyond them counts for nothing.
+    prompt: its token ids. count: the number of likeliest tokens to list in each place. vocab_size: the number of ids
+    that the tokenizer knows; the logits that a padded model has beyond them are ignored.
     """
 
     def __init__(self, prompt: Sequence[int], count: int, vocab_size: int) -> None:
         self._prompt = tuple(prompt)
         self._count = count
         self._vocab_size = vocab_size
-        self._found: list[TokenLogprobs | None] = [None]
+        self._values: list[TokenLogprobs | None] = [None]
 
     def add(self, logits: Floats) -> None:
-        """Takes the logits [tokens, vocab_size or more] after the tokens that come next; after the last, for none."""
-        for row, token in zip(logits, self._prompt[len(self._found) :], strict=False):
-            self._found.append(token_logprobs(row[: self._vocab_size], token, self._count))
+        """Adds the float32 logits [tokens, vocab_size or more] after the next tokens of the prompt."""
+        for row, token in zip(logits, self._prompt[len(self._values) :], strict=False):
+            self._values.append(token_logprobs(row[: self._vocab_size], token, self._count))
 
     @property
-    def found(self) -> PromptLogprobs:
-        """One for each token, None for the first; of a prompt that was read whole.
-
-        Raises FloatingPointError where the logits were not finite.
-        """
-        if not all(math.isfinite(each.logprob) for each in self._found if each is not None):
+    def values(self) -> tuple[TokenLogprobs | None, ...]:
+        """One entry for each token, None for the first. Raises FloatingPointError for logits that are not finite."""
+        if not all(math.isfinite(each.logprob) for each in self._values if each is not None):
             raise FloatingPointError("the model's logits are not finite")
-        return tuple(self._found)
+        return tuple(self._values)

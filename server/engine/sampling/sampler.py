@@ -1,4 +1,4 @@
-"""Choosing the tokens of one sequence: what each draw is made from, and what became of it."""
+"""Samples the tokens of one sequence: bias, penalties and exclusions before each, log probabilities after it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from server.engine.request import Sampling
 from server.engine.sampling.bad_words import BadWords
-from server.engine.sampling.batch_sampler import Turn
+from server.engine.sampling.batch_sampler import SamplingInput
 from server.engine.sampling.kernels import Floats, likeliest, log_sum_exp
 
 GREEDY_BELOW = 1e-5
@@ -19,28 +19,28 @@ LOWEST = np.finfo(np.float32).min
 class TokenLogprobs(NamedTuple):
     """Natural-log probabilities under the model's own distribution: before penalties, bias and temperature.
 
-    logprob: of the token that was drawn. top: token ids and theirs, the likeliest first and the smaller id first among
-    equals; fewer than asked for where fewer tokens are possible at all.
+    logprob: of the token that was sampled. top: token ids and theirs, the likeliest first and the smaller id first
+    among equals; fewer than asked for where fewer tokens are possible at all.
     """
 
     logprob: float
     top: tuple[tuple[int, float], ...]
 
 
-class Drawn(NamedTuple):
-    """One token, and its probabilities where `Sampling.logprobs` asks for them."""
+class SampledToken(NamedTuple):
+    """One token, with its log probabilities if `Sampling.logprobs` asks for them."""
 
     token: int
     logprobs: TokenLogprobs | None = None
 
 
 class Sampler:
-    """Has the tokens of one sequence drawn; a function of the prompt, the sampling, the seed and the logits alone.
+    """Samples the tokens of one sequence; they are a function of prompt, sampling, seed and logits alone.
 
-    Each token takes a `turn`, which `Drawing.draw` draws for, and is then `taken`. prompt: its token ids. vocab_size:
-    how many ids the tokenizer knows; those that a padded model has beyond them are never drawn. end_of_text: the token
-    that `Sampling.ignore_end` and `min_tokens` keep from being drawn. bad_words: how those of the sampling are spelled.
-    All ids, those of `Sampling.logit_bias` too, lie below vocab_size.
+    For each token, `prepare` makes the input of `BatchSampler.sample`, and `accept` takes what that has sampled.
+    prompt: its token ids. vocab_size: the number of ids that the tokenizer knows; those that a padded model has beyond
+    them are never sampled. end_of_text: the token that `Sampling.ignore_end` and `min_tokens` exclude. bad_words: the
+    spellings of those of the sampling. All ids, those of `Sampling.logit_bias` too, lie below vocab_size.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class Sampler:
         self._bias_ids = np.fromiter(sampling.logit_bias.keys(), dtype=np.intp)
         self._bias = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
         self._bad_words = BadWords(bad_words)
-        self._drawn = 0
+        self._generated = 0
         penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
         self._occurrences = _Occurrences(prompt) if penalties != (1, 0, 0) else None
         self._adjusts = self._occurrences is not None or self._bias_ids.size > 0
         self._logits: Floats | None = None
 
-    def turn(self, logits: Floats, row: int) -> Turn:
-        """How the next token is to be drawn from a row of float32 logits [rows, vocab_size or more].
+    def prepare(self, logits: Floats, row: int) -> SamplingInput:
+        """The input to sample the next token from a row of float32 logits [rows, vocab_size or more].
 
-        Adds bias and penalties to the row, and excludes what must not come next.
+        Adds bias and penalties to the row, and excludes tokens that must not come next.
         """
         scores = logits[row]
         if self._sampling.logprobs is not None:
@@ -79,21 +79,21 @@ class Sampler:
         if self._adjusts:
             self._adjust(scores)
         self.exclude(scores)
-        return Turn(row, self._vocab_size, self._seed, self._drawn, *self._choice)
+        return SamplingInput(row, self._vocab_size, self._seed, self._generated, *self._choice)
 
-    def taken(self, token: int) -> Drawn:
-        """Takes note of the token that was drawn. Raises FloatingPointError where there was none to draw, -1."""
+    def accept(self, token: int) -> SampledToken:
+        """Records the token that was sampled. Raises FloatingPointError for -1: there was none to sample."""
         if token < 0:
             raise FloatingPointError("the model's logits are not finite")
         if self._occurrences is not None:
             self._occurrences.add(token)
         self._bad_words.add(token)
-        self._drawn += 1
+        self._generated += 1
         wanted, logits, self._logits = self._sampling.logprobs, self._logits, None
-        return Drawn(token, None if wanted is None or logits is None else token_logprobs(logits, token, wanted))
+        return SampledToken(token, None if wanted is None or logits is None else token_logprobs(logits, token, wanted))
 
     def exclude(self, scores: Floats) -> None:
-        """Makes what must not come next the least likely of scores [vocab]: bad words, the end before its time."""
+        """Makes the tokens that must not come next the least likely of float32 scores [vocab]."""
         # Not -inf: guidance may have left nothing else, and then there is nothing else to draw.
         self._bad_words.exclude(scores, LOWEST)
         if self._endless:
@@ -101,7 +101,7 @@ class Sampler:
 
     @property
     def _endless(self) -> bool:
-        return self._sampling.ignore_end or self._drawn < self._sampling.min_tokens
+        return self._sampling.ignore_end or self._generated < self._sampling.min_tokens
 
     def _adjust(self, scores: Floats) -> None:
         """Bias and penalties, which touch few tokens."""

@@ -1,9 +1,9 @@
-"""The tokens of a model: from text and back, and which of them a prompt may be."""
+"""A bundle's tokenizer: text to token ids, and the check of prompts."""
 
 import operator
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer
+import tokenizers
 
 from server.engine.errors import InvalidRequest, PromptTooLong
 from server.engine.text.detokenizer import token_bytes
@@ -12,20 +12,20 @@ SAMPLE = 4096
 """Characters by which the tokens of a text that is far too long are guessed."""
 
 
-class Vocabulary:
+class Tokenizer:
     """A byte-level tokenizer, for a model that reads `context` tokens.
 
-    pieces: the bytes of each token, by token id; none for special tokens. size: how many tokens there are. Raises
+    token_bytes: the bytes of each token, by token id; none for special tokens. size: how many tokens there are. Raises
     BundleError for a tokenizer that is not byte-level.
     """
 
-    def __init__(self, tokenizer: Tokenizer, context: int) -> None:
-        self.pieces = token_bytes(tokenizer)
-        self.size = len(self.pieces)
+    def __init__(self, tokenizer: tokenizers.Tokenizer, context: int) -> None:
+        self.token_bytes = token_bytes(tokenizer)
+        self.size = len(self.token_bytes)
         self._tokenizer = tokenizer
         self._context = context
         # Each token of a text stands for some of its bytes, so that a longer one cannot be read, whatever it says.
-        self._most = context * max(map(len, self.pieces))
+        self._most = context * max(map(len, self.token_bytes))
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text. Raises InvalidRequest for what is not Unicode text.
@@ -44,14 +44,14 @@ class Vocabulary:
 
     def spell(self, token: int) -> bytes:
         """The bytes that a token stands for; of a special token, which stands for none, its name."""
-        return self.pieces[token] or str(self._tokenizer.id_to_token(token)).encode()
+        return self.token_bytes[token] or str(self._tokenizer.id_to_token(token)).encode()
 
     def spellings(self, word: str) -> list[list[int]]:
         """The token ids of a word as it may stand in a text: at its beginning or not, of a sentence or within."""
         written = dict.fromkeys((word, word.lower(), word.capitalize()))
         return [ids for each in written for text in (each, f" {each}") if (ids := self.encode(text))]
 
-    def read(self, given: str | Sequence[int], longest: int) -> list[int]:
+    def encode_prompt(self, given: str | Sequence[int], longest: int) -> list[int]:
         """The token ids of a prompt, text or ids. Raises InvalidRequest; PromptTooLong for more than `longest`."""
         if isinstance(given, str):
             prompt = self.encode(given)

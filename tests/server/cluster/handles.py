@@ -5,23 +5,23 @@ from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
 
-from server.cluster.replica import Figures, Order, Piece
+from server.cluster.replica import RemoteOutput, RemoteRequest, ReplicaStats
 from server.engine import Engine, merged
 
-Script = Callable[[Order], AsyncIterator[Piece]]
+Script = Callable[[RemoteRequest], AsyncIterator[RemoteOutput]]
 
-FIGURES = Figures("a", "ready", "cpu", "int8", 0, 0.0, 0.0, 0, 0.0, 3.0, 0, 0)
+STATS = ReplicaStats("a", "ready", "cpu", "int8", 0, 0.0, 0.0, 0, 0.0, 3.0, 0, 0)
 
 
 class Answer:
     """A call under way, as Ray Serve gives it."""
 
-    def __init__(self, pieces: AsyncIterator[Piece]) -> None:
+    def __init__(self, outputs: AsyncIterator[RemoteOutput]) -> None:
         self.cancelled = False
-        self._pieces = pieces
+        self._outputs = outputs
 
-    def __aiter__(self) -> AsyncIterator[Piece]:
-        return self._pieces
+    def __aiter__(self) -> AsyncIterator[RemoteOutput]:
+        return self._outputs
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -32,39 +32,39 @@ class Handle:
 
     def __init__(self, *scripts: Script) -> None:
         self.scripts = list(scripts)
-        self.orders: list[Order] = []
+        self.remotes: list[RemoteRequest] = []
         self.answers: list[Answer] = []
         self.broadcasts: list[tuple[Any, ...]] = []
-        self.figures: list[object] = [FIGURES]
-        self.write = SimpleNamespace(remote=self._write)
+        self.stats: list[object] = [STATS]
+        self.generate = SimpleNamespace(remote=self._generate)
 
     def options(self, stream: bool) -> "Handle":
         assert stream
         return self
 
-    def _write(self, order: Order) -> Answer:
-        self.orders.append(order)
+    def _generate(self, remote: RemoteRequest) -> Answer:
+        self.remotes.append(remote)
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-        self.answers.append(Answer(script(order)))
+        self.answers.append(Answer(script(remote)))
         return self.answers[-1]
 
     def broadcast(self, method: str, *arguments: object) -> Any:
         self.broadcasts.append((method, *arguments))
 
         async def results(timeout_s: float, return_exceptions: bool) -> list[object]:
-            return list(self.figures)
+            return list(self.stats)
 
         return SimpleNamespace(results_async=results)
 
 
-def writing(engine: Engine, pieces: int | None = None, end: Exception | Piece | None = None) -> Script:
-    """What an engine writes, a chunk in each piece; after so many pieces the end."""
+def writing(engine: Engine, outputs: int | None = None, end: Exception | RemoteOutput | None = None) -> Script:
+    """What an engine writes, a chunk in each output; after so many outputs the end."""
 
-    async def write(order: Order) -> AsyncIterator[Piece]:
-        streams = engine.submit_several(order.request, order.count)
+    async def write(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
+        streams = engine.submit_several(remote.request, remote.count)
         written = [item async for items in merged(streams) for item in items]
-        for item in written[:pieces]:
-            yield Piece([item])
+        for item in written[:outputs]:
+            yield RemoteOutput([item])
         if isinstance(end, Exception):
             raise end
         if end is not None:
@@ -73,13 +73,13 @@ def writing(engine: Engine, pieces: int | None = None, end: Exception | Piece | 
     return write
 
 
-async def forever(order: Order) -> AsyncIterator[Piece]:
+async def forever(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
     """Nothing comes."""
     await asyncio.sleep(3600)
-    yield Piece([])
+    yield RemoteOutput([])
 
 
-async def begun(order: Order) -> AsyncIterator[Piece]:
+async def begun(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
     """A replica has it, and nothing more comes."""
-    yield Piece([])
+    yield RemoteOutput([])
     await asyncio.sleep(3600)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from server.cluster.replica import Order
+from server.cluster.replica import RemoteRequest
 from server.cluster.router import PrefixRouter
 from server.engine import Request
 
@@ -46,7 +46,7 @@ def _replica(id: str) -> Any:
 def _pending(prompt: Sequence[int], rows: int) -> Any:
     id = uuid.uuid4().hex
     return SimpleNamespace(
-        args=[Order(id, Request(prompt), rows, rows)],
+        args=[RemoteRequest(id, Request(prompt), rows, rows)],
         metadata=SimpleNamespace(internal_request_id=id),
         future=asyncio.get_running_loop().create_future(),
     )

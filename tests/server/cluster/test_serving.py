@@ -53,8 +53,8 @@ def _until(condition: Any, what: str, seconds: float = 30) -> None:
 
 
 def _running(cluster: Cluster) -> int:
-    figures: dict[str, int] = httpx.get(f"{cluster.address}/healthz").json()
-    return figures["running"] + figures["waiting"]
+    stats: dict[str, int] = httpx.get(f"{cluster.address}/healthz").json()
+    return stats["running"] + stats["waiting"]
 
 
 def test_a_plot_comes_token_by_token_and_is_its_seeds(cluster: Cluster, bundle: Bundle) -> None:
@@ -62,10 +62,10 @@ def test_a_plot_comes_token_by_token_and_is_its_seeds(cluster: Cluster, bundle: 
 
     async def read() -> list[tuple[float, str]]:
         async with httpx.AsyncClient(base_url=cluster.address, timeout=30) as client:
-            return [(time.monotonic(), piece) async for piece in _pieces(client, body)]
+            return [(time.monotonic(), output) async for output in _pieces(client, body)]
 
     came = asyncio.run(read())
-    assert "".join(piece for _, piece in came) == _written(bundle, [body])[0]
+    assert "".join(output for _, output in came) == _written(bundle, [body])[0]
     assert len(came) > TOKENS / 4
     assert came[-1][0] - came[0][0] > 0.5, "the slow steps are seen one by one"
 
@@ -81,10 +81,10 @@ def test_a_replica_that_is_killed_leaves_no_plot_unfinished(cluster: Cluster, bu
 
             async def text(body: dict[str, Any]) -> str:
                 whole = ""
-                async for piece in _pieces(client, body):
+                async for output in _pieces(client, body):
                     if not whole:
                         begun.release()
-                    whole += piece
+                    whole += output
                 return whole
 
             texts = [asyncio.create_task(text(body)) for body in bodies]
@@ -149,7 +149,7 @@ def test_a_full_house_is_told_to_come_back(cluster: Cluster, bundle: Bundle) -> 
     taken = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 503]
     assert len(taken) + len(refused) == len(answers)
-    # Two jobs of eight fill a replica, and four may wait for each: 32 rows.
+    # Two groups of eight fill a replica, and four may wait for each: 32 rows.
     assert len(taken) == 12
     assert refused
     assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused)

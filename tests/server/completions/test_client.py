@@ -85,7 +85,7 @@ def test_choices_come_prompt_by_prompt(openai: OpenAI, live: LiveServer) -> None
     ]
     assert [choice.text for choice in answer.choices] == expected
     assert answer.usage is not None
-    assert answer.usage.prompt_tokens == sum(len(live.engine.vocabulary.encode(prompt)) for prompt in prompts)
+    assert answer.usage.prompt_tokens == sum(len(live.engine.tokenizer.encode(prompt)) for prompt in prompts)
 
 
 def test_the_best_are_those_with_the_highest_mean_log_probability(openai: OpenAI) -> None:
@@ -155,7 +155,7 @@ def test_log_probabilities_come_with_tokens_and_their_places(openai: OpenAI, liv
     assert logprobs.token_logprobs
     assert logprobs.top_logprobs
     assert logprobs.text_offset
-    count = len(live.engine.vocabulary.encode(prompt)) + 40
+    count = len(live.engine.tokenizer.encode(prompt)) + 40
     lists = (logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, logprobs.text_offset)
     assert {len(each) for each in lists} == {count}
     assert logprobs.token_logprobs[0] is None
@@ -262,7 +262,7 @@ def test_a_genre_leads_as_on_the_page(openai: OpenAI, live: LiveServer) -> None:
         answer = openai.completions.create(model=MODEL, prompt="A fox", seed=8, extra_body={"genre": genre})
         assert answer.choices[0].text == text_of(live.engine.submit(expected))
         assert answer.usage is not None
-        assert answer.usage.prompt_tokens == len(live.engine.vocabulary.encode(str(expected.prompt)))
+        assert answer.usage.prompt_tokens == len(live.engine.tokenizer.encode(str(expected.prompt)))
 
 
 def test_the_asynchronous_client(live: LiveServer, openai: OpenAI) -> None:

@@ -13,8 +13,9 @@ from openai import OpenAI
 
 from server.app import MAX_BODY, create_app
 from server.bundle import Bundle
-from server.completions import order
+from server.completions import parsed_request
 from server.engine import Engine, Request, Sampling
+from server.engine.model.cache import BLOCK
 from server.engine.model.runner import Runner
 from server.settings import Settings
 from tests.server.completions.conftest import MODEL, connected
@@ -166,7 +167,7 @@ def test_the_type_of_the_body_is_not_looked_at(client: TestClient[Litestar]) -> 
 
 
 def test_more_log_probabilities_than_are_told(client: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "MOST_TOLD", 2 * (3 + 5) * 2 * (1 + 1))
+    monkeypatch.setattr(parsed_request, "MAX_TOLD_LOGPROBS", 2 * (3 + 5) * 2 * (1 + 1))
     fields = {"model": MODEL, "prompt": [[5] * 3] * 2, "max_tokens": 5, "n": 2, "logprobs": 1, "echo": True}
     assert client.post("/v1/completions", json=fields).status_code == 200
     for more in ({"prompt": [[5] * 3] * 3}, {"max_tokens": 6}, {"n": 3}, {"logprobs": 2}, {"best_of": 3}):
@@ -186,7 +187,7 @@ def test_a_full_queue_takes_nothing_of_a_request_and_says_when_to_come_again(slo
         openai.completions.create(model=MODEL, prompt=["A fox"] * 5)
     assert (caught.value.status_code, caught.value.code) == (503, "server_busy")
     assert caught.value.response.headers["retry-after"] == "5"
-    assert (engine.running, engine.waiting) == (2, 0)
+    assert (engine.running, engine.queued) == (2, 0)
     for stream in running:
         stream.cancel()
     wait_until_idle(engine)
@@ -197,7 +198,7 @@ def test_an_engine_that_fails(live: LiveServer, openai: OpenAI, monkeypatch: pyt
     decode = Runner.decode
 
     def fail(runner: Runner, tokens: list[int], lengths: list[int]) -> Any:
-        if max(lengths) > 1:  # not the first run of a session
+        if max(lengths) >= BLOCK:  # not the first runs of a session, which are shorter
             raise RuntimeError("out of memory")
         return decode(runner, tokens, lengths)
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from server.completions.order import SAMPLING
+from server.completions.parsed_request import SAMPLING
 from server.completions.schema import CompletionRequest
 from server.engine import InvalidRequest, Sampling
 

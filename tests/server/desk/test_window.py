@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from server.bundle import Bundle
 from server.desk.window import window
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 
 SENTENCE = "Zoë, a baker from Łódź, follows a stranger under the old harbour. "
 
@@ -16,45 +16,45 @@ texts = st.lists(st.tuples(words, marks), max_size=120).map(lambda parts: "".joi
 
 
 @pytest.fixture(scope="module")
-def vocabulary(bundle: Bundle) -> Vocabulary:
-    return Vocabulary(bundle.tokenizer, bundle.manifest.model.context)
+def tokenizer(bundle: Bundle) -> Tokenizer:
+    return Tokenizer(bundle.tokenizer, bundle.manifest.model.context)
 
 
 @given(text=st.one_of(texts, st.text()), room=st.integers(0, 120))
-def test_it_is_the_end_of_the_text_and_fits(vocabulary: Vocabulary, text: str, room: int) -> None:
-    seen = window(text, vocabulary, room)
+def test_it_is_the_end_of_the_text_and_fits(tokenizer: Tokenizer, text: str, room: int) -> None:
+    seen = window(text, tokenizer, room)
     assert text.endswith(seen)
-    assert len(vocabulary.encode(seen)) <= room
+    assert len(tokenizer.encode(seen)) <= room
 
 
 @given(text=texts)
-def test_a_text_that_fits_is_seen_whole(vocabulary: Vocabulary, text: str) -> None:
+def test_a_text_that_fits_is_seen_whole(tokenizer: Tokenizer, text: str) -> None:
     """Sentences may have a token more where they are counted one by one than in one piece."""
-    room = sum(len(vocabulary.encode(character)) for character in text)
-    assert window(text, vocabulary, room) == text
+    room = sum(len(tokenizer.encode(character)) for character in text)
+    assert window(text, tokenizer, room) == text
 
 
 @given(lengths=st.lists(st.integers(1, 12), min_size=9, max_size=60))
-def test_it_is_no_less_than_a_quarter_of_what_there_is_room_for(vocabulary: Vocabulary, lengths: list[int]) -> None:
+def test_it_is_no_less_than_a_quarter_of_what_there_is_room_for(tokenizer: Tokenizer, lengths: list[int]) -> None:
     text = "".join("a fox" + " ran" * length + ". " for length in lengths)
-    assert len(vocabulary.encode(window(text, vocabulary, 60))) >= 15
+    assert len(tokenizer.encode(window(text, tokenizer, 60))) >= 15
 
 
-def test_it_begins_at_the_same_place_for_long_while_a_text_grows(vocabulary: Vocabulary) -> None:
+def test_it_begins_at_the_same_place_for_long_while_a_text_grows(tokenizer: Tokenizer) -> None:
     """Each beginning that is new has the engine read all of it anew."""
     texts = [SENTENCE * count for count in range(1, 60)]
-    room = 10 * len(vocabulary.encode(SENTENCE))
-    starts = [len(text) - len(window(text, vocabulary, room)) for text in texts]
+    room = 10 * len(tokenizer.encode(SENTENCE))
+    starts = [len(text) - len(window(text, tokenizer, room)) for text in texts]
     assert starts == sorted(starts)
     assert len(set(starts)) <= 60 // 5 + 1
     assert all(start % len(SENTENCE) == 0 for start in starts)
 
 
-def test_of_one_endless_sentence_it_is_some_words(vocabulary: Vocabulary) -> None:
-    seen = window("and so on " * 3000, vocabulary, 40)
-    assert 10 <= len(vocabulary.encode(seen)) <= 40
+def test_of_one_endless_sentence_it_is_some_words(tokenizer: Tokenizer) -> None:
+    seen = window("and so on " * 3000, tokenizer, 40)
+    assert 10 <= len(tokenizer.encode(seen)) <= 40
     assert seen.startswith(("and ", "so ", "on "))
 
 
-def test_of_what_has_no_words_it_is_the_end(vocabulary: Vocabulary) -> None:
-    assert 0 < len(window("x" * 50_000, vocabulary, 40)) <= 40
+def test_of_what_has_no_words_it_is_the_end(tokenizer: Tokenizer) -> None:
+    assert 0 < len(window("x" * 50_000, tokenizer, 40)) <= 40

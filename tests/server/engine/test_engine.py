@@ -10,7 +10,7 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, InvalidRequest, PromptTooLong, Request, Sampling
-from server.engine.sequence import Job
+from server.engine.sequence import SequenceGroup
 from tests.server.reading import GREEDY, PRECISIONS, PROMPT, one_by_one, recomputed, text_of, tokens_of
 
 GUIDED = Sampling(max_tokens=4, guidance=2.0)
@@ -37,9 +37,9 @@ def test_text_and_token_ids_are_the_same_prompt(bundle: Bundle, engine: Engine) 
 def test_the_prompt_is_counted_without_what_was_written(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     enqueue = Engine._enqueue
 
-    def enqueue_and_wait_until_written(engine: Engine, job: Job) -> None:
-        enqueue(engine, job)
-        while engine.running or engine.waiting:
+    def enqueue_and_wait_until_written(engine: Engine, group: SequenceGroup) -> None:
+        enqueue(engine, group)
+        while engine.running or engine.queued:
             pass
 
     monkeypatch.setattr(Engine, "_enqueue", enqueue_and_wait_until_written)

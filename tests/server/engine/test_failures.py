@@ -134,7 +134,7 @@ def test_after_a_failure_the_model_is_loaded_anew_for_those_who_wait(
     """Readiness says so meanwhile; what was counted before still counts."""
     with Engine(bundle, threads=1, rows=1) as engine:
         expected = one_by_one(engine, [LONG])
-        written, seconds, first = engine.written, engine.model_seconds, engine._batch
+        written, seconds, first = engine.generated, engine.model_seconds, engine._batch
         loading, go_on = threading.Event(), threading.Event()
 
         def fail_once(count: int, decode: Callable[[], Floats], runner: Runner) -> Floats:
@@ -150,13 +150,13 @@ def test_after_a_failure_the_model_is_loaded_anew_for_those_who_wait(
         with pytest.raises(EngineError, match="the model failed: no memory"):
             list(failing)
         assert loading.wait(30)
-        assert (engine.state, engine.ready, engine.running, engine.waiting) == ("restarting", False, 0, 1)
+        assert (engine.state, engine.ready, engine.running, engine.queued) == ("restarting", False, 0, 1)
         late = engine.submit(LONG)
         go_on.set()
         assert [tokens_of(waiting), tokens_of(late)] == expected * 2
         assert (engine.state, engine.restarts) == ("ready", 1)
         assert engine._batch is not first
-        assert engine.written >= written + 2 * len(expected[0])
+        assert engine.generated >= written + 2 * len(expected[0])
         assert engine.model_seconds > seconds
 
 
@@ -165,7 +165,7 @@ def test_a_model_that_cannot_be_loaded_again_lets_nobody_wait_and_is_tried_again
 ) -> None:
     folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     manifest = (folder / "bundle.json").read_bytes()
-    monkeypatch.setattr("server.engine.engine.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("server.engine.engine.MIN_PAUSE", 0.05)
     with Engine(Bundle.load(folder), threads=1, rows=1) as engine:
         expected = one_by_one(engine, [LONG])
 

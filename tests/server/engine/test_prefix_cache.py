@@ -6,7 +6,7 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
-from server.engine.prefix_cache import WIDTH, Prefixes
+from server.engine.prefix_cache import WIDTH, PrefixCache
 from tests.server.engine.symbolic import SymbolicCache
 from tests.server.reading import PRECISIONS, one_by_one, some_requests, tokens_of
 from tests.server.runs import Run
@@ -20,11 +20,11 @@ class Shelf:
 
     def __init__(self, kept: int) -> None:
         self.cache = SymbolicCache(1 + kept, CONTEXT)
-        self.prefixes = Prefixes(self.cache, 1, kept)
+        self.prefixes = PrefixCache(self.cache, 1, kept)
 
     def keep(self, *prompt: int) -> None:
         self.cache.prefill(0, 0, [prompt])
-        self.prefixes.keep(prompt, 0)
+        self.prefixes.store(prompt, 0)
 
     def found(self, *prompt: int) -> int:
         """How many tokens of `prompt` a row holds; it does hold them."""
@@ -74,9 +74,9 @@ def test_a_prompt_takes_the_place_of_its_beginnings() -> None:
     shelf.keep(*[2] * 32)
     shelf.keep(*[1] * 32, *[3] * 16)
     shelf.keep(*[1] * 64)
-    assert sorted(len(tokens) // WIDTH for tokens in shelf.prefixes._kept.values()) == [32, 48, 64]
+    assert sorted(len(tokens) // WIDTH for tokens in shelf.prefixes._prompts.values()) == [32, 48, 64]
     shelf.keep(*[1] * 48)
-    assert sorted(len(tokens) // WIDTH for tokens in shelf.prefixes._kept.values()) == [32, 48, 64], "known already"
+    assert sorted(len(tokens) // WIDTH for tokens in shelf.prefixes._prompts.values()) == [32, 48, 64], "known already"
 
 
 def test_nothing_is_kept_where_there_is_no_room_or_after_an_error() -> None:

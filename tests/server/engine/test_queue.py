@@ -43,7 +43,7 @@ def test_cancelling_wakes_a_reader(bundle: Bundle, slow_decoding: float) -> None
         next(blocking)
         threading.Timer(0.1, waiting.cancel).start()
         assert [chunk.finish_reason for chunk in waiting] == ["cancelled"]
-        assert (engine.running, engine.waiting) == (1, 0)
+        assert (engine.running, engine.queued) == (1, 0)
         blocking.cancel()
 
 
@@ -64,11 +64,11 @@ def test_the_queue_is_bounded_and_frees_itself(bundle: Bundle, slow_decoding: fl
         running = engine.submit(Request(PROMPT, ENDLESS))
         next(running)
         waiting = [engine.submit(Request(PROMPT, GREEDY)) for _ in range(engine.queue)]
-        assert (engine.running, engine.waiting) == (1, engine.queue)
+        assert (engine.running, engine.queued) == (1, engine.queue)
         with pytest.raises(EngineBusy, match="too many requests are waiting already; try again"):
             engine.submit(Request(PROMPT, GREEDY))
         waiting[1].cancel()
-        assert engine.waiting == engine.queue - 1
+        assert engine.queued == engine.queue - 1
         last = engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=2)))
         for stream in (running, *waiting):
             stream.cancel()
@@ -81,9 +81,9 @@ def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, sl
         request = Request(PROMPT, ENDLESS)
         running = engine.submit_several(request, 4)
         next(running[0])
-        assert (engine.running, engine.waiting) == (4, 0)
+        assert (engine.running, engine.queued) == (4, 0)
         three, four = engine.submit_several(request, 3), engine.submit_several(request, 4)
-        assert engine.waiting == 2
+        assert engine.queued == 2
         for stream in three:
             with pytest.raises(EngineBusy, match="too many requests are waiting already"):
                 engine.submit(request)
@@ -92,9 +92,9 @@ def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, sl
             engine.submit(request)
         for stream in four:
             stream.cancel()
-        assert engine.waiting == 0
+        assert engine.queued == 0
         alone = engine.submit(request)
-        assert engine.waiting == 1
+        assert engine.queued == 1
         for stream in (*running, alone):
             stream.cancel()
 
@@ -125,7 +125,7 @@ def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
         wide = engine.submit_several(guided, 2)
         last = engine.submit(Request(PROMPT, replace(sampling, max_tokens=1)))
         assert len(tokens_of(last)) == 1
-        assert (engine.running, engine.waiting) == (0, 0), "the others ended before"
+        assert (engine.running, engine.queued) == (0, 0), "the others ended before"
         assert [len(tokens_of(stream)) for stream in (*first, *wide)] == [40] * 6
 
 
@@ -135,7 +135,7 @@ def test_a_client_with_many_requests_starves_nobody(bundle: Bundle) -> None:
         many = [engine.submit(Request(PROMPT, ENDLESS, client="a")) for _ in range(200)]
         next(many[0])
         assert len(tokens_of(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=2), client="b")))) == 2
-        assert engine.waiting > 190
+        assert engine.queued > 190
         for stream in many:
             stream.cancel()
 
@@ -187,7 +187,7 @@ def test_closing_ends_every_stream(bundle: Bundle, slow_decoding: float) -> None
     streams = [engine.submit(Request(PROMPT, ENDLESS)) for _ in range(26)]
     for stream in streams[:20]:
         next(stream)
-    assert (engine.running, engine.waiting) == (20, 6)
+    assert (engine.running, engine.queued) == (20, 6)
     ends: list[str] = []
 
     def read(stream: Stream) -> None:
@@ -207,7 +207,7 @@ def test_closing_ends_every_stream(bundle: Bundle, slow_decoding: float) -> None
         with pytest.raises(EngineError, match="closed"):
             list(stream)
         assert list(stream) == []
-    assert (engine.running, engine.waiting) == (0, 0)
+    assert (engine.running, engine.queued) == (0, 0)
     with pytest.raises(EngineError, match="closed"):
         engine.submit(Request(PROMPT, GREEDY))
     engine.close()

@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from server.engine.fair_queue import Waiting
+from server.engine.fair_queue import FairQueue
 from server.engine.model.cache import BLOCK, whole_blocks
-from server.engine.prefix_cache import LEAST, WIDTH
-from server.engine.scheduler import LEAST_PREFILL, MOST_PREFILL, Prefill, Scheduler
-from server.engine.sequence import Context, Job, Sequence
-from server.engine.stats import Life, Observer
+from server.engine.prefix_cache import MIN_TOKENS, WIDTH
+from server.engine.scheduler import MAX_PREFILL_TOKENS, MIN_PREFILL_TOKENS, Prefill, Scheduler
+from server.engine.sequence import CacheRow, Sequence, SequenceGroup
+from server.engine.stats import Observer, SequenceStats
 from server.engine.stream import Channel
 from tests.server.engine.symbolic import SymbolicCache, history
 
@@ -32,13 +32,13 @@ prompts = st.builds(prompt_of, st.integers(1, 2), st.one_of(whole, lengths), len
 
 
 class Continuation(Sequence):
-    """Draws `wanted` tokens, each from what the contexts' cells say; the last is the end of text or one too many."""
+    """Draws `wanted` tokens, each from what the rows' cells say; the last is the end of text or one too many."""
 
     def __init__(self, wanted: int, client: str) -> None:
         self.client = client
-        self.contexts: list[Context] = []
+        self.rows: list[CacheRow] = []
         self.channel = Channel()
-        self.life = Life(Observer())
+        self.stats = SequenceStats(Observer())
         self.finished = False
         self.wanted = wanted
         self.drawn = 0
@@ -47,12 +47,12 @@ class Continuation(Sequence):
     def draw(self, cells: list[int]) -> None:
         """What `Sequence.extend` does, after a look at whether `cells` are those of a run alone."""
         assert not self.finished
-        assert cells == [history(context.tokens)[-1] for context in self.contexts]
+        assert cells == [history(row.tokens)[-1] for row in self.rows]
         self.drawn += 1
         self.finished = self.drawn == self.wanted
         if not self.finished:
-            for context in self.contexts:
-                context.tokens.append(cells[0] % 97)
+            for row in self.rows:
+                row.tokens.append(cells[0] % 97)
 
 
 def continuation(sequence: Sequence) -> Continuation:
@@ -67,11 +67,11 @@ class Scheduling(RuleBasedStateMachine):
     def begin(self, rows: int, kept: int) -> None:
         self.rows, self.kept = rows, kept
         self.cache = SymbolicCache(rows + kept, CONTEXT)
-        self.scheduler = Scheduler(self.cache, Waiting(), rows, kept)
+        self.scheduler = Scheduler(self.cache, FairQueue(), rows, kept)
         self.sequences: list[Continuation] = []
-        self.served: list[Job] = []
+        self.served: list[SequenceGroup] = []
         self.last: dict[int, int] = {}
-        self.submitted: list[Job] = []
+        self.submitted: list[SequenceGroup] = []
 
     @rule(
         prompt=prompts,
@@ -86,10 +86,10 @@ class Scheduling(RuleBasedStateMachine):
         for sequence in sequences:
             sequence.prompts = given
         self.sequences += sequences
-        contexts = [Context(list(each)) for each in given]
+        rows = [CacheRow(list(each)) for each in given]
         tokens = sum(map(len, given)) + sum(wanted) * len(given)
-        self.submitted.append(Job(contexts, list(sequences), tokens))
-        self.scheduler.waiting.append(self.submitted[-1])
+        self.submitted.append(SequenceGroup(rows, list(sequences), tokens))
+        self.scheduler.queue.append(self.submitted[-1])
 
     @precondition(lambda self: self.sequences)
     @rule(data=st.data())
@@ -111,8 +111,8 @@ class Scheduling(RuleBasedStateMachine):
     @rule()
     def fail(self) -> None:
         """What was read and written is over, what waits is not, and no cell is worth anything any more."""
-        arriving = [sequence for job in self.scheduler.arriving for sequence in job.sequences]
-        over = [*self.scheduler.writing, *arriving]
+        prefilling = [sequence for group in self.scheduler.prefilling for sequence in group.sequences]
+        over = [*self.scheduler.decoding, *prefilling]
         assert self.scheduler.clear() == over
         for sequence in over:
             sequence.finished = True
@@ -120,52 +120,54 @@ class Scheduling(RuleBasedStateMachine):
 
     def one_step(self) -> None:
         scheduler = self.scheduler
-        scheduler.release([each for each in scheduler.writing if each.channel.cancelled])
+        scheduler.release([each for each in scheduler.decoding if each.channel.cancelled])
         self.check()
-        writing, waiting = len(scheduler.decoding), len(scheduler.waiting)
+        writing, waiting = len(scheduler.decoding_rows), len(scheduler.queue)
         prefill = scheduler.next_prefill()
         self.check()
         if prefill is not None:
             self.check_prefill(prefill, writing, waiting)
             self.read(prefill)
-        if scheduler.decoding:
+        if scheduler.decoding_rows:
             self.write()
         self.check()
 
     def check_prefill(self, prefill: Prefill, writing: int, waiting: int) -> None:
         width = whole_blocks(max(map(len, prefill.pieces)))
-        most = max(whole_blocks(2 * writing), LEAST_PREFILL, LEAST_PREFILL * waiting) if writing else MOST_PREFILL
-        assert width * len(prefill.pieces) <= min(most, MOST_PREFILL)
-        assert [context.row for context in prefill.contexts] == [
-            prefill.row + line for line in range(len(prefill.contexts))
-        ]
-        for context in prefill.contexts:
-            assert context.cached == prefill.start
-            assert context.cached + prefill.tokens >= len(context.tokens) or prefill.tokens % BLOCK == 0
+        most = (
+            max(whole_blocks(2 * writing), MIN_PREFILL_TOKENS, MIN_PREFILL_TOKENS * waiting)
+            if writing
+            else MAX_PREFILL_TOKENS
+        )
+        assert width * len(prefill.pieces) <= min(most, MAX_PREFILL_TOKENS)
+        assert [row.index for row in prefill.rows] == [prefill.first_row + line for line in range(len(prefill.rows))]
+        for row in prefill.rows:
+            assert row.cached == prefill.start
+            assert row.cached + prefill.length >= len(row.tokens) or prefill.length % BLOCK == 0
 
     def read(self, prefill: Prefill) -> None:
-        cells = self.cache.prefill(prefill.row, prefill.start, prefill.pieces)
-        last = {id(context): cell for context, cell in zip(prefill.contexts, cells, strict=True)}
+        cells = self.cache.prefill(prefill.first_row, prefill.start, prefill.pieces)
+        last = {id(row): cell for row, cell in zip(prefill.rows, cells, strict=True)}
         self.last |= last
-        arrived = self.scheduler.has_read(prefill)
+        arrived = self.scheduler.finish_prefill(prefill)
         self.check()
-        for job in arrived:
-            assert job not in self.served, "nobody is served twice"
-            self.served.append(job)
-            prompt_cells = [self.last[id(prompt)] for prompt in job.prompts]
-            for sequence in map(continuation, job.sequences):
-                assert [context.tokens for context in sequence.contexts] == sequence.prompts
+        for group in arrived:
+            assert group not in self.served, "nobody is served twice"
+            self.served.append(group)
+            prompt_cells = [self.last[id(prompt)] for prompt in group.prompts]
+            for sequence in map(continuation, group.sequences):
+                assert [row.tokens for row in sequence.rows] == sequence.prompts
                 sequence.draw(prompt_cells)
-        self.scheduler.release([each for job in arrived for each in job.sequences if each.finished])
+        self.scheduler.release([each for group in arrived for each in group.sequences if each.finished])
 
     def write(self) -> None:
-        decoding = self.scheduler.decoding
+        decoding = self.scheduler.decoding_rows
         cells = self.cache.decode([each.tokens[-1] for each in decoding], [each.cached for each in decoding])
-        for context in decoding:
-            context.cached += 1
-        for sequence in map(continuation, self.scheduler.writing):
-            sequence.draw([cells[context.row] for context in sequence.contexts])
-        self.scheduler.release([each for each in self.scheduler.writing if each.finished])
+        for row in decoding:
+            row.cached += 1
+        for sequence in map(continuation, self.scheduler.decoding):
+            sequence.draw([cells[row.index] for row in sequence.rows])
+        self.scheduler.release([each for each in self.scheduler.decoding if each.finished])
 
     @invariant()
     def check(self) -> None:
@@ -176,39 +178,43 @@ class Scheduling(RuleBasedStateMachine):
     def check_rows(self) -> None:
         """Rows are nobody's or one's, in order, and hold what a run alone would have left there."""
         scheduler = self.scheduler
-        assert [context.row for context in scheduler.decoding] == list(range(len(scheduler.decoding)))
-        of_sequences = [context for sequence in scheduler.writing for context in sequence.contexts]
-        assert sorted(map(id, of_sequences)) == sorted(map(id, scheduler.decoding))
-        arriving = [prompt for job in scheduler.arriving for prompt in job.prompts]
-        rows = [context.row for context in (*scheduler.decoding, *arriving)]
+        assert [row.index for row in scheduler.decoding_rows] == list(range(len(scheduler.decoding_rows)))
+        of_sequences = [row for sequence in scheduler.decoding for row in sequence.rows]
+        assert sorted(map(id, of_sequences)) == sorted(map(id, scheduler.decoding_rows))
+        prefilling = [prompt for group in scheduler.prefilling for prompt in group.prompts]
+        rows = [row.index for row in (*scheduler.decoding_rows, *prefilling)]
         assert len(set(rows)) == len(rows)
         assert all(0 <= row < self.rows for row in rows)
-        assert 0 <= scheduler.free == self.rows - len(of_sequences) - sum(job.rows for job in scheduler.arriving)
-        for context in scheduler.decoding:
-            assert context.cached == len(context.tokens) - 1 or context.cached == len(context.tokens)
-        for context in (*scheduler.decoding, *arriving):
-            assert self.cache.holds(context.row, context.tokens[: context.cached])
+        assert (
+            0
+            <= scheduler.free_rows
+            == self.rows - len(of_sequences) - sum(group.rows for group in scheduler.prefilling)
+        )
+        for row in scheduler.decoding_rows:
+            assert row.cached == len(row.tokens) - 1 or row.cached == len(row.tokens)
+        for row in (*scheduler.decoding_rows, *prefilling):
+            assert self.cache.holds(row.index, row.tokens[: row.cached])
 
     def check_kept(self) -> None:
         """What is kept lies behind all that is written, each in a row of its own, and none says what another does."""
-        kept = self.scheduler.prefixes._kept
-        assert sorted([*kept, *self.scheduler.prefixes._free]) == list(range(self.rows, self.rows + self.kept))
+        kept = self.scheduler.prefix_cache._prompts
+        assert sorted([*kept, *self.scheduler.prefix_cache._free]) == list(range(self.rows, self.rows + self.kept))
         known = {row: np.frombuffer(tokens, f"i{WIDTH}").tolist() for row, tokens in kept.items()}
         for row, tokens in known.items():
-            assert len(tokens) >= LEAST
+            assert len(tokens) >= MIN_TOKENS
             assert len(tokens) % BLOCK == 0
             assert self.cache.holds(row, tokens)
             assert not any(other[: len(tokens)] == tokens for at, other in known.items() if at != row)
 
     def check_places(self) -> None:
-        """Whoever has not ended, and is read by somebody, is in one place: waiting, arriving or writing."""
-        jobs = [*self.scheduler.waiting, *self.scheduler.arriving]
-        places = [*self.scheduler.writing, *(sequence for job in jobs for sequence in job.sequences)]
+        """Whoever has not ended, and is read by somebody, is in one place: waiting, prefilling or writing."""
+        groups = [*self.scheduler.queue, *self.scheduler.prefilling]
+        places = [*self.scheduler.decoding, *(sequence for group in groups for sequence in group.sequences)]
         assert len(set(map(id, places))) == len(places)
         for sequence in self.sequences:
             if not (sequence.finished or sequence.channel.cancelled):
                 assert sequence in places
-        assert self.scheduler.running == len(places) - sum(len(job.sequences) for job in self.scheduler.waiting)
+        assert len(self.scheduler.running) == len(places) - sum(len(group.sequences) for group in self.scheduler.queue)
 
     def teardown(self) -> None:
         if not hasattr(self, "scheduler"):
@@ -219,7 +225,7 @@ class Scheduling(RuleBasedStateMachine):
             self.one_step()
         assert self.scheduler.idle
         assert all(sequence.finished or sequence.channel.cancelled for sequence in self.sequences)
-        assert self.scheduler.free == self.rows
+        assert self.scheduler.free_rows == self.rows
 
 
 Scheduling.TestCase.settings = settings(

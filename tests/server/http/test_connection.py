@@ -109,7 +109,7 @@ def test_a_body_that_does_not_end_is_told_in_the_form_of_its_address(
     assert head.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close" in head.lower()
     assert said in body.decode()
-    assert hasty.engine.running == hasty.engine.waiting == 0
+    assert hasty.engine.running == hasty.engine.queued == 0
 
 
 def test_a_body_that_trickles_in_after_its_answer_does_not_keep_the_connection(patient: str) -> None:
@@ -222,7 +222,7 @@ def test_a_crowd_is_told_to_come_back_and_the_server_is_known_to_be_well(bundle:
 
 
 def test_more_than_a_crowd_is_ended_unheard(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "TURNED_AWAY", 1)
+    monkeypatch.setattr(edge, "MAX_REFUSED", 1)
     with (
         serving(bundle, Settings(connections=1, patience=600)) as server,
         connected(server.address),

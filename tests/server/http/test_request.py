@@ -63,7 +63,7 @@ def test_a_client_that_leaves_in_the_middle_is_no_failure(
         sent = left(create_app(engine, Settings()), path, kind)
     assert sent[0]["status"] == 499
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert engine.running == engine.waiting == 0
+    assert engine.running == engine.queued == 0
 
 
 @pytest.mark.parametrize("path", ["/api/plots", "/v1/completions"])

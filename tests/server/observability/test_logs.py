@@ -54,7 +54,7 @@ def lines(log: io.StringIO, logger: str = "") -> list[dict[str, Any]]:
 
 def answered(log: io.StringIO, count: int) -> list[dict[str, Any]]:
     """The lines of requests, once there are so many: an answer is logged when it has been sent."""
-    while len(found := lines(log, "observability.requests")) < count:
+    while len(found := lines(log, "observability.middleware")) < count:
         time.sleep(0.01)
     return found
 
@@ -171,7 +171,7 @@ def test_nothing_that_was_asked_for_or_written_is_logged(bundle: Bundle, log: io
         assert client.post("/v1/completions", json=completion).status_code == 503
         count = len(answered(log, 35))
     logged = log.getvalue()
-    assert count == logged.count("observability.requests") == 35
+    assert count == logged.count("observability.middleware") == 35
     assert len(lines(log)) > count, "the engine's lines too"
     for kept in (MARK, secret, secret[8:], *ids, *filter(None, written)):
         assert kept not in logged
@@ -217,6 +217,6 @@ def test_serve_logs_as_the_settings_say(tiny_bundle: Path) -> None:
             process.kill()
     found = [json.loads(line) for line in logged.splitlines()]
     assert [line["path"] for line in found if line.get("request_id") == id] == ["/healthz"]
-    assert {line["logger"] for line in found} >= {"uvicorn.error", "server.observability.requests"}
+    assert {line["logger"] for line in found} >= {"uvicorn.error", "server.observability.middleware"}
     assert MARK not in logged
     assert rest == ""

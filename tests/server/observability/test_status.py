@@ -1,4 +1,4 @@
-"""The page for operators, and its figures."""
+"""The page for operators, and its status_view."""
 
 import base64
 import json
@@ -18,10 +18,10 @@ from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
 from server.http.keys import Key
 from server.http.static import STATIC
-from server.observability.figures import _duration, _line, figures
 from server.observability.histogram import WAITS, Histogram
 from server.observability.history import SECONDS, History
 from server.observability.recorder import Recorder
+from server.observability.status import _duration, _line, status_view
 from server.settings import Settings
 from tests.server.live import LiveServer, serving, wait_until_idle
 from tests.server.reading import PROMPT
@@ -100,7 +100,7 @@ def test_history_is_bounded_and_lines_stay_in_their_charts(engine: Engine) -> No
     for _ in range(2 * SECONDS):
         history.look()
     assert len(history.samples) == SECONDS + 1
-    charts = figures(history).charts
+    charts = status_view(history).charts
     assert len({chart.id for chart in charts}) == len(charts) >= 6
     for chart in charts:
         assert len(chart.line) < 2000
@@ -109,7 +109,7 @@ def test_history_is_bounded_and_lines_stay_in_their_charts(engine: Engine) -> No
 
 
 def test_one_sample_is_enough(engine: Engine) -> None:
-    found = figures(History(engine, Recorder()))
+    found = status_view(History(engine, Recorder()))
     assert found.values["speed"] == "0"
     assert found.values["first-p95"] == "–"
     assert all(chart.line == "" for chart in found.charts)

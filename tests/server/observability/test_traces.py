@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from server.app import create_app
 from server.bundle import Bundle
-from server.completions.order import Order
+from server.completions.parsed_request import ParsedRequest
 from server.engine import Engine
 from server.settings import Settings, SettingsError
 from tests.conftest import ROOT
@@ -87,7 +87,7 @@ def test_what_fails_is_told_without_what_it_said(bundle: Bundle, monkeypatch: py
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(Order, "read", fail)
+    monkeypatch.setattr(ParsedRequest, "read", fail)
     body = {"model": "plotify-tiny", "prompt": "A fox"}
     with collecting() as collector:
         with serving(bundle, Settings(traces=collector.address)) as live:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import encode_basic_auth, web
 
-from server.pictures.service import LARGEST
+from server.pictures.service import MAX_BYTES
 
 KEY = "sk-Secret4711"
 LOGIN = "writer:Secret4711"
@@ -187,6 +187,6 @@ async def _broken_off(request: web.Request) -> web.StreamResponse:
 async def _endless(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
-    for _ in range(LARGEST // 2**20 + 2):
+    for _ in range(MAX_BYTES // 2**20 + 2):
         await response.write(PNG.ljust(2**20, b"\0"))
     return response

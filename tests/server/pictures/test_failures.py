@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from server.pictures import Fault, Picture, PictureError
-from server.pictures.answers import meaning
+from server.pictures.responses import meaning
 from server.settings import Settings
 from tests.server.pictures.services import Services
 from tests.server.pictures.trial import CAP, KINDS, Trial, trying

@@ -13,7 +13,7 @@ import pytest
 from server.pictures import Fault, Picture, PictureError, Pictures, Progress
 from server.pictures import local as local_module
 from server.pictures.cap import HourlyCap
-from server.pictures.local import MOST_STEPS, Local
+from server.pictures.local import MAX_STEPS, Local
 from server.settings import Settings, SettingsError
 
 
@@ -44,8 +44,8 @@ def test_it_draws_and_tells_each_step(pipeline: Path) -> None:
     async def work() -> None:
         pictures = Pictures(settings(pipeline))
         steps = [step async for step in pictures.illustrate("A fox. " * 100, "Fox", "Horror", "a")]
-        assert steps[:2] == [Progress("Loading the model", 0.0), Progress("Drawing", 1 / MOST_STEPS)]
-        assert [step.share for step in steps if isinstance(step, Progress)] == [n / MOST_STEPS for n in range(26)]
+        assert steps[:2] == [Progress("Loading the model", 0.0), Progress("Drawing", 1 / MAX_STEPS)]
+        assert [step.share for step in steps if isinstance(step, Progress)] == [n / MAX_STEPS for n in range(26)]
         picture = steps[-1]
         assert isinstance(picture, Picture)
         assert picture.media_type == "image/png"
@@ -83,7 +83,7 @@ def test_a_reader_who_leaves_stops_it_at_the_next_step(pipeline: Path, monkeypat
     async def work() -> None:
         pictures = Pictures(settings(pipeline))
         reading = pictures.illustrate("A fox.", "Fox", None, "a")
-        while (await anext(reading)) != Progress("Drawing", 1 / MOST_STEPS):
+        while (await anext(reading)) != Progress("Drawing", 1 / MAX_STEPS):
             pass
         await reading.aclose()
         left.set()
@@ -93,7 +93,7 @@ def test_a_reader_who_leaves_stops_it_at_the_next_step(pipeline: Path, monkeypat
         assert found[0] == Progress("Drawing", 0.0), "the model is loaded already"
 
     asyncio.run(work())
-    assert steps == [0, 1, *range(MOST_STEPS)]
+    assert steps == [0, 1, *range(MAX_STEPS)]
 
 
 def test_it_takes_only_so_long(pipeline: Path) -> None:

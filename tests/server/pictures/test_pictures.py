@@ -8,7 +8,7 @@ import pytest
 from server.pictures import Fault, Picture, PictureError, Pictures, Progress
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import media_type_of
-from server.pictures.pictures import MOST_UNDER_WAY
+from server.pictures.pictures import MAX_ACTIVE
 from server.settings import Settings, SettingsError
 from tests.server.pictures.services import PNG
 
@@ -58,7 +58,7 @@ def test_each_client_has_one_under_way_and_the_others_wait_for_their_turn() -> N
     async def work() -> None:
         painter = Painter()
         pictures = Pictures(Settings(), provider=painter)
-        asking = [asyncio.create_task(ask(pictures, str(number))) for number in range(MOST_UNDER_WAY)]
+        asking = [asyncio.create_task(ask(pictures, str(number))) for number in range(MAX_ACTIVE)]
         while painter.drawing < 2:
             await asyncio.sleep(0)
         with pytest.raises(PictureError, match="on its way") as caught:
@@ -71,7 +71,7 @@ def test_each_client_has_one_under_way_and_the_others_wait_for_their_turn() -> N
         found = await asyncio.gather(*asking)
         assert painter.most == painter.at_once
         assert all(isinstance(steps[-1], Picture) for steps in found)
-        assert [steps[0] == Progress("Waiting for those before") for steps in found].count(True) == MOST_UNDER_WAY - 2
+        assert [steps[0] == Progress("Waiting for those before") for steps in found].count(True) == MAX_ACTIVE - 2
         assert isinstance((await ask(pictures, "3"))[-1], Picture)
         await pictures.close()
         assert painter.closed == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.pictures.prompt import LONGEST, picture_prompt
+from server.pictures.prompt import MAX_LENGTH, picture_prompt
 
 BEFORE = "Illustration of a scene from a story, painterly, no lettering: "
 
@@ -15,7 +15,7 @@ def test_it_holds_the_genre_and_the_last_sentences_that_have_room() -> None:
     end = "The first sentence is long. The fox sleeps. “Wake up!” says the owl. It rains."
     assert prompt.startswith("Illustration of a scene from a science fiction story, painterly, no lettering: The first")
     assert prompt.endswith(end)
-    assert LONGEST - 30 < len(prompt.partition(": ")[2]) <= LONGEST
+    assert MAX_LENGTH - 30 < len(prompt.partition(": ")[2]) <= MAX_LENGTH
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_it_holds_the_genre_and_the_last_sentences_that_have_room() -> None:
         ("", "The  fox", "The fox"),
         (" \n", "", ""),
         ("word " * 100, "T", ("word " * 48).strip()),
-        ("x" * 1000, "T", "x" * LONGEST),
+        ("x" * 1000, "T", "x" * MAX_LENGTH),
         ("狐が走る。雨が降る。", "T", "狐が走る。雨が降る。"),
     ],
 )
@@ -36,5 +36,5 @@ def test_odd_plots(plot: str, title: str, scene: str) -> None:
 @given(st.text(), st.text(max_size=100))
 def test_it_is_bounded_and_one_line(plot: str, title: str) -> None:
     prompt = picture_prompt(plot, title, None)
-    assert len(prompt) <= len(BEFORE) + LONGEST
+    assert len(prompt) <= len(BEFORE) + MAX_LENGTH
     assert "\n" not in prompt

@@ -203,7 +203,7 @@ def test_a_plot_that_is_left_goes_on_for_its_grace_and_ends_then(impatient_live:
 
 def test_plots_that_nobody_follows_leave_rows_and_queue(impatient_live: LiveServer) -> None:
     plots = [start(impatient_live.address, LONG) for _ in range(5)]
-    assert impatient_live.engine.running + impatient_live.engine.waiting == 5
+    assert impatient_live.engine.running + impatient_live.engine.queued == 5
     assert read(plots[4])["state"] == "waiting"
     wait_until_idle(impatient_live.engine)
     assert {read(plot)["finish_reason"] for plot in plots} == {"cancelled"}

@@ -77,7 +77,7 @@ def test_what_cannot_be_worked_from_is_told(
     assert answer.headers["content-type"] == JSON
     assert says in answer.json()["message"]
     assert ("problems" in answer.json()) == (status == 422)
-    assert engine.running == engine.waiting == 0
+    assert engine.running == engine.queued == 0
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -8,7 +8,7 @@ from schemathesis.checks import CheckContext
 from schemathesis.core.transport import Response
 from schemathesis.hooks import HookContext
 
-LONGEST = 4
+MAX_TOKENS = 4
 """New tokens of a completion."""
 
 TOGETHER = {"n", "best_of", "stream_options", "genre", "logprobs", "prompt"}
@@ -19,8 +19,8 @@ TOGETHER = {"n", "best_of", "stream_options", "genre", "logprobs", "prompt"}
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Keeps the work small: what comes of a long answer comes of a short one, too."""
     body = case.body
-    if isinstance(body, dict) and isinstance(tokens := body.get("max_tokens"), int) and tokens > LONGEST:
-        body["max_tokens"] = LONGEST
+    if isinstance(body, dict) and isinstance(tokens := body.get("max_tokens"), int) and tokens > MAX_TOKENS:
+        body["max_tokens"] = MAX_TOKENS
 
 
 @schemathesis.check

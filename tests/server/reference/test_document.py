@@ -82,7 +82,7 @@ def test_every_status_is_declared_with_what_it_carries(document: dict[str, Any])
             assert (status == "401") == ("WWW-Authenticate" in answer.get("headers", {}))
             if status >= "400":
                 (content,) = answer["content"].values()
-                form = {"readReadiness": "Readiness"}.get(id, "Refusal" if id.endswith("Plot") else "ErrorAnswer")
+                form = {"readReadiness": "Readiness"}.get(id, "Refusal" if id.endswith("Plot") else "ErrorResponse")
                 assert content["schema"] == {"$ref": f"#/components/schemas/{form}"}
     assert "Location" in operations(document)["startPlot"]["responses"]["201"]["headers"]
 

@@ -4,18 +4,18 @@ from functools import cache
 
 import numpy as np
 
-from server.engine.sampling.batch_sampler import Drawing
+from server.engine.sampling.batch_sampler import BatchSampler
 from server.engine.sampling.kernels import Floats
-from server.engine.sampling.sampler import Drawn, Sampler
+from server.engine.sampling.sampler import SampledToken, Sampler
 
 
 @cache
-def _drawing() -> Drawing:
-    return Drawing(1)
+def _batch_sampler() -> BatchSampler:
+    return BatchSampler(1)
 
 
-def draw(sampler: Sampler, logits: Floats) -> Drawn:
+def draw(sampler: Sampler, logits: Floats) -> SampledToken:
     """The next token of a sequence from logits [vocab], which are left as they are."""
     rows = logits[np.newaxis].copy()
-    (token,) = _drawing().draw(rows, [sampler.turn(rows, 0)])
-    return sampler.taken(token)
+    (token,) = _batch_sampler().sample(rows, [sampler.prepare(rows, 0)])
+    return sampler.accept(token)

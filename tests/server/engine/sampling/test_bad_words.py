@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from server.bundle import Bundle
 from server.engine import Engine, Request, Sampling
 from server.engine.sampling.sampler import Sampler
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 from server.settings import SHIPPED_MODEL
 from tests.server.engine.sampling.drawn import draw
 
@@ -35,10 +35,10 @@ def test_the_beginning_of_a_word_is_drawn_still() -> None:
 
 
 def test_a_word_is_spelled_as_it_may_stand_in_a_text(bundle: Bundle) -> None:
-    vocabulary = Vocabulary(bundle.tokenizer, 50)
-    spelled = {b"".join(map(vocabulary.spell, ids)) for ids in vocabulary.spellings("fox")}
+    tokenizer = Tokenizer(bundle.tokenizer, 50)
+    spelled = {b"".join(map(tokenizer.spell, ids)) for ids in tokenizer.spellings("fox")}
     assert spelled == {b"fox", b" fox", b"Fox", b" Fox"}
-    assert b" Anna" in {b"".join(map(vocabulary.spell, ids)) for ids in vocabulary.spellings("Anna")}
+    assert b" Anna" in {b"".join(map(tokenizer.spell, ids)) for ids in tokenizer.spellings("Anna")}
 
 
 @pytest.mark.parametrize("genre", [None, "Crime"])

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from server.bundle import Bundle
 from server.engine import Engine, InvalidRequest, Request, Sampling
 from server.engine.model.runner import Runner
-from server.engine.sampling.batch_sampler import Drawing
+from server.engine.sampling.batch_sampler import BatchSampler
 from server.engine.sampling.guidance import PLAUSIBLE, guide
 from server.engine.sampling.sampler import Sampler
 from server.engine.sequence import Sequence
-from server.engine.stats import Life, Observer
+from server.engine.stats import Observer, SequenceStats
 from server.engine.text.detokenizer import Detokenizer
 
 
@@ -107,13 +107,13 @@ def test_guidance_has_bounds(guidance: float) -> None:
 
 def test_what_is_excluded_leaves_others_plausible() -> None:
     """A model that is certain of the end writes on where it must."""
-    sampling, drawing = Sampling(temperature=0, min_tokens=1, guidance=2.0), Drawing(1)
+    sampling, batch_sampler = Sampling(temperature=0, min_tokens=1, guidance=2.0), BatchSampler(1)
     sampler, detokenizer = Sampler(sampling, 0, [], 3, 2), Detokenizer([b"a", b"b", b""])
-    sequence = Sequence(sampling, 9, 2, sampler, detokenizer, Life(Observer()))
+    sequence = Sequence(sampling, 9, 2, sampler, detokenizer, SequenceStats(Observer()))
     found = []
     for _ in range(2):
         logits = np.array([[0.0, 1.0, 50.0], [0.0, 0.0, 0.0]], np.float32)
-        (token,) = drawing.draw(logits, [sequence.turn(logits, (0, 1))])
-        sequence.extend(token)
+        (token,) = batch_sampler.sample(logits, [sequence.prepare(logits, (0, 1))])
+        sequence.append(token)
         found.append(token)
     assert found == [1, 2]

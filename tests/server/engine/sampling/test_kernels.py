@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from server.engine.sampling import kernels
-from server.engine.sampling.batch_sampler import Drawing, Turn
+from server.engine.sampling.batch_sampler import BatchSampler, SamplingInput
 from server.engine.sampling.kernels import BLOCK, Floats, compiled, likeliest, log_sum_exp
 
 VOCABULARY = 50_257
@@ -34,10 +34,10 @@ def random_scores(rows: int, spread: float = 3.0) -> Floats:
     return (np.random.default_rng(rows).normal(size=(rows, VOCABULARY)) * spread).astype(np.float32)
 
 
-def turns(rows: int) -> list[Turn]:
+def inputs(rows: int) -> list[SamplingInput]:
     """Of all kinds."""
     choices = [(0.0, 0, 1.0, 0.0), (1.0, 0, 0.9, 0.0), (0.7, 40, 1.0, 0.0), (1.2, 0, 0.8, 0.05), (1.0, 300, 0.5, 0.01)]
-    return [Turn(row, VOCABULARY, row, 7, *choices[row % len(choices)]) for row in range(rows)]
+    return [SamplingInput(row, VOCABULARY, row, 7, *choices[row % len(choices)]) for row in range(rows)]
 
 
 def test_weights_are_those_of_float64() -> None:
@@ -61,13 +61,13 @@ def test_log_sum_exp_is_that_of_float64(scores: Floats) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("place", [0, 5, BLOCK, 2 * BLOCK])
 def test_broken_scores_have_no_sum_and_nothing_to_draw(sign: int, place: int) -> None:
-    drawing = Drawing(1)
+    batch_sampler = BatchSampler(1)
     for broken in (math.copysign(math.nan, sign), math.inf):
-        for choice in turns(5):
+        for choice in inputs(5):
             scores = np.zeros((1, 2 * BLOCK + 1), np.float32)
             scores[0, place] = broken
             assert math.isnan(log_sum_exp(scores[0]))
-            assert drawing.draw(scores, [choice._replace(row=0, size=scores.shape[1])]) == [-1]
+            assert batch_sampler.sample(scores, [choice._replace(row=0, vocab_size=scores.shape[1])]) == [-1]
 
 
 @given(tied_scores | any_scores, st.integers(1, 1200), st.sampled_from([-math.inf, -1.5, 0.0, 3.0]))
@@ -105,30 +105,31 @@ def test_a_point_is_covered_by_one_of_those_that_are_left(scores: Floats, share:
 
 @pytest.mark.parametrize("threads", [2, 3, 64])
 def test_a_token_is_the_same_on_any_thread_and_in_any_company(threads: int) -> None:
-    scores, asked, alone = random_scores(40), turns(40), Drawing(1)
+    scores, asked, alone = random_scores(40), inputs(40), BatchSampler(1)
     expected = []
-    for turn in asked:
-        row = scores[turn.row : turn.row + 1].copy()
-        expected += alone.draw(row, [turn._replace(row=0)])
-    assert Drawing(threads).draw(scores.copy(), asked) == expected
-    backwards = Drawing(threads).draw(scores.copy(), asked[::-1])
+    for each in asked:
+        row = scores[each.row : each.row + 1].copy()
+        expected += alone.sample(row, [each._replace(row=0)])
+    assert BatchSampler(threads).sample(scores.copy(), asked) == expected
+    backwards = BatchSampler(threads).sample(scores.copy(), asked[::-1])
     assert backwards[::-1] == expected
 
 
 def test_only_the_rows_of_the_turns_are_touched() -> None:
     scores = random_scores(3)
     before = scores.copy()
-    Drawing(1).draw(scores, [turns(3)[1]])
+    BatchSampler(1).sample(scores, [inputs(3)[1]])
     assert np.array_equal(scores[[0, 2]], before[[0, 2]])
 
 
 def test_each_try_of_each_token_has_a_number_of_its_own() -> None:
     """Among equals a number is a place: at first among all, and among those before it where it lies too far behind."""
-    drawing, half = Drawing(1), VOCABULARY // 2
+    batch_sampler, half = BatchSampler(1), VOCABULARY // 2
     tries = []
     for number in range(60):
-        (token,) = drawing.draw(
-            np.zeros((1, VOCABULARY), np.float32), [Turn(0, VOCABULARY, 5, number, 1.0, 0, half / VOCABULARY, 0.0)]
+        (token,) = batch_sampler.sample(
+            np.zeros((1, VOCABULARY), np.float32),
+            [SamplingInput(0, VOCABULARY, 5, number, 1.0, 0, half / VOCABULARY, 0.0)],
         )
         place, tried = VOCABULARY, 0
         while place == VOCABULARY or place >= half:
@@ -154,7 +155,7 @@ def test_where_nothing_can_be_kept_on_disk_the_loops_are_compiled_all_the_same(m
     assert compiled()(twice)(21) == 42
 
 
-DRAWING = "from server.engine.sampling.batch_sampler import Drawing; Drawing(2).close()"
+DRAWING = "from server.engine.sampling.batch_sampler import BatchSampler; BatchSampler(2).close()"
 
 
 def test_what_is_kept_on_disk_and_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -173,8 +174,8 @@ def test_what_is_kept_on_disk_and_cannot_be_read_is_named(tmp_path: Path) -> Non
 
 
 def test_threads_end_with_the_engine_that_draws_on_them() -> None:
-    drawing = Drawing(2)
-    drawing.draw(random_scores(40), turns(40))
-    assert any(thread.name.startswith("plotify-drawing") for thread in threading.enumerate())
-    drawing.close()
-    assert not any(thread in threading.enumerate() for thread in drawing._others._threads)
+    batch_sampler = BatchSampler(2)
+    batch_sampler.sample(random_scores(40), inputs(40))
+    assert any(thread.name.startswith("plotify-sampler") for thread in threading.enumerate())
+    batch_sampler.close()
+    assert not any(thread in threading.enumerate() for thread in batch_sampler._others._threads)

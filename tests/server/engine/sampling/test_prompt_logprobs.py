@@ -12,7 +12,7 @@ from server.bundle import Bundle
 from server.engine import Engine, EngineError, InvalidRequest, PromptTooLong, Request, Sampling, Stream
 from server.engine.model.runner import Runner
 from server.engine.sampling.kernels import Floats
-from server.engine.sampling.prompt_logprobs import PromptLogprobs
+from server.engine.sampling.sampler import TokenLogprobs
 from tests.server.checkpoints import logprobs_of
 from tests.server.live import wait_until_idle
 from tests.server.reading import PRECISIONS, PROMPT, one_by_one, some_requests, text_of, tokens_of
@@ -24,7 +24,7 @@ FP32_TOLERANCE = 1e-4
 """Nats between two float32 implementations of the same network, whose logits here reach 30."""
 
 
-def found(stream: Stream) -> PromptLogprobs:
+def found(stream: Stream) -> tuple[TokenLogprobs | None, ...]:
     first, *others = stream
     assert not any(chunk.prompt_logprobs for chunk in others)
     return first.prompt_logprobs
@@ -119,7 +119,7 @@ def test_a_long_prompt_is_scored_in_pieces_between_the_steps_of_others(
 def test_leaving_stops_the_reading(engine: Engine, runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     writing = engine.submit(Request(PROMPT, Sampling(max_tokens=100, ignore_end=True)))
     next(writing)
-    score = Runner.score
+    score = Runner.prefill_all_logits
     submitted = threading.Event()
 
     def score_and_leave(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
@@ -127,7 +127,7 @@ def test_leaving_stops_the_reading(engine: Engine, runs: list[Run], monkeypatch:
         stream.cancel()
         return score(runner, row, start, piece)
 
-    monkeypatch.setattr(Runner, "score", score_and_leave)
+    monkeypatch.setattr(Runner, "prefill_all_logits", score_and_leave)
     stream = engine.submit(Request(LONG, READ_ONLY, prompt_logprobs=0))
     submitted.set()
     assert [chunk.finish_reason for chunk in stream] == ["cancelled"]
@@ -139,14 +139,14 @@ def test_leaving_stops_the_reading(engine: Engine, runs: list[Run], monkeypatch:
 def test_logits_that_are_not_finite_end_the_request_and_no_other(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = Runner.score
+    score = Runner.prefill_all_logits
 
     def spoilt(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
         for logits in score(runner, row, start, piece):
             logits[0, 5] = np.nan
             yield logits
 
-    monkeypatch.setattr(Runner, "score", spoilt)
+    monkeypatch.setattr(Runner, "prefill_all_logits", spoilt)
     for most in (0, 1):
         other = engine.submit(Request(PROMPT, Sampling(max_tokens=20, ignore_end=True)))
         with pytest.raises(EngineError, match="logits are not finite"):

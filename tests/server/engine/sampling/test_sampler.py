@@ -281,5 +281,5 @@ def test_a_real_vocabulary_is_drawn_from_as_a_small_one_is(sampling: Sampling, s
 @pytest.mark.parametrize("temperature", [0, 1])
 def test_the_end_is_not_drawn_before_its_time(temperature: float) -> None:
     logits = np.array([0, 0, 50], np.float32)
-    drawing = Sampler(Sampling(temperature=temperature, min_tokens=3), 0, [], 3, 2)
-    assert [draw(drawing, logits).token == 2 for _ in range(5)] == [False, False, False, True, True]
+    sampler = Sampler(Sampling(temperature=temperature, min_tokens=3), 0, [], 3, 2)
+    assert [draw(sampler, logits).token == 2 for _ in range(5)] == [False, False, False, True, True]

@@ -1,26 +1,26 @@
 """From text to the tokens of a prompt, and what is none."""
 
 import pytest
+import tokenizers
 from litestar import Litestar
 from litestar.testing import TestClient
-from tokenizers import Tokenizer
 
 from server.bundle import Bundle
 from server.engine import PromptTooLong
-from server.engine.text.tokenizer import SAMPLE, Vocabulary
+from server.engine.text.tokenizer import SAMPLE, Tokenizer
 from tests.server.at_desk import go_on
 
 Client = TestClient[Litestar]
 
 
 @pytest.fixture
-def vocabulary(bundle: Bundle) -> Vocabulary:
-    return Vocabulary(bundle.tokenizer, bundle.manifest.model.context)
+def tokenizer(bundle: Bundle) -> Tokenizer:
+    return Tokenizer(bundle.tokenizer, bundle.manifest.model.context)
 
 
 @pytest.mark.parametrize("text", ["A fox", " ", "\n\n", "naïve – 東京 🦊", "\u200d\u0301", "<|endoftext|>"])
-def test_text_is_what_its_tokens_spell(vocabulary: Vocabulary, text: str) -> None:
-    assert b"".join(map(vocabulary.spell, vocabulary.encode(text))).decode() == text
+def test_text_is_what_its_tokens_spell(tokenizer: Tokenizer, text: str) -> None:
+    assert b"".join(map(tokenizer.spell, tokenizer.encode(text))).decode() == text
 
 
 def test_a_text_that_cannot_fit_is_refused_before_all_of_it_is_tokenized(bundle: Bundle) -> None:
@@ -36,20 +36,20 @@ def test_a_text_that_cannot_fit_is_refused_before_all_of_it_is_tokenized(bundle:
             lengths.append(len(text))
             return bundle.tokenizer.encode(text, add_special_tokens=add_special_tokens)
 
-    watched: Tokenizer = Watched()
-    vocabulary = Vocabulary(watched, 50)
-    most = 50 * max(map(len, vocabulary.pieces))
+    watched: tokenizers.Tokenizer = Watched()
+    tokenizer = Tokenizer(watched, 50)
+    most = 50 * max(map(len, tokenizer.token_bytes))
     with pytest.raises(PromptTooLong) as caught:
-        vocabulary.encode("a fox " * 10_000)
+        tokenizer.encode("a fox " * 10_000)
     assert lengths == [min(most, SAMPLE)]
     whole = len(bundle.tokenizer.encode("a fox " * 10_000, add_special_tokens=False).ids)
     assert caught.value.tokens == pytest.approx(whole, rel=0.05)
     assert caught.value.limit == 49
-    longest = max(vocabulary.pieces, key=len).decode()
+    longest = max(tokenizer.token_bytes, key=len).decode()
     with pytest.raises(PromptTooLong, match="reads at most 49") as caught:
-        vocabulary.encode(longest * 60)
+        tokenizer.encode(longest * 60)
     assert caught.value.tokens > 49, "whatever its beginning lets one think"
-    assert vocabulary.encode("a" * most)
+    assert tokenizer.encode("a" * most)
 
 
 def test_every_way_in_refuses_such_a_text(client: Client) -> None:

@@ -10,9 +10,9 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from server.bundle import Bundle
-from server.cluster import replicas
-from server.cluster.replica import Order, Piece
-from server.cluster.replicas import Replicas
+from server.cluster import replicated_engine
+from server.cluster.replica import RemoteOutput, RemoteRequest
+from server.cluster.replicated_engine import ReplicatedEngine
 from server.engine import (
     Chunk,
     ClientBusy,
@@ -28,20 +28,20 @@ from server.engine import (
     Stream,
 )
 from server.settings import Settings
-from tests.server.cluster.handles import FIGURES, Handle, begun, forever, writing
+from tests.server.cluster.handles import STATS, Handle, begun, forever, writing
 from tests.server.reading import text_of
 
 REQUEST = Request("A fox", Sampling(max_tokens=20, seed=5, ignore_end=True), client="me")
 
 
-def run(check: Callable[[Replicas], Any], handle: Handle, bundle: Bundle, **settings: Any) -> None:
+def run(check: Callable[[ReplicatedEngine], Any], handle: Handle, bundle: Bundle, **settings: Any) -> None:
     async def opened() -> None:
-        engine = await Replicas(handle, Settings(model=bundle.path, **settings)).opened()  # type: ignore[arg-type]
+        engine = await ReplicatedEngine(handle, Settings(model=bundle.path, **settings)).opened()  # type: ignore[arg-type]
         try:
             await check(engine)
         finally:
             await asyncio.to_thread(engine.close)
-        assert engine.running == engine.waiting == 0
+        assert engine.running == engine.queued == 0
 
     asyncio.run(opened())
 
@@ -52,56 +52,56 @@ async def read(stream: Stream) -> str:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(replicas, "LOOK", 0.01)
+    monkeypatch.setattr(replicated_engine, "MIN_PAUSE", 0.001)
+    monkeypatch.setattr(replicated_engine, "LOOK", 0.01)
 
 
 DEATHS = [
     ActorDiedError(),
-    Piece([], lost=EngineClosed(), replica="a"),
-    Piece([], lost=EngineBusy("full"), replica="a"),
+    RemoteOutput([], lost=EngineClosed(), replica="a"),
+    RemoteOutput([], lost=EngineBusy("full"), replica="a"),
     None,
 ]
 
 
 @pytest.mark.parametrize("death", DEATHS, ids=["died", "closed", "busy", "ended"])
-@pytest.mark.parametrize("pieces", [0, 1, 7])
+@pytest.mark.parametrize("outputs", [0, 1, 7])
 def test_another_replica_goes_on_where_one_was_lost(
-    death: Exception | Piece | None, pieces: int, engine: Engine, bundle: Bundle
+    death: Exception | RemoteOutput | None, outputs: int, engine: Engine, bundle: Bundle
 ) -> None:
     texts = [text_of(stream) for stream in engine.submit_several(REQUEST, 2)]
-    handle = Handle(writing(engine, pieces, death), writing(engine, pieces + 2, death), writing(engine))
+    handle = Handle(writing(engine, outputs, death), writing(engine, outputs + 2, death), writing(engine))
 
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         streams = remote.submit_several(REQUEST, 2)
         assert [stream.seed for stream in streams] == [5, 6]
         assert list(await asyncio.gather(*map(read, streams))) == texts
-        assert remote.written == 40
+        assert remote.generated == 40
 
     run(check, handle, bundle)
-    assert len(handle.orders) == 3
-    assert all(order.request == handle.orders[0].request for order in handle.orders), "the same, seed and all"
-    assert handle.orders[-1].avoid == (("a", "a") if isinstance(death, Piece) else ())
+    assert len(handle.remotes) == 3
+    assert all(remote.request == handle.remotes[0].request for remote in handle.remotes), "the same, seed and all"
+    assert handle.remotes[-1].avoid == (("a", "a") if isinstance(death, RemoteOutput) else ())
     assert all(answer.cancelled for answer in handle.answers), "what a lost one still writes, nobody reads"
 
 
 def test_a_seed_is_drawn_before_anything_is_sent(engine: Engine, bundle: Bundle) -> None:
     handle = Handle(writing(engine, 3, ActorDiedError()), writing(engine))
 
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         stream = remote.submit(Request("A fox", Sampling(max_tokens=20)))
         text = await read(stream)
-        assert {order.request.sampling.seed for order in handle.orders} == {stream.seed}
+        assert {remote.request.sampling.seed for remote in handle.remotes} == {stream.seed}
         assert text == text_of(engine.submit(Request("A fox", Sampling(max_tokens=20, seed=stream.seed))))
 
     run(check, handle, bundle)
 
 
 def test_two_texts_are_never_mixed(engine: Engine, bundle: Bundle) -> None:
-    async def other(order: Order) -> AsyncIterator[Piece]:
-        yield Piece([(0, Chunk("x", (1,)))])
+    async def other(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
+        yield RemoteOutput([(0, Chunk("x", (1,)))])
 
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         with pytest.raises(EngineError, match="a different one"):
             await read(remote.submit(REQUEST))
 
@@ -111,16 +111,16 @@ def test_two_texts_are_never_mixed(engine: Engine, bundle: Bundle) -> None:
 def test_a_request_that_loses_one_after_the_other_ends_with_an_error(engine: Engine, bundle: Bundle) -> None:
     handle = Handle(writing(engine, 2, ActorDiedError()))
 
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         with pytest.raises(EngineError, match="one after the other"):
             await read(remote.submit(REQUEST))
 
     run(check, handle, bundle)
-    assert len(handle.orders) == replicas.ATTEMPTS
+    assert len(handle.remotes) == replicated_engine.ATTEMPTS
 
 
 def test_a_request_may_take_so_long_wherever_it_is(bundle: Bundle) -> None:
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         with pytest.raises(DeadlineExceeded):
             await read(remote.submit(REQUEST))
 
@@ -128,7 +128,7 @@ def test_a_request_may_take_so_long_wherever_it_is(bundle: Bundle) -> None:
 
 
 def test_errors_of_a_request_come_at_once(engine: Engine, bundle: Bundle) -> None:
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         with pytest.raises(PromptTooLong):
             remote.submit(Request("fox " * 500))
         with pytest.raises(InvalidRequest, match="1 to 4"):
@@ -144,9 +144,9 @@ def test_errors_of_a_request_come_at_once(engine: Engine, bundle: Bundle) -> Non
 
 def test_all_rows_and_the_queue_of_all_replicas_are_given_away(bundle: Bundle) -> None:
     handle = Handle(forever)
-    handle.figures = [FIGURES, dataclasses.replace(FIGURES, id="b")]
+    handle.stats = [STATS, dataclasses.replace(STATS, id="b")]
 
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         kept = [remote.submit(REQUEST) for _ in range(2 * (4 + 1))]
         with pytest.raises(EngineBusy, match="too many requests are waiting already; try again in 3 seconds"):
             remote.submit(REQUEST)
@@ -159,13 +159,13 @@ def test_all_rows_and_the_queue_of_all_replicas_are_given_away(bundle: Bundle) -
 def test_the_queue_stays_bounded_where_a_replica_is_lost(bundle: Bundle) -> None:
     """More rows are taken then than there are."""
     handle = Handle(*[begun] * 8, forever)
-    handle.figures = [FIGURES, dataclasses.replace(FIGURES, id="b")]
+    handle.stats = [STATS, dataclasses.replace(STATS, id="b")]
 
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         streams = [remote.submit(REQUEST) for _ in range(8)]
         while remote.running < 8:
             await asyncio.sleep(0.01)
-        handle.figures = [FIGURES]
+        handle.stats = [STATS]
         while remote.replicas > 1:
             await asyncio.sleep(0.01)
         for client, let_in in (("a", True), ("b", True), ("a", False), ("c", False)):
@@ -182,7 +182,7 @@ def test_the_queue_stays_bounded_where_a_replica_is_lost(bundle: Bundle) -> None
 def test_whoever_leaves_is_not_written_any_longer(engine: Engine, bundle: Bundle) -> None:
     handle = Handle(forever)
 
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         stream = remote.submit(REQUEST)
         await asyncio.sleep(0)
         stream.cancel()
@@ -194,20 +194,20 @@ def test_whoever_leaves_is_not_written_any_longer(engine: Engine, bundle: Bundle
 
 
 def test_one_of_several_leaves_and_the_others_are_written(bundle: Bundle) -> None:
-    async def endless(order: Order) -> AsyncIterator[Piece]:
+    async def endless(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
         for _ in range(1000):
-            yield Piece([(0, Chunk("a", (1,))), (1, Chunk("b", (2,)))])
+            yield RemoteOutput([(0, Chunk("a", (1,))), (1, Chunk("b", (2,)))])
             await asyncio.sleep(0.001)
 
     handle = Handle(endless)
 
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         left, other = remote.submit_several(REQUEST, 2)
         await anext(left)
         left.cancel("stop")
-        while not any(method == "drop" for method, *_ in handle.broadcasts):
+        while not any(method == "cancel" for method, *_ in handle.broadcasts):
             assert (await anext(other)).text == "b"
-        assert ("drop", handle.orders[0].id, 0) in handle.broadcasts
+        assert ("cancel", handle.remotes[0].id, 0) in handle.broadcasts
         assert remote.running == 1
 
     run(check, handle, bundle)
@@ -216,9 +216,9 @@ def test_one_of_several_leaves_and_the_others_are_written(bundle: Bundle) -> Non
 def test_it_is_ready_while_a_replica_is(bundle: Bundle) -> None:
     handle = Handle(forever)
 
-    async def check(remote: Replicas) -> None:
-        for answer, state in ((ActorDiedError(), "restarting"), (FIGURES, "ready")):
-            handle.figures = [ActorDiedError(), answer]
+    async def check(remote: ReplicatedEngine) -> None:
+        for answer, state in ((ActorDiedError(), "restarting"), (STATS, "ready")):
+            handle.stats = [ActorDiedError(), answer]
             await remote._ask()
             assert remote.state == state
             assert remote.ready == (state == "ready")
@@ -231,7 +231,7 @@ def test_it_is_ready_while_a_replica_is(bundle: Bundle) -> None:
 
 
 def test_closing_ends_what_is_under_way(bundle: Bundle) -> None:
-    async def check(remote: Replicas) -> None:
+    async def check(remote: ReplicatedEngine) -> None:
         stream = remote.submit(REQUEST)
         await asyncio.to_thread(remote.close)
         with pytest.raises(EngineClosed):

@@ -29,16 +29,16 @@ SAMPLING = (
 )
 """The fields that mean to the engine what they mean here."""
 
-MOST_TOLD = 2**17
+MAX_TOLD_LOGPROBS = 2**17
 """Log probabilities that one answer tells at most. Each is some 250 bytes of objects until it is sent: 30 MB in all."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is asked of the engine, and how to answer.
+class ParsedRequest:
+    """A request of the API as requests of the engine, and the form of the response.
 
-    prompts: their token ids; requests: one for each. best_of: how many continuations to write of each; n: how many of
-    them to give. logprobs: whether to tell log probabilities. include_usage: in a stream, whether to tell the usage.
+    prompts: their token ids; requests: one for each. best_of: continuations to generate of each; n: of these, the best
+    to return. logprobs: return log probabilities. include_usage: end a stream with the usage.
     """
 
     prompts: list[Sequence[int]]
@@ -51,8 +51,8 @@ class Order:
     include_usage: bool
 
     @classmethod
-    def read(cls, request: CompletionRequest, engine: AnyEngine, client: str = "") -> "Order":
-        """What a client asks for. Raises RequestError for what can never be served, and names the field."""
+    def read(cls, request: CompletionRequest, engine: AnyEngine, client: str = "") -> "ParsedRequest":
+        """Checks and translates a request. Raises RequestError, which names the field at fault."""
         manifest = engine.bundle.manifest
         given = msgspec.structs.asdict(with_defaults(request))
         check_model(given["model"], manifest)
@@ -121,9 +121,10 @@ def _check_told(given: dict[str, Any], prompts: list[Sequence[int]], best_of: in
     read = sum(map(len, prompts)) if given["echo"] else 0
     written = len(prompts) * min(given["max_tokens"], context)
     told = (read + written) * best_of * (given["logprobs"] + 1)
-    if told > MOST_TOLD:
+    if told > MAX_TOLD_LOGPROBS:
         raise RequestError(
-            f"logprobs: there may be {told} of them, and one answer tells {MOST_TOLD}; send fewer prompts at once.",
+            f"logprobs: there may be {told} of them, and one answer tells {MAX_TOLD_LOGPROBS}; "
+            "send fewer prompts at once.",
             "logprobs",
         )
 
@@ -146,7 +147,7 @@ def _prompts(given: Any, end_of_text: int) -> list[Prompt]:
 
 def _sampling(given: dict[str, Any], engine: AnyEngine, best_of: int) -> Sampling:
     bias = given["logit_bias"] or {}
-    size = engine.vocabulary.size
+    size = engine.tokenizer.size
     if any(token >= size for token in bias):
         raise RequestError(f"logit_bias: a token id lies outside the vocabulary (0 to {size - 1}).", "logit_bias")
     stop = given["stop"] or ()
@@ -164,7 +165,7 @@ def _sampling(given: dict[str, Any], engine: AnyEngine, best_of: int) -> Samplin
 
 def _tokens(prompt: Prompt, genre: str | None, engine: AnyEngine) -> Sequence[int]:
     if genre is None:
-        return engine.vocabulary.encode(prompt) if isinstance(prompt, str) else prompt
+        return engine.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
     if not isinstance(prompt, str):
         raise RequestError("genre: only for a prompt that is text; token ids are taken as they are.", "genre")
     if not prompt:
@@ -174,4 +175,4 @@ def _tokens(prompt: Prompt, genre: str | None, engine: AnyEngine) -> Sequence[in
         filled = template.fill(prompt, None if genre == ANY_GENRE else genre, template.default_length)
     except ValueError as error:
         raise RequestError(f"genre: {error}, and {ANY_GENRE!r}.", "genre") from error
-    return engine.vocabulary.encode(filled)
+    return engine.tokenizer.encode(filled)

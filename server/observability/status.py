@@ -1,4 +1,4 @@
-"""What the page /status shows: figures in words, and lines to draw. The same for the page and for its event stream."""
+"""The figures and charts of the page /status, the same for the page and for its event stream."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -42,14 +42,14 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Figures:
+class StatusView:
     """Values by the id of their place on the page, and the charts."""
 
     values: dict[str, str]
     charts: list[Chart]
 
 
-def figures(history: History) -> Figures:
+def status_view(history: History) -> StatusView:
     """What there is to see now."""
     engine, recorder = history.engine, history.recorder
     last = history.samples[-1]
@@ -59,7 +59,7 @@ def figures(history: History) -> Figures:
     values = {
         "state": STATES[engine.state],
         "running": f"{last.running} of {engine.rows * engine.replicas}",
-        "waiting": _number(last.waiting),
+        "waiting": _number(last.queued),
         "speed": _number(_rate(recent, last) or 0.0),
         "cache": f"{last.cache:.0%}",
         "refused": _number(last.refused),
@@ -70,13 +70,13 @@ def figures(history: History) -> Figures:
         "time": time.strftime("%H:%M:%S UTC", time.gmtime()),
     }
     for name, histogram, counts in (
-        ("first", recorder.first_token, _since(first.first_token, last.first_token)),
-        ("between", recorder.between_tokens, _since(first.between_tokens, last.between_tokens)),
+        ("first", recorder.time_to_first_token, _since(first.time_to_first_token, last.time_to_first_token)),
+        ("between", recorder.inter_token_latency, _since(first.inter_token_latency, last.inter_token_latency)),
     ):
         for share in (50, 95):
             value = histogram.quantile(share / 100, counts)
             values[f"{name}-p{share}"] = "–" if value is None else _milliseconds(value)
-    return Figures(values, _charts(history, samples))
+    return StatusView(values, _charts(history, samples))
 
 
 def constants(history: History) -> dict[str, str]:
@@ -106,12 +106,12 @@ def _charts(history: History, samples: Sequence[Sample]) -> list[Chart]:
     def slow(histogram: Histogram, counts: Callable[[Sample], tuple[int, ...]]) -> list[Value]:
         return [histogram.quantile(0.95, _since(counts(piece[0]), counts(piece[-1]))) for piece in pieces]
 
-    first = slow(recorder.first_token, lambda sample: sample.first_token)
-    between = slow(recorder.between_tokens, lambda sample: sample.between_tokens)
+    first = slow(recorder.time_to_first_token, lambda sample: sample.time_to_first_token)
+    between = slow(recorder.inter_token_latency, lambda sample: sample.inter_token_latency)
     return [
         chart("speed-line", "Tokens a second", [_rate(piece[0], piece[-1]) for piece in pieces], _number, 1),
         chart("running-line", "Running", most(lambda sample: sample.running), _number, 1),
-        chart("waiting-line", "Waiting", most(lambda sample: sample.waiting), _number, 1),
+        chart("waiting-line", "Waiting", most(lambda sample: sample.queued), _number, 1),
         chart("first-line", "First token, p95", first, _milliseconds, 0.001),
         chart("between-line", "Between tokens, p95", between, _milliseconds, 0.001),
         chart("cache-line", "Cache in use", most(lambda sample: sample.cache), "{:.0%}".format, 0.01),
@@ -131,7 +131,7 @@ def _line(ages: Sequence[float], values: Sequence[Value], top: float) -> str:
 
 def _rate(before: Sample, after: Sample) -> float | None:
     seconds = after.at - before.at
-    return (after.written - before.written) / seconds if seconds else None
+    return (after.generated - before.generated) / seconds if seconds else None
 
 
 def _since(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:

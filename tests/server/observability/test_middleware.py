@@ -10,8 +10,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from server.http.access import Access
 from server.http.keys import Keys
-from server.observability.metrics import EdgeCollector
-from server.observability.requests import Seen
+from server.observability.metrics import HttpCollector
+from server.observability.middleware import RequestMiddleware
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
 
@@ -20,7 +20,7 @@ def scope(path: str = "/") -> Any:
     return {"type": "http", "method": "GET", "path": path, "headers": [], "client": ("::1", 1), "query_string": b""}
 
 
-def request(app: Callable[[Send], Awaitable[None]], edge: EdgeCollector, path: str = "/") -> list[Any]:
+def request(app: Callable[[Send], Awaitable[None]], edge: HttpCollector, path: str = "/") -> list[Any]:
     """Asks an app that is seen; what it sent."""
 
     async def inner(_: Scope, __: Receive, send: Send) -> None:
@@ -33,13 +33,13 @@ def request(app: Callable[[Send], Awaitable[None]], edge: EdgeCollector, path: s
         sent.append(message)
 
     sent: list[Any] = []
-    wrapped: ASGIApp = Seen(inner, Access(Keys("", None)), edge, None)
+    wrapped: ASGIApp = RequestMiddleware(inner, Access(Keys("", None)), edge, None)
     asyncio.run(wrapped(scope(path), receive, send))  # type: ignore[arg-type]
     return sent
 
 
 def test_an_app_that_raises_before_it_answers_has_failed() -> None:
-    edge = EdgeCollector()
+    edge = HttpCollector()
 
     async def fail(_: Send) -> None:
         raise RuntimeError
@@ -50,7 +50,7 @@ def test_an_app_that_raises_before_it_answers_has_failed() -> None:
 
 
 def test_one_that_is_left_before_it_answers_has_not() -> None:
-    edge = EdgeCollector()
+    edge = HttpCollector()
 
     async def leave(_: Send) -> None:
         raise asyncio.CancelledError
@@ -61,7 +61,7 @@ def test_one_that_is_left_before_it_answers_has_not() -> None:
 
 
 def test_a_stream_is_open_until_it_ends_however_it_does() -> None:
-    edge = EdgeCollector()
+    edge = HttpCollector()
     seen = []
 
     async def break_off(send: Send) -> None:
@@ -92,8 +92,8 @@ def test_a_path_without_a_route_is_told_by_its_beginning(
     async def answer(send: Send) -> None:
         await send(START)  # type: ignore[arg-type]
 
-    with caplog.at_level(logging.INFO, "server.observability.requests"):
-        (start,) = request(answer, EdgeCollector(), path)
+    with caplog.at_level(logging.INFO, "server.observability.middleware"):
+        (start,) = request(answer, HttpCollector(), path)
     (record,) = caplog.records
     assert record.__dict__["fields"]["path"] == told
     assert record.__dict__["fields"]["client"] == "::/64"

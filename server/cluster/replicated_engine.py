@@ -1,4 +1,4 @@
-"""Engines elsewhere, as the one that the app writes with."""
+"""Replicas of the engine, in other processes, behind the interface of one engine."""
 
 import asyncio
 import dataclasses
@@ -13,25 +13,25 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from server.bundle import Bundle
-from server.cluster.job import Job
-from server.cluster.replica import Figures, Order, Piece
+from server.cluster.remote_group import RemoteGroup
+from server.cluster.replica import RemoteOutput, RemoteRequest, ReplicaStats
 from server.engine import (
     AnyEngine,
     DeadlineExceeded,
     EngineBusy,
     EngineClosed,
     EngineError,
-    Life,
+    EngineState,
     Request,
-    State,
-    Step,
+    SequenceStats,
+    StepStats,
     Stream,
 )
 from server.engine.batch import FIRST_GUESS
 from server.engine.errors import EngineUnavailable
 from server.engine.interface import UNAVAILABLE
 from server.engine.stats import Observers
-from server.engine.text.tokenizer import Vocabulary
+from server.engine.text.tokenizer import Tokenizer
 from server.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-"""How many replicas may be lost to one request before it ends with an error."""
+"""Replicas that one request may lose before it ends with an error."""
 
-FIRST_PAUSE = 0.1
-"""Seconds before a request goes to another replica; twice as many before each further one."""
+MIN_PAUSE = 0.1
+"""Seconds before a request goes to another replica; they double with each further one."""
 
 LOOK = 0.25
-"""Seconds between looks at whether somebody left who still waits; who is being written is looked at with each piece."""
+"""Seconds between looks for queued requests without a reader; running ones are looked at with each output."""
 
 ASK, PATIENCE = 1.0, 5.0
-"""Seconds between questions how the replicas are doing, and until their answers must be there."""
+"""Seconds between requests for the replicas' statistics, and until their answers must be there."""
 
 
-class Replicas(AnyEngine):
+class ReplicatedEngine(AnyEngine):
     """The engine's interface over replicas that Ray Serve runs. Belongs to the event loop in which `opened` is awaited.
 
     It decides who may wait, as an engine does, for all replicas together: each has a queue that holds more. A request
@@ -61,7 +61,7 @@ class Replicas(AnyEngine):
 
     def __init__(self, handle: "DeploymentHandle[Any]", settings: Settings) -> None:
         self.bundle = Bundle.load(settings.model)
-        self.vocabulary = Vocabulary(self.bundle.tokenizer, self.bundle.manifest.model.context)
+        self.tokenizer = Tokenizer(self.bundle.tokenizer, self.bundle.manifest.model.context)
         self.device, self.precision = settings.device, settings.precision
         self.rows, self.queue, self.per_client = settings.rows, settings.queue, settings.per_client
         self.replicas = settings.replicas
@@ -70,18 +70,18 @@ class Replicas(AnyEngine):
         self._handle = handle
         self._deadline = settings.deadline
         self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
+        self._groups: dict[str, RemoteGroup] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._written = 0
-        self._figures: dict[str, Figures] = {}
-        self._alive: list[Figures] = []
-        self._state: State = "restarting"
+        self._generated = 0
+        self._replica_stats: dict[str, ReplicaStats] = {}
+        self._alive: list[ReplicaStats] = []
+        self._state: EngineState = "restarting"
         self._draining = self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watchers: list[asyncio.Task[None]] = []
-        self._dropping: set[asyncio.Task[None]] = set()
+        self._cancelling: set[asyncio.Task[None]] = set()
 
-    async def opened(self) -> "Replicas":
+    async def opened(self) -> "ReplicatedEngine":
         """Itself, once it knows of replicas that can write."""
         self._loop = asyncio.get_running_loop()
         while self._state != "ready":
@@ -91,37 +91,37 @@ class Replicas(AnyEngine):
         return self
 
     @property
-    def state(self) -> State:
+    def state(self) -> EngineState:
         if self._closed or self._draining:
             return "closed" if self._closed else "draining"
         return self._state
 
     @property
-    def written(self) -> int:
+    def generated(self) -> int:
         with self._lock:
-            return self._written + sum(job.written for job in self._jobs.values())
+            return self._generated + sum(group.generated for group in self._groups.values())
 
     @property
     def model_seconds(self) -> float:
-        return sum(figures.model_seconds for figures in list(self._figures.values()))
+        return sum(stats.model_seconds for stats in list(self._replica_stats.values()))
 
     @property
     def running(self) -> int:
         with self._lock:
-            return sum(job.running for job in self._jobs.values() if job.begun)
+            return sum(group.running for group in self._groups.values() if group.begun)
 
     @property
-    def waiting(self) -> int:
+    def queued(self) -> int:
         with self._lock:
-            return sum(job.wanted > 0 for job in self._jobs.values() if not job.begun)
+            return sum(group.wanted > 0 for group in self._groups.values() if not group.begun)
 
     @property
-    def seconds_to_clear(self) -> float:
-        return min((figures.seconds_to_clear for figures in self._alive), default=FIRST_GUESS)
+    def queue_seconds(self) -> float:
+        return min((stats.queue_seconds for stats in self._alive), default=FIRST_GUESS)
 
     @property
-    def cache_use(self) -> float:
-        return sum(figures.cache_use for figures in self._alive) / max(len(self._alive), 1)
+    def cache_usage(self) -> float:
+        return sum(stats.cache_usage for stats in self._alive) / max(len(self._alive), 1)
 
     def submit_several(self, request: Request, count: int) -> list[Stream]:
         prompts = self._read(request, count)
@@ -134,17 +134,17 @@ class Replicas(AnyEngine):
             against=prompts[1] if len(prompts) > 1 else None,
             sampling=dataclasses.replace(sampling, seed=first),
         )
-        lives = [Life(self.observers, request.id, len(prompts[0])) for _ in range(count)]
-        job = Job(Order(uuid.uuid4().hex, fixed, count, count * len(prompts)), lives)
-        streams = [Stream(channel, seed, len(prompts[0])) for seed, channel in enumerate(job.channels, start=first)]
-        self.observers.submitted(lives)
+        all_stats = [SequenceStats(self.observers, request.id, len(prompts[0])) for _ in range(count)]
+        group = RemoteGroup(RemoteRequest(uuid.uuid4().hex, fixed, count, count * len(prompts)), all_stats)
+        streams = [Stream(channel, seed, len(prompts[0])) for seed, channel in enumerate(group.channels, start=first)]
+        self.observers.queued(all_stats)
         try:
-            self._admit(job)
+            self._admit(group)
         except EngineBusy as error:
-            self.observers.refused(lives, error)
+            self.observers.refused(all_stats, error)
             raise
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._begin, job)
+        self._loop.call_soon_threadsafe(self._begin, group)
         return streams
 
     def drain(self) -> None:
@@ -156,77 +156,79 @@ class Replicas(AnyEngine):
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
 
-    def _admit(self, job: Job) -> None:
+    def _admit(self, group: RemoteGroup) -> None:
         with self._lock:
             if (state := self.state) != "ready":
                 raise EngineUnavailable(UNAVAILABLE[state])
-            jobs, client = self._jobs.values(), job.order.request.client
-            under_way = sum(each.wanted for each in jobs if each.order.request.client == client)
-            waited_for: Counter[str] = Counter()
-            for each in jobs:
+            groups, client = self._groups.values(), group.remote.request.client
+            active = sum(each.wanted for each in groups if each.remote.request.client == client)
+            queued_rows: Counter[str] = Counter()
+            for each in groups:
                 if not each.begun and each.wanted:
-                    waited_for[each.order.request.client] += each.order.rows
-            taken = sum(each.order.rows for each in jobs if each.begun)
+                    queued_rows[each.remote.request.client] += each.remote.rows
+            taken = sum(each.remote.rows for each in groups if each.begun)
             free = max(self.rows * self.replicas - taken, 0)  # where a replica was lost, more are taken than there are
-            self._check_room(client, under_way, job.order.count, waited_for, free)
-            self._jobs[job.order.id] = job
+            self._check_room(client, active, group.remote.count, queued_rows, free)
+            self._groups[group.remote.id] = group
 
     async def _end(self) -> None:
-        tasks = [*self._watchers, *self._tasks.values(), *self._dropping]
+        tasks = [*self._watchers, *self._tasks.values(), *self._cancelling]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, job: Job) -> None:
-        task = self._tasks[job.order.id] = asyncio.create_task(self._run(job))
-        task.add_done_callback(lambda _: self._forget(job))
+    def _begin(self, group: RemoteGroup) -> None:
+        task = self._tasks[group.remote.id] = asyncio.create_task(self._run(group))
+        task.add_done_callback(lambda _: self._forget(group))
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, group: RemoteGroup) -> None:
         with self._lock:
-            del self._jobs[job.order.id], self._tasks[job.order.id]
-            self._written += job.written
+            del self._groups[group.remote.id], self._tasks[group.remote.id]
+            self._generated += group.generated
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, group: RemoteGroup) -> None:
         try:
             if self._closed:
                 raise EngineClosed
             async with asyncio.timeout(self._deadline):
-                await self._write(job)
+                await self._generate(group)
         except TimeoutError:
-            job.fail(DeadlineExceeded(), "deadline")
+            group.fail(DeadlineExceeded(), "deadline")
         except EngineError as error:
-            job.fail(error, "failed")
+            group.fail(error, "failed")
         except asyncio.CancelledError:
-            job.leave()
-            job.fail(EngineClosed(), "failed")
+            group.leave()
+            group.fail(EngineClosed(), "failed")
         except Exception as error:
             logger.exception("A request failed")
-            job.fail(EngineError(f"the request failed: {error}"), "failed")
+            group.fail(EngineError(f"the request failed: {error}"), "failed")
 
-    async def _write(self, job: Job) -> None:
+    async def _generate(self, group: RemoteGroup) -> None:
         """Has it written by a replica, and where that is lost by another. Raises EngineError."""
-        pause = FIRST_PAUSE
+        pause = MIN_PAUSE
         for _ in range(ATTEMPTS):
-            lost = await self._attempt(job)
+            lost = await self._attempt(group)
             if lost is None:
                 return
             logger.warning("A request goes to another replica: %s", str(lost).partition("\n")[0])
             await asyncio.sleep(pause)
             pause *= 2
-            job.restart()
+            group.restart()
         raise EngineError("the replicas that wrote it were lost, one after the other")
 
-    async def _attempt(self, job: Job) -> Exception | None:
+    async def _attempt(self, group: RemoteGroup) -> Exception | None:
         """Has it written by one replica; why that was lost, None where it was not. Raises EngineError."""
-        answer = cast("DeploymentResponseGenerator[Piece]", self._handle.options(stream=True).write.remote(job.order))
+        answer = cast(
+            "DeploymentResponseGenerator[RemoteOutput]", self._handle.options(stream=True).generate.remote(group.remote)
+        )
         try:
-            async for piece in answer:
-                if piece.lost is not None:
-                    job.order = dataclasses.replace(job.order, avoid=(*job.order.avoid, piece.replica))
-                    return piece.lost
-                job.take(piece, self.observers)
-                self._leave(job)
-                if not job.running:
+            async for output in answer:
+                if output.lost is not None:
+                    group.remote = dataclasses.replace(group.remote, avoid=(*group.remote.avoid, output.replica))
+                    return output.lost
+                group.take(output, self.observers)
+                self._leave(group)
+                if not group.running:
                     return None
             return EngineClosed()
         except RayTaskError as error:  # what the replica raised
@@ -236,24 +238,24 @@ class Replicas(AnyEngine):
         finally:
             answer.cancel()  # type: ignore[no-untyped-call]
 
-    def _leave(self, job: Job) -> None:
-        """Has those no longer written that nobody reads, where others of the job are."""
-        for number in job.leave():
-            if job.running:
-                task = asyncio.create_task(self._drop(job.order.id, number))
-                self._dropping.add(task)
-                task.add_done_callback(self._dropping.discard)
+    def _leave(self, group: RemoteGroup) -> None:
+        """Has those no longer written that nobody reads, where others of the group are."""
+        for number in group.leave():
+            if group.running:
+                task = asyncio.create_task(self._cancel(group.remote.id, number))
+                self._cancelling.add(task)
+                task.add_done_callback(self._cancelling.discard)
 
-    async def _drop(self, id: str, number: int) -> None:
+    async def _cancel(self, id: str, number: int) -> None:
         with suppress(RayError, RayServeException, TimeoutError):  # then it is written to its end, for nobody
-            await self._handle.broadcast("drop", id, number).results_async(timeout_s=PATIENCE, return_exceptions=True)
+            await self._handle.broadcast("cancel", id, number).results_async(timeout_s=PATIENCE, return_exceptions=True)
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            for id, job in list(self._jobs.items()):
-                self._leave(job)
-                if not job.running and id in self._tasks:
+            for id, group in list(self._groups.items()):
+                self._leave(group)
+                if not group.running and id in self._tasks:
                     self._tasks[id].cancel()
 
     async def _watch(self) -> None:
@@ -264,30 +266,30 @@ class Replicas(AnyEngine):
     async def _ask(self) -> None:
         """Asks all replicas how they are doing."""
         try:
-            answers = await self._handle.broadcast("figures").results_async(timeout_s=PATIENCE, return_exceptions=True)
+            answers = await self._handle.broadcast("stats").results_async(timeout_s=PATIENCE, return_exceptions=True)
         except TimeoutError:  # one hangs, and the others cannot be told from it; Ray Serve will replace it
             logger.warning("A replica does not answer")
             return
         except (RayError, RayServeException) as error:
             logger.warning("No replica answers: %s", error)
             answers = []
-        alive = [answer for answer in answers if isinstance(answer, Figures)]
-        self._state = "ready" if any(figures.state == "ready" for figures in alive) else "restarting"
+        alive = [answer for answer in answers if isinstance(answer, ReplicaStats)]
+        self._state = "ready" if any(stats.state == "ready" for stats in alive) else "restarting"
         if not alive:
             return
-        before = {figures.id: self._figures.get(figures.id) for figures in alive}
-        self._figures |= {figures.id: figures for figures in alive}
+        before = {stats.id: self._replica_stats.get(stats.id) for stats in alive}
+        self._replica_stats |= {stats.id: stats for stats in alive}
         self._alive = alive
         self.replicas = len(alive)
         self.device, self.precision = alive[0].device, alive[0].precision
-        known = list(self._figures.values())
-        self.steps = sum(figures.steps for figures in known)
-        self.seconds = sum(figures.seconds for figures in known)
-        self.restarts = sum(figures.restarts for figures in known)
-        read = Step()
-        for figures in alive:
-            last = before[figures.id]
-            read.looked_up += figures.looked_up - (last.looked_up if last else 0)
-            read.reused += figures.reused - (last.reused if last else 0)
-        if read.looked_up:
+        known = list(self._replica_stats.values())
+        self.steps = sum(stats.steps for stats in known)
+        self.seconds = sum(stats.seconds for stats in known)
+        self.restarts = sum(stats.restarts for stats in known)
+        read = StepStats()
+        for stats in alive:
+            last = before[stats.id]
+            read.cache_queries += stats.cache_queries - (last.cache_queries if last else 0)
+            read.cache_hits += stats.cache_hits - (last.cache_hits if last else 0)
+        if read.cache_queries:
             self.observers.stepped(read)

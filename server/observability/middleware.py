@@ -1,4 +1,4 @@
-"""The app as operators see it: each request has an id, is counted and logged, and may be traced."""
+"""Gives each request an id, counts it, logs it, and traces it if traces are on."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ from server.http.access import Access
 from server.http.request import CLIENT_LEFT
 from server.http.request_id import HEADER, identify, request_id
 from server.http.responses import EVENT_STREAM
-from server.observability.metrics import EdgeCollector
+from server.observability.metrics import HttpCollector
 
 if TYPE_CHECKING:
     from server.observability.traces import Tracer
@@ -29,25 +29,25 @@ NOWHERE = "none"
 
 
 @dataclass
-class Answer:
-    """What went back to the client: status, bytes of the body. stream: whether it is one of events."""
+class ResponseInfo:
+    """The response to a client: its status, the bytes of its body. stream: it is a stream of events."""
 
     status: int = CLIENT_LEFT
     bytes: int = 0
     stream: bool = False
 
 
-class Seen:
-    """Goes around all of an app. Litestar's own middleware sees only requests for which there is a route."""
+class RequestMiddleware:
+    """Wraps a whole app, since Litestar's own middleware sees only requests that have a route."""
 
-    def __init__(self, app: ASGIApp, access: Access, edge: EdgeCollector, tracer: "Tracer | None") -> None:
+    def __init__(self, app: ASGIApp, access: Access, edge: HttpCollector, tracer: "Tracer | None") -> None:
         self._app = app
         self._access = access
         self._edge = edge
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers, and says so."""
+        """Passes a request to the app, and records the response."""
         if scope["type"] == ScopeType.WEBSOCKET:
             await self._app(scope, receive, send)
             return
@@ -55,7 +55,7 @@ class Seen:
         id = identify(headers.get(HEADER.lower(), ""))
         # For the rest of the task, which is this request's own: what is logged of it after the app is done, too.
         request_id.set(id)
-        answer, start = Answer(), time.perf_counter()
+        answer, start = ResponseInfo(), time.perf_counter()
 
         async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -81,7 +81,7 @@ class Seen:
                     self._edge.streams -= 1
                 self._tell(scope, answer, time.perf_counter() - start)
 
-    def _tell(self, scope: HTTPScope, answer: Answer, seconds: float) -> None:
+    def _tell(self, scope: HTTPScope, answer: ResponseInfo, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"
         route = route_of(scope)
         self._edge.answered[method, route, answer.status] += 1

@@ -30,7 +30,7 @@ NEEDS_MONEY = re.compile("quota|billing|payment|credit", re.IGNORECASE)
 
 
 @dataclass(frozen=True, repr=False)
-class Answer:
+class ServiceResponse:
     """What a service answered, all of it; it may repeat the key or what was typed, so it is not shown."""
 
     headers: Mapping[str, str]

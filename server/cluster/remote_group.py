@@ -1,0 +1,93 @@
+"""The sequences of a request that a replica generates, on the side of the app."""
+
+import time
+
+from server.cluster.replica import RemoteOutput, RemoteRequest
+from server.engine import Chunk, DeadlineExceeded, EngineError, SequenceStats, StepStats
+from server.engine.stats import Observer, Reason
+from server.engine.stream import Channel, deliver
+
+
+class RemoteGroup:
+    """The channels of a remote request, and what was delivered to each. Belongs to one event loop.
+
+    A replica that takes a request over from another generates all of it again: what was delivered already is compared
+    and skipped, which is exact, since a request with a seed gives the same tokens on every replica.
+
+    begun: True after the first output. generated: tokens delivered so far.
+    """
+
+    def __init__(self, remote: RemoteRequest, all_stats: list[SequenceStats]) -> None:
+        self.remote = remote
+        self.channels = [Channel() for _ in all_stats]
+        self.begun = False
+        self.generated = 0
+        self._all_stats = all_stats
+        self._running = set(range(remote.count))
+        self._delivered: list[list[tuple[int, ...]]] = [[] for _ in all_stats]
+        self._seen = [0] * remote.count
+
+    @property
+    def running(self) -> int:
+        """The number of continuations that have not ended."""
+        return len(self._running)
+
+    @property
+    def wanted(self) -> int:
+        """The number of these that still have a reader."""
+        return sum(not self.channels[number].cancelled for number in tuple(self._running))
+
+    def restart(self) -> None:
+        """Prepares for a replica that begins again."""
+        self._seen = [0] * self.remote.count
+
+    def take(self, output: RemoteOutput, observer: Observer) -> None:
+        """Delivers what is new in an output. Raises EngineError if it differs from what was delivered before."""
+        step = StepStats()
+        if not self.begun:
+            self.begun = True
+            step.prompt_tokens = self._all_stats[0].prompt_tokens
+            for stats in self._all_stats:
+                stats.scheduled_at = max(time.monotonic() - output.prefill_seconds, stats.queued_at)
+        try:
+            for number, item in output.items:
+                if number in self._running and not self.channels[number].cancelled:
+                    self._deliver(number, item, step)
+        finally:
+            step.close(observer)
+
+    def leave(self) -> list[int]:
+        """Ends the continuations without a reader. Returns their numbers."""
+        left = [number for number in self._running if self.channels[number].cancelled]
+        for number in left:
+            self._running.discard(number)
+            self._all_stats[number].finish(self.channels[number].ending)
+        return left
+
+    def fail(self, error: EngineError, reason: Reason) -> None:
+        """Ends all that have not ended, with an error."""
+        for number in self._running:
+            self._all_stats[number].finish(reason)
+        deliver((self.channels[number], error) for number in self._running)
+        self._running.clear()
+
+    def _deliver(self, number: int, item: Chunk | EngineError, step: StepStats) -> None:
+        stats = self._all_stats[number]
+        if isinstance(item, EngineError):
+            self._running.discard(number)
+            step.finished.append((stats, "deadline" if isinstance(item, DeadlineExceeded) else "failed"))
+        else:
+            delivered, seen = self._delivered[number], self._seen[number]
+            self._seen[number] += 1
+            if seen < len(delivered):
+                if delivered[seen] != item.token_ids:
+                    raise EngineError("another replica took the text over, and writes a different one")
+                return
+            delivered.append(item.token_ids)
+            self.generated += len(item.token_ids)
+            stats.generated += len(item.token_ids)
+            step.sampled.append(stats)
+            if item.finish_reason is not None:
+                self._running.discard(number)
+                step.finished.append((stats, item.finish_reason))
+        step.outputs.append((self.channels[number], item))
