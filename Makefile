@@ -19,10 +19,11 @@ serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 test: .venv/developing  ## Run all tests, in two processes
 	.venv/bin/python -m pytest -n 2 --dist worksteal
 
-check: .venv/developing  ## Lint, formatting, types, known vulnerabilities of the packages
+check: .venv/developing  ## Lint, formatting, types, plain English, known vulnerabilities of the packages
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/python -m tests.english
 	.venv/bin/python -m tests.audit
 
 screenshots: .venv/developing  ## Pictures of every page and state, two widths, light and dark, into build/screenshots

@@ -1,4 +1,7 @@
-"""From a checkpoint to a bundle: convert, verify, measure, describe; all of it or nothing."""
+"""Building a bundle from a checkpoint: convert, verify, measure and describe it.
+
+The bundle is written as a whole or not at all.
+"""
 
 import hashlib
 import json
@@ -54,11 +57,16 @@ def export_bundle(
     precisions: Sequence[str] = DEFAULT_PRECISIONS,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Makes the bundle `out` of the checkpoint in `folder`, and returns its manifest.
+    """Build the bundle `out` from the checkpoint in `folder`, and return its manifest.
 
-    `name` is the model's (None: the checkpoint's); `force` replaces an existing bundle; `precisions` are what it is to
-    carry, of `export.rewrite.precisions.PRECISIONS`. Progress goes to `console`. Raises ExportError, leaving `out` as
-    it was, when the checkpoint is not one or a check fails.
+    Args:
+        name: the model's name; None takes the checkpoint's.
+        force: replace an existing bundle.
+        precisions: the precisions to include, from `export.rewrite.precisions.PRECISIONS`.
+        console: shows the progress; None shows nothing.
+
+    Raises:
+        ExportError: `folder` is not a checkpoint, or a check fails. `out` stays as it was.
     """
     console = console or Console(quiet=True)
     with whole_folder(out, MANIFEST, force) as building:
@@ -85,7 +93,7 @@ def export_bundle(
             check_interface(model, engine_interface(checkpoint.model, CACHE_TYPES[precision]))
             onnx.save(model, file)
             scored = measured
-            if precision != "fp32":  # which computes what the reference computes
+            if precision != "fp32":  # fp32 gives the same numbers as the reference
                 scored = _measure(Graph(file, checkpoint.model), texts, f"Scoring {precision}", console)
             cache_type = onnx.helper.tensor_dtype_to_np_dtype(CACHE_TYPES[precision])
             described[precision] = {**_describe(file, scored, measured), "cache_type": cache_type.name}
@@ -105,7 +113,7 @@ def export_bundle(
                 **checkpoint.provenance,
                 "export": {
                     "versions": {
-                        "onnxruntime": onnxruntime.__version__,  # of whichever of its wheels is installed
+                        "onnxruntime": onnxruntime.__version__,  # the name of its wheel differs between platforms
                         **{package: version(package) for package in PACKAGES},
                     },
                     "parameters": twin.num_parameters(),
@@ -128,7 +136,7 @@ def export_bundle(
 
 
 def write_graph(model: "GPT2LMHeadModel", checkpoint: Checkpoint, folder: Path) -> onnx.ModelProto:
-    """The float32 graph for the engine, by way of Optimum's, which is left in `folder`."""
+    """Convert the model to the float32 graph for the engine, and leave Optimum's graph in `folder`."""
     graph = onnx.load(convert.to_onnx(model, folder), load_external_data=False)
     check_interface(graph, optimum_interface(checkpoint.model))
     rewritten = rewrite(graph, checkpoint.model)

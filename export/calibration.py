@@ -1,4 +1,4 @@
-"""How far numbers within the model reach on real text: what the fixed scales of int8 come from."""
+"""Measuring the largest numbers inside the model on real text, for the fixed scales of int8."""
 
 import copy
 from pathlib import Path
@@ -15,11 +15,15 @@ from export.rewrite.int8_cache import Peaks
 from export.rewrite.smoothing import normed_products
 
 TEXTS = 64
-"""Held-out documents that are read, evenly spread; all of them where there are fewer."""
+"""Number of held-out documents to read, evenly spread, or all of them if there are fewer."""
 
 
 def watch(rewritten: onnx.ModelProto, model: Dimensions, file: Path) -> Graph:
-    """A session on a copy of the rewritten float32 graph, kept in `file`, that shows what its layer norms give."""
+    """Save a copy of the rewritten float32 graph that also outputs its layer norms, and open it.
+
+    Args:
+        file: path for the copy.
+    """
     probe = OnnxModel(copy.deepcopy(rewritten))
     watched = [product.input[0] for product in normed_products(probe, model)]
     for name in watched:
@@ -29,8 +33,10 @@ def watch(rewritten: onnx.ModelProto, model: Dimensions, file: Path) -> Graph:
 
 
 def measure_peaks(graph: Graph, texts: list[ScoredText]) -> Peaks:
-    """The largest magnitude of each channel over `TEXTS` texts: of each cache, float32 [heads, head_dim], and of what
-    the graph watches, float32 [width]."""
+    """Return the largest magnitude of each channel over `TEXTS` texts.
+
+    The magnitudes are float32, [heads, head_dim] for each cache and [width] for each watched output of the graph.
+    """
     count = min(TEXTS, len(texts))
     peaks: dict[str, np.ndarray] = {}
     for text in (texts[index * len(texts) // count] for index in range(count)):

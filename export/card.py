@@ -1,4 +1,4 @@
-"""The model card: the manifest in words, with samples picked by seed."""
+"""The model card: the manifest in words, with samples from fixed seeds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -55,12 +55,15 @@ Where a hub is reachable, GPT-2 small fine-tuned by the same two commands is wha
     plotify export checkpoint --out bundle
 
 """
-"""What is said of models that are smaller than that."""
+"""Advice in the cards of models with fewer parameters than `SMALL`."""
 SMALL = 100_000_000
 
 
 def write_card(manifest: dict[str, Any], samples: Sequence[Sample]) -> str:
-    """The card, in Markdown, of a bundle with this manifest; where not said otherwise, figures are those of fp32."""
+    """Return the card, in Markdown, of a bundle with this manifest.
+
+    Unless the card says otherwise, figures are for fp32.
+    """
     model, provenance = manifest["model"], manifest["provenance"]
     made = provenance["export"]
     verified, measured, sampled = made["verified"], made["measured"], made["sampled"]

@@ -1,4 +1,4 @@
-"""Reading the checkpoint that `plotify train` leaves: a folder in Hugging Face's layout with a `plotify.json`."""
+"""Reading a checkpoint of `plotify train`: Hugging Face's layout with a `plotify.json`."""
 
 import json
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from export.errors import ExportError
 
 REMEDY = "Give a folder that `plotify train` wrote."
 PROBE = "Zoë's café: 東京 🎭"
-"""A text whose characters take one to four bytes, to tell a byte-level tokenizer from others."""
+"""A text with characters of one to four bytes, for telling byte-level tokenizers from others."""
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """Sizes of the model, as the bundle's manifest states them."""
+    """The model's sizes, as in the bundle's manifest."""
 
     vocab_size: int
     context: int
@@ -29,7 +29,7 @@ class Dimensions:
 
 @dataclass(frozen=True)
 class Document:
-    """A held-out text and its genres, the first being the one that stands before it when it is scored."""
+    """A held-out text and its genres. The text is scored after its first genre."""
 
     text: str
     genres: tuple[str, ...]
@@ -39,7 +39,7 @@ class Document:
 
 @dataclass(frozen=True)
 class LengthClass:
-    """A length of whole texts that the model was taught by name; bounds in words, None without end."""
+    """A length of text, taught to the model by name. Its bounds are in words; None means no bound."""
 
     name: str
     label: str
@@ -49,9 +49,9 @@ class LengthClass:
 
 @dataclass(frozen=True)
 class Prompt:
-    """How genre, length, notes and text are joined, in training and in a request alike.
+    """The template joining genre, length, notes and text, the same in training and in a request.
 
-    A checkpoint may have been trained without lengths, notes and the mark of a text that continues.
+    A checkpoint may have been trained without lengths, without notes, or without the mark of a continued text.
     """
 
     template: str
@@ -64,18 +64,22 @@ class Prompt:
 
     @property
     def default_length(self) -> str | None:
-        """The class of a prompt whose length nobody chose: the second shortest; None without classes."""
+        """The length class for prompts that give none: the second shortest, or None without classes."""
         return self.lengths[min(1, len(self.lengths) - 1)].name if self.lengths else None
 
     def join(self, genre: str | None, text: str, length: str | None = None, begins: bool = True) -> str:
-        """The text as the model sees it, `genre` (any genre if None) and a length class before it."""
+        """Return the prompt for `text`, with `genre` (any genre if None) and a length class before it."""
         if not begins and self.continues:
             text = f"{self.continues.lstrip()} {text}"
         length = self.length.format(length=length) if length else ""
         return self.template.format(genre=genre or self.any_genre, length=length, notes="", text=text)
 
     def join_document(self, document: Document, text: str | None = None) -> str:
-        """`document`, or `text` in its place, behind the document's first genre and its length class."""
+        """Return the prompt for `document`, with its first genre and its length class.
+
+        Args:
+            text: replaces the document's text.
+        """
         length = next(
             (each.name for each in self.lengths if each.max_words is None or document.words <= each.max_words), None
         )
@@ -85,7 +89,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's files but for the weights, read and checked."""
+    """The contents of a checkpoint except the weights, read and checked."""
 
     folder: Path
     name: str
@@ -97,20 +101,21 @@ class Checkpoint:
     tokenizer: Tokenizer
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`, nothing added."""
+        """Return the token ids of `text`, without special tokens."""
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: list[int]) -> str:
-        """The text of `ids`, special tokens left out."""
+        """Return the text of `ids`, without special tokens."""
         text: str = self.tokenizer.decode(ids)
         return text
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Reads and checks everything in `folder` but the weights.
+    """Read and check everything in `folder` except the weights.
 
-    Raises ExportError, with the file's name, for what is missing, unreadable or contradictory.
+    Raises:
+        ExportError: something is missing, unreadable or contradictory. The message names the file.
     """
     if not folder.is_dir():
         raise ExportError(f"{folder}: no such folder. {REMEDY}")
@@ -130,13 +135,15 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         )
         name, sampling, provenance = str(fields["name"]), dict(fields["sampling"]), dict(fields["provenance"])
     except (KeyError, TypeError, ValueError) as wrong:
-        raise ExportError(f"{manifest}: missing or malformed field ({wrong!r}). Train again, or mend it.") from wrong
+        raise ExportError(
+            f"{manifest}: missing or malformed field ({wrong!r}). Train again, or correct the file."
+        ) from wrong
     fields_used = sorted(name for _, name, _, _ in Formatter().parse(prompt.template) if name is not None)
     wanted = sorted(["genre", "text", *(name for name in ("length", "notes") if getattr(prompt, name))])
     if fields_used != wanted or not prompt.template.endswith("{text}"):
         raise ExportError(
-            f"{manifest}: the prompt template {prompt.template!r} must hold each of {', '.join(wanted)} once and end "
-            "with {text}."
+            f"{manifest}: the prompt template {prompt.template!r} must contain each of {', '.join(wanted)} once and "
+            "end with {text}."
         )
     for setting, kind in (
         ("temperature", float),
@@ -189,7 +196,7 @@ def _read_tokenizer(file: Path, model: Dimensions) -> Tokenizer:
     if tokenizer.get_vocab_size() > model.vocab_size:
         raise ExportError(
             f"{file}: has {tokenizer.get_vocab_size()} tokens, the model in config.json only {model.vocab_size}. "
-            "They are not of the same checkpoint."
+            "They are not from the same checkpoint."
         )
     encoded = tokenizer.encode(PROBE, add_special_tokens=False)
     if sum(map(len, encoded.tokens)) != len(PROBE.encode()) or tokenizer.decode(encoded.ids) != PROBE:
@@ -216,5 +223,5 @@ def _read_documents(file: Path) -> tuple[Document, ...]:
             if document.text.strip():
                 documents.append(document)
     if not documents:
-        raise ExportError(f"{file}: holds no document, so nothing can be measured. {REMEDY}")
+        raise ExportError(f"{file}: contains no document, so nothing can be measured. {REMEDY}")
     return tuple(documents)

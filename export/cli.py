@@ -11,35 +11,39 @@ PRECISIONS = ("fp32", "int8", "fp16")
 
 
 def _precisions(context: click.Context, parameter: click.Parameter, given: str) -> tuple[str, ...]:
-    """Of "fp32,int8", or "all". Raises click.BadParameter for any other word."""
+    """Parse "fp32,int8" or "all".
+
+    Raises:
+        click.BadParameter: the text contains any other word.
+    """
     if given == "all":
         return PRECISIONS
     for precision in given.split(","):
         if precision not in PRECISIONS:
-            raise click.BadParameter(f"{precision!r} is none of {', '.join(PRECISIONS)}; say all for all of them")
+            raise click.BadParameter(f"{precision!r} is not one of {', '.join(PRECISIONS)}; give all for all of them")
     return tuple(dict.fromkeys(given.split(",")))
 
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to make: the bundle.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the bundle.")
 @click.option(
     "--precision",
     "precisions",
     default="fp32,int8",
     show_default=True,
     callback=_precisions,
-    help="What the bundle is to carry: all, or some of fp32, int8, fp16 (for CUDA).",
+    help="Precisions in the bundle: all, or some of fp32, int8, fp16 (for CUDA).",
 )
 @click.option("--name", help="The model's name in the bundle and its API. [default: the checkpoint's]")
 @click.option("--force", is_flag=True, help="Replace the bundle at --out, once the new one is verified.")
 def export(checkpoint: Path, out: Path, precisions: tuple[str, ...], name: str | None, force: bool) -> None:
-    """Turn CHECKPOINT, a folder that `plotify train` wrote, into a bundle that `plotify serve` reads.
+    """Turn CHECKPOINT, a folder written by `plotify train`, into a bundle for `plotify serve`.
 
-    Converts the TensorFlow weights to ONNX with a KV cache, rewrites the graph for the engine, then checks that both
-    write the same: identical greedy tokens on 200 held-out beginnings, logits within 0.001. Measures perplexity and
-    bits per byte of each precision on the held-out documents and writes a model card. When a check fails, or the
-    command is stopped, nothing is left at --out.
+    Converts the TensorFlow weights to ONNX with a KV cache, and rewrites the graph for the engine. Then checks that
+    checkpoint and graph write the same: identical greedy tokens on 200 held-out beginnings, logits within 0.001.
+    Measures perplexity and bits per byte of each precision on the held-out documents, and writes a model card. If a
+    check fails, or if you stop the command, nothing is left at --out.
 
     \b
     Examples:
@@ -57,7 +61,7 @@ def export(checkpoint: Path, out: Path, precisions: tuple[str, ...], name: str |
 
 
 def summary(out: Path, manifest: dict[str, Any]) -> Table:
-    """The table that the command ends with: a row for each precision of the bundle."""
+    """Return the table printed at the end, with a row for each precision of the bundle."""
     verified = manifest["provenance"]["export"]["verified"]
     caption = (
         f"fp32: {verified['tokens']:,} greedy tokens on {verified['prompts']} prompts, all identical to the "

@@ -1,7 +1,7 @@
-"""From the TensorFlow weights through PyTorch and Optimum to an ONNX file.
+"""Converting the TensorFlow weights to an ONNX file, by way of PyTorch and Optimum.
 
-`GPT2LMHeadModel.from_pretrained(..., from_tf=True)` is not used: in transformers 4.57 it leaves weights unset without a
-word. No step here is trusted: `export.parity` compares the file at the end with the model at the beginning.
+`GPT2LMHeadModel.from_pretrained(..., from_tf=True)` is not used: in transformers 4.57 it silently leaves weights unset.
+No step here is trusted. At the end, `export.parity` compares the file with the original model.
 """
 
 import os
@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Read once, when TensorFlow is first imported: transformers needs Keras 2, and the log is for developers of TensorFlow.
+# Read when TensorFlow is first imported. transformers needs Keras 2, and the log is for developers of TensorFlow.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,11 +25,12 @@ TASK = "text-generation-with-past"
 
 
 def load_tensorflow(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's TFGPT2LMHeadModel, with every weight from the file.
+    """Load the checkpoint's TFGPT2LMHeadModel, with every weight from the file.
 
-    Raises ExportError when tf_model.h5 is damaged or lacks weights.
+    Raises:
+        ExportError: tf_model.h5 is damaged or lacks weights.
     """
-    import tensorflow  # noqa: F401  (transformers reports it missing only by a stand-in class)
+    import tensorflow  # noqa: F401  (without it, transformers only gives a stand-in class)
     from transformers import TFGPT2LMHeadModel, logging
 
     logging.set_verbosity_error()
@@ -42,22 +43,25 @@ def load_tensorflow(checkpoint: Checkpoint) -> Any:
         raise ExportError(f"{file}: cannot be read as TFGPT2LMHeadModel weights: {wrong}") from wrong
     absent = [*info["missing_keys"], *info["mismatched_keys"]]
     if absent:
-        raise ExportError(f"{file}: lacks weights that config.json asks for: {', '.join(map(str, absent))}.")
+        raise ExportError(f"{file}: lacks weights listed in config.json: {', '.join(map(str, absent))}.")
     return model
 
 
 def tensorflow_logits(model: Any, ids: np.ndarray) -> np.ndarray:
-    """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], without a cache."""
+    """Return the logits of `ids`, int64 [batch, sequence], computed without a cache.
+
+    The logits are float32 [batch, sequence, vocab].
+    """
     import tensorflow
 
-    # Where TensorFlow finds a GPU, it would round what its products read to ten bits: too coarse to compare with.
+    # On a GPU, TensorFlow would round the inputs of products to ten bits, too coarse for a comparison.
     tensorflow.config.experimental.enable_tensor_float_32_execution(False)
     logits: np.ndarray = model(tensorflow.constant(ids), use_cache=False, training=False).logits.numpy()
     return logits
 
 
 def to_torch(model: Any) -> "GPT2LMHeadModel":
-    """The same model in PyTorch, in evaluation mode, its head tied to its token embedding."""
+    """Return the same model in PyTorch, in evaluation mode, with its head tied to its embedding."""
     from transformers import GPT2LMHeadModel
     from transformers.modeling_tf_pytorch_utils import load_tf2_model_in_pytorch_model
 
@@ -69,13 +73,13 @@ def to_torch(model: Any) -> "GPT2LMHeadModel":
 
 
 def to_onnx(model: "GPT2LMHeadModel", folder: Path) -> Path:
-    """Optimum's export of `model` for `TASK` into `folder`; the path of the ONNX file."""
+    """Export `model` with Optimum, for `TASK`, into `folder`, and return the path of the ONNX file."""
     from optimum.exporters.onnx import onnx_export_from_model
     from optimum.utils import logging
 
     logging.set_verbosity_error()
     with warnings.catch_warnings():
-        # Tracing warns about branches taken at export time; what they do to the result is what parity checks.
+        # Tracing warns about branches taken at export time; the parity check covers their effect on the result.
         warnings.simplefilter("ignore")
         onnx_export_from_model(model, folder, task=TASK, do_validation=False)
     return folder / "model.onnx"

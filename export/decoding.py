@@ -1,8 +1,8 @@
-"""Decoding defaults by measurement: `python -m export.decoding CHECKPOINT`.
+"""Measuring decoding defaults: `python -m export.decoding CHECKPOINT`.
 
-Continues held-out beginnings under a grid of settings and sets repetition and diversity beside those of the documents
-themselves, at the same number of texts of the same length. Good defaults come near the human figures: more repetition
-is a model going round in circles, more diversity than the human text is a model losing the thread.
+Continues held-out beginnings under a grid of settings, and compares their repetition and diversity with those of the
+documents themselves, for the same number of texts of the same length. Good defaults come close to the human figures.
+With more repetition, a model goes round in circles. With more diversity than the human text, it loses the thread.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from export.samples import continue_prompts, cut_held_out
 )
 @click.option("--top-p", "top_ps", multiple=True, type=float, default=(0.9, 0.95), show_default=True)
 @click.option("--penalty", "penalties", multiple=True, type=float, default=(1.0, 1.1, 1.2), show_default=True)
-@click.option("--texts", default=64, show_default=True, help="Held-out beginnings to continue, at most.")
+@click.option("--texts", default=64, show_default=True, help="Maximum number of held-out beginnings to continue.")
 def measure(
     checkpoint: Path,
     temperatures: tuple[float, ...],
@@ -35,7 +35,7 @@ def measure(
     penalties: tuple[float, ...],
     texts: int,
 ) -> None:
-    """Measure repetition and diversity of CHECKPOINT's continuations for every combination of the settings.
+    """Measure repetition and diversity of CHECKPOINT's continuations for all combinations of settings.
 
     \b
     Example:
@@ -59,7 +59,10 @@ def measure(
 
 
 def figures(texts: list[str]) -> list[str]:
-    """Repeated 4-grams, distinct-1, distinct-2, and mean number of words of `texts`, as the table shows them."""
+    """Return the columns of the table for `texts`.
+
+    They are repeated 4-grams, distinct-1, distinct-2 and the mean number of words.
+    """
     return [
         f"{repetition(texts):.2%}",
         f"{distinct(texts, 1):.3f}",

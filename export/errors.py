@@ -1,5 +1,8 @@
-"""What an export can refuse."""
+"""The error of the export."""
 
 
 class ExportError(Exception):
-    """The export cannot go on; the message names the input, what is wrong with it and what to do. One line or a few."""
+    """The export cannot go on.
+
+    The message names the input, the problem and the remedy, in one line or a few.
+    """

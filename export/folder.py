@@ -1,4 +1,4 @@
-"""A folder that is there whole or not at all."""
+"""Building a folder that appears as a whole or not at all."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,21 +10,27 @@ from export.errors import ExportError
 
 @contextmanager
 def whole_folder(out: Path, replaceable: str, force: bool) -> Iterator[Path]:
-    """A fresh folder beside `out` to build in, renamed to `out` when the block ends well and removed when it does not.
+    """Yield a new folder beside `out` to build in. It is renamed to `out` if the block succeeds.
 
-    What a killed process leaves is a hidden `.NAME.partial` beside `out`, swept by the next one; killed between the two
-    renames of a replacement it leaves `.NAME.replaced`, which the next one puts back. An existing `out` is
-    refused; with `force` it is replaced at the end, given that it is empty or holds a file named `replaceable`, the
-    mark of what may be thrown away. Raises ExportError.
+    If the block fails, the folder is removed. A killed process leaves a hidden `.NAME.partial` beside `out`, and the
+    next call removes it. A process killed between the two renames of a replacement leaves `.NAME.replaced`, and the
+    next call puts it back.
+
+    Args:
+        replaceable: a file name. A folder with such a file may be replaced.
+        force: replace an existing `out` at the end, if it is empty or contains `replaceable`.
+
+    Raises:
+        ExportError: `out` already exists and must not be replaced.
     """
     out = out.absolute()
     partial, replaced = (out.with_name(f".{out.name}.{state}") for state in ("partial", "replaced"))
     put_back(replaced, out)
     if out.exists():
         if not force:
-            raise ExportError(f"{out} exists already: give another --out, or --force to replace it.")
+            raise ExportError(f"{out} already exists: give another --out, or --force to replace it.")
         if not out.is_dir() or (any(out.iterdir()) and not (out / replaceable).is_file()):
-            raise ExportError(f"{out} is no bundle ({replaceable} is missing), so --force will not replace it.")
+            raise ExportError(f"{out} is not a bundle ({replaceable} is missing), so --force will not replace it.")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -39,7 +45,10 @@ def whole_folder(out: Path, replaceable: str, force: bool) -> Iterator[Path]:
 
 
 def put_back(replaced: Path, out: Path) -> None:
-    """Ends a replacement that was broken off: the old folder returns where no new one came, and goes where one did."""
+    """Finish an interrupted replacement.
+
+    If there is no new folder, the old one is put back. Otherwise it is removed.
+    """
     if replaced.exists() and not out.exists():
         replaced.rename(out)
     shutil.rmtree(replaced, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""ONNX graphs of a bundle: what Optimum must give, what the engine reads, and running the latter."""
+"""The inputs and outputs of Optimum's graph and of the engine's, and a session to run the latter."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,16 +11,16 @@ from export.checkpoint import Dimensions
 from export.errors import ExportError
 
 BLOCK = 16
-"""The engine reads prompts in multiples of so many tokens; a cache has room for whole ones."""
+"""The engine reads prompts in multiples of this many tokens, and a cache has room for a multiple."""
 
 CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 
 Interface = dict[str, tuple[int, list[int | None]]]
-"""Name of each input and output: its ONNX element type and its shape (None: varies)."""
+"""The ONNX element type and the shape of each input and output, by name. None marks a varying axis."""
 
 
 def optimum_interface(model: Dimensions) -> Interface:
-    """Of Optimum's `text-generation-with-past`."""
+    """Return the interface of Optimum's `text-generation-with-past`."""
     tokens, whole, real = [None, None], onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
     cache: list[int | None] = [None, model.heads, None, model.head_dim]
     interface: Interface = {name: (whole, list(tokens)) for name in ("input_ids", "attention_mask", "position_ids")}
@@ -31,7 +31,10 @@ def optimum_interface(model: Dimensions) -> Interface:
 
 
 def engine_interface(model: Dimensions, cache_type: int = onnx.TensorProto.FLOAT) -> Interface:
-    """Of format 2, which the engine reads: see `export.rewrite.attention` and `export.rewrite.head`."""
+    """Return the interface of the engine's graphs, for bundles of format 2 and 3.
+
+    See `export.rewrite.attention` and `export.rewrite.head`.
+    """
     whole, short = onnx.TensorProto.INT64, onnx.TensorProto.INT32
     cache: list[int | None] = [None, model.heads, None, model.head_dim]
     interface: Interface = {name: (whole, [None, None]) for name in ("input_ids", "position_ids")}
@@ -43,12 +46,16 @@ def engine_interface(model: Dimensions, cache_type: int = onnx.TensorProto.FLOAT
 
 
 def sides(model: Dimensions) -> list[str]:
-    """The names of the caches: "0.key", "0.value", "1.key" and so on."""
+    """Return the names of the caches: "0.key", "0.value", "1.key" and so on."""
     return [f"{layer}.{side}" for layer in range(model.layers) for side in ("key", "value")]
 
 
 def check_interface(model: onnx.ModelProto, expected: Interface) -> None:
-    """Raises ExportError unless inputs and outputs are as expected and all weights lie inside the file."""
+    """Check a graph's inputs and outputs, and that the file contains all its weights.
+
+    Raises:
+        ExportError: an input or output is not as expected, or a weight is stored elsewhere.
+    """
     found = {
         value.name: (
             value.type.tensor_type.elem_type,
@@ -65,18 +72,23 @@ def check_interface(model: onnx.ModelProto, expected: Interface) -> None:
 
 
 class Graph:
-    """A session on an ONNX file of format 2, on the CPU, and the cache of the texts that it is on.
+    """A session on one of the engine's ONNX files, on the CPU, with the cache of the current texts.
 
-    watched: further outputs of the file, of which `seen` holds the values of the last run.
+    Args:
+        watched: names of further outputs of the file.
 
-    Raises onnxruntime's own errors when the file is not a graph that it can run.
+    Attributes:
+        seen: values of the watched outputs in the last run.
+
+    Raises:
+        Exception: one of onnxruntime's own, if it cannot run the file.
     """
 
     def __init__(self, file: Path, model: Dimensions, watched: Sequence[str] = ()) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # Threads that spin for work lose it to whoever else computes on this machine, a training run for one: without
-        # spinning a decode step beside one took 4 ms rather than 240.
+        # Spinning threads lose time to other work on the machine: beside a training run, a decode step took 240 ms with
+        # spinning, and 4 ms without it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self._model = model
@@ -89,13 +101,18 @@ class Graph:
 
     @property
     def cache(self) -> Mapping[str, np.ndarray]:
-        """Keys and values of what was read: for "0.key" and so on [batch, heads, tokens, head_dim]."""
+        """Keys and values of the tokens read, [batch, heads, tokens, head_dim] for "0.key" and so on."""
         return {side: values[:, :, : self._length] for side, values in self._cache.items()}
 
     def logits(self, ids: np.ndarray, room: int = 0) -> np.ndarray:
-        """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], from an empty cache.
+        """Return the logits of `ids`, read into an empty cache.
 
-        room: how many tokens will follow by `step`.
+        Args:
+            ids: int64 [batch, sequence].
+            room: number of tokens to follow by `step`.
+
+        Returns:
+            float32 [batch, sequence, vocab].
         """
         capacity = -(-(ids.shape[1] + room) // BLOCK) * BLOCK
         shape = (ids.shape[0], self._model.heads, capacity, self._model.head_dim)
@@ -104,9 +121,15 @@ class Graph:
         return self.step(ids)
 
     def step(self, ids: np.ndarray) -> np.ndarray:
-        """Logits, float32 [batch, sequence, vocab], of `ids`, int64 [batch, sequence], behind what was read before.
+        """Return the logits of `ids`, read after the tokens in the cache.
 
-        More than one token at a time behind others only for a batch of one.
+        After other tokens, several tokens at a time need a batch of one.
+
+        Args:
+            ids: int64 [batch, sequence].
+
+        Returns:
+            float32 [batch, sequence, vocab].
         """
         batch, length = ids.shape
         end = self._length + length

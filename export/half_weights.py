@@ -1,7 +1,7 @@
-"""Weights stored as float16: half the file, the same arithmetic.
+"""Storing weights as float16: half the file, the same arithmetic.
 
-`plotify train` leaves matrices whose values float16 holds exactly. Such a matrix is written as float16 and a Cast
-behind it. ONNX Runtime folds the Cast when it loads the graph, so it computes in float32 as before, at the same speed.
+`plotify train` leaves matrices with values that float16 can hold exactly. Each is stored as float16, followed by a
+Cast. ONNX Runtime folds the Cast when it loads the graph, so it computes in float32 as before, at the same speed.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from onnx import numpy_helper
 
 
 def store_half(model: onnx.ModelProto) -> int:
-    """Stores each float32 matrix that float16 holds exactly as float16 and a Cast to float32, in place.
+    """Store float32 matrices as float16 followed by a Cast, in place, and return their number.
 
-    Loses nothing: a matrix with a value that float16 would round is left alone. Returns how many were halved.
+    Nothing is lost: a matrix is left alone if float16 would round one of its values.
     """
     halved = 0
     for tensor in list(model.graph.initializer):

@@ -1,11 +1,11 @@
-"""Is the graph the checkpoint? Greedy continuations token by token through the KV cache against TensorFlow.
+"""Comparing the graph with the checkpoint: greedy continuations through the KV cache, and logits.
 
-The graph decodes as the engine will: the prompt first, then one token at a time behind the cache. The checkpoint then
-reads each prompt with the graph's continuation in one forward pass. Attention is causal, so its logits at a position
-are those that its own step by step decoding would have had there, provided that all tokens before are its own too. By
-induction: if at every position its highest logit is the graph's next token, then its greedy decoding, started from
-the prompt, chooses the same tokens throughout. Ties are given no grace: another token is a failure even when the
-checkpoint's two highest logits are next to equal, and the message then says how near they were.
+The graph decodes as the engine will: the prompt first, then one token at a time through the cache. The checkpoint, in
+TensorFlow, then reads each prompt with the graph's continuation in one forward pass. Attention is causal, so the
+checkpoint's logits at a position are those of its own step-by-step decoding, provided that all earlier tokens are its
+own too. By induction, if its highest logit at every position is the graph's next token, then its greedy decoding from
+the prompt chooses the same tokens throughout. Ties are given no grace: another token is a failure even if the two
+highest logits of the checkpoint are nearly equal. The message then gives their difference.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,17 +19,20 @@ from export.graph import Graph
 
 PROMPTS, NEW_TOKENS = 200, 64
 TOLERANCE = 1e-3
-"""Largest difference allowed between a logit of the graph and the checkpoint's."""
+"""Largest difference allowed between the logits of the graph and of the checkpoint."""
 
 REFERENCE_BATCH = 10
 
 Logits = Callable[[np.ndarray], np.ndarray]
-"""From token ids, int64 [batch, sequence], to logits, float32 [batch, sequence, vocab], without a cache."""
+"""A function from token ids, int64 [batch, sequence], to logits, without a cache.
+
+The logits are float32 [batch, sequence, vocab].
+"""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """What was compared, and the largest difference met."""
+    """The number of prompts and tokens compared, and the largest difference found."""
 
     prompts: int
     tokens: int
@@ -38,7 +41,13 @@ class Parity:
 
 @dataclass(frozen=True)
 class Continuation:
-    """A prompt, int64 [prompt], the graph's next tokens, int64 [new], its logits, float32 [prompt + new - 1, vocab]."""
+    """A prompt with its continuation by the graph.
+
+    Attributes:
+        prompt: int64 [prompt].
+        new: the tokens chosen by the graph, int64 [new].
+        logits: the graph's logits, float32 [prompt + new - 1, vocab].
+    """
 
     prompt: np.ndarray
     new: np.ndarray
@@ -46,14 +55,15 @@ class Continuation:
 
     @property
     def read(self) -> np.ndarray:
-        """The tokens that the graph has read, int64 [prompt + new - 1]: all but the last one that it chose."""
+        """The tokens read by the graph, int64 [prompt + new - 1]: all but the last one it chose."""
         return np.concatenate([self.prompt, self.new[:-1]])
 
 
 def choose_prompts(checkpoint: Checkpoint, count: int = PROMPTS) -> list[str]:
-    """Beginnings of `count` held-out documents evenly spread over the test split, 2 to 21 words each, in the template.
+    """Return prompts from the beginnings of `count` held-out documents, spread over the test split.
 
-    All documents where there are fewer.
+    The documents are evenly spread. A beginning has 2 to 21 words and is put into the template. If there are fewer
+    documents, all are taken.
     """
     documents = checkpoint.documents
     count = min(count, len(documents))
@@ -65,7 +75,10 @@ def choose_prompts(checkpoint: Checkpoint, count: int = PROMPTS) -> list[str]:
 
 
 def decode_greedily(graph: Graph, prompt: np.ndarray, new_tokens: int, end_of_text: int) -> Continuation:
-    """Continues `prompt`, int64 [prompt], by the highest logit, through the cache, to `end_of_text` or `new_tokens`."""
+    """Continue `prompt`, int64 [prompt], by the highest logit, through the cache.
+
+    The continuation ends at `end_of_text` or after `new_tokens` tokens.
+    """
     logits = graph.logits(prompt[None], room=new_tokens)
     rows, new = [logits[0]], [int(logits[0, -1].argmax())]
     while len(new) < new_tokens and new[-1] != end_of_text:
@@ -76,15 +89,16 @@ def decode_greedily(graph: Graph, prompt: np.ndarray, new_tokens: int, end_of_te
 
 
 def verify(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> Parity:
-    """Compares the greedy continuations and all logits of `graph` with those of `reference`, the checkpoint itself.
+    """Compare greedy continuations and all logits of `graph` with `reference`, the checkpoint itself.
 
-    Raises ExportError at the first token that differs, and for logits further apart than `TOLERANCE`.
+    Raises:
+        ExportError: a token differs, or a logit differs by more than `TOLERANCE`.
     """
     prompts, tokens, largest = 0, 0, 0.0
     for text, each, logits in _side_by_side(graph, reference, checkpoint):
         _compare_tokens(checkpoint, text, each, logits)
         prompts, tokens = prompts + 1, tokens + len(each.new)
-        # maximum() keeps a NaN, which the comparison below then refuses.
+        # maximum() keeps a NaN, and the comparison below refuses it.
         largest = float(np.maximum(largest, np.abs(logits - each.logits).max()))
     if not largest <= TOLERANCE:
         raise ExportError(
@@ -97,7 +111,10 @@ def verify(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> Parity:
 def _side_by_side(
     graph: Graph, reference: Logits, checkpoint: Checkpoint
 ) -> Iterator[tuple[str, Continuation, np.ndarray]]:
-    """Each prompt, how `graph` continues it, and what `reference` makes of that: float32 [prompt + new - 1, vocab]."""
+    """Yield each prompt, its continuation by `graph`, and the logits of `reference` for both.
+
+    The logits are float32 [prompt + new - 1, vocab].
+    """
     texts = choose_prompts(checkpoint)
     new_tokens = min(NEW_TOKENS, checkpoint.model.context // 2)
     room = checkpoint.model.context - new_tokens
@@ -105,7 +122,7 @@ def _side_by_side(
     continuations = [decode_greedily(graph, prompt, new_tokens, checkpoint.model.end_of_text) for prompt in prompts]
     for start in range(0, len(continuations), REFERENCE_BATCH):
         batch = continuations[start : start + REFERENCE_BATCH]
-        # Padded on the right, where causal attention of the real tokens does not look.
+        # Padded on the right, where the real tokens' causal attention does not look.
         ids = np.full((len(batch), max(len(each.read) for each in batch)), checkpoint.model.end_of_text)
         for row, each in zip(ids, batch, strict=True):
             row[: len(each.read)] = each.read

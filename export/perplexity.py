@@ -1,8 +1,9 @@
-"""How well a model foretells the held-out documents: perplexity per token and bits per byte.
+"""A model's perplexity per token and bits per byte on the held-out documents.
 
-A document is scored behind its first genre, or any genre where it has none. The genre and what else the template puts
-before the text are read but not counted, nor is the end-of-text token. A space between them counts as the text's, as
-the byte-level BPE glues it to the first word. Of a document longer than the context only what fits is scored.
+A document is scored after its first genre, or any genre if it has none. The genre and the other words of the template
+are read but not counted, nor is the end-of-text token. A space between template and text counts as part of the text,
+because byte-level BPE attaches it to the first word. If a document is longer than the context, only the part inside the
+context is scored.
 """
 
 import math
@@ -20,7 +21,14 @@ BATCH_TOKENS = 4096
 
 @dataclass(frozen=True)
 class ScoredText:
-    """A document's tokens, the index of the first that counts, the bytes of those that do, and whether it was cut."""
+    """A document's tokens, ready to be scored.
+
+    Attributes:
+        ids: the tokens, at most as many as fit the context.
+        first: index of the first token to count.
+        bytes: number of bytes in the tokens to count.
+        cut: True if the document was longer than the context.
+    """
 
     ids: list[int]
     first: int
@@ -30,7 +38,7 @@ class ScoredText:
 
 @dataclass(frozen=True)
 class Score:
-    """Negative log-likelihood, in nats, of `tokens` tokens that spell `bytes` bytes of UTF-8."""
+    """The negative log-likelihood, in nats, of `tokens` tokens spelling `bytes` bytes of UTF-8."""
 
     nats: float
     tokens: int
@@ -38,27 +46,30 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """Per token."""
+        """Perplexity per token."""
         return math.exp(self.nats / self.tokens)
 
     @property
     def bits_per_byte(self) -> float:
-        """Comparable between vocabularies."""
+        """Bits per byte, comparable between vocabularies."""
         return self.nats / math.log(2) / self.bytes
 
 
 def texts_to_score(checkpoint: Checkpoint) -> list[ScoredText]:
-    """The held-out documents as tokens, each cut to the context.
+    """Return the held-out documents as tokens, each cut to the context.
 
-    In a byte-level BPE a token's string has one character for each byte, so lengths of strings count bytes, also where
-    a character is split across tokens. Raises ExportError when there is nothing to score.
+    In a byte-level BPE, the string of a token has one character for each byte. The lengths of strings therefore count
+    bytes, even if a character is split across tokens.
+
+    Raises:
+        ExportError: there is nothing to score.
     """
     texts = []
     for document in checkpoint.documents:
         before = len(checkpoint.prompt.join_document(document, "").rstrip().encode())
         encoded = checkpoint.tokenizer.encode(checkpoint.prompt.join_document(document), add_special_tokens=False)
         ends = np.cumsum([len(token) for token in encoded.tokens[: checkpoint.model.context]])
-        # The very first token of all has nothing before it that could foretell it.
+        # The very first token cannot be predicted: nothing stands before it.
         first = max(1, int(np.searchsorted(ends, before, side="right")))
         if first < len(ends):
             counted = int(ends[-1] - ends[first - 1])
@@ -69,7 +80,11 @@ def texts_to_score(checkpoint: Checkpoint) -> list[ScoredText]:
 
 
 def score(logits_of: Logits, texts: list[ScoredText], advance: Callable[[int], None] = lambda done: None) -> Score:
-    """Scores `texts`, batched with others of their length; calls `advance` with the number of texts just done."""
+    """Score `texts`, in batches of similar length.
+
+    Args:
+        advance: called after each batch, with the number of its texts.
+    """
     nats = 0.0
     pending = sorted(texts, key=lambda text: len(text.ids))
     while pending:

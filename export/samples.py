@@ -1,4 +1,4 @@
-"""Continuations drawn from the checkpoint, for the model card and for choosing decoding defaults."""
+"""Continuations sampled from the checkpoint, for the model card and for choosing decoding defaults."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 NEW_TOKENS = 100
 PLAUSIBLE = 0.02
-"""Of the likeliest token's probability, what a token needs to be let in by guidance; the server's figure."""
+"""The probability a token needs to be let in by guidance, as a share of the likeliest token's.
+
+The server uses the same figure.
+"""
 
 OPENINGS = (
     "A detective in Lisbon",
@@ -30,12 +33,12 @@ OPENINGS = (
     "Nobody remembers",
     "A boy who cannot dream",
 )
-"""What the card's samples begin with, one for each seed."""
+"""The beginnings of the card's samples, one for each seed."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An opening and what the model made of it under `seed`."""
+    """An opening, and the model's continuation under `seed`."""
 
     seed: int
     genre: str
@@ -45,14 +48,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out documents cut in two: beginnings, int64 [documents, prompt], and how they went on."""
+    """Held-out documents cut in two: beginnings, int64 [documents, prompt], and continuations."""
 
     prompts: np.ndarray
     continuations: list[str]
 
 
 def draw_samples(model: "GPT2LMHeadModel", checkpoint: Checkpoint) -> list[Sample]:
-    """A continuation of each of `OPENINGS`, seeds from 1 up, genres by turns, under the checkpoint's sampling."""
+    """Continue each of `OPENINGS` under the checkpoint's sampling parameters.
+
+    Seeds count from 1, and genres take turns.
+    """
     genres = checkpoint.prompt.genres or (checkpoint.prompt.any_genre,)
     length = checkpoint.prompt.default_length
     samples = []
@@ -67,9 +73,12 @@ def draw_samples(model: "GPT2LMHeadModel", checkpoint: Checkpoint) -> list[Sampl
 
 
 def cut_held_out(checkpoint: Checkpoint, count: int = 64, prompt_tokens: int = 16, least: int = 16) -> HeldOut:
-    """The first `count` held-out documents with `least` tokens or more after `prompt_tokens`, and at most `NEW_TOKENS`.
+    """Cut the first `count` held-out documents that are long enough after `prompt_tokens` tokens.
 
-    Raises ExportError when there is none.
+    They have at least `least` tokens more, of which at most `NEW_TOKENS` are kept.
+
+    Raises:
+        ExportError: no document is long enough.
     """
     room = min(NEW_TOKENS, checkpoint.model.context - prompt_tokens)
     encoded = (checkpoint.encode(checkpoint.prompt.join_document(document)) for document in checkpoint.documents)
@@ -92,12 +101,14 @@ def continue_prompts(
     seed: int,
     against: np.ndarray | None = None,
 ) -> list[str]:
-    """One continuation, of at most `NEW_TOKENS` tokens, of each of `prompts`, int64 [batch, sequence].
+    """Sample one continuation, of at most `NEW_TOKENS` tokens, for each of `prompts`.
 
-    With `against`, int64 [1, sequence], the one prompt without its genre, it is guided as the server's are.
+    The same seed, prompts and sampling parameters give the same texts. Hugging Face's generate does the sampling. Its
+    repetition penalty covers the prompt and the continuation.
 
-    The same seed, prompts and sampling give the same texts. Sampled by Hugging Face's generate, whose repetition
-    penalty looks at the prompt and the continuation.
+    Args:
+        prompts: int64 [batch, sequence].
+        against: int64 [1, sequence], the single prompt without its genre. It guides the continuation as in the server.
     """
     import torch
 
@@ -128,7 +139,10 @@ def continue_prompts(
 
 
 def guided(model: "GPT2LMHeadModel", against: "torch.Tensor", strength: float) -> "LogitsProcessor":
-    """Classifier-free guidance as the server does it: Hugging Face's, less the tokens that were implausible before."""
+    """Return a processor for classifier-free guidance as in the server.
+
+    It is Hugging Face's, but excludes tokens that were implausible before guidance.
+    """
     import torch
     from transformers import UnbatchedClassifierFreeGuidanceLogitsProcessor as FreeGuidance
 

@@ -1,7 +1,8 @@
-"""Documents as tokens, packed into rows, and the batches of an epoch.
+"""Tokenized documents, packed into rows and grouped into batches.
 
-Several documents share a row, as many as fit the context, and don't attend to one another; each begins at position 0,
-as a prompt does in use. So every batch has the same shape, which is compiled once, and next to nothing is padding.
+Each row holds as many documents as fit the context. The documents of a row don't attend to one another, and each begins
+at position 0, as a prompt does at inference. All batches therefore have the same shape, which is compiled once, and
+contain almost no padding.
 """
 
 from bisect import bisect_left, insort
@@ -20,28 +21,33 @@ from training.prompt import PromptTemplate
 Ids = npt.NDArray[np.int32]
 
 ANY_GENRE_SHARE = 0.15
-"""How often a document with genres is read without one, so that a prompt without a genre works for every kind."""
+"""Probability of reading a document without its genres: prompts without a genre must work too."""
 
 ANY_LENGTH_SHARE = 0.15
-"""How often a plot is read without its length class, so that a prompt may leave it out."""
+"""Probability of reading a plot without its length class, so prompts can leave it out."""
 
 NOTES_SHARE = 0.35
-"""How often some of a document's names stand before it as notes."""
+"""Probability of putting some of a document's names before it, as notes."""
 
 MAX_NOTES = 3
 
 OPEN_ROWS = 64
-"""Rows that are filled side by side: with more, less is padding; with fewer, neighbours in time stay neighbours."""
+"""Number of rows to fill side by side.
+
+More rows leave less padding. Fewer rows keep documents closer to their place in the reading order.
+"""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of documents, one behind another.
+    """Rows of packed documents.
 
     Attributes:
         ids: [rows, length] int32.
-        starts: [rows, length] int32, where the document of each token begins in its row; padding begins at itself.
-        mask: [rows, length] float32, 1 where the loss counts the token as a target. A prefix is given and never one.
+        starts: [rows, length] int32, the place in the row where each token's document begins. A padding token begins at
+            itself.
+        mask: [rows, length] float32, 1 where the loss counts the token as a target. The tokens of a prefix are never
+            targets.
     """
 
     ids: Ids
@@ -50,16 +56,16 @@ class Batch:
 
 
 class Rows:
-    """The documents of a split as tokens, at most `most_tokens` of them, and the order in which they are read.
+    """The tokenized documents of a split, and the order of reading them.
 
-    What is read in epoch `e`, and in which order, follows from the seed and `e` alone: that is how a killed training
-    knows where it stood.
+    Together, the documents have at most `most_tokens` tokens. The seed and the number of an epoch alone decide the
+    contents and the order of that epoch, so a killed training run can find its place again.
 
     Attributes:
-        documents: those that fit the context, in the order of the file.
-        too_long: how many were left out because they do not.
-        tokens, bytes: of the documents' texts; bytes are UTF-8's.
-        rows: rows of a batch.
+        documents: the documents short enough for the context, in file order.
+        too_long: number of documents left out because they are too long.
+        tokens, bytes: totals over the texts of the documents; bytes are those of UTF-8.
+        rows: number of rows in a batch.
     """
 
     def __init__(
@@ -96,19 +102,25 @@ class Rows:
         self.bytes = sum(len(prompt.body(document.text).encode()) for document in self.documents)
 
     def longest_prefix(self) -> int:
-        """Tokens of the longest prefix without notes: a document that fits behind it always fits."""
+        """Return the number of tokens in the longest prefix without notes.
+
+        A document that fits after this prefix fits after any prefix without notes.
+        """
         genres = (self.prompt.any_genre, self.prompt.prose, *self.prompt.genres)
         prefixes = (self.prompt.prefix(g, each.name, begins=False) for g in genres for each in self.prompt.lengths)
         return max(map(len, self.encode(prefixes)))
 
     def encode(self, texts: Iterable[str]) -> Iterator[list[int]]:
-        """The tokens of each text, some texts at a time: what the tokenizer knows of a token takes a hundred bytes."""
+        """Yield the tokens of each text.
+
+        Texts are encoded a thousand at a time, because the tokenizer's record of a single token takes a hundred bytes.
+        """
         texts = iter(texts)
         while some := list(islice(texts, 1000)):
             yield from (encoding.ids for encoding in self.tokenizer.encode_batch_fast(some))
 
     def refuse_to_split(self, replicas: int) -> None:
-        """Raise a ValueError where a batch has fewer rows than there are replicas to split it among."""
+        """Raise a ValueError if a batch has fewer rows than there are replicas."""
         if self.rows < replicas:
             raise ValueError(
                 f"--batch-tokens: a batch has {self.rows} rows of {self.context} tokens, too few for {replicas} "
@@ -116,7 +128,7 @@ class Rows:
             )
 
     def batches_in(self, epochs: int, most: int | None = None) -> int:
-        """Batches of the first so many epochs, `most` of them at most."""
+        """Return the number of batches in the first `epochs` epochs, or `most` if there are more."""
         batches = 0
         for epoch in range(epochs):
             batches += len(self.epoch(epoch))
@@ -125,18 +137,24 @@ class Rows:
         return batches
 
     def epoch_at(self, step: int) -> tuple[int, int]:
-        """The epoch of the batch that `step` finished steps leave next, and that batch's place in it."""
+        """Return the epoch of the next batch after `step` finished steps, and its place in that epoch."""
         epoch = 0
         while step >= (batches := len(self.epoch(epoch))):
             epoch, step = epoch + 1, step - batches
         return epoch, step
 
     def epoch(self, epoch: int) -> list[list[list[int]]]:
-        """The batches of an epoch, shuffled; each is its rows, and a row the numbers of its documents."""
+        """Return the shuffled batches of an epoch.
+
+        A batch is a list of rows, and a row is a list of document numbers.
+        """
         return self.hold(epoch)[1]
 
     def hold(self, epoch: int) -> tuple[list[list[int]], list[list[list[int]]]]:
-        """The tokens before each document in an epoch, and the epoch's batches; kept until another one is asked for."""
+        """Return the prefix tokens of each document in an epoch, and the batches of the epoch.
+
+        Both are kept until another epoch is asked for.
+        """
         if self.epoch_held is None or self.epoch_held[0] != epoch:
             prefixes = self.drawn_prefixes(epoch)
             shuffled = np.random.default_rng((self.seed, epoch)).permutation(len(self.texts))
@@ -146,9 +164,10 @@ class Rows:
         return self.epoch_held[1:]
 
     def drawn_prefixes(self, epoch: int) -> list[list[int]]:
-        """The tokens before each document in an epoch: one of its genres, its length, some of its names as notes.
+        """Draw a prefix for each document in an epoch, and return its tokens.
 
-        Where the notes leave too little room, there are none.
+        A prefix names one of the document's genres, its length class and some of its names as notes; each of them is
+        sometimes left out. There are no notes if they would leave too little room for the text.
         """
         draw = np.random.default_rng((self.seed, epoch, 2)).random((len(self.documents), 4))
         drawn = [self.draw_prefix(*each) for each in zip(self.documents, draw, strict=True)]
@@ -162,7 +181,12 @@ class Rows:
     def draw_prefix(
         self, document: Document, draw: npt.NDArray[np.float64]
     ) -> tuple[str | None, str | None, list[str], bool]:
-        """The parts of a document's prefix, by four numbers in [0, 1): for genre, length, notes or none, and which."""
+        """Draw the parts of a document's prefix: genre, length class, notes, and `begins`.
+
+        Args:
+            draw: four numbers in [0, 1). They decide the genre, the length class, the presence of notes, and the choice
+                of notes.
+        """
         genre, length = self.genre_of(document), self.length_of(document)
         if offered := [name for name in document.genres if name in self.prompt.genres]:
             share = (draw[0] - ANY_GENRE_SHARE) / (1 - ANY_GENRE_SHARE)
@@ -180,17 +204,17 @@ class Rows:
         return self.prompt.prefix(self.genre_of(document), self.length_of(document), (), document.begins)
 
     def genre_of(self, document: Document) -> str | None:
-        """The first genre that is offered; prose has a word of its own in its place."""
+        """Return the document's first genre known to the prompt template, or the template's word for prose."""
         if document.source == PROSE:
             return self.prompt.prose
         return next((name for name in document.genres if name in self.prompt.genres), None)
 
     def length_of(self, document: Document) -> str | None:
-        """The length class of the whole text that a plot's document belongs to; prose has none."""
+        """Return the length class of the whole text for a piece of a plot, None for prose."""
         return None if document.source == PROSE else self.prompt.length_of(document.words)
 
     def training_stream(self, step: int) -> Iterator[Batch]:
-        """The batches from the one that `step` finished steps leave next, epoch after epoch, without end."""
+        """Yield the batches of epoch after epoch, without end, starting after `step` finished steps."""
         epoch, done = self.epoch_at(step)
         for number in count(epoch):
             prefixes, batches = self.hold(number)
@@ -200,19 +224,22 @@ class Rows:
 
     @cached_property
     def evaluated(self) -> tuple[list[list[int]], list[list[list[int]]]]:
-        """The prefixes and the batches of an evaluation: each document with its first genre and length, no notes."""
+        """The prefixes and the batches of an evaluation.
+
+        Each document has its first genre and its length class, but no notes.
+        """
         prefixes = list(self.encode(self.plain_prefix(document) for document in self.documents))
         return prefixes, self.grouped(self.packed(range(len(self.texts)), prefixes))
 
     def evaluation_stream(self) -> Iterator[Batch]:
-        """The batches of an evaluation, and then of the next, without end."""
+        """Yield the batches of one evaluation after another, without end."""
         prefixes, batches = self.evaluated
         while True:
             for rows in batches:
                 yield self.assemble(rows, prefixes)
 
     def packed(self, order: Iterable[int], prefixes: list[list[int]]) -> list[list[int]]:
-        """The documents in rows, behind their prefixes."""
+        """Pack the documents into rows, each after its prefix."""
         lengths = [len(prefix) + len(text) for prefix, text in zip(prefixes, self.texts, strict=True)]
         return pack(order, lengths, self.context)
 
@@ -235,13 +262,16 @@ class Rows:
 
 
 def pack(order: Iterable[int], lengths: list[int], room: int) -> list[list[int]]:
-    """Place documents in rows of `room` tokens: each into the fullest open row that it fits, or into a new one.
+    """Pack documents into rows of `room` tokens.
+
+    Each document goes into the fullest open row with enough room, or into a new row.
 
     Args:
-        order: numbers of the documents; `lengths` says how many tokens each has, none more than `room`.
+        order: numbers of the documents.
+        lengths: number of tokens of each document, at most `room`.
 
     Returns:
-        The rows, each as the numbers of its documents.
+        The rows, each a list of document numbers.
     """
     rows: list[list[int]] = []
     opened: list[tuple[int, int]] = []  # (tokens left, row), fullest first

@@ -1,4 +1,7 @@
-"""The folder that a training leaves, and all that the next stage reads: Hugging Face's layout and `plotify.json`."""
+"""Writing the checkpoint, the folder that a training run leaves for the next stage.
+
+It has Hugging Face's layout and a `plotify.json`. The next stage reads nothing else.
+"""
 
 import json
 from collections.abc import Iterable
@@ -16,7 +19,10 @@ from training.prompt import PromptTemplate
 from training.state import write_whole
 
 SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1, "guidance": 2.0}
-"""Decoding defaults of the checkpoint, found with `python -m export.decoding` (see docs/training.md)."""
+"""Default sampling parameters of the checkpoint, found with `python -m export.decoding`.
+
+See docs/training.md.
+"""
 
 LICENCE = "MIT"
 SAMPLE_TOKENS = 60
@@ -30,7 +36,10 @@ def write_checkpoint(
     test: Iterable[Document],
     provenance: dict[str, object],
 ) -> None:
-    """Write the checkpoint into `out`; `plotify.json` comes last, so a folder that has it is whole."""
+    """Write the checkpoint into `out`.
+
+    `plotify.json` is written last, so a folder with this file is complete.
+    """
     round_matrices(model)
     description = out / "plotify.json"
     description.unlink(missing_ok=True)
@@ -51,9 +60,10 @@ def write_checkpoint(
 
 
 def round_matrices(model: TFGPT2LMHeadModel) -> None:
-    """Round every matrix to what float16 can hold, in place, so that a bundle can store it by halves and lose nothing.
+    """Round every matrix to the precision of float16, in place.
 
-    Eleven bits are more than training settles; perplexity does not show the difference. (Biases are [1, width] here.)
+    A bundle can then store the matrix in half the space without loss. Float16 has eleven significant bits, more than
+    training determines, and perplexity shows no difference. Biases are [1, width] here, and are left alone.
     """
     for weight in model.weights:
         if len(weight.shape) == 2 and weight.shape[0] > 1:
@@ -65,7 +75,10 @@ def round_matrices(model: TFGPT2LMHeadModel) -> None:
 def sample(
     checkpoint: Path, tokenizer: Tokenizer, prompt: PromptTemplate, genres: Iterable[str], seed: int
 ) -> list[str]:
-    """One text for each genre from nothing but the genre, with the decoding defaults but for guidance."""
+    """Generate one text for each genre, from a prompt with nothing but the genre.
+
+    Uses the default sampling parameters, but no guidance.
+    """
     model = TFGPT2LMHeadModel.from_pretrained(checkpoint)
     tf_keras.utils.set_random_seed(seed)  # generate's own `seed` would draw the same number at every step
     texts = []

@@ -1,4 +1,4 @@
-"""From a row's text to a clean summary, or the reason why it is dropped."""
+"""Cleaning: make a clean summary of a row's text, or give the reason for dropping it."""
 
 import html
 import re
@@ -10,13 +10,13 @@ from pathlib import Path
 import ftfy
 
 EDIT_MARKS = re.compile(r"(?:\bPlot\s+)?\[[\s\[\]]*(?:edit[\s\[\]]*)+|\[\s*(?:\d{1,3}|citation needed)\s*\]")
-"""What copying a Wikipedia page leaves behind: section marks and footnotes. They go, the text stays."""
+"""Section marks and footnotes, copied along with a Wikipedia page. They are cut out of the text."""
 
 INLINE_TAGS = re.compile(r"</?(?:i|b|em|strong|u|span)\s*/?>", re.IGNORECASE)
 BREAKS = re.compile(r"</?(?:p|br)\s*/?>", re.IGNORECASE)
 
 MARKUP = re.compile(r"<[a-zA-Z/!][^>]*>|\{\{|\}\}|\[\[|\]\]|={3,}|\{\||https?://|www\.|&[a-z]+;")
-"""What is left of a page's markup after mending: such a text is not prose, and is dropped."""
+"""Markup still in a text after mending. Such a text is not prose, and is dropped."""
 
 SPACES = re.compile(r"\s+")
 
@@ -42,28 +42,28 @@ TAIL = re.compile(
     )\s*$""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""What stands behind a text and is none of it: attributions, sources, advertising, a shop's or a library's remarks."""
+"""A remark at the end of a text: attribution, source, advertising, a shop's or a library's note."""
 
 LONGEST_TAIL = 120
-"""Characters from the end within which a tail is looked for."""
+"""Number of characters at the end of a text to search for a tail."""
 
 QUOTED_WHOLE = re.compile(r'^"(.*?)"?\s?--?$')
-"""A library's way of saying that a summary is a publisher's."""
+"""A summary in quotation marks, as libraries quote a publisher."""
 
 ENDS_SENTENCE = re.compile(r"""[.!?…]["'”’)\]]*$""")
 
 EXPLICIT = Path(__file__).with_name("explicit.txt")
 
 REASONS = ("broken row", "empty", "markup", "damaged characters", "too short", "explicit", "held out", "duplicate")
-"""Reasons to drop a row, in the order in which they are looked for."""
+"""Reasons to drop a row, in the order of checking."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The shortest text kept and the longest piece of one, in characters after cleaning; longer texts are cut.
+    """The shortest text to keep and the longest piece of a text, in characters after cleaning.
 
-    The default for the longest is what fits 512 tokens of a vocabulary of 8,192, with a prefix; `plotify train`
-    measures in its own tokens and leaves out what is still over its context.
+    Longer texts are cut into pieces. The default longest piece fits 512 tokens of a vocabulary of 8,192, including a
+    prefix. `plotify train` measures in its own tokens, and leaves out pieces that are still too long for its context.
     """
 
     shortest: int = 60
@@ -78,14 +78,17 @@ class Bounds:
 
 
 def mend(text: str) -> str:
-    """Mend what can be mended: entities, mojibake, curly quotes, inline tags, edit marks, white space, Unicode form."""
+    """Mend entities, mojibake, curly quotes, inline tags, edit marks, white space and Unicode form."""
     text = ftfy.fix_text(html.unescape(text), unescape_html=False)
     text = EDIT_MARKS.sub(" ", BREAKS.sub(" ", INLINE_TAGS.sub("", text)))
     return SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip()
 
 
 def strip_tails(text: str) -> str:
-    """The text without what stands behind it and is none of it (`TAIL`), where a whole sentence is left."""
+    """Remove remarks at the end of a text (`TAIL`), as long as a whole sentence is left before them.
+
+    A summary quoted as a whole loses its quotation marks.
+    """
     if quoted := QUOTED_WHOLE.match(text):
         text = quoted[1].strip()
     while (tail := TAIL.search(text, max(0, len(text) - LONGEST_TAIL))) and ENDS_SENTENCE.search(text[: tail.start()]):
@@ -94,7 +97,7 @@ def strip_tails(text: str) -> str:
 
 
 def clean(text: str | None, bounds: Bounds) -> tuple[str, str | None]:
-    """Return (clean text, None), or (what is left, the reason of REASONS why it is dropped)."""
+    """Return (clean text, None), or (remaining text, one of `REASONS`) if the row is to be dropped."""
     if text is None:
         return "", "broken row"
     text = strip_tails(mend(text))
@@ -111,12 +114,15 @@ def clean(text: str | None, bounds: Bounds) -> tuple[str, str | None]:
 
 @cache
 def explicit_words() -> re.Pattern[str]:
-    """Matches any word of explicit.txt as a whole word, in any case; a star stands for any ending."""
+    """Return a pattern for the words of explicit.txt, as whole words and in any case.
+
+    A star in the file stands for any ending.
+    """
     lines = (line.partition("#")[0].strip() for line in EXPLICIT.read_text(encoding="utf-8").splitlines())
     words = [re.escape(line).replace(r"\*", r"\w*").replace(r"\ ", r"\s+") for line in lines if line]
     return re.compile(rf"\b(?:{'|'.join(words)})\b", re.IGNORECASE)
 
 
 def is_explicit(text: str) -> bool:
-    """Tell whether a text holds a word of explicit.txt."""
+    """Tell whether a text contains a word of explicit.txt."""
     return bool(explicit_words().search(text))

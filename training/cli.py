@@ -1,4 +1,4 @@
-"""`plotify prepare` and `plotify train`."""
+"""The commands `plotify prepare` and `plotify train`."""
 
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,9 @@ def prepare(
 ) -> None:
     """Clean, group, cut and split the corpora into a data set.
 
-    Prints what was read and what was dropped, and why; draws lengths.png and genres.png. All texts of a series or a
-    book go into the same split. The result does not depend on the order of the rows, so a text stays in its split when
-    a corpus grows.
+    Prints the number of texts read and dropped, with the reasons, and draws lengths.png and genres.png. All texts of a
+    series or a book go into the same split. The result does not depend on the order of the rows, so a text stays in its
+    split when a corpus grows.
 
     \b
     Example:
@@ -69,12 +69,12 @@ def prepare(
     console.print("pieces: " + ", ".join(f"{split} {count:,}" for split, count in report.pieces.items()))
     unknown = report.tags_unknown.total()
     console.print(
-        f"tags: {report.tags_known:,} uses grouped into {len(report.genres)} genres, {report.tags_unspecific:,} say "
-        f"nothing of genre, {unknown:,} unknown; {report.without_genre:,} plots without a genre"
+        f"tags: {report.tags_known:,} uses grouped into {len(report.genres)} genres, {report.tags_unspecific:,} "
+        f"without a genre, {unknown:,} unknown; {report.without_genre:,} plots without a genre"
     )
     if unknown:
         listed = ", ".join(f"{tag} ({count})" for tag, count in report.tags_unknown.most_common(20))
-        console.print(f"unknown tags (the rest is in prepare.json): {listed}")
+        console.print(f"unknown tags (prepare.json has the rest): {listed}")
     lengths = {source: [d.words for d in documents if d.source == source] for source in corpora if report.kept[source]}
     draw_lengths(lengths, out / "lengths.png")
     draw_genres(report.genres, report.without_genre, out / "genres.png")
@@ -89,8 +89,8 @@ def prepare(
 @click.option(
     "--out", type=FOLDER, required=True, help="Folder for the checkpoint; an unfinished run there is resumed."
 )
-@click.option("--epochs", default=6, type=click.IntRange(1), show_default=True, help="Times that the data is read.")
-@click.option("--max-steps", type=click.IntRange(min=1), help="End after so many steps, where that is sooner.")
+@click.option("--epochs", default=6, type=click.IntRange(1), show_default=True, help="Times to read the data.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="End after so many steps, if that is sooner.")
 @click.option(
     "--batch-tokens",
     default=4096,
@@ -108,7 +108,7 @@ def prepare(
     default=0.05,
     type=click.FloatRange(0, 1),
     show_default=True,
-    help="Share of the steps in which the rate rises.",
+    help="Share of the steps for the learning rate to rise.",
 )
 @click.option(
     "--weight-decay",
@@ -133,14 +133,14 @@ def prepare(
     default=4,
     type=click.IntRange(1),
     show_default=True,
-    help="Evaluations without a better val_loss before it ends.",
+    help="Evaluations without a better val_loss before the run ends.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "mixed_float16", "mixed_bfloat16"]),
     default="auto",
     show_default=True,
-    help="auto: mixed_float16 on a GPU, mixed_bfloat16 on a processor that has it, else float32.",
+    help="auto: mixed_float16 on a GPU, mixed_bfloat16 on a processor with bfloat16, else float32.",
 )
 @click.option(
     "--schedule",
@@ -154,14 +154,14 @@ def prepare(
     "sources",
     type=click.Choice(["mpst", "cmu", "prose"]),
     multiple=True,
-    help="Read this corpus of the data set; give it several times for several.  [default: all]",
+    help="Read only this corpus of the data set; give the option again for another.  [default: all]",
 )
 @click.option("--xla/--no-xla", default=None, help="Compile steps with XLA.  [default: on a GPU]")
 @click.option("--eager", is_flag=True, help="Run operator by operator, the slow way, for comparison.")
 @click.option(
     "--distribute",
     type=click.Choice(["mirrored", "multiworker"]),
-    help="mirrored: on all GPUs of this machine; multiworker: on those of all machines that TF_CONFIG names.",
+    help="mirrored: on all GPUs of this machine; multiworker: on those of all machines in TF_CONFIG.",
 )
 @click.option(
     "--seed", default=1, type=click.IntRange(0), show_default=True, help="Seed of weights, data order and samples."
@@ -178,15 +178,17 @@ def train(
 ) -> None:
     """Train a GPT-2 on a data set, with TensorFlow.
 
-    BASE is a size trained from scratch (minute, mini, small), the folder of a checkpoint, or a model of the hub. Killed
-    at any moment, the same command resumes from the last save. Leaves the checkpoint with the best weights,
-    metrics.json, loss.png and samples.txt in OUT.
+    BASE is a size to train from scratch (minute, mini, small), the folder of a checkpoint, or a model on the hub. If
+    the run is killed, the same command resumes it from the last save. At the end, OUT contains the checkpoint with the
+    best weights, metrics.json, loss.png and samples.txt.
 
-    A run with --schedule constant may be ended by a smaller --max-steps, which writes the checkpoint, and gone on with
-    later, by a larger one. To pre-train and fine-tune, give the first stage's OUT as the second's --base.
+    With --schedule constant, you can end a run early by giving a smaller --max-steps, and continue it later by giving a
+    larger one. Each end writes the checkpoint. To pre-train and then fine-tune, give the OUT of the first stage as the
+    --base of the second.
 
-    With --distribute each batch is split among several devices. To train on two machines, give the same command on
-    both, each with its own index in TF_CONFIG and OUT on a file system that they share; the first one writes and tells.
+    With --distribute, each batch is split among several devices. To train on two machines, give the same command on
+    both, each with its own index in TF_CONFIG. OUT must be on a file system shared by both. Only the first machine
+    writes files and prints messages.
 
     \b
     Examples:
@@ -197,7 +199,7 @@ def train(
       TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}' \\
         plotify train --data data --base small --out /shared/checkpoint --distribute multiworker
     """
-    from training.model import BaseError, on_gpu  # first: it tells TensorFlow and transformers how to load
+    from training.model import BaseError, on_gpu  # first: it sets how TensorFlow and transformers load
     from training.replicas import replicas_of
     from training.settings import ResumeError, TrainingSettings
     from training.sizes import FINE_TUNING_LEARNING_RATE, SIZES
@@ -205,7 +207,7 @@ def train(
     from training.workers import ClusterError
 
     if distribute and options["eager"]:
-        raise click.UsageError("--eager compares on one device: leave it out, or --distribute")
+        raise click.UsageError("--eager works on one device only: leave out --eager or --distribute")
     gpu = on_gpu()
     size = SIZES.get(base)
     settings = TrainingSettings(

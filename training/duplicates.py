@@ -1,4 +1,7 @@
-"""Near-duplicates, found with MinHash and locality-sensitive hashing (Broder 1997; the datasketch package)."""
+"""Finding near-duplicates with MinHash and locality-sensitive hashing.
+
+Source: Broder 1997, as implemented in the datasketch package.
+"""
 
 import hashlib
 import re
@@ -9,11 +12,15 @@ from datasketch import MinHash, MinHashLSH
 
 WORDS = re.compile(r"\w+")
 SHINGLE = 3
-"""Words in a shingle: short enough that a one-sentence summary has a dozen, long enough that a phrase is no theft."""
+"""Number of words in a shingle.
+
+A one-sentence summary has about a dozen shingles of this length. Two texts may share a common phrase without counting
+as duplicates.
+"""
 
 
 def fingerprint(text: str) -> str:
-    """A hex digest of the text's words alone: case, punctuation and spaces do not count."""
+    """Return a hex digest of the words of a text, ignoring case, punctuation and spaces."""
     return hashlib.blake2b(" ".join(WORDS.findall(text.lower())).encode(), digest_size=16).hexdigest()
 
 
@@ -23,12 +30,13 @@ def shingles(text: str) -> set[bytes]:
 
 
 def near_duplicates(texts: Iterable[tuple[str, str]], similarity: float = 0.6, permutations: int = 64) -> set[str]:
-    """Return the keys of texts whose shingles resemble those of an earlier one.
+    """Return the keys of texts with nearly the same shingles as an earlier text.
 
     Args:
-        texts: (key, text); the earlier of two alike is kept, so give them in an order that does not depend on the file.
-        similarity: Jaccard similarity of the shingle sets from which two texts count as the same.
-        permutations: length of a MinHash; the estimate's standard error is about 1 / sqrt(permutations).
+        texts: pairs of (key, text). The earlier of two near-duplicates is kept, so the order should not depend on the
+            file.
+        similarity: two texts are near-duplicates if the Jaccard similarity of their shingle sets is at least this.
+        permutations: length of a MinHash. The standard error of the estimate is about 1 / sqrt(permutations).
     """
     index = MinHashLSH(threshold=similarity, num_perm=permutations)
     found: set[str] = set()
@@ -43,11 +51,14 @@ def near_duplicates(texts: Iterable[tuple[str, str]], similarity: float = 0.6, p
 
 
 def repeats(collections: Iterable[list[tuple[str, str]]], share: float = 0.5) -> set[str]:
-    """Return the keys of texts that mostly repeat an earlier one of the same collection, as seasons of a series do.
+    """Return the keys of texts that mostly repeat a longer text of the same collection.
+
+    The summaries of a series' seasons, for example, often repeat one another.
 
     Args:
-        collections: for each, its texts as (key, text); the longest of those that repeat each other is kept.
-        share: of the shorter text's shingles, so many stand in the longer one, too.
+        collections: for each collection, its texts as pairs of (key, text). Of the texts that repeat one another, the
+            longest is kept.
+        share: a text repeats a longer one if this share of its shingles is also in the longer one.
     """
     found: set[str] = set()
     for texts in collections:

@@ -1,4 +1,4 @@
-"""The table that groups the corpora's many tags and genres into the few that a writer can pick."""
+"""The table grouping the many tags and genres of the corpora into the few offered to writers."""
 
 import tomllib
 from collections import Counter
@@ -9,7 +9,7 @@ TABLE = Path(__file__).with_name("genres.toml")
 
 
 def load_table(path: Path = TABLE) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """Return ({tag: genres it stands for}, all genres); a tag that says nothing of genre stands for none."""
+    """Return ({tag: its genres}, all genres). A tag that says nothing about genre has none."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     genres_of: dict[str, tuple[str, ...]] = dict.fromkeys(table["unspecific"], ())
     for genre, tags in table["genres"].items():
@@ -20,11 +20,12 @@ def load_table(path: Path = TABLE) -> tuple[dict[str, tuple[str, ...]], tuple[st
 
 @dataclass
 class GenreGrouper:
-    """Groups tags, and keeps count of what the table knew.
+    """Groups tags into genres, and counts the tags found in the table.
 
     Attributes:
-        known, unspecific: uses of tags that stand for a genre, and of listed ones that stand for none.
-        unknown: uses of each tag that the table does not list.
+        known: number of uses of tags with a genre.
+        unspecific: number of uses of tags listed without a genre.
+        unknown: number of uses of each tag missing from the table.
     """
 
     known: int = 0
@@ -35,7 +36,7 @@ class GenreGrouper:
         self.genres_of, self.genres = load_table()
 
     def group(self, tags: tuple[str, ...]) -> list[str]:
-        """The genres that `tags` stand for, each once, in the order of the tags."""
+        """Return the genres of `tags`, each once, in the order of the tags."""
         found: dict[str, None] = {}
         for tag in tags:
             genres = self.genres_of.get(tag.lower())

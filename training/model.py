@@ -1,8 +1,11 @@
-"""The model: Hugging Face's TFGPT2LMHeadModel with its tokenizer, from scratch or from trained weights."""
+"""The model, Hugging Face's TFGPT2LMHeadModel, and its tokenizer.
+
+The weights are random, or those of a trained checkpoint.
+"""
 
 import os
 
-# transformers' TensorFlow classes are written for Keras 2, and load torch too unless told not to
+# The TensorFlow classes of transformers need Keras 2, and also load torch unless told not to.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("USE_TF", "1")
 os.environ.setdefault("USE_TORCH", "0")
@@ -24,19 +27,19 @@ from training.tokenizer import END_OF_TEXT, train_tokenizer
 
 
 class BaseError(Exception):
-    """The base of a training cannot be had; the message says why and what to do."""
+    """The base of a training run cannot be used. The message says why, and what to do."""
 
 
 def on_gpu() -> bool:
-    """Whether TensorFlow has a GPU to train on."""
+    """Tell whether TensorFlow has a GPU to train on."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
 def fastest_precision() -> str:
-    """The Keras policy whose products are fastest here.
+    """Return the Keras policy with the fastest products on this machine.
 
-    That is mixed_float16 on a GPU, mixed_bfloat16 on a processor that has it, else float32. Linux alone tells of a
-    processor's instructions; elsewhere float32 is right anyway.
+    The policy is mixed_float16 on a GPU, mixed_bfloat16 on a processor with bfloat16 instructions, and float32
+    otherwise. Only Linux reports the instructions of a processor. Elsewhere float32 is the right choice anyway.
     """
     if on_gpu():
         return "mixed_float16"
@@ -46,11 +49,11 @@ def fastest_precision() -> str:
 
 
 def load_tokenizer(base: str, texts: Iterable[str]) -> Tokenizer:
-    """The base's tokenizer, or for a declared size one trained on `texts`."""
+    """Return the base's tokenizer, or train one on `texts` for a declared size."""
     if base in SIZES:
         return train_tokenizer(texts, SIZES[base].vocabulary)
     try:
-        GPT2Config.from_pretrained(base)  # says plainly what is wrong, where the tokenizer does not
+        GPT2Config.from_pretrained(base)  # its error is plainer than the tokenizer's
         tokenizer: Tokenizer = GPT2TokenizerFast.from_pretrained(base).backend_tokenizer
     except (OSError, ValueError) as error:
         raise BaseError(unreachable(base, error)) from error
@@ -59,12 +62,13 @@ def load_tokenizer(base: str, texts: Iterable[str]) -> Tokenizer:
 
 
 def load_model(base: str, tokenizer: Tokenizer, dropout: float | None) -> TFGPT2LMHeadModel:
-    """Build the model of a declared size with random weights, or load a local checkpoint or one from the hub.
+    """Build a model of a declared size with random weights, or load a checkpoint.
 
-    Dropout acts on embeddings and residual branches; None keeps the base's own.
+    The checkpoint is a local folder, or a model on the hub. Dropout acts on embeddings and residual branches; None
+    keeps the base's own rate.
 
     Raises:
-        BaseError: the base is not there, or its vocabulary is not the tokenizer's.
+        BaseError: the base does not exist, or its vocabulary is not the tokenizer's.
     """
     end_of_text = tokenizer.token_to_id(END_OF_TEXT)
     changes = {} if dropout is None else {"embd_pdrop": dropout, "resid_pdrop": dropout, "attn_pdrop": 0.0}
@@ -97,17 +101,16 @@ def load_model(base: str, tokenizer: Tokenizer, dropout: float | None) -> TFGPT2
 
 
 def load_weights(base: str, config: GPT2Config) -> TFGPT2LMHeadModel:
-    """The model with the trained weights of a checkpoint: TensorFlow's if it has them, else PyTorch's safetensors.
+    """Load a model with the trained weights of a checkpoint.
 
-    The latter are read as arrays: transformers 4.57 fails on its own way of loading them into TensorFlow.
+    TensorFlow's weights are preferred. Otherwise PyTorch's safetensors are read as arrays, because transformers 4.57
+    fails to load them into TensorFlow.
     """
     if cached_file(base, TF2_WEIGHTS_NAME, _raise_exceptions_for_missing_entries=False):
         return TFGPT2LMHeadModel.from_pretrained(base, config=config, use_safetensors=False)
     published = cached_file(base, SAFE_WEIGHTS_NAME, _raise_exceptions_for_missing_entries=False)
     if not published:
-        raise BaseError(
-            f"--base {base}: there are no weights in it; one of {TF2_WEIGHTS_NAME} or {SAFE_WEIGHTS_NAME} must be there"
-        )
+        raise BaseError(f"--base {base}: it has no weights; {TF2_WEIGHTS_NAME} or {SAFE_WEIGHTS_NAME} must be there")
     model = TFGPT2LMHeadModel(config)
     try:
         load_pytorch_state_dict_in_tf2_model(model, load_file(published))

@@ -1,14 +1,17 @@
-"""Names in a text: people and places, found by their capitals. The model learns from them what a writer's notes are."""
+"""Finding the names of people and places in a text, by their capitals.
+
+From these names the model learns to use a writer's notes.
+"""
 
 import re
 
 MOST = 8
-"""Names kept of one text."""
+"""Maximum number of names for one text."""
 
 WORD = r"[A-Z][a-zà-öø-ÿ]+(?:['’-][A-Za-zà-öø-ÿ]+)*"
 NAME = re.compile(rf"{WORD}(?:\s+(?:(?:de|von|van|of the|of)\s+)?{WORD})*")
 BEFORE = re.compile(r"[\w,;:)’']\s$")
-"""What stands before a name within a sentence: a word, not the end of the last sentence."""
+"""The text before a name inside a sentence. It must not be the end of the previous sentence."""
 
 POSSESSIVE = re.compile(r"['’]s$")
 
@@ -23,14 +26,14 @@ ORDINARY = frozenset((
     "December", "American", "British", "English", "French", "German", "Italian", "Spanish", "Japanese", "Chinese",
     "Russian", "Indian",
 ))  # fmt: skip
-"""Words with a capital that are no names; a name may hold one, but does not begin with it."""
+"""Capitalized words other than names. A name may contain one, but does not begin with it."""
 
 
 def names_in(text: str) -> list[str]:
-    """Return the names of people and places in `text`, each once, in their order, `MOST` at most.
+    """Return the names of people and places in `text`, each once, in order, at most `MOST`.
 
-    A name is one or several words with a capital that stand within a sentence at least once; a capital at a sentence's
-    beginning alone proves nothing.
+    A name is one or more capitalized words found at least once inside a sentence. A capital at the beginning of a
+    sentence alone proves nothing.
     """
     found: dict[str, None] = {}
     for match in NAME.finditer(text):

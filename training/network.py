@@ -1,8 +1,9 @@
-"""GPT-2's forward pass over the weights of a TFGPT2LMHeadModel, and its loss, made for training on packed rows.
+"""GPT-2's forward pass and loss, made for training on packed rows.
 
-It computes what Hugging Face's class computes, faster (docs/training.md has the figures): the products run in the
-precision that the processor is best at, each chain of elementwise operations is compiled into one loop, and the loss
-never holds the logits of a whole batch. Several documents share a row and don't attend to one another.
+They use the weights of a TFGPT2LMHeadModel and give the same results as Hugging Face's class, but faster
+(docs/training.md has the figures). Products run in the fastest precision of the processor, each chain of elementwise
+operations is compiled into one loop, and the loss never holds the logits of a whole batch. The documents in a row don't
+attend to one another.
 
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
 """
@@ -14,13 +15,13 @@ import tensorflow as tf
 from transformers import TFGPT2LMHeadModel
 
 LOSS_CHUNKS = 8
-"""Parts of a batch whose logits are computed one after another."""
+"""Number of parts of a batch whose logits are computed one after another."""
 
 
 def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """Compile a function of tensors with XLA, and its gradient, which takes nothing but the inputs.
+    """Compile a function of tensors and its gradient with XLA.
 
-    Integer tensors among the inputs have no gradient.
+    The gradient is computed from the inputs alone. Integer tensors among the inputs have no gradient.
     """
     forward = tf.function(function, jit_compile=True)
 
@@ -45,11 +46,11 @@ def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
 
 @fused
 def attention_weights(scores: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
-    """Softmax over what each token sees: those before it in its own document, and itself.
+    """Apply a softmax over the tokens each token can see: itself and those before it in its document.
 
     Args:
-        scores: [rows, heads, length, length], scaled; the result has its dtype, and float32 in between.
-        starts: [rows, length] int32, where each token's document begins.
+        scores: [rows, heads, length, length], scaled. The result has the same dtype, but is computed in float32.
+        starts: [rows, length] int32, the place where each token's document begins.
     """
     place = tf.range(tf.shape(starts)[1])
     seen = (starts[:, None, :, None] == starts[:, None, None, :]) & (place[:, None] >= place[None, :])
@@ -59,12 +60,22 @@ def attention_weights(scores: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
 
 @fused
 def gelu(values: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """GELU by tanh (Hendrycks and Gimpel 2016) of values plus bias, in the values' dtype, float32 in between."""
+    """Apply GELU in its tanh approximation to values plus bias.
+
+    The result has the dtype of `values`, but is computed in float32.
+
+    Source: Hendrycks and Gimpel 2016.
+    """
     return tf.cast(tf.nn.gelu(tf.cast(values, tf.float32) + bias, approximate=True), values.dtype)
 
 
 def normalizer(dtype: tf.DType, epsilon: float) -> Callable[..., tf.Tensor]:
-    """Layer normalization (Ba et al. 2016) over the last axis of a float32 tensor, with the result in `dtype`."""
+    """Return a function for the layer normalization of a float32 tensor over its last axis.
+
+    Its result is in `dtype`.
+
+    Source: Ba et al. 2016.
+    """
 
     @fused
     def normalize(values: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
@@ -79,7 +90,8 @@ class Network:
     """The forward pass of a model on packed rows.
 
     Args:
-        dtype: of the products; all else is float32.
+        model: the model with the weights.
+        dtype: dtype of the products. Everything else is in float32.
     """
 
     def __init__(self, model: TFGPT2LMHeadModel, dtype: tf.DType) -> None:
@@ -88,12 +100,12 @@ class Network:
         self.normalize = normalizer(dtype, model.config.layer_norm_epsilon)
 
     def summed_loss(self, ids: tf.Tensor, starts: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
-        """Sum of the negative log-likelihoods (nats, float32) of the tokens that `mask` counts.
+        """Return the sum of the negative log-likelihoods of the targets (nats, float32).
 
         Args:
             ids: [rows, length] int32.
-            starts: [rows, length] int32, where each token's document begins in its row.
-            mask: [rows, length] float32, 1 where a token is a target; a document's first token never is.
+            starts: [rows, length] int32, the place in the row where each token's document begins.
+            mask: [rows, length] float32, 1 where a token is a target. A document's first token never is.
         """
         states = self.states(ids, starts, training)
         shape = tf.shape(ids)
@@ -104,13 +116,17 @@ class Network:
         return loss(states, tf.convert_to_tensor(self.body.wte.embeddings), targets, weights)
 
     def logits(self, ids: tf.Tensor) -> tf.Tensor:
-        """Logits [rows, length, vocabulary] float32 of rows that are one document each, int32 [rows, length]."""
+        """Return logits [rows, length, vocabulary] float32 for rows with one document each.
+
+        Args:
+            ids: [rows, length] int32.
+        """
         states = self.states(ids, tf.zeros_like(ids), training=False)
         flat = tf.matmul(states, tf.cast(self.body.wte.embeddings, self.dtype), transpose_b=True)
         return tf.cast(tf.reshape(flat, [*ids.shape, -1]), tf.float32)
 
     def states(self, ids: tf.Tensor, starts: tf.Tensor, training: bool) -> tf.Tensor:
-        """The last layer's states, normalized: [rows * length, width] in the dtype of the products."""
+        """Return the last layer's normalized states, [rows * length, width] in the dtype of the products."""
         shape = tf.shape(ids)
         rows, length = shape[0], shape[1]
         heads, width = self.config.n_head, self.config.n_embd
@@ -139,13 +155,16 @@ class Network:
 
 
 def drop(values: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
-    """Dropout (Srivastava et al. 2014)."""
+    """Apply dropout (Srivastava et al. 2014) during training."""
     return tf.nn.dropout(values, rate) if training and rate else values
 
 
 @tf.function(jit_compile=True)
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the weighted sum of the cross-entropies (nats, float32) and its gradient, in the logits' dtype."""
+    """Return the weighted sum of the cross-entropies (nats, float32) and its gradient.
+
+    The gradient has the dtype of the logits.
+    """
     real = tf.cast(logits, tf.float32)
     log_sum = tf.reduce_logsumexp(real, -1, keepdims=True)
     hit = tf.range(tf.shape(real)[1])[None] == targets[:, None]
@@ -155,7 +174,7 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> 
 
 
 def chunks(*tensors: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
-    """`LOSS_CHUNKS` consecutive parts of tensors that have the same first dimension."""
+    """Split tensors with the same first dimension into `LOSS_CHUNKS` consecutive parts."""
     count = tf.shape(tensors[0])[0]
     edges = [count * part // LOSS_CHUNKS for part in range(LOSS_CHUNKS + 1)]
     return [tuple(tensor[start:end] for tensor in tensors) for start, end in pairwise(edges)]
@@ -165,7 +184,9 @@ def chunks(*tensors: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
 def trained_loss(
     states: tf.Tensor, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor | None, ...]]]:
-    """The summed loss behind the head that shares `embeddings`, with its gradient computed along with it.
+    """Return the summed loss (nats, float32), and compute its gradient along with it.
+
+    The head shares `embeddings` with the input.
 
     Args:
         states: [tokens, width] in the dtype of the products.
@@ -188,7 +209,7 @@ def trained_loss(
 
 
 def measured_loss(states: tf.Tensor, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """The summed loss, as `trained_loss`, without a gradient."""
+    """Return the same loss as `trained_loss`, but without a gradient."""
     head, total = tf.cast(embeddings, states.dtype), tf.constant(0.0)
     for part, part_targets, part_weights in chunks(states, targets, weights):
         total += cross_entropy(tf.matmul(part, head, transpose_b=True), part_targets, part_weights)[0]

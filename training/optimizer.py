@@ -1,4 +1,8 @@
-"""Muon for the matrices of the blocks, AdamW for everything else; a warm-up and a linear decay to zero."""
+"""The optimizer and its learning rate schedules.
+
+Muon updates the matrices of the blocks, and AdamW everything else. After a warm-up, the learning rate decays linearly
+to zero or stays constant.
+"""
 
 import tensorflow as tf
 import tf_keras
@@ -8,14 +12,23 @@ from training.settings import TrainingSettings
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 WARMUP_STEPS = 200
-"""Steps in which a constant schedule's rate rises: its run has no known end to take a share of."""
+"""Number of warm-up steps of a constant schedule.
+
+A run with this schedule has no known end, so its warm-up cannot be a share of all steps.
+"""
 
 UPDATE_SIZE = 0.2
-"""Root mean square of an AdamW update in practice; Muon's are scaled to it, to share rate and decay."""
+"""Typical root mean square of an AdamW update.
+
+Muon's updates are scaled to the same size, so both can share learning rate and weight decay.
+"""
 
 
 class WarmupThenConstant(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Rises linearly from 0 to `peak` in `warmup` steps, and stays there: a run may go on for as long as it likes."""
+    """A rate rising linearly from 0 to `peak` in `warmup` steps, and constant from then on.
+
+    A run with this schedule may go on for any number of steps.
+    """
 
     def __init__(self, peak: float, warmup: int) -> None:
         self.peak, self.warmup = peak, max(1, warmup)
@@ -28,7 +41,7 @@ class WarmupThenConstant(tf_keras.optimizers.schedules.LearningRateSchedule):  #
 
 
 class WarmupThenDecay(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Rises linearly from 0 to `peak` in `warmup` steps, then falls linearly to 0 at `steps`."""
+    """A rate rising linearly from 0 to `peak` in `warmup` steps, then falling linearly to 0 at `steps`."""
 
     def __init__(self, peak: float, warmup: int, steps: int) -> None:
         self.peak, self.warmup, self.steps = peak, max(1, warmup), steps
@@ -44,9 +57,10 @@ class WarmupThenDecay(tf_keras.optimizers.schedules.LearningRateSchedule):  # ty
 
 
 def orthogonalize(matrix: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Return nearly U Vᵀ for `matrix` = U S Vᵀ, float32 [rows, columns], by Newton-Schulz iteration in `dtype`.
+    """Return nearly U Vᵀ for `matrix` = U S Vᵀ, by Newton-Schulz iteration in `dtype`.
 
-    bfloat16 is enough where the device multiplies it; a processor without it would take many times as long.
+    `matrix` and the result are float32 [rows, columns]. bfloat16 is precise enough on a device with instructions for
+    it. A processor without them would take many times as long.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
@@ -61,9 +75,11 @@ def orthogonalize(matrix: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 class MuonAdamW(tf_keras.optimizers.AdamW):  # type: ignore[misc]
-    """AdamW (Loshchilov and Hutter 2019), with Muon's update for the two-dimensional weights of the blocks.
+    """AdamW, with Muon's update for the two-dimensional weights of the blocks.
 
-    Muon's update is scaled by 0.2 sqrt(max(rows, columns)), after Liu et al. 2025 (arXiv:2502.16982).
+    Muon's update is scaled by 0.2 sqrt(max(rows, columns)).
+
+    Sources: Loshchilov and Hutter 2019 for AdamW, Liu et al. 2025 (arXiv:2502.16982) for the scale.
     """
 
     momentum = 0.95
@@ -83,7 +99,10 @@ class MuonAdamW(tf_keras.optimizers.AdamW):  # type: ignore[misc]
 def build_optimizer(
     settings: TrainingSettings, precision: str, steps: int, variables: list[tf.Variable]
 ) -> tf_keras.optimizers.Optimizer:
-    """The optimizer of a run, with global-norm clipping; it scales the loss where the precision needs it."""
+    """Build the optimizer of a run, with global-norm clipping.
+
+    The optimizer scales the loss if the precision needs it.
+    """
     if settings.schedule == "constant":
         rate = WarmupThenConstant(settings.learning_rate, WARMUP_STEPS)
     else:

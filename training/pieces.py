@@ -1,4 +1,4 @@
-"""Cutting a long text at the ends of its sentences into pieces that a model can read at once."""
+"""Cutting a long text at the ends of sentences into pieces that fit the model's context."""
 
 import re
 
@@ -7,7 +7,7 @@ ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Capt|Col|Gen|Lt|S
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, each with the spaces behind it; joined they are the text."""
+    """Split a text into sentences, each with the spaces after it. Joining them gives the text again."""
     ends = [
         match.end()
         for match in SENTENCE_END.finditer(text)
@@ -20,7 +20,7 @@ def sentences(text: str) -> list[str]:
 def pieces(text: str, longest: int) -> list[str]:
     """Cut `text` into pieces of about the same length, in order, of at most `longest` characters each.
 
-    A cut falls between two sentences; within one only where the sentence alone is too long.
+    A cut falls between two sentences, or inside a sentence that is too long on its own.
     """
     if len(text) <= longest:
         return [text]
@@ -28,7 +28,7 @@ def pieces(text: str, longest: int) -> list[str]:
     found = [""]
     for sentence in sentences(text):
         for part in within(sentence, longest):
-            # a piece is full at its share, so that the last one is not a remnant
+            # a piece is full at its share of the text, so the last piece is not a short rest
             if found[-1] and (len(found[-1]) >= room * 0.97 or len(found[-1]) + len(part.rstrip()) > longest):
                 found.append("")
             found[-1] += part
@@ -36,7 +36,7 @@ def pieces(text: str, longest: int) -> list[str]:
 
 
 def within(sentence: str, longest: int) -> list[str]:
-    """The sentence, or parts of it that are short enough, cut between words where there are any."""
+    """Cut a sentence into parts of at most `longest` characters, between words where possible."""
     parts = []
     while len(sentence.rstrip()) > longest:
         cut = sentence.rfind(" ", 1, longest + 1) + 1 or longest

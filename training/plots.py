@@ -1,4 +1,4 @@
-"""The pictures: what the data set holds, and how the training went."""
+"""Charts of the data set and of the training run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,10 @@ plt.rcParams.update(
 
 
 def draw_lengths(lengths: Mapping[str, Sequence[int]], path: Path) -> None:
-    """A histogram of the texts' lengths (words, logarithmic) for each source, with the bounds of the length classes."""
+    """Draw a histogram of text lengths for each source, with the bounds of the length classes.
+
+    Lengths are in words, on a logarithmic axis.
+    """
     figure, axes = plt.subplots(figsize=(8, 4))
     low, high = 8, max(map(max, lengths.values())) + 1
     edges = [low * (high / low) ** (i / 60) for i in range(61)]
@@ -39,7 +42,7 @@ def draw_lengths(lengths: Mapping[str, Sequence[int]], path: Path) -> None:
 
 
 def draw_genres(genres: Mapping[str, int], without: int, path: Path) -> None:
-    """Bars: how many summaries carry each genre, and how many none."""
+    """Draw bars for the number of summaries with each genre, and with none."""
     rows = [*sorted(genres.items(), key=lambda row: row[1]), ("no genre", without)]
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.2))
     bars = axes.barh(
@@ -53,7 +56,11 @@ def draw_genres(genres: Mapping[str, int], without: int, path: Path) -> None:
 def draw_losses(
     training: Sequence[tuple[int, float]], validation: Sequence[tuple[int, float]], best_step: int, path: Path
 ) -> None:
-    """The loss curve: (step, nats per token) while training and on validation, with the best step marked."""
+    """Draw the loss curves of training and validation, and mark the best step.
+
+    Args:
+        training, validation: pairs of (step, nats per token).
+    """
     figure, axes = plt.subplots(figsize=(8, 4.5))
     axes.plot(*zip(*training, strict=True), color=ACCENT, linewidth=1, label="training")
     if validation:

@@ -1,8 +1,10 @@
-"""From the corpora to a clean, grouped, split data set: what `plotify prepare` does.
+"""Preparing the corpora: the command `plotify prepare` makes a clean, grouped and split data set.
 
-A data set is a folder: `train.jsonl`, `validation.jsonl` and `test.jsonl` with a piece of a document a line,
-`prepare.json` with what was read, kept and dropped, and two pictures. Nothing in it depends on the order of the rows in
-the corpora.
+A data set is a folder with these files. None of them depends on the order of the rows in the corpora.
+
+- `train.jsonl`, `validation.jsonl` and `test.jsonl`: a piece of a document on each line.
+- `prepare.json`: a report on the rows read, kept and dropped.
+- Two charts.
 """
 
 import hashlib
@@ -26,30 +28,33 @@ from training.progress import track
 from training.readers import Summary
 
 SERIES = re.compile(r":| - ")
-"""Behind it a title says which episode of a series, or which story of a collection."""
+"""The separator in a title before the episode of a series, or the story of a collection."""
 
 LAYOUTS = {"mpst": "MPST", "cmu": "the CMU Book Summary Dataset", "prose": "title, part and text"}
 PROSE = "prose"
-"""The source whose documents are stories, not plots."""
+"""The source of the documents that are stories, not plots."""
 
 REPORT = "prepare.json"
 HELD_OUT = Path(__file__).with_name("held_out.toml")
 SPLITS = ("train", "validation", "test")
 HELD_OUT_PERMILLE = 30
-"""Of a thousand collections, how many go into validation, and how many into test."""
+"""Number of collections in a thousand held out for validation, and the same number again for test."""
 
 FEWEST_OF_A_GENRE = 20
-"""Training documents that a genre needs to be offered: a model cannot give what it has not read."""
+"""Number of training documents needed before a genre is offered to writers.
+
+A model cannot write in a genre it has not read.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A clean text, or a piece of one, with the genres that a writer can pick.
+    """A clean text, or a piece of one, with its genres in the terms offered to writers.
 
     Attributes:
-        words: how many the whole text has that this is a piece of.
+        words: number of words in the whole text.
         names: people and places in this piece.
-        begins, ends: whether the piece holds the beginning, and the end, of its text.
+        begins, ends: True if the piece contains the beginning, or the end, of its text.
     """
 
     text: str
@@ -64,9 +69,10 @@ class Document:
 
 @dataclass
 class Report:
-    """The rows of the corpora, and what became of them.
+    """Counts of the rows read, dropped and kept, with statistics of the texts.
 
-    Counts are rows; `words` are those of the rows kept, `pieces` what each split holds, tags are uses of tags.
+    All counts are numbers of rows, with three exceptions. `words` counts words in the rows kept, `pieces` counts the
+    pieces in each split, and the counts of tags are numbers of uses.
     """
 
     corpora: list[dict[str, str | int]]
@@ -84,19 +90,21 @@ class Report:
 
 
 def collection_of(title: str, source: str, key: str) -> str:
-    """The name of what a text belongs to, so that all of it lands in one split: a series, a book, a collection.
+    """Return the name of the series, book or collection that a text belongs to.
 
-    A series' episodes are titled "Series: Episode", a collection's stories "Author - Story". Prose without a title
-    counts as one collection; a plot without one stands alone, under its `key`.
+    All of a collection goes into one split. Episodes of a series are titled "Series: Episode", and stories of a
+    collection "Author - Story". Prose without a title counts as one collection. A plot without a title stands alone,
+    under its `key`.
     """
     words = WORDS.findall(SERIES.split(title, maxsplit=1)[0].lower())
     return " ".join(words) or (source if source == PROSE else key)
 
 
 def split_places(collections: Iterable[str]) -> dict[str, str]:
-    """{collection: its split}, from the name alone: stable whatever else is in the corpora.
+    """Return {collection: its split}.
 
-    But a corpus so small that a split would be empty gives it the collection whose place is next.
+    The name alone decides the split, whatever else is in the corpora. The only exception is a corpus so small that a
+    split would be empty. In that case the empty split takes a collection from the training split.
     """
     places = sorted((int(fingerprint(name)[:8], 16) % 1000, name) for name in set(collections))
     splits = {
@@ -119,10 +127,10 @@ def prepare(
     """Clean, group, cut and split `corpora` ({source: (file, its rows)}) into the folder `out`.
 
     Returns:
-        The report, and all kept documents in the order of their texts' fingerprints.
+        The report, and all documents kept, in the order of the fingerprints of their texts.
 
     Raises:
-        ValueError: too little is left for three splits.
+        ValueError: there are too few titles for three splits.
     """
     grouper = GenreGrouper()
     held_out = set(tomllib.loads(HELD_OUT.read_text(encoding="utf-8"))["titles"])
@@ -168,8 +176,8 @@ def prepare(
     splits = split_places(collections[key] for key in kept)
     if len(set(splits.values())) < len(SPLITS):
         raise ValueError(
-            f"{len(splits)} titles are too few: training, validation and test need one each at least. Give more texts, "
-            "under titles of their own."
+            f"{len(splits)} titles are too few: training, validation and test need at least one each. Give more texts "
+            "with titles of their own."
         )
     placed = ((splits[collections[key]], document) for key, document in kept.items())
     pieces = write_splits(track(console, placed, "cutting and writing", len(kept)), bounds.longest, out)
@@ -208,7 +216,9 @@ def describe(source: str, path: Path) -> dict[str, str | int]:
 
 
 def write_splits(documents: Iterable[tuple[str, Document]], longest: int, out: Path) -> dict[str, int]:
-    """Write (split, document) into a jsonl file for each split, in pieces of at most `longest` characters.
+    """Write pairs of (split, document) into a jsonl file for each split.
+
+    Documents are cut into pieces of at most `longest` characters.
 
     Returns:
         The number of pieces in each split.
@@ -225,7 +235,7 @@ def write_splits(documents: Iterable[tuple[str, Document]], longest: int, out: P
 
 
 def cut(document: Document, longest: int) -> Iterator[Document]:
-    """The pieces of a document, in order, each with the names in it."""
+    """Yield the pieces of a document in order, each with the names in it."""
     texts = cut_text(document.text, longest)
     for place, text in enumerate(texts, start=1):
         begins, ends = document.begins and place == 1, document.ends and place == len(texts)
@@ -233,20 +243,20 @@ def cut(document: Document, longest: int) -> Iterator[Document]:
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """The file of one split of a prepared folder; raises what `prepared_file` raises."""
+    """Return the file of one split of a data set. Raises the errors of `prepared_file`."""
     return prepared_file(folder, f"{split}.jsonl")
 
 
 def report_file(folder: Path) -> Path:
-    """The file with the report on a prepared folder; raises what `prepared_file` raises."""
+    """Return the file with the report on a data set. Raises the errors of `prepared_file`."""
     return prepared_file(folder, REPORT)
 
 
 def prepared_file(folder: Path, name: str) -> Path:
-    """A file that `plotify prepare` leaves.
+    """Return a file written by `plotify prepare`.
 
     Raises:
-        FileNotFoundError: the folder was not made by `plotify prepare`.
+        FileNotFoundError: the file is missing, so `plotify prepare` did not make the folder.
     """
     path = folder / name
     if not path.is_file():
@@ -255,13 +265,13 @@ def prepared_file(folder: Path, name: str) -> Path:
 
 
 def read_split(folder: Path, split: str) -> Iterator[Document]:
-    """Yield the documents of one split of a prepared folder; raises what `split_file` raises."""
+    """Yield the documents of one split of a data set. Raises the errors of `split_file`."""
     with split_file(folder, split).open(encoding="utf-8") as lines:
         for line in lines:
             yield Document(**json.loads(line))
 
 
 def trainable_genres(folder: Path) -> tuple[str, ...]:
-    """The genres that a model trained on `folder` can offer, in alphabetical order."""
+    """Return the genres a model trained on `folder` can offer, in alphabetical order."""
     counts = Counter(genre for document in read_split(folder, "train") for genre in document.genres)
     return tuple(sorted(genre for genre, count in counts.items() if count >= FEWEST_OF_A_GENRE))

@@ -1,4 +1,4 @@
-"""Progress of what takes long: a bar in a terminal, a line every few seconds elsewhere."""
+"""Progress of long tasks: a bar in a terminal, a line every few seconds elsewhere."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -10,17 +10,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Item = TypeVar("Item")
 
 LINE_EVERY = 15.0
-"""Seconds between two lines where the output is no terminal."""
+"""Seconds between two lines if the output is not a terminal."""
 
 
 def bar(console: Console) -> Progress:
-    """A progress bar with what is done, and the time that was taken and is left."""
+    """Return a progress bar with the work done, the time taken and the time left."""
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     return Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[note]}"), console=console)
 
 
 def track(console: Console, items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items`, and show on `console` how many have passed; `total` is how many there are, where that is known."""
+    """Yield `items`, and show on `console` how many have passed.
+
+    Args:
+        total: number of items, if known.
+    """
     if console.is_terminal:
         with bar(console) as progress:
             task = progress.add_task(description, total=total, note="")

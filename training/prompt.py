@@ -1,4 +1,4 @@
-"""The prompt template: what the model reads before a text, in training and in use alike."""
+"""The prompt template: the words before a text, the same in training and at inference."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class LengthClass:
-    """A length that a writer can pick.
+    """A length of text, for a writer to pick.
 
     Attributes:
-        name: as it stands in the prompt.
-        label: as it stands on a page.
-        min_words, max_words: bounds of a whole text of this class, both inclusive; None is without end.
+        name: its name in the prompt.
+        label: its name on a page.
+        min_words, max_words: bounds for the whole text, both inclusive. None means no upper bound.
     """
 
     name: str
@@ -30,18 +30,20 @@ LENGTHS = (
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """Genre, length and notes stand before the text: "Crime, lines [Anna, Lisbon]: The first body".
+    """The template of a prompt, such as "Crime, lines [Anna, Lisbon]: The first body".
 
-    Length and notes may be left out, with what surrounds them. A text whose beginning is not there is introduced by
-    `continues`. Spaces before {text} are tokenized with the text: byte-level BPE writes a word's space into the word's
-    first token, and so a document's tokens do not depend on the prefix before it.
+    Genre, length and notes stand before the text. Length and notes are optional; without them, their punctuation is
+    left out too. A text without its beginning is introduced by `continues`. Spaces before {text} are tokenized with the
+    text, because byte-level BPE puts the space before a word into the word's first token. The tokens of a document
+    therefore do not depend on its prefix.
 
     Attributes:
-        template: holds {genre}, {length} and {notes}, and ends with {text}.
-        length, notes: what replaces {length} and {notes}; they hold a field of the same name.
-        continues: what stands before a text that goes on from one that the model does not see.
-        any_genre: stands where no genre is known; `prose` stands before prose that is no plot.
-        lengths: the classes, shortest first, without a gap.
+        template: contains {genre}, {length} and {notes}, and ends with {text}.
+        length, notes: replacements for {length} and {notes}, each with a field of the same name.
+        continues: introduces a text whose beginning the model does not see.
+        any_genre: stands in place of an unknown genre.
+        prose: stands in place of the genre for prose other than plots.
+        lengths: the length classes, shortest first, without gaps.
     """
 
     genres: tuple[str, ...]
@@ -62,13 +64,13 @@ class PromptTemplate:
         return self.template.removesuffix("{text}")
 
     def length_of(self, words: int) -> str:
-        """The class of a text of so many words, at least 1."""
+        """Return the length class of a text of `words` words, at least 1."""
         return next(each.name for each in self.lengths if each.max_words is None or words <= each.max_words)
 
     def prefix(
         self, genre: str | None, length: str | None = None, notes: Sequence[str] = (), begins: bool = True
     ) -> str:
-        """Return what stands before the text's first token, without the spaces that belong to that token."""
+        """Return the prompt up to the first token of the text, without the spaces that belong to that token."""
         head = self.head.rstrip().format(
             genre=genre or self.any_genre,
             length=self.length.format(length=length) if length else "",
@@ -77,7 +79,7 @@ class PromptTemplate:
         return head if begins else head + self.continues
 
     def body(self, text: str) -> str:
-        """The text with the spaces that the template puts before it."""
+        """Return the text after the spaces that the template puts before it."""
         return self.head[len(self.head.rstrip()) :] + text
 
     def manifest(self) -> dict[str, object]:

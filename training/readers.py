@@ -1,11 +1,12 @@
-"""Readers for the corpora: two exactly as they are published, and prose in a plain format of our own.
+"""Readers for the corpora: two in their published formats, and prose in a plain format of our own.
 
 - MPST, "Movie Plot Synopses with Tags" (Kar et al. 2018, arXiv:1802.07858): a csv with a header.
 - CMU Book Summary Dataset (Bamman and Smith 2013, arXiv:1305.1319): tab-separated, no header.
 - Prose: JSON Lines, each an object with `title`, `part` (counted from 1) and `text`, the parts of a story in order.
 
-Both stream: a row is read, handed on and forgotten. Dirt in a row (bytes that are no UTF-8, missing fields, genres that
-are no JSON) is tolerated; a file that is not what it should be is refused with its name, the row and the column.
+All readers stream: they read a row, hand it on and forget it. They tolerate dirt in a row: bytes that are not UTF-8,
+missing fields, genres that are not JSON. They reject a file in the wrong format, naming the file, the row and the
+column.
 """
 
 import csv
@@ -20,19 +21,22 @@ MPST_COLUMNS = ("imdb_id", "title", "plot_synopsis", "tags", "split", "synopsis_
 CMU_COLUMNS = ("article id", "Freebase id", "title", "author", "date", "genres", "summary")
 
 LONGEST_FIELD = 1 << 20
-"""Characters. A longer csv field is an unclosed quote, not a synopsis: the longest published one has some 60,000."""
+"""Maximum length of a csv field, in characters.
+
+A longer field is an unclosed quote, not a synopsis: the longest published one has some 60,000 characters.
+"""
 
 
 BARE_RETURN = re.compile(r"\r(?!\n)")
-"""A carriage return within a text, which the csv module would take for the end of a row."""
+"""A carriage return inside a text. The csv module would take it for the end of a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One row of a corpus, as it stands in the file.
+    """One row of a corpus, as found in the file.
 
-    `text` is None where the row is too broken to hold one. `begins` and `ends` tell whether the row holds the beginning
-    and the end of its text: a long story comes in several rows.
+    `text` is None if the row is too broken to have one. `begins` and `ends` are True if the row contains the beginning,
+    or the end, of its text: a long story takes several rows.
     """
 
     source: str
@@ -45,11 +49,11 @@ class Summary:
 
 
 class CorpusError(Exception):
-    """A file is not the corpus that it was given as; the message names file, row and column."""
+    """A file is not in the expected format. The message names the file, row and column."""
 
 
 def read_mpst(path: Path) -> Iterator[Summary]:
-    """Yield the rows of an MPST csv. `row` counts records, the header being row 1.
+    """Yield the rows of an MPST csv. `row` counts records, and the header is row 1.
 
     Raises:
         CorpusError: a column is missing from the header, a quote is never closed, or most rows are broken.
@@ -73,7 +77,7 @@ def read_mpst(path: Path) -> Iterator[Summary]:
                 if not fields:
                     continue
                 if len(fields) != len(header):
-                    broken.add(row, f"{len(fields)} columns where the header has {len(header)}")
+                    broken.add(row, f"{len(fields)} columns, but the header has {len(header)}")
                     yield Summary("mpst", row, "", None)
                     continue
                 broken.good += 1
@@ -81,24 +85,24 @@ def read_mpst(path: Path) -> Iterator[Summary]:
             broken.refuse_if_most()
         except csv.Error as error:
             raise CorpusError(
-                f"{path}: after row {row}: {error}. Most often a quote (\") in column 'plot_synopsis' is never closed."
+                f"{path}: after row {row}: {error}. The usual cause is an open quote (\") in column 'plot_synopsis'."
             ) from error
         finally:
             csv.field_size_limit(previous_limit)
 
 
 def read_cmu(path: Path) -> Iterator[Summary]:
-    """Yield the rows of a CMU booksummaries tsv; `row` counts lines from 1.
+    """Yield the rows of a CMU booksummaries tsv. `row` counts lines from 1.
 
     Raises:
-        CorpusError: most rows have not seven columns, or the first row's genres are no JSON object.
+        CorpusError: most rows do not have seven columns, or the genres of the first row are not a JSON object.
     """
     with open_text(path) as file:
         broken = BrokenRows(path)
         for row, line in enumerate(rows_of(file), start=1):
             fields = line.split("\t")
             if len(fields) != len(CMU_COLUMNS):
-                broken.add(row, f"{len(fields)} columns where {len(CMU_COLUMNS)} ({', '.join(CMU_COLUMNS)}) should be")
+                broken.add(row, f"{len(fields)} columns instead of {len(CMU_COLUMNS)} ({', '.join(CMU_COLUMNS)})")
                 yield Summary("cmu", row, "", None)
                 continue
             genres = freebase_genres(fields[5])
@@ -113,12 +117,12 @@ def read_cmu(path: Path) -> Iterator[Summary]:
 
 
 def read_prose(path: Path) -> Iterator[Summary]:
-    """Yield the rows of a prose file; `row` counts lines from 1.
+    """Yield the rows of a prose file. `row` counts lines from 1.
 
-    A row ends its story where the next one is not its next part.
+    A row ends its story unless the next row is the next part.
 
     Raises:
-        CorpusError: most rows are no JSON object with a title, a part and a text.
+        CorpusError: most rows are not a JSON object with a title, a part and a text.
     """
     with open_text(path) as file:
         broken = BrokenRows(path)
@@ -129,7 +133,7 @@ def read_prose(path: Path) -> Iterator[Summary]:
                 fields = json.loads(line)
                 title, part, text = str(fields["title"]), int(fields["part"]), str(fields["text"])
             except (ValueError, KeyError, TypeError) as error:
-                broken.add(row, f"{error!r}, where a JSON object with title, part and text should be")
+                broken.add(row, f"expected a JSON object with title, part and text ({error!r})")
                 yield Summary("prose", row, "", None)
                 continue
             broken.good += 1
@@ -142,12 +146,12 @@ def read_prose(path: Path) -> Iterator[Summary]:
 
 
 def rows_of(file: TextIO) -> Iterator[str]:
-    """The lines of a file that hold anything, without their ends."""
+    """Yield the lines of a file without their ends, and leave out blank lines."""
     return (stripped for line in file if (stripped := line.rstrip("\r\n")).strip())
 
 
 class BrokenRows:
-    """Counts the rows that have not the columns they should, and remembers the first."""
+    """Counts good and broken rows, and remembers the first broken one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -160,18 +164,21 @@ class BrokenRows:
         self.first = self.first or f"row {row}: {what}"
 
     def refuse_if_most(self) -> None:
-        """A few broken rows are dirt; more broken ones than good ones are the wrong file."""
+        """Raise a CorpusError if the file is empty, or has more broken rows than good ones.
+
+        A few broken rows are dirt. If most rows are broken, it is the wrong file.
+        """
         if not self.good and not self.broken:
             raise CorpusError(f"{self.path}: row 1: the file is empty.")
         if self.broken > self.good:
             raise CorpusError(
-                f"{self.path}: {self.first}. {self.broken} of {self.broken + self.good} rows are so: "
-                "this is not the file that it was given as."
+                f"{self.path}: {self.first}. {self.broken} of {self.broken + self.good} rows are broken, "
+                "so this is probably the wrong file."
             )
 
 
 def open_text(path: Path) -> TextIO:
-    """The file for reading; rows end at a line feed alone, since a carriage return may stand within a text."""
+    """Open a file for reading. Only a line feed ends a row: texts may contain carriage returns."""
     try:
         return path.open(encoding="utf-8-sig", errors="replace", newline="\n")
     except OSError as error:
@@ -183,7 +190,10 @@ def split_tags(field: str) -> tuple[str, ...]:
 
 
 def freebase_genres(field: str) -> tuple[str, ...] | None:
-    """The names in a `{"/m/06nbt": "Satire"}` object; none for an empty field, None for what is no such object."""
+    """Return the names in a JSON object such as `{"/m/06nbt": "Satire"}`.
+
+    Returns an empty tuple for an empty field, and None for anything but an object.
+    """
     if not field.strip():
         return ()
     try:

@@ -1,8 +1,8 @@
-"""Training on several devices or machines: TensorFlow's strategies, and each batch split among their replicas.
+"""Training on several devices or machines, with TensorFlow's distribution strategies.
 
-A replica is one device's copy of the model. All replicas do every step together: each computes the gradients of its
-rows of the batch, the gradients are summed, and all make the same update. So how many there are changes nothing but the
-order in which floats are summed, and what dropout drops.
+A replica is the copy of the model on one device. Each batch is split among the replicas, and all replicas do every step
+together. Each one computes the gradients of its rows, the gradients are summed, and all make the same update. The
+number of replicas therefore changes only the order of adding floats and the values dropped by dropout.
 """
 
 import re
@@ -16,19 +16,19 @@ from training.batches import Batch
 from training.workers import Cluster, ClusterError, await_workers, read_cluster
 
 BATCH = tuple(tf.TensorSpec([None, None], dtype) for dtype in (tf.int32, tf.int32, tf.float32))
-"""`ids`, `starts` and `mask` of a `Batch`."""
+"""Specs of the `ids`, `starts` and `mask` of a `Batch`."""
 
 STARTING = 120
-"""Seconds that TensorFlow may take to connect workers that are all there."""
+"""Seconds for TensorFlow to connect the workers, once all of them are up."""
 
 
 class Replicas:
-    """The devices that train together, through a TensorFlow strategy.
+    """The devices training together, through a TensorFlow strategy.
 
     Attributes:
-        strategy: the default one of TensorFlow where one device trains alone.
-        worker: this process's place among the workers.
-        workers: processes that train together.
+        strategy: TensorFlow's strategy; its default one if one device trains alone.
+        worker: index of this process among the workers.
+        workers: number of processes training together.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None) -> None:
@@ -37,23 +37,27 @@ class Replicas:
 
     @property
     def count(self) -> int:
-        """How many there are, on all workers."""
+        """Number of replicas on all workers."""
         count: int = self.strategy.num_replicas_in_sync
         return count
 
     @property
     def chief(self) -> bool:
-        """Whether this worker is the one that writes."""
+        """True if this worker is the chief, the only one to write files."""
         return self.worker == 0
 
     def share(self, batches: Callable[[], Iterator[Batch]]) -> tf.data.Dataset:
-        """The batches, each split among the replicas; what is read from it goes into a step of `build_steps`.
+        """Split each batch among the replicas.
 
-        Replica r of n has the rows r, r + n, r + 2n ... of a batch, so that the rows of one that is not full are spread
+        Replica r of n gets the rows r, r + n, r + 2n ... of a batch, so the rows of an incomplete batch are spread
         evenly.
 
         Args:
-            batches: begins an endless iterator: with an end, the workers would ask one another for it at every step.
+            batches: returns an endless iterator. If it could end, the workers would ask one another at every step
+                whether it has.
+
+        Returns:
+            A dataset. Its elements are the arguments for a step of `build_steps`.
         """
 
         def shares(place: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -74,7 +78,7 @@ class Replicas:
         return self.strategy.distribute_datasets_from_function(shares)
 
     def sum(self, number: int) -> int:
-        """The sum of every replica's `number`; returns when all workers have come here."""
+        """Return the sum of every replica's `number`, once all workers have made this call."""
 
         def added() -> tf.Tensor:
             numbers = self.strategy.run(lambda: tf.constant(number, tf.int64))
@@ -84,23 +88,28 @@ class Replicas:
 
     @contextmanager
     def losing_no_worker(self) -> Iterator[None]:
-        """Turn what TensorFlow raises when a worker is gone into a ClusterError; of one process alone, let it pass."""
+        """Turn TensorFlow's errors about a lost worker into a ClusterError.
+
+        A process training alone has no worker to lose, so its errors pass unchanged.
+        """
         try:
             yield
         except tf.errors.OpError as error:
             if self.workers == 1:
                 raise
             raise ClusterError(
-                f"worker {self.worker} of {self.workers}: the workers no longer train together, since one has ended or "
-                f"cannot be reached ({reason(error)}). When all have ended, give the same commands to resume the run."
+                f"worker {self.worker} of {self.workers}: the workers cannot go on, because one has ended or cannot be "
+                f"reached ({reason(error)}). When all have ended, give the same commands to resume the run."
             ) from error
 
 
 def replicas_of(kind: str | None) -> Replicas:
-    """The replicas of `--distribute`; None is one device. To be called before TensorFlow computes anything.
+    """Return the replicas for `--distribute`. None means one device.
+
+    Call this before TensorFlow computes anything.
 
     Raises:
-        ClusterError: there is one device to mirror onto, or TF_CONFIG is not right, or the cluster does not come up.
+        ClusterError: there is only one device to mirror onto, TF_CONFIG is wrong, or the cluster does not start.
     """
     if kind is None:
         return Replicas(tf.distribute.get_strategy())
@@ -118,16 +127,16 @@ def replicas_of(kind: str | None) -> Replicas:
 
 
 def multiworker_strategy(cluster: Cluster) -> tf.distribute.Strategy:
-    # Until all servers are up TensorFlow keeps the interpreter to itself, where only a signal that no Python handles
-    # ends the process; afterwards it takes SIGTERM for a notice, and trains on.
+    # Until all servers are up, TensorFlow does not return to the interpreter. Only signals without a Python handler
+    # can end the process meanwhile. Afterwards TensorFlow takes SIGTERM for a notice of preemption, and trains on.
     handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.alarm(STARTING)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise ClusterError(
-            f"worker {cluster.index}: TensorFlow's servers did not start together ({reason(error)}): end what is left "
-            "of them, and start all workers again"
+            f"worker {cluster.index}: TensorFlow's servers did not start together ({reason(error)}): end those still "
+            "running, and start all workers again"
         ) from error
     finally:
         signal.alarm(0)
@@ -136,6 +145,6 @@ def multiworker_strategy(cluster: Cluster) -> tf.distribute.Strategy:
 
 
 def reason(error: tf.errors.OpError) -> str:
-    """The tasks that TensorFlow names, or else the beginning of what it says."""
+    """Return the tasks named in a TensorFlow error, or the first line of its message."""
     named = sorted(set(re.findall(r"/job:\w+/(?:replica:0/)?task:\d+", error.message)))
     return ", ".join(named) or error.message.strip().split("\n")[0]

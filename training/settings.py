@@ -1,4 +1,4 @@
-"""What a training is told, in one place; `plotify train --help` prints these with their defaults."""
+"""The settings of a training run. `plotify train --help` prints them with their defaults."""
 
 import hashlib
 import json
@@ -10,28 +10,31 @@ from training.prepare import split_file
 
 RECORD = "run.json"
 OPEN_ENDED = ("epochs", "max_steps")
-"""Settings that a run with a constant learning rate may be resumed with other values of."""
+"""Settings you can change when you resume a run with a constant learning rate."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One training run. Two runs with equal settings on equal data read the same batches in the same order.
+    """The settings of one training run.
+
+    Two runs with equal settings on equal data read the same batches in the same order.
 
     Attributes:
         base: a declared size, a checkpoint's folder, or a hub name.
-        epochs, max_steps: the run ends with whichever comes first; the learning rate's decay ends there too.
-        batch_tokens: tokens in a batch, padding included.
-        learning_rate: peak; None takes the size's own, or the one for fine-tuning.
-        warmup: share of all steps in which the learning rate rises from 0.
-        weight_decay: decoupled (Loshchilov and Hutter 2019), on matrices only.
+        epochs, max_steps: the run ends at the earlier of the two, and so does the decay of the learning rate.
+        batch_tokens: number of tokens in a batch, including padding.
+        learning_rate: peak learning rate.
+        warmup: share of all steps in which the learning rate rises from 0; a constant schedule takes a fixed number of
+            steps instead.
+        weight_decay: decoupled weight decay (Loshchilov and Hutter 2019), on matrices only.
         clip: largest global norm of the gradients.
-        dropout: on embeddings and residual branches; None takes the size's or the base's own.
-        evaluate_every: steps between evaluations on the validation split.
-        patience: evaluations without a better val_loss after which the run ends.
-        schedule: of the learning rate after its rise: linear falls to 0 at the end; constant stays, and such a run may
-            be resumed with more epochs or steps than it was begun with.
-        sources: corpora of the data set that are read; none means all.
-        precision: float32, mixed_float16 or mixed_bfloat16 (Keras policies), or auto, which each machine resolves.
+        dropout: dropout on embeddings and residual branches; None keeps the base's own rate.
+        evaluate_every: number of steps between evaluations on the validation split.
+        patience: number of evaluations without a better val_loss before the run ends.
+        schedule: learning rate after the warm-up. "linear" falls to 0 at the end. "constant" stays at the peak, and you
+            can resume the run with more epochs or steps.
+        sources: corpora of the data set to read; an empty tuple means all.
+        precision: float32, mixed_float16 or mixed_bfloat16 (Keras policies), or auto, resolved on each machine.
         xla: compile the step with XLA.
         eager: run every step operator by operator, without a graph; only for comparison.
     """
@@ -56,19 +59,19 @@ class TrainingSettings:
 
 
 class ResumeError(Exception):
-    """The folder holds another run; the message says what differs."""
+    """The folder contains another run. The message lists the differences."""
 
 
 def is_begun(folder: Path, settings: TrainingSettings, data: Path) -> bool:
-    """Whether `folder` holds this run, begun earlier.
+    """Tell whether `folder` already contains this run.
 
     Raises:
-        ResumeError: it holds a run with other settings or other data.
+        ResumeError: the folder contains a run with other settings or other data.
     """
     record = folder / RECORD
     if not record.exists():
         return False
-    # what a later version added was at its default before
+    # settings added by a later version had their defaults before
     defaults = {each.name: each.default for each in fields(settings) if each.default is not MISSING}
     begun = json.loads(json.dumps(defaults)) | json.loads(record.read_text())
     free = OPEN_ENDED if settings.schedule == begun["schedule"] == "constant" else ()
@@ -79,14 +82,14 @@ def is_begun(folder: Path, settings: TrainingSettings, data: Path) -> bool:
     ]
     if differing:
         raise ResumeError(
-            f"{folder.parent} holds a run with other settings: {'; '.join(differing)}. Give the same command to resume "
-            "it, or another --out, or remove the folder to begin anew."
+            f"{folder.parent} contains a run with other settings: {'; '.join(differing)}. Give the same command to "
+            "resume it, choose another --out, or remove the folder to start over."
         )
     return True
 
 
 def begin(folder: Path, settings: TrainingSettings, data: Path) -> None:
-    """Note in `folder` that this run is the one that it holds."""
+    """Record this run's settings and data in `folder`."""
     unfinished = (folder / RECORD).with_suffix(".tmp")
     unfinished.write_text(json.dumps(described(settings, data), indent=1) + "\n")
     unfinished.replace(folder / RECORD)

@@ -1,7 +1,7 @@
-"""What a killed training needs to go on: weights, optimizer state, where it stood, what it had measured.
+"""The state of a run, saved for resuming it: weights, optimizer, progress and measurements.
 
-Everything in a state folder is written under another name first and renamed, or written by TensorFlow's
-CheckpointManager, which does the same; so a kill at any moment leaves the last state whole.
+Every file in a state folder is written under another name first, and then renamed. TensorFlow's CheckpointManager does
+the same with its files. A kill at any moment therefore leaves the last state whole.
 """
 
 import json
@@ -15,7 +15,10 @@ from transformers import TFGPT2LMHeadModel
 
 
 class Measured(TypedDict):
-    """A line of the history: `loss` is nats per token; `tokens` counts targets seen since the run began."""
+    """A line of the history.
+
+    `loss` is in nats per token, and `tokens` counts the targets seen since the run began.
+    """
 
     step: int
     split: str
@@ -24,19 +27,19 @@ class Measured(TypedDict):
 
 
 class TrainingState:
-    """The run's progress, kept in `folder`.
+    """The progress of a run, kept in `folder`.
 
     Attributes:
-        step: steps done.
-        tokens: targets seen in them.
-        seconds: time spent in them, over all sittings.
-        best_loss, best_step: the lowest val_loss, and where it was.
-        stale: evaluations since then.
-        writes: whether saving writes; of workers that train together, one's does.
+        step: number of steps done.
+        tokens: number of targets seen in them.
+        seconds: time spent in them, including earlier processes of the run.
+        best_loss, best_step: the lowest val_loss, and its step.
+        stale: number of evaluations since then.
+        writes: True if saving writes files. Only one of the workers training together writes.
     """
 
     SHARE = 0.02
-    """Of the time at most, spent on saving; but where a save is quick, one is made every `SECONDS`."""
+    """Largest share of the time to spend on saving. Quick saves are made every `SECONDS` seconds."""
     SECONDS = 10.0
 
     def __init__(
@@ -62,14 +65,14 @@ class TrainingState:
         self.save_took = 0.0
 
     def restore(self) -> bool:
-        """Go back to the last save; False where there is none."""
+        """Go back to the last save. Return False if there is none."""
         if not self.manager.latest_checkpoint:
             return False
         self.manager.checkpoint.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
         for name, number in self.numbers.items():
             setattr(self, name, number.numpy().item())
         lines = (self.folder / "history.jsonl").read_text().splitlines()
-        # what was measured after the save is measured again
+        # measurements after the save are made again
         self.history = [line for text in lines if (line := json.loads(text))["step"] <= self.step]
         return True
 
@@ -92,7 +95,7 @@ class TrainingState:
             self.save()
 
     def record_validation(self, loss: float) -> bool:
-        """Note a val_loss; keep the weights if it is the best, and return whether it is."""
+        """Record a val_loss, and keep the weights if it is the best. Return True if it is."""
         self.history.append({"step": self.step, "split": "validation", "loss": loss, "tokens": self.tokens})
         better = loss < self.best_loss
         if better:
@@ -105,12 +108,12 @@ class TrainingState:
         return better
 
     def restore_best(self) -> None:
-        """Put the best weights into the model."""
+        """Load the best weights into the model."""
         self.weights.read(str(self.folder / f"best-{self.best_step}")).assert_existing_objects_matched()
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a kill leaves the old one or the new one, never half."""
+    """Write a file so that a kill leaves the old one or the new one, never half of it."""
     unfinished = path.with_name(path.name + ".tmp")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)

@@ -24,19 +24,20 @@ def build_steps(
 ) -> tuple[Step, Step]:
     """Return (training step, evaluation step).
 
-    Both take ids, starts and mask, as in `Network.summed_loss`, of a batch that `Replicas.share` has split; `signature`
-    is its element_spec. Both return a loss and how many targets the whole batch has. The first updates the weights; its
-    loss is the mean over the targets. The second's is the sum.
+    Both steps take the ids, starts and mask of a batch split by `Replicas.share`; see `Network.summed_loss`. Both
+    return a loss and the number of targets in the whole batch. The training step updates the weights, and its loss is
+    the mean over the targets. The loss of the evaluation step is the sum.
 
     Args:
         precision: a Keras policy: float32, mixed_float16 or mixed_bfloat16.
+        signature: element_spec of the split batches.
     """
     network = Network(model, tf.as_dtype(tf_keras.mixed_precision.Policy(precision).compute_dtype))
     variables = model.trainable_variables
     scaled = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
     strategy, alone = replicas.strategy, replicas.count == 1
     add = tf.distribute.ReduceOp.SUM
-    # XLA cannot compile what replicas exchange: where there are several it compiles the model alone, forwards and
+    # XLA cannot compile the exchange between replicas. With several, it compiles only the model, forwards and
     # backwards.
     whole, part = settings.xla and alone, settings.xla and not alone
     forward = tf.function(network.summed_loss, jit_compile=True) if part else network.summed_loss
@@ -45,14 +46,14 @@ def build_steps(
         replica = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             loss = forward(ids, starts, mask, training=True)
-            # the batch's, not the share's: so every target weighs the same, whichever replica has it
+            # of the whole batch, not of this replica's share: every target then has the same weight on any replica
             targets = tf.reduce_sum(mask)
             loss = loss / replica.all_reduce(add, targets)
             objective = optimizer.get_scaled_loss(loss) if scaled else loss
         gradients = tape.gradient(objective, variables)
         if scaled:
             gradients = optimizer.get_unscaled_gradients(gradients)
-        # the tables' gradients come as slices, which would be counted apart where --clip takes the norm of the sum
+        # the tables' gradients come as slices; --clip would measure the slices one by one, not their sum
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss, targets

@@ -8,7 +8,10 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Return a byte-level BPE of at most `vocabulary` tokens; any text can be encoded, and id 0 is the end of text."""
+    """Train a byte-level BPE of at most `vocabulary` tokens on `texts`.
+
+    It can encode any text, and id 0 is the end of text.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -1,4 +1,4 @@
-"""The training run: what `plotify train` does, from a data set to a checkpoint."""
+"""The training run of `plotify train`, from a data set to a checkpoint."""
 
 import json
 import math
@@ -30,21 +30,26 @@ from training.tokenizer import END_OF_TEXT
 from training.workers import ClusterError
 
 RECORD_EVERY = 10
-"""Steps whose losses are averaged into one point of the loss curve; a save waits for the point to be whole."""
+"""Steps averaged into one point of the loss curve. A save waits until the point is complete."""
 
 EVALUATED_TOKENS = 1 << 17
-"""Tokens of the validation split that an evaluation reads at most: its loss then moves by less than 1 % by chance."""
+"""Maximum number of validation tokens read in an evaluation.
+
+With this many, the loss moves by less than 1 % by chance.
+"""
 
 SAMPLES = 4
-"""Genres of which a sample is written at the end."""
+"""Maximum number of samples to write at the end, each in a different genre."""
 
 
 class TrainingRun:
-    """A run in a folder: begun, or resumed where its last save left it.
+    """A training run in a folder, new or resumed from its last save.
 
-    Workers that train together each make one and run it; all read the folder, and the chief alone writes it.
+    Workers training together each create a run and start it. All of them read the folder, but only the chief writes to
+    it.
 
-    `speeds` are the targets per second of each step of this sitting; their median leaves out what compiling takes.
+    Attributes:
+        speeds: targets per second in each step of this process. Their median leaves out the time for compiling.
     """
 
     def __init__(self, settings: TrainingSettings, data: Path, out: Path, console: Console, replicas: Replicas) -> None:
@@ -75,11 +80,14 @@ class TrainingRun:
         )
         self.state = TrainingState(self.folder, self.model, optimizer, replicas.chief)
         self.speeds: list[float] = []
-        if not replicas.chief:  # or it would drop out what the chief does
+        if not replicas.chief:  # or its dropout would be the same as the chief's
             tf.random.set_seed(settings.seed + replicas.worker)
 
     def one_tokenizer(self, begun: bool) -> Tokenizer:
-        """The run's tokenizer: where it is begun, the chief makes it, and the others read what the chief has saved."""
+        """Return the run's tokenizer.
+
+        When the run is new, the chief makes and saves the tokenizer, and the other workers read it.
+        """
         saved = self.folder / "tokenizer.json"
         if self.replicas.chief and not begun:
             texts = (self.prompt.body(document.text) for document in read_split(self.data, "train"))
@@ -92,7 +100,7 @@ class TrainingRun:
         return Tokenizer.from_file(str(saved))
 
     def claim(self, begun: bool) -> None:
-        """Note in the folder that this run is the one it holds, where the chief has not before; the others agree."""
+        """Have the chief record a new run in the folder, and the other workers check the record."""
         if self.replicas.chief and not begun:
             begin(self.folder, self.settings, self.data)
         self.replicas.sum(0)
@@ -100,7 +108,7 @@ class TrainingRun:
             raise self.elsewhere()
 
     def restore(self) -> bool:
-        """Go back to the last save, the same one on every worker; False where there is none."""
+        """Go back to the last save, the same on every worker. Return False if there is none."""
         restored = self.state.restore()
         if self.replicas.sum(self.state.step) != self.replicas.count * self.state.step:
             raise self.elsewhere()
@@ -108,20 +116,25 @@ class TrainingRun:
 
     def elsewhere(self) -> ClusterError:
         return ClusterError(
-            f"--out {self.out}: this worker does not see what the chief wrote there. Give all workers the same folder, "
-            "on a file system that they share."
+            f"--out {self.out}: this worker does not see the chief's files. Give all workers the same folder, on a "
+            "shared file system."
         )
 
     def measured_sources(self) -> tuple[str, ...]:
-        """The corpora whose held-out texts are measured: all but prose, unless there is nothing else.
+        """Return the corpora to measure on: all but prose, unless there is nothing else.
 
-        A model is to write plots; prose teaches it English on the way.
+        The model is to write plots. Prose only teaches it English on the way.
         """
         sources = tuple(str(corpus["source"]) for corpus in self.corpora)
         return tuple(source for source in sources if source != PROSE) or sources
 
     def rows(self, split: str, sources: tuple[str, ...], most_tokens: int | None = None) -> Rows:
-        """The documents of some sources of a split; of at most so many tokens, if given, from its beginning on."""
+        """Return the documents of some sources of a split.
+
+        Args:
+            sources: the sources to read; an empty tuple means all.
+            most_tokens: maximum number of tokens, from the beginning of the split; None means no limit.
+        """
         config = self.model.config
         rows = Rows(
             (each for each in read_split(self.data, split) if not sources or each.source in sources),
@@ -143,7 +156,7 @@ class TrainingRun:
         return rows
 
     def run(self) -> None:
-        """Train to the end (of the steps, or of patience), and write the checkpoint with the best weights."""
+        """Train until the steps or the patience run out, and write the checkpoint with the best weights."""
         parameters = self.model.count_params()
         replicas = f", {self.replicas.count} replicas" if self.replicas.count > 1 else ""
         self.console.print(f"{self.settings.base}: {parameters / 1e6:.1f} M parameters, {self.steps:,} steps{replicas}")
@@ -192,10 +205,12 @@ class TrainingRun:
                 state.save_if_due()
 
     def evaluate(self) -> tuple[float, float]:
-        """Loss over the validation split, dropout off, each document with its first genre and its length.
+        """Measure the loss on the validation split, without dropout.
+
+        Each document has its first genre and its length class.
 
         Returns:
-            nats per token, and bits per byte; both count the end of text as a token, which takes no byte.
+            Nats per token, and bits per byte. Both count the end of text as a token of no bytes.
         """
         sums = [self.evaluate_step(*next(self.evaluated)) for _ in self.validation.evaluated[1]]
         total, targets = (sum(map(float, column)) for column in zip(*sums, strict=True))
@@ -204,7 +219,7 @@ class TrainingRun:
     def refuse_divergence(self, name: str, loss: float) -> None:
         if not math.isfinite(loss):
             raise ArithmeticError(
-                f"the {name} is {loss} at step {self.state.step:,}: start anew with a lower --learning-rate or --clip"
+                f"the {name} is {loss} at step {self.state.step:,}: start over with a lower --learning-rate or --clip"
             )
 
     def finish(self) -> None:
@@ -232,7 +247,7 @@ class TrainingRun:
             self.test.documents,
             {"corpora": self.corpora, "training": training},
         )
-        # of this sitting, where it had steps to do
+        # of this process, if it had steps to do
         speed = {"tokens_per_second": round(median(self.speeds))} if self.speeds else {}
         metrics = {**training, **speed, "history": state.history}
         write_whole(self.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Who trains together: the cluster that TF_CONFIG describes, in the form that TensorFlow documents."""
+"""The workers training together, described by TF_CONFIG in the form documented by TensorFlow."""
 
 import json
 import os
@@ -12,20 +12,20 @@ EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type"
 ADDRESS = re.compile(r"\S+:\d{1,5}", re.ASCII)
 
 WAIT = 600.0
-"""Seconds that a worker waits for the others to be started."""
+"""Seconds a worker waits for the others to start."""
 
 
 class ClusterError(Exception):
-    """The workers cannot train together, or no longer can; the message says why and what to do."""
+    """The workers cannot train together, or no longer can. The message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The workers and this one's place among them.
+    """The workers, and the place of this one among them.
 
     Attributes:
-        workers: their addresses, host:port; the first one's is the chief's.
-        index: this worker's.
+        workers: the addresses of the workers, as host:port. The first one is the chief's.
+        index: the place of this worker.
     """
 
     workers: tuple[str, ...]
@@ -33,10 +33,10 @@ class Cluster:
 
 
 def read_cluster() -> Cluster:
-    """The cluster of the environment variable TF_CONFIG.
+    """Read the cluster from the environment variable TF_CONFIG.
 
     Raises:
-        ClusterError: it is not set, is not JSON, or names no such worker.
+        ClusterError: the variable is not set, is not JSON, or does not describe this worker and the others.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text:
@@ -49,12 +49,12 @@ def read_cluster() -> Cluster:
     if not isinstance(cluster, dict) or not isinstance(task, dict):
         raise refused("'cluster' and 'task' must both be there, as objects")
     if unknown := cluster.keys() - {"chief", "worker"}:
-        raise refused(f"cluster: {', '.join(sorted(unknown))} has no part here; every process is a worker")
+        raise refused(f"cluster: {', '.join(sorted(unknown))} is not used here; every process is a worker")
     chief, workers = (addresses(cluster, job) for job in ("chief", "worker"))
     if len(chief) > 1:
-        raise refused(f"cluster.chief has {len(chief)} addresses; there is one chief at most")
+        raise refused(f"cluster.chief has {len(chief)} addresses; there can be only one chief")
     if len({*chief, *workers}) < len(chief) + len(workers):
-        raise refused("cluster: an address is there twice; every worker needs its own")
+        raise refused("cluster: an address occurs twice; every worker needs its own")
     jobs = {"chief": chief, "worker": workers}
     job, index = task.get("type"), task.get("index")
     if not isinstance(job, str) or job not in jobs or type(index) is not int or not 0 <= index < len(jobs[job]):
@@ -64,20 +64,21 @@ def read_cluster() -> Cluster:
 
 
 def await_workers(cluster: Cluster, seconds: float = WAIT) -> None:
-    """Return when every worker takes connections at its address, as this one does in the meantime.
+    """Wait until every worker accepts connections at its address.
 
-    TensorFlow would wait too, but without end, without saying for whom, and deaf to Ctrl-C.
+    Meanwhile, this worker accepts them at its own. TensorFlow would wait too, but forever. It would not name the
+    missing worker, and would ignore Ctrl-C.
 
     Raises:
-        ClusterError: a worker does not in so many seconds, or this one's port cannot be opened.
+        ClusterError: a worker does not answer within `seconds`, or this one cannot open its port.
     """
     own = cluster.workers[cluster.index]
     try:
         listener = socket.create_server(("", port_of(own)))
     except OSError as error:
         raise ClusterError(
-            f"worker {cluster.index}: the port of {own} cannot be opened ({error.strerror}): end the process that has "
-            "it, or give all workers a TF_CONFIG with another port"
+            f"worker {cluster.index}: the port of {own} cannot be opened ({error.strerror}): end the process "
+            "using it, or give all workers a TF_CONFIG with another port"
         ) from error
     deadline = time.monotonic() + seconds
     absent = [address for address in cluster.workers if address != own]
@@ -85,8 +86,8 @@ def await_workers(cluster: Cluster, seconds: float = WAIT) -> None:
         while absent := [address for address in absent if not takes_connections(address)]:
             if time.monotonic() > deadline:
                 raise ClusterError(
-                    f"worker {cluster.index}: waited {seconds:g} s, and nothing answers at {', '.join(absent)}: start "
-                    "the workers there, with the same cluster in their TF_CONFIG, and see that no firewall is between"
+                    f"worker {cluster.index}: after {seconds:g} s, nothing answers at {', '.join(absent)}: start "
+                    "the workers there, with the same cluster in their TF_CONFIG, and check the firewalls in between"
                 )
             time.sleep(0.2)
 
@@ -116,6 +117,6 @@ def is_address(text: str) -> bool:
 
 def refused(problem: str) -> ClusterError:
     return ClusterError(
-        f"--distribute multiworker: TF_CONFIG: {problem}. Every worker is told of all, and which one it is, like "
-        f"TF_CONFIG='{EXAMPLE}' (the next one has index 1)."
+        f"--distribute multiworker: TF_CONFIG: {problem}. Tell every worker the addresses of all and its own index, as "
+        f"in TF_CONFIG='{EXAMPLE}' (the next worker has index 1)."
     )

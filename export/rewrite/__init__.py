@@ -1,1 +1,4 @@
-"""Optimum's graph, rewritten for the engine: one pass a module, each changing an `OnnxModel` in place."""
+"""Rewriting Optimum's graph for the engine.
+
+Each module is one pass, and changes an `OnnxModel` in place.
+"""

@@ -1,8 +1,8 @@
-"""Attention on a KV cache that is written in place: `com.microsoft.GroupQueryAttention`.
+"""Attention with a KV cache written in place: `com.microsoft.GroupQueryAttention`.
 
-Optimum's graph concatenates past and new keys into a new tensor at every step, and needs left padding where rows have
-different lengths. GroupQueryAttention with past and present bound to one buffer writes the new keys and values where
-they belong, and reads as much of each row as `seqlens_k` says.
+Optimum's graph concatenates past and new keys into a new tensor at every step, and needs left padding for rows of
+different lengths. GroupQueryAttention, with past and present bound to one buffer, writes new keys and values where they
+belong. It reads as much of each row as `seqlens_k` says.
 """
 
 import numpy as np
@@ -14,12 +14,18 @@ from export.rewrite.nodes import MICROSOFT, add, constant, reader_of, tidy, writ
 
 
 def cache_in_place(graph: OnnxModel, model: Dimensions) -> None:
-    """Replaces what lies between a layer's two attention products, for each layer, in a graph with flat tokens.
+    """Replace the nodes between the two attention products of each layer, in a graph with flat tokens.
 
-    Inputs afterwards: `input_ids` and `position_ids` int64 [batch, sequence]; `seqlens_k` int32 [batch], each row's
-    tokens in the cache after this run, less one; `total_sequence_length` int32 [1], the most of them;
-    `past_key_values.N.key` and `.value` float32 [batch, heads, capacity, head_dim], to be bound to the same memory as
-    the outputs `present.N.key` and `.value`. Raises ExportError for a graph that is not Optimum's GPT-2.
+    The graph then has these inputs:
+
+    - `input_ids` and `position_ids`, int64 [batch, sequence].
+    - `seqlens_k`, int32 [batch]: the number of tokens in each row of the cache after this run, minus one.
+    - `total_sequence_length`, int32 [1]: the number of tokens in the longest row.
+    - `past_key_values.N.key` and `.value`, float32 [batch, heads, capacity, head_dim]. Bind them to the same memory as
+      the outputs `present.N.key` and `.value`.
+
+    Raises:
+        ExportError: the graph is not Optimum's GPT-2.
     """
     width = model.heads * model.head_dim
     shape = add(graph, "Shape", ["input_ids"], "input_ids.shape")
@@ -52,7 +58,7 @@ def cache_in_place(graph: OnnxModel, model: Dimensions) -> None:
 
 
 def _declare(graph: OnnxModel, model: Dimensions) -> None:
-    """The graph's inputs and outputs, of which those of the old attention went with it."""
+    """Declare the new inputs and outputs. The old ones of attention are gone with its nodes."""
     cache = ["batch", model.heads, "capacity", model.head_dim]
     for side in (f"{layer}.{side}" for layer in range(model.layers) for side in ("key", "value")):
         for values, name in (

@@ -1,4 +1,7 @@
-"""GPT-2's GELU in one node: `com.microsoft.FastGelu`, found by ONNX Runtime's own transformers optimizer."""
+"""GPT-2's GELU in one node, `com.microsoft.FastGelu`.
+
+ONNX Runtime's own transformers optimizer finds the nodes it replaces.
+"""
 
 from onnxruntime.transformers.fusion_fastgelu import FusionFastGelu
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -9,7 +12,11 @@ from export.rewrite.nodes import tidy
 
 
 def fuse_gelu(graph: OnnxModel, model: Dimensions) -> None:
-    """Replaces each layer's eight nodes of the tanh approximation. Raises ExportError unless it finds one a layer."""
+    """Replace the eight nodes of the tanh approximation in each layer with one.
+
+    Raises:
+        ExportError: the number of activations found is not the number of layers.
+    """
     FusionFastGelu(graph).apply()
     tidy(graph)
     found = len(graph.get_nodes_by_op_type("FastGelu"))

@@ -1,4 +1,4 @@
-"""The language-model head, on the tokens whose logits are wanted and no others."""
+"""Running the language-model head only for the tokens whose logits are needed."""
 
 from onnx import TensorProto, helper
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -8,10 +8,13 @@ from export.rewrite.nodes import add, reader_of, tidy, writer_of
 
 
 def gather_before_head(graph: OnnxModel, model: Dimensions) -> None:
-    """Takes the tokens at `last_tokens`, int64 [rows], before the last layer norm of a graph with flat tokens.
+    """Select the tokens at `last_tokens`, int64 [rows], before the last layer norm.
 
-    `last_tokens` counts through batch × sequence; `logits` is float32 [rows, vocab] afterwards. Raises ExportError for
-    a graph that is not Optimum's GPT-2.
+    The graph must have flat tokens. `last_tokens` counts through batch × sequence, and `logits` becomes float32 [rows,
+    vocab].
+
+    Raises:
+        ExportError: the graph is not Optimum's GPT-2.
     """
     head = writer_of(graph, "logits", "MatMul")
     norm = reader_of(graph, "transformer.ln_f.weight")

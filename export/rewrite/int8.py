@@ -1,14 +1,14 @@
-"""8-bit products whose rows stay independent of one another.
+"""8-bit products with rows independent of one another.
 
 Weights are int8 with a scale for each column. Activations are uint8 around 128, and go through
-`com.microsoft.MatMulIntegerToFloat`. Where it is known beforehand how far they reach (`export.rewrite.smoothing`), one
-fixed scale quantizes them. Where it is not, each row (token) is quantized by its own maximum, and the row's scale is
-multiplied back behind the product. ONNX Runtime's own `DynamicQuantizeMatMul` takes one scale for the whole tensor, as
-it comes: a request's numbers would depend on who else is in the batch, and an outlier of one row would coarsen all
-others.
+`com.microsoft.MatMulIntegerToFloat`. If their range is known beforehand (`export.rewrite.smoothing`), one fixed scale
+quantizes them. Otherwise each row (token) is quantized by its own maximum, and the product is multiplied by the scale
+of the row. ONNX Runtime's own `DynamicQuantizeMatMul` takes one scale for the whole tensor. A request's numbers would
+then depend on the rest of the batch, and an outlier in one row would coarsen all others.
 
-uint8 × int8 is the pairing that processors have instructions for. Without VNNI, AVX2 adds pairs of its products in 16
-bits that saturate; weights of at most ±63 keep 255 × 63 × 2 within them, so WEIGHT_PEAK is what is exact everywhere.
+Processors have instructions for uint8 × int8. Without VNNI, AVX2 adds pairs of these products in 16 bits, with
+saturation. Weights of at most ±63 keep 255 × 63 × 2 within 16 bits, so products with WEIGHT_PEAK are exact on every
+processor.
 """
 
 from collections.abc import Mapping
@@ -25,16 +25,17 @@ WEIGHT_PEAK = 63
 ROW_PEAK, ROW_ZERO = 127, 128
 
 GELU_LEAST = -0.17005
-"""A little under the least value of the tanh approximation of GELU, which it takes near −0.75."""
+"""Slightly less than the minimum of GELU's tanh approximation, which is near −0.75."""
 
 
 def quantize_rows(graph: OnnxModel, reaches: Mapping[str, float] = MappingProxyType({})) -> None:
-    """Replaces every product of a rewritten float32 graph, and its token embedding, by int8 ones.
+    """Replace every product of a rewritten float32 graph, and its token embedding, with int8 ones.
 
-    reaches: for the inputs of products where it is known, the largest magnitude; what goes beyond it is clipped.
+    The embedding is stored once, [vocab, width] with a scale for each token. The head uses it transposed, and ONNX
+    Runtime transposes it when it loads the graph. The head must be the embedding already (`share_tied_embedding`).
 
-    The embedding is stored once, [vocab, width] with a scale for each token, and transposed for the head, which ONNX
-    Runtime does when it loads the graph. The head is the embedding already (`share_tied_embedding`).
+    Args:
+        reaches: the largest magnitude of each product's input, if known. Values beyond it are clipped.
     """
     for product in graph.get_nodes_by_op_type("Gemm"):
         values, scales = quantize_columns(weight_of(graph, product.input[1]))
@@ -47,12 +48,15 @@ def quantize_rows(graph: OnnxModel, reaches: Mapping[str, float] = MappingProxyT
             _replace_fixed(graph, product, weight, scale, reach)
     _share_embedding(graph)
     blocked = next(entry for entry in graph.model.opset_import if entry.domain == "")
-    blocked.version = max(blocked.version, 21)  # the first in which QuantizeLinear takes a scale for each row
+    blocked.version = max(blocked.version, 21)  # the first with a scale for each row in QuantizeLinear
     tidy(graph)
 
 
 def quantize_columns(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The int8 values [rows, columns] of a float matrix, and the float32 scale [columns] that gives it back."""
+    """Return a float matrix as int8 values [rows, columns] with float32 scales [columns].
+
+    The values multiplied by the scales give the matrix, up to rounding.
+    """
     scales = (np.abs(weight).max(axis=0) / WEIGHT_PEAK).astype(np.float32)
     divisors = np.where(scales > 0, scales, np.float32(1))
     return np.rint(weight / divisors).astype(np.int8), scales
@@ -74,7 +78,7 @@ def _share_embedding(graph: OnnxModel) -> None:
 
 
 def _replace_fixed(graph: OnnxModel, product: NodeProto, weight: str, scale: str, reach: float) -> None:
-    """`product` by its quantized self, whose left side reaches so far and no further."""
+    """Replace `product` with its quantized form, for inputs with magnitudes up to `reach`."""
     name, output, bias = product.input[0], product.output[0], product.input[2]
     zero = constant(graph, "row.zero", np.array(ROW_ZERO, np.uint8))
     step = constant(graph, f"{name}.step", np.array(reach / ROW_PEAK, np.float32))
@@ -86,9 +90,11 @@ def _replace_fixed(graph: OnnxModel, product: NodeProto, weight: str, scale: str
 def _replace(
     graph: OnnxModel, product: NodeProto, weight: str, scale: str, bias: str | None, rows: str, width: int
 ) -> None:
-    """`product` by its quantized self, which has the same output.
+    """Replace `product` with its quantized form, which has the same output.
 
-    rows: a tensor [tokens] with an entry for each row on its left; width: how many columns it has there.
+    Args:
+        rows: a tensor [tokens] with an entry for each row of the product's left side.
+        width: number of columns on the left side.
     """
     output = product.output[0]
     quantized, row_scale = _quantize_row(graph, product.input[0], rows, width)
@@ -101,7 +107,7 @@ def _replace(
     readers = graph.input_name_to_nodes().get(output, [])
     if bias is None:
         add(graph, "Mul", [unscaled, row_scale], output)
-    elif [reader.op_type for reader in readers] == ["FastGelu"]:  # which adds a bias on its way
+    elif [reader.op_type for reader in readers] == ["FastGelu"]:  # it can add the bias itself
         add(graph, "Mul", [unscaled, row_scale], output)
         readers[0].input.append(bias)
     else:
@@ -109,10 +115,13 @@ def _replace(
 
 
 def _quantize_row(graph: OnnxModel, name: str, rows: str, width: int) -> tuple[str, str]:
-    """uint8 [tokens, width] and its float32 scales [tokens, 1]. A row of zeros has scale 0, and so products of 0."""
+    """Quantize each row, and return uint8 [tokens, width] and its float32 scales [tokens, 1].
+
+    A row of zeros has scale 0, so its products are 0.
+    """
     axis = constant(graph, "row.axis", np.array([-1], np.int64))
     writer = graph.output_name_to_node()[name]
-    if writer.op_type == "FastGelu":  # is never under GELU_LEAST: its largest value says it all, without the magnitudes
+    if writer.op_type == "FastGelu":  # never under GELU_LEAST, so the largest value gives the peak
         largest = add(graph, "ReduceMax", [name, axis], f"{name}.largest", keepdims=1)
         least = constant(graph, "gelu.least", np.array(-GELU_LEAST, np.float32))
         peak = add(graph, "Max", [largest, least], f"{name}.peak")
@@ -121,12 +130,15 @@ def _quantize_row(graph: OnnxModel, name: str, rows: str, width: int) -> tuple[s
     step = constant(graph, "row.step", np.array(1 / ROW_PEAK, np.float32))
     scale = add(graph, "Mul", [peak, step], f"{name}.scale")
     inputs = [name, scale, _zeros(graph, rows)]
-    # One block a row: the form of QuantizeLinear (opset 21) that takes a scale for each row as it is, [tokens, 1].
+    # One block for each row: in this form, QuantizeLinear (opset 21) takes the scales as they are, [tokens, 1].
     return add(graph, "QuantizeLinear", inputs, f"{name}.uint8", axis=1, block_size=width), scale
 
 
 def _zeros(graph: OnnxModel, rows: str) -> str:
-    """ROW_ZERO for each of `rows`, uint8 [tokens, 1]; the same tensor for all products of as many rows."""
+    """Return ROW_ZERO for each of `rows`, uint8 [tokens, 1].
+
+    Products with the same number of rows share the tensor.
+    """
     name = f"{rows}.zeros"
     if name not in graph.output_name_to_node():
         zero = constant(graph, "row.zeros", np.array([[ROW_ZERO]], np.uint8))

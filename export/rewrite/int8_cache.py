@@ -1,9 +1,9 @@
-"""A KV cache of int8: a quarter of the memory, and of the bytes that attention reads at every step.
+"""An int8 KV cache: a quarter of the memory, and of the bytes read by attention at every step.
 
-GroupQueryAttention quantizes keys and values as it writes them. With one scale for all it does so twice as fast as with
-a scale for each channel, so the channels are made alike beforehand, in the weights: a channel of the keys is divided by
-its peak and the same channel of the queries multiplied by it, which leaves their products as they were; what the values
-are divided by, the projection behind the attention is multiplied by.
+GroupQueryAttention quantizes keys and values as it writes them. With one scale for all channels, this is twice as fast
+as with a scale for each. The channels are therefore evened out beforehand, in the weights. Each channel of the keys is
+divided by its peak, and the same channel of the queries is multiplied by it, so their products stay the same. Each
+channel of the values is divided by its peak too, and the projection after attention is multiplied by it.
 """
 
 from collections.abc import Mapping
@@ -19,20 +19,25 @@ from export.rewrite.nodes import constant, reader_of, replace_weight, stored_val
 PEAK = 127
 
 Peaks = Mapping[str, np.ndarray]
-"""For "0.key", "0.value", "1.key" and so on: the largest magnitude of each channel, float32 [heads, head_dim].
+"""The largest magnitude of each channel, by name.
 
-For what layer norms give, by its name in the graph, float32 [width]."""
+Caches are named "0.key", "0.value", "1.key" and so on, and have float32 [heads, head_dim]. The output of a layer norm
+has its name in the graph, and float32 [width].
+"""
 
 
 def quantize_cache(graph: OnnxModel, model: Dimensions, peaks: Peaks) -> None:
-    """Turns the caches of a rewritten float32 graph to int8, [batch, heads, capacity, head_dim] as before.
+    """Turn the caches of a rewritten float32 graph into int8, and keep their shape.
 
-    To come before the weights are quantized. What exceeds its channel's peak later is clipped. Raises ExportError for
-    a graph without this attention in every layer.
+    The shape is [batch, heads, capacity, head_dim]. Call this before the weights are quantized. At inference, values
+    beyond the peak of their channel are clipped.
+
+    Raises:
+        ExportError: a layer of the graph lacks this attention.
     """
     attentions = graph.get_nodes_by_op_type("GroupQueryAttention")
     if len(attentions) != model.layers:
-        raise ExportError(f"{len(attentions)} attentions have a cache in place, in {model.layers} layers.")
+        raise ExportError(f"{len(attentions)} attentions have an in-place cache, in {model.layers} layers.")
     scale = constant(graph, "cache.scale", np.array([1 / PEAK], np.float32))
     for layer in range(model.layers):
         _even_out(graph, layer, peaks)
@@ -47,7 +52,7 @@ def quantize_cache(graph: OnnxModel, model: Dimensions, peaks: Peaks) -> None:
 
 
 def _even_out(graph: OnnxModel, layer: int, peaks: Peaks) -> None:
-    """Gives every channel of this layer's keys and values the peak 1."""
+    """Give every channel of this layer's keys and values the peak 1."""
     keys, values = (_channels(peaks[f"{layer}.{side}"]) for side in ("key", "value"))
     factors = np.concatenate([keys, 1 / keys, 1 / values])
     into = reader_of(graph, f"transformer.h.{layer}.attn.c_attn.weight")
@@ -59,6 +64,9 @@ def _even_out(graph: OnnxModel, layer: int, peaks: Peaks) -> None:
 
 
 def _channels(peak: np.ndarray) -> np.ndarray:
-    """Peaks [width], none of them zero: a channel that never moved cannot say how far it might."""
+    """Return peaks [width] without zeros.
+
+    A channel of zeros gets the smallest peak of the others, or 1, because its true peak is unknown.
+    """
     moved = peak[peak > 0]
     return np.where(peak > 0, peak, moved.min() if moved.size else 1).astype(np.float32).reshape(-1)

@@ -1,4 +1,4 @@
-"""From Optimum's graph to one for each precision."""
+"""Rewriting Optimum's graph into one graph for each precision."""
 
 import copy
 
@@ -21,9 +21,10 @@ PRECISIONS = ("fp32", "int8", "fp16")
 
 
 def rewrite(model: onnx.ModelProto, dimensions: Dimensions) -> onnx.ModelProto:
-    """The float32 graph for the engine, from Optimum's `text-generation-with-past`, which is used up.
+    """Turn Optimum's `text-generation-with-past` into the float32 graph for the engine, in place.
 
-    Raises ExportError when Optimum's export is not the GPT-2 that the passes know.
+    Raises:
+        ExportError: Optimum's export is not the GPT-2 known to the passes.
     """
     graph = OnnxModel(model)
     flatten_tokens(graph)
@@ -35,9 +36,10 @@ def rewrite(model: onnx.ModelProto, dimensions: Dimensions) -> onnx.ModelProto:
 
 
 def in_precision(precision: str, rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks) -> onnx.ModelProto:
-    """One of `PRECISIONS` of a rewritten float32 graph, which stays as it is.
+    """Return a copy of a rewritten float32 graph in `precision`, one of `PRECISIONS`.
 
-    peaks: what `export.calibration` measured on real text.
+    Args:
+        peaks: the largest magnitudes on real text, from `export.calibration`.
     """
     graph = OnnxModel(copy.deepcopy(rewritten))
     if precision == "fp32":

@@ -1,9 +1,9 @@
-"""Activations whose reach is known beforehand, so that one fixed scale quantizes them.
+"""Evening out activations, so that one fixed scale can quantize them.
 
-What a layer norm gives reaches about as far in one text as in another, but further in some channels than in others.
-SmoothQuant (Xiao et al. 2023, arXiv:2211.10438) divides each channel by a factor, in the norm's own weights, and
-multiplies the next product's weights by it: the same numbers, with the channels' differences shared between the two.
-Attention gives averages of the values, which `export.rewrite.int8_cache` has evened out to at most 1.
+The output of a layer norm has nearly the same range in every text, but a wider range in some channels than in others.
+SmoothQuant (Xiao et al. 2023, arXiv:2211.10438) divides each channel by a factor, in the weights of the norm, and
+multiplies the weights of the next product by it. The result is the same, and the two share the differences between the
+channels. The output of attention is an average of the values, evened out to at most 1 by `export.rewrite.int8_cache`.
 """
 
 from collections.abc import Mapping
@@ -16,23 +16,28 @@ from export.checkpoint import Dimensions
 from export.rewrite.nodes import constant, reader_of, replace_weight, stored_value, weight_of, writer_of
 
 SHARE = 0.5
-"""How much of the channels' differences the weights take over: 0 none, 1 all."""
+"""The weights' share of the differences between channels, from 0 for none to 1 for all."""
 
 MARGIN = 1.05
-"""What was met in calibration, and a little more, is what the scale reaches."""
+"""Factor on the largest magnitude found in calibration, for inputs that go a little further."""
 
 
 def normed_products(graph: OnnxModel, model: Dimensions) -> list[NodeProto]:
-    """The products that read a layer norm: of each layer the one into attention and the first of the MLP."""
+    """Return the products that read a layer norm: in each layer, attention's first and the MLP's first."""
     names = ("attn.c_attn", "mlp.c_fc")
     return [reader_of(graph, f"transformer.h.{layer}.{name}.weight") for layer in range(model.layers) for name in names]
 
 
 def smooth(graph: OnnxModel, model: Dimensions, peaks: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Evens out what the norms give; for the input of each product but the MLP's last, how far it reaches.
+    """Even out the outputs of the norms, and return the largest magnitude of each product's input.
 
-    peaks: for each input of `normed_products` the largest magnitude of each channel, float32 [width]. To come after
-    `quantize_cache` and before the weights are quantized. Raises ExportError where a norm is not where it should be.
+    The last product of the MLP is left out. Call this after `quantize_cache`, and before the weights are quantized.
+
+    Args:
+        peaks: the largest magnitude of each channel, float32 [width], for each input of `normed_products`.
+
+    Raises:
+        ExportError: a norm is not in its place.
     """
     reaches: dict[str, float] = {}
     for product in normed_products(graph, model):

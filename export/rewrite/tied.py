@@ -1,4 +1,4 @@
-"""The language-model head and the token embedding are one matrix: stored once."""
+"""Storing the language-model head and the token embedding as one matrix."""
 
 import numpy as np
 from onnx import NodeProto
@@ -12,11 +12,13 @@ EMBEDDING = "transformer.wte.weight"
 
 
 def share_tied_embedding(graph: OnnxModel) -> None:
-    """Replaces the head's copy of the token embedding by a Transpose of the embedding itself.
+    """Replace the head's copy of the token embedding with a Transpose of the embedding itself.
 
-    The exporter folds that transpose into a second [width, vocab] matrix. ONNX Runtime folds it too, when it loads the
-    graph, so sharing costs nothing there and nearly halves the file of a small model. Raises ExportError when the head
-    is not the embedding transposed.
+    The exporter folds this transpose into a second [width, vocab] matrix. ONNX Runtime folds it too when it loads the
+    graph, so sharing costs nothing there and nearly halves the file of a small model.
+
+    Raises:
+        ExportError: the head is not the transposed embedding.
     """
     head = writer_of(graph, "logits", "MatMul")
     if not np.array_equal(weight_of(graph, head.input[1]), weight_of(graph, EMBEDDING).T):
@@ -26,8 +28,12 @@ def share_tied_embedding(graph: OnnxModel) -> None:
 
 
 def lookup_of(graph: OnnxModel) -> NodeProto:
-    """The Gather that looks tokens up in the embedding. Raises ExportError where there is not one."""
+    """Return the Gather that looks up tokens in the embedding.
+
+    Raises:
+        ExportError: there is no such node, or more than one.
+    """
     lookups = [node for node in graph.input_name_to_nodes().get(EMBEDDING, []) if node.op_type == "Gather"]
     if len(lookups) != 1:
-        raise ExportError(f"{len(lookups)} nodes look tokens up, not one: Optimum's export has changed its form.")
+        raise ExportError(f"{len(lookups)} nodes look up tokens, not one: Optimum's export has changed its form.")
     return lookups[0]

@@ -1,4 +1,4 @@
-"""Optimum's graph of the minute checkpoint, and the rewritten one, made once a session."""
+"""Optimum's graph of the minute checkpoint, and the rewritten one, made once per session."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from export.rewrite.precisions import rewrite
 from tests.conftest import PYTHON, run
 from tests.export.rows import Optimum
 
-# Run as a process of its own, so that TensorFlow stays out of the one that runs the tests.
+# Run as a process of its own, to keep TensorFlow out of the test process.
 CONVERT = """
 import sys
 from pathlib import Path
@@ -64,6 +64,6 @@ def rewritten(optimum_file: Path, dimensions: Dimensions) -> onnx.ModelProto:
 def peaks(
     rewritten: onnx.ModelProto, checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, np.ndarray]:
-    """How far caches and layer norms of the rewritten graph reach on the held-out documents."""
+    """The largest magnitudes in caches and layer norms of the rewritten graph, on held-out documents."""
     file = tmp_path_factory.mktemp("watched") / "watched.onnx"
     return dict(measure_peaks(watch(rewritten, checkpoint.model, file), texts_to_score(checkpoint)))

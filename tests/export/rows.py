@@ -1,4 +1,7 @@
-"""Graphs run on rows of different lengths: Optimum's one text at a time, the engine's as the engine does."""
+"""Running graphs on rows of different lengths.
+
+Optimum's graph reads one text at a time. The engine's graphs read rows as the engine does.
+"""
 
 from collections.abc import Sequence
 
@@ -10,7 +13,7 @@ from export.checkpoint import Dimensions
 from export.graph import CACHE_TYPES, sides
 
 STALE = {np.float32: np.nan, np.float16: np.nan, np.int8: 127}
-"""What a cache holds before anything is written to it here: nothing of it may be read."""
+"""The contents of a cache before anything is written. None of it may be read."""
 
 
 def session_on(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -21,13 +24,13 @@ def session_on(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def random_ids(dimensions: Dimensions, *lengths: int, seed: int = 0) -> list[np.ndarray]:
-    """Texts of so many tokens, int64, none of which is the end of text."""
+    """Return texts of `lengths` tokens, int64, without an end of text."""
     random = np.random.default_rng(seed)
     return [random.integers(1, dimensions.vocab_size, length) for length in lengths]
 
 
 class Optimum:
-    """Optimum's graph, each text whole, alone and from an empty cache: what the rewritten ones are compared with."""
+    """Optimum's graph, for comparison: it reads each text whole, alone and from an empty cache."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._session = session_on(model)
@@ -38,7 +41,7 @@ class Optimum:
         }
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
-        """Logits, float32 [tokens, vocab], of `ids`, int64 [tokens]."""
+        """Return logits, float32 [tokens, vocab], of `ids`, int64 [tokens]."""
         feeds = {
             "input_ids": ids[None],
             "attention_mask": np.ones((1, len(ids)), np.int64),
@@ -49,7 +52,7 @@ class Optimum:
 
 
 class Rows:
-    """A rewritten graph with a cache that is written in place: a row for each text, each of its own length."""
+    """A rewritten graph with a cache written in place: a row for each text, each of its own length."""
 
     def __init__(self, model: onnx.ModelProto, dimensions: Dimensions, rows: int, capacity: int = 128) -> None:
         self._session = session_on(model)
@@ -62,7 +65,10 @@ class Rows:
         self.lengths: np.ndarray = np.zeros(rows, np.int64)
 
     def read(self, texts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Logits, float32 [tokens, vocab], of each row's next tokens, padded on the right to the longest row's."""
+        """Return logits, float32 [tokens, vocab], of each row's next tokens.
+
+        Shorter rows are padded on the right.
+        """
         width = max(map(len, texts))
         real = np.array([[index < len(text) for index in range(width)] for text in texts])
         ids = np.zeros(real.shape, np.int64)
@@ -94,6 +100,6 @@ class Rows:
 
 
 def furthest(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
-    """The largest difference between logits, in standard deviations of those expected."""
+    """Return the largest difference between logits, in standard deviations of the expected ones."""
     deviation = np.concatenate(expected).std()
     return max(float(np.abs(one - other).max() / deviation) for one, other in zip(found, expected, strict=True))

@@ -1,4 +1,4 @@
-"""What a bundle holds: the minute checkpoint's, and of the one that ships its figures."""
+"""The contents of the minute checkpoint's bundle, and the figures of the shipped one."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ SHIPPED = Path(__file__).parents[2] / "models" / "plotify-mini" / "bundle.json"
 
 @pytest.fixture
 def manifest(tiny_bundle: Path) -> dict[str, Any]:
-    """A copy of the minute bundle's."""
+    """A copy of the minute bundle's manifest."""
     fields: dict[str, Any] = json.loads((tiny_bundle / "bundle.json").read_text(encoding="utf-8"))
     return fields
 
@@ -51,7 +51,7 @@ def test_the_manifest_is_the_checkpoints_and_what_was_measured(tiny_checkpoint: 
 
 
 def test_the_manifest_says_on_how_many_prompts_and_tokens_the_checkpoint_was_matched(manifest: dict[str, Any]) -> None:
-    """Of 200 at most, every one of the 60 documents, and 64 tokens of each: this model ends none before."""
+    """All 60 documents are compared (at most 200), with 64 tokens each: this model ends none earlier."""
     verified = manifest["provenance"]["export"]["verified"]
     assert (verified["prompts"], verified["tokens"]) == (60, 60 * 64)
     assert 0 < verified["max_logit_difference"] <= 1e-3
@@ -71,7 +71,7 @@ def test_files_are_those_that_the_manifest_hashes(tiny_bundle: Path, manifest: d
 
 @pytest.mark.parametrize(("precision", "bound"), [("int8", 0.005), ("fp16", 0.001)])
 def test_lower_precisions_lose_little(manifest: dict[str, Any], precision: str, bound: float) -> None:
-    """Either way: on random weights a model can err in the text's favour."""
+    """Perplexity may rise or fall: on random weights, an error can favour the text."""
     entry, reference = manifest["precisions"][precision], manifest["precisions"]["fp32"]
     assert entry["perplexity_vs_fp32"] == pytest.approx(entry["perplexity"] / reference["perplexity"])
     assert 0 < abs(entry["perplexity_vs_fp32"] - 1) <= bound

@@ -1,4 +1,4 @@
-"""How far keys and values reach: over which texts, and in which channel."""
+"""The peaks of keys and values, in each channel and over evenly spread texts."""
 
 from pathlib import Path
 

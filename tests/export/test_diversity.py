@@ -15,7 +15,7 @@ def test_distinct_counts_over_all_texts_together() -> None:
 
 
 def test_repetition_is_the_mean_share_of_repeated_runs_within_a_text() -> None:
-    # Five runs of four words, of which the fifth repeats the first; a text of its own repeats nothing.
+    # Five runs of four words, and the fifth repeats the first; the second text repeats nothing.
     assert repetition(["a b c d a b c d"]) == pytest.approx(1 / 5)
     assert repetition(["a b c d a b c d", "one two three four", "too short"]) == pytest.approx(1 / 10)
     assert repetition([]) == 0.0

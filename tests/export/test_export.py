@@ -68,7 +68,7 @@ def test_force_replaces_a_bundle_by_another(tiny_checkpoint: Path, tiny_bundle: 
     assert "renamed" in done.stdout
     assert "bits per byte" in done.stdout
     assert manifest_of(bundle)["name"] == "renamed"
-    # The same checkpoint gives the same bundle, byte for byte, but for the name.
+    # The same checkpoint gives the same bundle, byte for byte, except for the name.
     assert sorted(file.name for file in bundle.iterdir()) == sorted(file.name for file in tiny_bundle.iterdir())
     for file in bundle.iterdir():
         named = file.read_bytes().replace(b"renamed", b"plotify-tiny")
@@ -79,7 +79,7 @@ def test_an_existing_bundle_is_refused_before_any_work(tiny_checkpoint: Path, ti
     before = (tiny_bundle / "bundle.json").read_bytes()
     done = plotify("export", tiny_checkpoint, "--out", tiny_bundle)
     assert done.returncode == 1
-    assert "exists already" in done.stderr
+    assert "already exists" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tiny_bundle / "bundle.json").read_bytes() == before
 
@@ -173,5 +173,5 @@ def test_the_precisions_asked_for_are_the_ones_made(
 def test_another_precision_is_refused_before_any_work(given: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(export, [str(tmp_path), "--out", str(tmp_path / "bundle"), "--precision", given])
     assert done.exit_code == 2
-    assert "is none of fp32, int8, fp16; say all for all of them" in " ".join(done.output.split())
+    assert "is not one of fp32, int8, fp16; give all for all of them" in " ".join(done.output.split())
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ def test_it_appears_at_the_end_and_nothing_else_stays(tmp_path: Path) -> None:
 
 def test_an_existing_one_is_refused_and_untouched(tmp_path: Path) -> None:
     build(tmp_path / "bundle", "old")
-    with pytest.raises(ExportError, match=r"bundle exists already.*--force"):
+    with pytest.raises(ExportError, match=r"bundle already exists.*--force"):
         build(tmp_path / "bundle", "new")
     assert (tmp_path / "bundle" / "bundle.json").read_text() == "old"
 
@@ -49,7 +49,7 @@ def test_force_spares_what_is_no_bundle(tmp_path: Path, kind: str) -> None:
         (out / "chapter.txt").write_text("years of work")
     else:
         out.write_text("years of work")
-    with pytest.raises(ExportError, match=r"thesis is no bundle.*--force will not"):
+    with pytest.raises(ExportError, match=r"thesis is not a bundle.*--force will not"):
         build(out, "new", force=True)
     assert out.exists()
     assert list(tmp_path.iterdir()) == [out]
@@ -67,7 +67,7 @@ def test_a_replacement_killed_between_its_two_renames_is_put_back(tmp_path: Path
     out, replaced = tmp_path / "bundle", tmp_path / ".bundle.replaced"
     build(out, "old")
     out.rename(replaced)
-    with pytest.raises(ExportError, match="exists already"):
+    with pytest.raises(ExportError, match="already exists"):
         build(out, "new")
     assert (out / "bundle.json").read_text() == "old"
     build(out, "new", force=True)

@@ -1,4 +1,4 @@
-"""What a graph's inputs and outputs must be, and running one behind what it has read."""
+"""Checks of a graph's inputs and outputs, and running a graph with its cache."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ BIAS = np.array([0.5, 0.25], np.float32)
 
 
 def two_products() -> onnx.ModelProto:
-    """x · exact · rounded + bias."""
+    """Make the graph of x · exact · rounded + bias."""
     nodes = [
         helper.make_node("MatMul", ["x", "exact"], ["a"]),
         helper.make_node("MatMul", ["a", "rounded"], ["b"]),

@@ -1,4 +1,7 @@
-"""The comparison of graph and checkpoint finds what differs. The reference here is the exported graph itself."""
+"""The comparison of graph and checkpoint finds differences.
+
+The reference here is the exported graph itself.
+"""
 
 import re
 from dataclasses import replace
@@ -21,7 +24,7 @@ def graph(tiny_bundle: Path, checkpoint: Checkpoint) -> Graph:
 
 
 def shifted(bundle: Path, checkpoint: Checkpoint, file: Path, change: float) -> Graph:
-    """The bundle's graph with one weight changed."""
+    """Return the bundle's graph with one weight changed."""
     model = onnx.load(bundle / "model.fp32.onnx")
     (tensor,) = (each for each in model.graph.initializer if each.name == "transformer.h.1.mlp.c_fc.weight.half")
     values = numpy_helper.to_array(tensor).copy()

@@ -1,4 +1,7 @@
-"""Bits per byte against a slow computation that shares no code: Optimum's graph, token by token."""
+"""Bits per byte, compared with a slow computation that shares no code.
+
+It runs Optimum's graph token by token.
+"""
 
 import math
 from dataclasses import replace
@@ -15,7 +18,10 @@ from tests.export.rows import Optimum
 
 
 def slow_bits(optimum: Optimum, prefix: list[int], text: list[int]) -> float:
-    """-log2 of the probability of `text` behind `prefix`, each token from a run of its own over all before it."""
+    """Return -log2 of the probability of `text` after `prefix`.
+
+    Each token takes a run of its own over all tokens before it.
+    """
     bits, ids = 0.0, list(prefix)
     for token in text:
         logits = optimum.logits(np.array(ids))[-1].astype(np.float64)

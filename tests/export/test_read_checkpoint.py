@@ -1,4 +1,4 @@
-"""What is no checkpoint is refused with the file's name and what is wrong with it."""
+"""Invalid checkpoints are refused, naming the file and the problem."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from export.errors import ExportError
 
 @pytest.fixture
 def damaged(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
+    """A copy of the checkpoint, to be damaged."""
     return Path(shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint"))
 
 
@@ -55,7 +55,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         (
             "plotify.json",
             lambda fields: fields["prompt"].update(template="{text} ({genre})"),
-            r"plotify\.json: the prompt template .* must hold .* end with \{text\}",
+            r"plotify\.json: the prompt template .* must contain .* end with \{text\}",
         ),
         (
             "plotify.json",
@@ -83,7 +83,7 @@ def test_a_wrong_field_is_named(
     [
         ('{"text": "A door", "genres": []}\n{"text": "half', r"test\.jsonl: line 2 is not a document"),
         ('{"title": "no text"}\n', r"test\.jsonl: line 1 is not a document.*'text'"),
-        ("", r"test\.jsonl: holds no document"),
+        ("", r"test\.jsonl: contains no document"),
     ],
 )
 def test_held_out_documents_that_cannot_be_read_are_named_by_line(damaged: Path, content: str, message: str) -> None:

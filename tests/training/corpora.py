@@ -1,4 +1,4 @@
-"""Corpora of our own invention, in the two published layouts, with the dirt that real ones have."""
+"""Invented corpora in the published formats, with the dirt of real ones."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ ENDS = ("until the snow uncovers what both had buried.", "and learns what the si
 
 
 def invented_texts() -> list[str]:
-    """280 distinct summaries, no two of them near-duplicates of each other by more than the shared phrases."""
+    """Return 280 distinct summaries. They share phrases, but no two are near-duplicates."""
     return [
         f"{WHO[i % 8]} {DOES[i % 7]} {WHOM[(i // 8) % 7]}, {ENDS[i % 5]} Case {i * 7919 % 10007} of the {i}th year."
         for i in range(280)
@@ -27,7 +27,7 @@ def invented_texts() -> list[str]:
 
 
 def write_mpst(path: Path, rows: list[tuple[str, str, str]]) -> Path:
-    """`rows` are (title, synopsis, tags)."""
+    """Write an MPST csv. `rows` are (title, synopsis, tags)."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(MPST_COLUMNS)
@@ -37,7 +37,7 @@ def write_mpst(path: Path, rows: list[tuple[str, str, str]]) -> Path:
 
 
 def write_cmu(path: Path, rows: list[tuple[str, str, list[str]]]) -> Path:
-    """`rows` are (title, summary, genres)."""
+    """Write a CMU tsv. `rows` are (title, summary, genres)."""
     with path.open("w", encoding="utf-8") as file:
         for i, (title, text, genres) in enumerate(rows):
             names = json.dumps({f"/m/0{j}": genre for j, genre in enumerate(genres)}) if genres else ""
@@ -46,7 +46,10 @@ def write_cmu(path: Path, rows: list[tuple[str, str, list[str]]]) -> Path:
 
 
 def write_corpora(folder: Path, reverse: bool = False) -> tuple[Path, Path]:
-    """Both files, with half of the invented texts in each; the MPST half is tagged horror or comedy."""
+    """Write both files, with half of the invented texts in each.
+
+    The MPST half is tagged horror or comedy.
+    """
     texts = invented_texts()
     mpst = [(f"Film {i}", text, "horror, cult" if i % 2 else "comedy") for i, text in enumerate(texts[:140])]
     cmu = [(f"Book {i}", text, ["Science Fiction"] if i % 3 == 0 else []) for i, text in enumerate(texts[140:])]
@@ -57,7 +60,7 @@ def write_corpora(folder: Path, reverse: bool = False) -> tuple[Path, Path]:
 
 
 def write_prose(path: Path, rows: list[tuple[str, int, str]]) -> Path:
-    """`rows` are (title, part, text)."""
+    """Write a prose file. `rows` are (title, part, text)."""
     lines = (json.dumps({"title": title, "part": part, "text": text}) for title, part, text in rows)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path

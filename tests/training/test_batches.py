@@ -18,7 +18,7 @@ CONTEXT = 128
 
 
 def document(number: int, text: str) -> Document:
-    """One of every kind: some begin or end elsewhere, some are prose, some have names."""
+    """Make a document. Some lack their beginning or end, some are prose, some have names."""
     return Document(
         " ".join([text] * (1 + number % 3)), GENRES[number % 4], f"T{number}", "prose" if number % 7 == 6 else "mpst",
         words=20 * (number % 13), names=["Anna", "Lisbon"][: number % 3], begins=number % 5 > 0, ends=number % 9 > 0,
@@ -33,7 +33,7 @@ def rows(documents: list[Document] = DOCUMENTS, seed: int = 1, batch_tokens: int
 
 
 def read(batch: Batch) -> list[tuple[str, str, bool]]:
-    """The documents of a batch as (prefix, text, whether the end of text follows)."""
+    """Return the documents of a batch as (prefix, text, True if the end of text follows)."""
     end_of_text = TOKENIZER.token_to_id(END_OF_TEXT)
     found = []
     for ids, starts, mask in zip(batch.ids, batch.starts, batch.mask, strict=True):
@@ -63,7 +63,10 @@ NOTES = st.lists(st.sampled_from(["Anna", "Lisbon", "the lake house"]), max_size
 def test_a_prefix_apart_has_the_tokens_that_it_has_before_its_text(
     text: str, genre: str | None, length: str | None, notes: list[str], begins: bool
 ) -> None:
-    """The prefix is tokenized apart from the text; a prompt in use is tokenized whole. Both must agree."""
+    """Training tokenizes prefix and text apart. At inference, a prompt is tokenized whole.
+
+    Both must give the same tokens.
+    """
     text = text.strip() or "x"
     prefix, body = PROMPT.prefix(genre, length, notes, begins), PROMPT.body(text)
     assert [*TOKENIZER.encode(prefix).ids, *TOKENIZER.encode(body).ids] == TOKENIZER.encode(prefix + body).ids

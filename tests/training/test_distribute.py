@@ -1,9 +1,9 @@
-"""Two devices, and two workers, against one device.
+"""Training on two devices, or with two workers, compared with one device.
 
-The losses are held to a relative 1e-3 over all steps, as those of a resumed run are: gradients are summed in another
-order, which is seen in the sixth or seventh digit at first, and every step builds on the one before. A share that
-weighed wrongly, or rows read twice, would show in the second. Dropout, which each replica draws anew,
-`minute` has none of.
+The losses must agree to a relative 1e-3 over all steps, like those of a resumed run. Gradients are summed in another
+order. This shows in the sixth or seventh digit at first, and every step builds on the one before. A replica with the
+wrong weight, or rows read twice, would show in the second digit. Each replica would draw its own dropout, but `minute`
+has none.
 """
 
 import json
@@ -24,7 +24,7 @@ STEPS = ("--max-steps", "20")
 
 MIRRORED = """
 import sys
-import training.model  # first: it tells TensorFlow how to load
+import training.model  # first: it sets how TensorFlow loads
 import tensorflow as tf
 from server.cli import main
 processor = tf.config.list_physical_devices("CPU")[0]
@@ -33,7 +33,10 @@ main(sys.argv[2:])
 """
 
 GONE = 90
-"""Seconds in which a worker ends after another one: TensorFlow's heartbeats take 10 to 30, the rest is for load."""
+"""Seconds for a worker to end after another one.
+
+TensorFlow's heartbeats take 10 to 30; the rest is for load.
+"""
 
 
 def mirrored(devices: int, data: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +94,7 @@ def test_two_workers_train_as_one_does_though_one_is_killed_and_both_started_aga
         other.send_signal(signal.SIGKILL)
         said = " ".join(chief.communicate(timeout=GONE)[0].split())
         assert chief.returncode == 1
-        assert "worker 0 of 2: the workers no longer train together" in said
+        assert "worker 0 of 2: the workers cannot go on" in said
         assert "give the same commands to resume" in said
         assert "Traceback" not in said
         assert not (out / "plotify.json").exists()

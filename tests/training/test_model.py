@@ -1,4 +1,4 @@
-"""Bases that are not ours: checkpoints of PyTorch and of TensorFlow, from a folder and from a hub."""
+"""Bases made by others: checkpoints of PyTorch and of TensorFlow, from a folder and from a hub."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ torch.manual_seed(3)
 tokenizer = train_tokenizer(["A door opens. Nobody is there."], 300)
 model = GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=16, n_layer=2, n_head=2, n_positions=64)).eval()
 model.save_pretrained(out)
-# as GPT-2 was published: without the prefix of the class, and without the tied head
+# as GPT-2 was published: without the class's prefix and without the tied head
 own = [(name, value.contiguous()) for name, value in model.state_dict().items() if "lm_head" not in name]
 state = {name.removeprefix("transformer."): value for name, value in own}
 save_file(state, out + "/model.safetensors", {"format": "pt"})
@@ -51,7 +51,7 @@ def run(code: str, *words: object, **environment: str) -> subprocess.CompletedPr
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A PyTorch checkpoint with the names of weights that openai-community/gpt2 has, and its logits."""
+    """A PyTorch checkpoint with the weight names of openai-community/gpt2, and its logits."""
     folder = tmp_path_factory.mktemp("published")
     done = run(PUBLISHED, folder, USE_TF="0")
     assert done.returncode == 0, done.stderr
@@ -59,7 +59,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Hub(http.server.SimpleHTTPRequestHandler):
-    """Answers `/owner/name/resolve/main/FILE` as a model hub does, from one folder."""
+    """A model hub: answers `/owner/name/resolve/main/FILE` from one folder."""
 
     def translate_path(self, path: str) -> str:
         return str(Path(self.directory) / path.rsplit("/", 1)[-1])
@@ -108,12 +108,12 @@ def test_a_checkpoint_without_weights_says_so(published: Path, tmp_path: Path) -
     for file in published.glob("*.json"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     done = run(LOADED, tmp_path, published / "logits.npy", "-")
-    assert "there are no weights in it; one of tf_model.h5 or model.safetensors must be there" in done.stderr
+    assert "it has no weights; tf_model.h5 or model.safetensors must be there" in done.stderr
 
 
 NETWORK = """
 import numpy
-from training.model import TFGPT2LMHeadModel, GPT2Config  # first: it tells TensorFlow how to load
+from training.model import TFGPT2LMHeadModel, GPT2Config  # first: it sets how TensorFlow loads
 import tensorflow as tf
 from training.network import Network
 model = TFGPT2LMHeadModel(GPT2Config(
@@ -127,7 +127,7 @@ network, ids = Network(model, tf.float32), draw.integers(0, 300, (2, 64)).astype
 difference = abs(model(ids).logits.numpy() - network.logits(tf.constant(ids)).numpy()).max()
 assert difference < 1e-4, difference
 
-# three documents: one, and a second behind it in its row, and a row that is one document
+# three documents: two in the first row, one in the second
 starts, mask = numpy.zeros((2, 64), numpy.int32), numpy.ones((2, 64), numpy.float32)
 starts[0, 20:], mask[0, 20], mask[:, 0] = 20, 0, 0
 batch = [tf.constant(values) for values in (ids, starts, mask)]

@@ -11,7 +11,7 @@ from training.cleaning import mend
 from training.prepare import HELD_OUT, SPLITS, read_split, split_places
 
 Rows = list[tuple[str, str, list[str]]]
-"""As `write_cmu` takes them."""
+"""Rows for `write_cmu`."""
 
 
 def run(*arguments: object) -> str:

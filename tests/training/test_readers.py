@@ -31,8 +31,8 @@ def test_dirt_is_tolerated(tmp_path: Path) -> None:
     books = write_cmu(tmp_path / "b.txt", [("One", "First.", []), ("Two", "Second.", [])])
     with books.open("ab") as file:
         file.write(b"3\t/m/3\tThree\n")  # cut short
-        file.write(b"4\t/m/4\tFour\t\t\t{broken\t Fourth.\n")  # genres that are no JSON
-        file.write(b"5\t/m/5\tFi\xffve\t\t\t\t Fifth.\n\n")  # a byte that is no UTF-8, an empty line
+        file.write(b"4\t/m/4\tFour\t\t\t{broken\t Fourth.\n")  # genres that are not JSON
+        file.write(b"5\t/m/5\tFi\xffve\t\t\t\t Fifth.\n\n")  # a byte that is not UTF-8, an empty line
     rows = list(read_cmu(books))
     assert [r.text for r in rows] == [" First.", " Second.", None, " Fourth.", " Fifth."]
     assert rows[4].title == "Fi\ufffdve"
@@ -66,7 +66,7 @@ def test_prose_rows_know_where_their_story_begins_and_ends(tmp_path: Path) -> No
 def test_a_file_that_is_no_prose_is_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "wrong.jsonl"
     path.write_text(line + "\n")
-    with pytest.raises(CorpusError, match=r"wrong\.jsonl: row 1: .* title, part and text should be"):
+    with pytest.raises(CorpusError, match=r"wrong\.jsonl: row 1: expected a JSON object with title, part and text"):
         list(read_prose(path))
 
 

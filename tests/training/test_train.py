@@ -104,7 +104,7 @@ def test_two_stages_read_their_own_sources(data: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def ten_steps(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In float32, as a graph that XLA does not compile."""
+    """A run of ten steps in float32, as a graph without XLA."""
     out = tmp_path_factory.mktemp("ten-steps") / "checkpoint"
     train(data, out, "--max-steps", "10", "--no-xla", "--precision", "float32")
     return out
@@ -135,7 +135,7 @@ def test_mixed_precision_learns_like_float32(data: Path, ten_steps: Path, tmp_pa
 
 def test_patience_ends_a_run_with_the_best_weights(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "impatient"
-    # a learning rate this high soon makes it worse
+    # such a high learning rate soon makes the model worse
     train(data, out, "--learning-rate", "1.0", "--patience", "1", "--evaluate-every", "2", "--epochs", "50")
     curve = losses(out, "validation")
     assert metrics(out)["stopped"] == "patience"
@@ -154,5 +154,5 @@ def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
         assert done.returncode == 1
         assert says in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
-    # a start that failed has claimed nothing: the command, mended, may use the same folder
+    # a failed start leaves the folder free: the corrected command can use it
     train(data, tmp_path / "out", "--max-steps", "2")

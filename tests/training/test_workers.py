@@ -34,9 +34,9 @@ def test_a_worker_knows_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
             config({"type": "worker", "index": 0}, worker=["a:70000"]),
             'cluster.worker is ["a:70000"]; it must be a list',
         ),
-        (config({"type": "worker", "index": 0}, worker=["a:1", "a:1"]), "an address is there twice"),
-        (config({"type": "worker", "index": 0}, worker=["a:1"], ps=["b:1"]), "cluster: ps has no part here"),
-        (config({"type": "worker", "index": 0}, worker=["a:1"], chief=["b:1", "c:1"]), "one chief at most"),
+        (config({"type": "worker", "index": 0}, worker=["a:1", "a:1"]), "an address occurs twice"),
+        (config({"type": "worker", "index": 0}, worker=["a:1"], ps=["b:1"]), "cluster: ps is not used here"),
+        (config({"type": "worker", "index": 0}, worker=["a:1"], chief=["b:1", "c:1"]), "there can be only one chief"),
         (config({"type": "worker", "index": 1}, worker=["a:1"]), "but cluster has 1 of type worker, counted from 0"),
         (config({"type": "worker", "index": "0"}, worker=["a:1"]), "but cluster has 1 of type worker"),
         (config({"type": ["worker"], "index": 0}, worker=["a:1"]), "but cluster has 1 of type worker"),
@@ -52,7 +52,7 @@ def test_what_is_wrong_with_tf_config_is_said(monkeypatch: pytest.MonkeyPatch, t
 
 
 def free_addresses(number: int) -> list[str]:
-    """Where nothing listens, nor will by chance: systems give higher ports to those who ask for any."""
+    """Return free addresses. They stay free: operating systems hand out higher ports than these."""
     found: set[str] = set()
     while len(found) < number:
         address = "127.0.0.1", random.randrange(20_000, 32_768)
@@ -66,7 +66,7 @@ def test_a_worker_that_does_not_come_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         there = f"127.0.0.1:{server.getsockname()[1]}"
         await_workers(Cluster((here, there), 0), seconds=30)
-        with pytest.raises(ClusterError, match=f"worker 0: waited 0.3 s, and nothing answers at {absent}: start"):
+        with pytest.raises(ClusterError, match=f"worker 0: after 0.3 s, nothing answers at {absent}: start"):
             await_workers(Cluster((here, there, absent), 0), seconds=0.3)
 
 

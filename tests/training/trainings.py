@@ -1,4 +1,4 @@
-"""The command that trains the minute model in tests, and what a training leaves to read."""
+"""The command for training the minute model in tests, and readers for its results."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A minute network with the names that the passes go by, small enough to compute in numpy.
+"""A minute network with the names known to the passes, small enough to compute in numpy.
 
     input_ids ─ flat ─ lookup ─ Gemm ─ FastGelu ─ Gemm ─ last_tokens ─ head
 
@@ -19,7 +19,7 @@ from tests.export.rows import session_on
 
 @dataclass(frozen=True)
 class Weights:
-    """Matrices as they stand in the graph: embedding [vocab, width], others [inputs, outputs]."""
+    """Matrices in the layout of the graph: embedding [vocab, width], others [inputs, outputs]."""
 
     embedding: np.ndarray
     first: np.ndarray
@@ -68,7 +68,7 @@ def network(weights: Weights) -> OnnxModel:
 
 
 def outputs_of(model: onnx.ModelProto, ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Every output for `ids`, int64 [batch, sequence], the logits of all tokens."""
+    """Return every output for `ids`, int64 [batch, sequence], with the logits of all tokens."""
     session = session_on(model)
     names = [value.name for value in session.get_outputs()]
     feeds = {"input_ids": ids, "last_tokens": np.arange(ids.size)}

@@ -1,4 +1,4 @@
-"""Attention on a cache that is written in place, against Optimum's own graph."""
+"""Attention with a cache written in place, compared with Optimum's own graph."""
 
 import numpy as np
 import onnx
@@ -12,12 +12,12 @@ from export.rewrite.tokens import flatten_tokens
 from tests.export.rows import Optimum, Rows, furthest, random_ids
 
 CLOSE = 1e-5
-"""Standard deviations of the logits."""
+"""Tolerance, in standard deviations of the logits."""
 
 
 @pytest.fixture
 def in_place(optimum_graph: onnx.ModelProto, dimensions: Dimensions) -> onnx.ModelProto:
-    """Optimum's graph after this pass and the one that it needs."""
+    """Optimum's graph after this pass and the one before it."""
     graph = OnnxModel(optimum_graph)
     flatten_tokens(graph)
     cache_in_place(graph, dimensions)

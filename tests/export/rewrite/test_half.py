@@ -1,4 +1,4 @@
-"""float16: its types, and what the processor makes of it."""
+"""float16: the types in the graph, and its results on the processor."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Only the tokens that are asked for go through the head."""
+"""Only the tokens asked for go through the head."""
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from tests.export.rows import random_ids, session_on
 
 
 def feeds_of(dimensions: Dimensions, ids: np.ndarray) -> dict[str, np.ndarray]:
-    """`ids`, int64 [batch, sequence], read from an empty cache."""
+    """Return the inputs for reading `ids`, int64 [batch, sequence], from an empty cache."""
     batch, length = ids.shape
     empty = np.zeros((batch, dimensions.heads, length, dimensions.head_dim), np.float32)
     return {

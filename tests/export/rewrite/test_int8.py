@@ -1,4 +1,4 @@
-"""8-bit products: how far from float32, and that no row depends on another."""
+"""8-bit products are close to float32, and their rows do not depend on one another."""
 
 import copy
 from dataclasses import replace
@@ -21,7 +21,15 @@ WEIGHTS = random_weights()
 
 
 def by_hand(rows: np.ndarray, weight: np.ndarray, least: float = 0.0) -> np.ndarray:
-    """The product as the pass means it, in float64: [tokens, outputs] of [tokens, inputs] and [inputs, outputs]."""
+    """Compute the quantized product in float64.
+
+    Args:
+        rows: [tokens, inputs].
+        weight: [inputs, outputs].
+
+    Returns:
+        [tokens, outputs].
+    """
     values, scales = quantize_columns(weight)
     steps = np.maximum(np.abs(rows).max(axis=1, keepdims=True), least) / ROW_PEAK
     quantized = np.rint(rows / np.where(steps > 0, steps, 1))
@@ -53,7 +61,7 @@ def test_products_are_those_computed_by_hand() -> None:
     inner = by_hand(found["embedded"], WEIGHTS.first) + WEIGHTS.first_bias
     gelu = inner / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)))
     np.testing.assert_allclose(found["active"], gelu, atol=1e-4)
-    # From the graph's own activations on: one that lies between two steps could round either way.
+    # Starts from the graph's own activations: a value between two steps could round either way.
     outer = by_hand(found["active"], WEIGHTS.second, -GELU_LEAST) + WEIGHTS.second_bias
     np.testing.assert_allclose(found["outer"], outer, rtol=1e-4, atol=1e-4)
     logits = by_hand(found["outer"], WEIGHTS.embedding.T)
@@ -100,7 +108,7 @@ def test_an_outlier_in_one_row_leaves_the_others_as_they_were() -> None:
 
 
 def test_the_largest_sums_are_exact_on_this_processor() -> None:
-    """Where AVX2 adds pairs of products in 16 bits, weights beyond WEIGHT_PEAK would saturate."""
+    """AVX2 may add pairs of products in 16 bits. Weights beyond WEIGHT_PEAK would saturate there."""
     rows = np.full((5, 256), ROW_ZERO + ROW_PEAK, np.uint8)
     weight = np.full((256, 32), WEIGHT_PEAK, np.int8)
     weight[:, ::2] *= -1
@@ -165,12 +173,12 @@ def test_a_graph_that_was_quantized_already_is_refused() -> None:
 def test_a_graph_without_lookup_is_refused() -> None:
     graph = network(WEIGHTS)
     next(node for node in graph.nodes() if node.op_type == "Gather").op_type = "GatherElements"
-    with pytest.raises(ExportError, match="0 nodes look tokens up, not one"):
+    with pytest.raises(ExportError, match="0 nodes look up tokens, not one"):
         quantize_rows(graph)
 
 
 def test_a_product_whose_weight_is_computed_is_refused_by_name() -> None:
     graph = network(WEIGHTS)
     graph.model.graph.initializer.remove(graph.get_initializer("second"))
-    with pytest.raises(ExportError, match="the graph holds no weight second"):
+    with pytest.raises(ExportError, match="the graph contains no weight second"):
         quantize_rows(graph)

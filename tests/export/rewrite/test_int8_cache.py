@@ -1,4 +1,4 @@
-"""A KV cache of int8: what evening the channels out changes (nothing), and what eight bits do."""
+"""An int8 KV cache: evening out the channels changes no logit, and eight bits change them little."""
 
 import copy
 
@@ -22,7 +22,7 @@ def texts(dimensions: Dimensions) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def reference(rewritten: onnx.ModelProto, dimensions: Dimensions, texts: list[np.ndarray]) -> Rows:
-    """The float32 graph, which has read `texts` but for their last tokens."""
+    """The float32 graph after reading `texts`, except their last tokens."""
     rows = Rows(rewritten, dimensions, rows=len(texts))
     rows.read([text[:-1] for text in texts])
     return rows
@@ -30,7 +30,7 @@ def reference(rewritten: onnx.ModelProto, dimensions: Dimensions, texts: list[np
 
 @pytest.fixture(scope="module")
 def peaks(reference: Rows) -> Peaks:
-    """Of exactly these texts."""
+    """The peaks of exactly these texts."""
     return {side: np.nanmax(np.abs(values), axis=(0, 2)) for side, values in reference.cache.items()}
 
 
@@ -41,7 +41,7 @@ def with_int8_cache(rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: P
 
 
 def with_float_cache_again(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with its channels evened out and nothing quantized."""
+    """Return the graph with its channels evened out and nothing quantized."""
     for node in model.graph.node:
         if node.op_type == "GroupQueryAttention":
             del node.input[7:]
@@ -72,7 +72,7 @@ def test_channels_made_alike_leave_the_products_and_reach_as_far_as_one(
     assert furthest(evened.read([text[-1:] for text in texts]), plain.read([text[-1:] for text in texts])) < 1e-5
     for side, values in evened.cache.items():
         np.testing.assert_allclose(values * peaks[side][:, None], plain.cache[side], rtol=1e-4, atol=1e-5)
-        # But for the last tokens, which `peaks` has not seen.
+        # Without the last tokens, which `peaks` has not seen.
         reached = np.nanmax(np.abs(values[1, :, :32]), axis=1)
         assert 0.3 < reached.mean() <= reached.max() < 1.0001
 
@@ -83,7 +83,7 @@ def test_what_the_cache_holds_is_within_half_a_step_of_float32(
     rows = Rows(with_int8_cache(rewritten, dimensions, peaks), dimensions, rows=3)
     rows.read([text[:-1] for text in texts])
     for row, length in enumerate(rows.lengths):
-        # The first layer's, which nothing that was quantized comes before.
+        # Only the first layer: nothing before it is quantized.
         for side in ("0.key", "0.value"):
             step = peaks[side][:, None] / PEAK
             held = rows.cache[side][row, :, :length] * step
@@ -116,7 +116,10 @@ def test_a_chunk_behind_the_cache_is_as_close(
 def test_channels_that_never_moved_still_take_values(
     rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks, texts: list[np.ndarray]
 ) -> None:
-    """A peak of zero divides by nothing: the channel gets the least peak of the others, or 1 where all are zero."""
+    """A channel with peak zero gets the smallest peak of the others, or 1 if all are zero.
+
+    Dividing by zero would lose its values.
+    """
     still = {side: values.copy() for side, values in peaks.items()}
     still["0.key"][1, 5] = 0
     still["1.value"][:] = 0
@@ -132,7 +135,7 @@ def test_channels_that_never_moved_still_take_values(
 def test_a_bias_that_two_layers_share_is_evened_out_for_each(
     rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks, texts: list[np.ndarray]
 ) -> None:
-    """The exporter stores equal weights once, behind an Identity."""
+    """The exporter stores equal weights once; the others are an Identity of it."""
     shared = copy.deepcopy(rewritten)
     one, other = (f"transformer.h.{layer}.attn.c_attn.bias" for layer in (0, 1))
     shared.graph.initializer.remove(next(each for each in shared.graph.initializer if each.name == other))
@@ -155,7 +158,7 @@ def test_values_beyond_the_peak_are_clipped(
 
 def test_optimums_own_graph_is_refused(optimum_graph: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks) -> None:
     before = optimum_graph.SerializeToString(deterministic=True)
-    with pytest.raises(ExportError, match="0 attentions have a cache in place, in 2 layers"):
+    with pytest.raises(ExportError, match="0 attentions have an in-place cache, in 2 layers"):
         quantize_cache(OnnxModel(optimum_graph), dimensions, peaks)
     assert optimum_graph.SerializeToString(deterministic=True) == before
 

@@ -1,4 +1,4 @@
-"""From Optimum's graph to one for each precision."""
+"""Rewriting Optimum's graph into one graph for each precision."""
 
 import copy
 from dataclasses import replace
@@ -49,7 +49,10 @@ def test_each_is_the_same_every_time(
 def test_rows_do_not_depend_on_one_another_bit_by_bit(
     rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks, precision: str
 ) -> None:
-    """What the engine promises of a text alone and among others: read at once, then two tokens, one at a time."""
+    """The engine promises the same numbers for a text alone and among others.
+
+    Each text is read at once, up to its last two tokens. Those follow one at a time.
+    """
     model = in_precision(precision, rewritten, dimensions, peaks)
     texts = random_ids(dimensions, 12, 40, 5, 33, 12, 3, 27, 64)
     together = Rows(model, dimensions, rows=len(texts))
@@ -65,9 +68,9 @@ def test_rows_do_not_depend_on_one_another_bit_by_bit(
 def test_a_text_read_in_chunks_is_bit_by_bit_the_one_read_at_once(
     rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks, precision: str, chunk: int
 ) -> None:
-    """So that what follows does not show how much of a prompt was in the cache already, in whole blocks.
+    """Nothing may depend on the number of whole blocks of the prompt already in the cache.
 
-    Token by token float32 rounds otherwise, in the last bit; int8 does not.
+    Token by token, float32 rounds differently in the last bit; int8 does not.
     """
     model = in_precision(precision, rewritten, dimensions, peaks)
     (text,) = random_ids(dimensions, 96)

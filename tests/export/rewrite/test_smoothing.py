@@ -1,4 +1,4 @@
-"""Fixed scales: what evening out the norms changes (nothing), how far it says that activations reach, what clips."""
+"""Fixed scales: evening out the norms changes no logit, and only values beyond the scale are clipped."""
 
 import copy
 
@@ -34,7 +34,7 @@ def test_evening_out_the_norms_changes_no_logit(
 def test_the_reach_is_that_of_the_evened_channels_and_a_little_more(
     rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks
 ) -> None:
-    """Watched on the evened graph itself, on one text: no more than was said, and of the order of it."""
+    """The outputs of the evened graph on one text must be close to the expected range."""
     graph, reaches = smoothed(rewritten, dimensions, peaks)
     names = [product.input[0] for product in normed_products(graph, dimensions)]
     assert len(names) == 2 * dimensions.layers
@@ -89,7 +89,7 @@ def test_products_with_a_reach_carry_no_row_scale_and_stay_close(
     assert len(reaches) == 3 * dimensions.layers
     assert sum(reach == 1.0 for reach in reaches.values()) == dimensions.layers
     quantize_rows(graph, reaches)
-    # What is left to be measured row by row: the last product of each MLP, and the head.
+    # Only the last product of each MLP and the head are still quantized row by row.
     assert len(graph.get_nodes_by_op_type("ReduceMax")) == dimensions.layers + 1
     assert (
         furthest(Rows(graph.model, dimensions, rows=2).read(texts), expected) < 0.5

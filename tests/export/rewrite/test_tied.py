@@ -13,7 +13,7 @@ from tests.export.rows import Optimum, random_ids
 
 
 def embeddings(model: onnx.ModelProto, dimensions: Dimensions) -> list[str]:
-    """Weights of as many entries as the token embedding has."""
+    """Return the weights with as many entries as the token embedding."""
     size = dimensions.vocab_size * dimensions.heads * dimensions.head_dim
     return [tensor.name for tensor in model.graph.initializer if np.prod(tensor.dims) == size]
 
@@ -43,11 +43,11 @@ def test_a_graph_without_the_embedding_is_refused_by_name(optimum_graph: onnx.Mo
     kept = [tensor for tensor in optimum_graph.graph.initializer if tensor.name != EMBEDDING]
     del optimum_graph.graph.initializer[:]
     optimum_graph.graph.initializer.extend(kept)
-    with pytest.raises(ExportError, match=r"holds no weight transformer\.wte\.weight"):
+    with pytest.raises(ExportError, match=r"contains no weight transformer\.wte\.weight"):
         share_tied_embedding(OnnxModel(optimum_graph))
 
 
 def test_two_lookups_are_refused(optimum_graph: onnx.ModelProto) -> None:
     optimum_graph.graph.node.append(helper.make_node("Gather", [EMBEDDING, "input_ids"], ["again"]))
-    with pytest.raises(ExportError, match="2 nodes look tokens up, not one"):
+    with pytest.raises(ExportError, match="2 nodes look up tokens, not one"):
         lookup_of(OnnxModel(optimum_graph))

@@ -14,9 +14,10 @@ WIDTH, VOCABULARY = 4, 7
 
 
 def reshaped_product(behind: str = "Reshape") -> onnx.ModelProto:
-    """Embeddings, a product between two reshapes as Optimum writes it, a residual and a head.
+    """Make a graph of embeddings, a product between two reshapes as in Optimum's, a residual and a head.
 
-    behind: the operator that follows the product.
+    Args:
+        behind: the operator after the product.
     """
     random = np.random.default_rng(3)
     stored = {
@@ -55,7 +56,7 @@ def reshaped_product(behind: str = "Reshape") -> onnx.ModelProto:
 
 
 def around_products(graph: OnnxModel) -> set[str]:
-    """The operators that write what products read, and that read what they write."""
+    """Return the operators before and after the products."""
     return {
         neighbour.op_type
         for product in graph.get_nodes_by_op_type("Gemm")
@@ -80,7 +81,7 @@ def test_optimums_products_are_all_freed(optimum_graph: onnx.ModelProto) -> None
     assert "Reshape" in around_products(graph)
     flatten_tokens(graph)
     assert len(graph.get_nodes_by_op_type("Gemm")) == 2 * 4
-    # What reads the projection into the attention is the attention's own business until that is replaced.
+    # The readers of the attention's projection stay until the attention itself is replaced.
     assert around_products(graph) & {"LayerNormalization", "Add", "Mul"} == {"LayerNormalization", "Add", "Mul"}
     (lookup,) = graph.input_name_to_nodes()["transformer.wte.weight"]
     assert lookup.input[1] == "input_ids.flat"
@@ -89,7 +90,7 @@ def test_optimums_products_are_all_freed(optimum_graph: onnx.ModelProto) -> None
 def test_a_graph_without_products_is_refused() -> None:
     model = reshaped_product()
     next(node for node in model.graph.node if node.op_type == "Gemm").op_type = "Conv"
-    with pytest.raises(ExportError, match="holds no Gemm: Optimum's export has changed its form"):
+    with pytest.raises(ExportError, match="contains no Gemm: Optimum's export has changed its form"):
         flatten_tokens(OnnxModel(model))
 
 
