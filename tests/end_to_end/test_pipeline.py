@@ -83,7 +83,8 @@ def test_generate_and_the_stream_write_the_same_words_again(bundle: Path) -> Non
     assert first == second
     assert first.startswith("A deaf violin maker")
     assert len(first) > len("A deaf violin maker\n")
-    assert plotify(*words[:-3], 8, *words[-2:]) != first
+    others = {plotify(*words[:-3], seed, *words[-2:]) for seed in (8, 9, 10)}
+    assert others != {first}  # so small a model may write the same line under two seeds
 
 
 def test_the_manifest_tells_where_the_model_comes_from(bundle: Path) -> None:
