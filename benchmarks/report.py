@@ -32,7 +32,7 @@ INSTRUCTIONS = {
     "VNNI": {"avx512_vnni", "avx_vnni"},
     "AMX": {"amx_int8"},
 }
-"""What ONNX Runtime and the peers choose their kernels by, and the flags by which Linux says that it is there."""
+"""Instruction sets that decide which kernels ONNX Runtime and the peers take, with Linux's flags for each."""
 
 
 def circumstances() -> dict[str, Any]:

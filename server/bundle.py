@@ -72,7 +72,7 @@ def _fields(template: str) -> list[str]:
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """How a genre, a length, notes and a writer's words become the text that the model continues.
+    """Turns a genre, a length, notes and a writer's words into the text that the model continues.
 
     Format 2 has the first three fields alone.
 
