@@ -76,13 +76,13 @@ class Scheduler:
 
     def count(self, client: str) -> int:
         """The number of a client's running sequences."""
-        return sum(each.client == client and not each.channel.cancelled for each in self.running)
+        return sum(each.client == client and not each.channel.status.final for each in self.running)
 
     def next_prefill(self) -> Prefill | None:
         """The prefill of this step, if there is one."""
-        if self.prefilling and all(group.abandoned for group in self.prefilling):
+        if self.prefilling and all(group.cancelled for group in self.prefilling):
             for group in self.prefilling:
-                group.end("cancelled")
+                group.finish_cancelled()
             self.prefilling = []
         budget = self._prefill_budget()
         if not self.prefilling and not self._start_prefill(budget):

@@ -11,13 +11,13 @@ import onnx
 import pytest
 
 from server.bundle import Bundle, BundleError, PromptTemplate
-from server.engine import Engine
+from server.engine import Engine, EngineConfig
 
 Damage = Callable[[str, bytes], Path]
 
 
 def refusal(folder: Path) -> str:
-    with pytest.raises(BundleError) as refused, Engine(Bundle.load(folder), threads=1):
+    with pytest.raises(BundleError) as refused, Engine(Bundle.load(folder), EngineConfig(threads=1)):
         pass
     message = str(refused.value)
     assert "\n" not in message

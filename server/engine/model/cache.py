@@ -1,7 +1,7 @@
 """The KV cache: a tensor for each layer and side, a row for each sequence, in memory that ONNX Runtime writes in place.
 
-Rows are counted from the front. The first ones belong to sequences that are being written, so that n of them are one
-block of memory to bind; behind them lie the rows that keep prompts for later (`server/engine/prefix_cache.py`).
+The first rows belong to decoding sequences, so that n of them are one block of memory to bind; the last rows belong to
+the prefix cache (`server/engine/prefix_cache.py`).
 """
 
 import math
@@ -15,8 +15,8 @@ from onnxruntime import OrtValue
 from server.bundle import ModelShape
 
 BLOCK = 16
-"""Prompts are read in multiples of so many tokens, counted from their beginning. A token's keys and values are then the
-same, to the last bit, in whatever pieces its prompt was read: other lengths take other kernels in ONNX Runtime."""
+"""Prompts are read in multiples of this many tokens, counted from their beginning. A token's keys and values are then
+the same, to the last bit, in whatever pieces its prompt is read: other lengths take other kernels in ONNX Runtime."""
 
 
 def whole_blocks(tokens: int) -> int:
