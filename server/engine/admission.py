@@ -50,10 +50,11 @@ class Admission:
         queue_seconds: float,
         replicas: int = 1,
     ) -> None:
-        """Raises ClientBusy if a client with `active` sequences may not have `count` more, EngineBusy without room.
+        """Raises ClientBusy or EngineBusy if `count` more sequences have no room.
 
-        queued_rows: the cache rows that queued requests need, by client. free_rows: rows without a sequence.
-        queue_seconds: for the hint when to come back. replicas: engines, each with a queue as in the config.
+        active: sequences that the client has already. queued_rows: the cache rows that queued requests need, by client.
+        free_rows: rows without a sequence. queue_seconds: for the hint when to come back. replicas: engines, each with
+        a queue as in the config.
 
         A request waits for cache rows, and a page takes up to six. One that needs more rows than may be queued is let
         in where a request of one row would be; otherwise it could never run. No client locks out others: one without

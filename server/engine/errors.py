@@ -34,9 +34,9 @@ class DeadlineExceeded(EngineError):
 
 
 class EngineBusy(EngineError):
-    """There is no room now; the request may be submitted again after `retry_after` seconds, a whole number.
+    """There is no room now; the request may be submitted again.
 
-    cause: one word, for metrics.
+    retry_after: a whole number of seconds to wait before that. cause: one word, for metrics.
     """
 
     cause = "queue"

@@ -1,4 +1,4 @@
-"""Rows of the KV cache, the sequences that use them, and the groups of sequences that requests ask for."""
+"""Rows of the KV cache, sequences that use them, and groups of sequences, one for each request."""
 
 import math
 import time
@@ -21,11 +21,11 @@ from server.engine.text.tokenizer import Tokenizer
 
 @dataclass(eq=False)
 class CacheRow:
-    """The tokens of a sequence, or of its unguided twin, of which a row of the KV cache holds the first `cached`.
+    """The tokens of a sequence, or of its unguided twin, and their row of the KV cache.
 
-    index: the number of the row; -1 before there is one. cache_hits: tokens that came from the prefix cache. logits:
-    float32 [vocab] after the last token, once a prefill is complete. logprobs: gathers those of the prompt's tokens
-    where the request asks for them.
+    cached: the number of tokens that the row holds. index: the number of the row; -1 before there is one. cache_hits:
+    tokens that came from the prefix cache. logits: float32 [vocab] after the last token, once a prefill is complete.
+    logprobs: gathers those of the prompt's tokens where the request asks for them.
     """
 
     tokens: list[int]

@@ -15,11 +15,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class SequenceStats:
-    """The history of one sequence. Times are seconds of the monotonic clock, nan for what has not happened yet.
+    """The history of one sequence.
 
-    request_id: the id of its request. prompt_tokens: tokens of its prompt. queued_at: it was submitted. scheduled_at:
-    it left the queue. first_token_at, last_token_at: its first and its latest token were sent. finished_at: it ended,
-    with a final status. generated: tokens sent so far.
+    Times are seconds of the monotonic clock, nan for events that have not happened yet. request_id: the id of its
+    request. prompt_tokens: tokens of its prompt. queued_at: it was submitted. scheduled_at: it left the queue.
+    first_token_at, last_token_at: its first and its latest token were sent. finished_at: it ended, with a final status.
+    generated: tokens sent so far.
     """
 
     observer: "Observer" = field(repr=False)

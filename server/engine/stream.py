@@ -71,7 +71,7 @@ class Channel:
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, item: Item) -> asyncio.Future[None] | None:
-        """Adds an item, unless the last one is here already. Returns the reader's future to set, if it awaits one."""
+        """Adds an item, unless the last one is here already. Returns the future that the reader awaits."""
         with self._filled:
             if self.status.final:
                 return None
@@ -82,7 +82,7 @@ class Channel:
             return waiter
 
     def abandon(self) -> None:
-        """Cancels the sequence when its reader is gone. Takes no lock: the garbage collector may call it anywhere."""
+        """Cancels the sequence when its reader is gone, without a lock: the garbage collector may call it."""
         if not self.status.final:
             self.status = Status.CANCELLED
 
@@ -105,7 +105,7 @@ class Channel:
 
 
 def deliver(items: Iterable[tuple[Channel, Item]]) -> None:
-    """Puts each item into its channel, and wakes each event loop once for all of its readers: waking is expensive."""
+    """Puts each item into its channel, and wakes each event loop once for all of its readers."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[Channel, asyncio.Future[None]]]] = {}
     for channel, item in items:
         waiter = channel.put(item)
@@ -161,9 +161,10 @@ class Stream:
 
 
 async def merged(streams: Sequence[Stream]) -> AsyncIterator[list[tuple[int, Item]]]:
-    """The items of all streams, each with the number of its stream: all that are ready at once, until all have ended.
+    """The items of several streams, each with the number of its stream.
 
-    An error ends its own stream alone. Cancels the streams in the end.
+    Yields all items that are ready at once, until all streams have ended. An error ends its own stream alone. Cancels
+    the streams in the end.
     """
     ready: list[tuple[int, Item]] = []
     filled = asyncio.Event()

@@ -1,7 +1,6 @@
-"""The model on a GPU: everything that a step touches stays in its memory, but the tokens in and the logits out.
+"""The model on a GPU: all but the tokens and the logits of a step stays in its memory.
 
-Written from ONNX Runtime 1.31's Python package and the source of its CUDA provider: what is said here of them was read
-there.
+The source of its statements on ONNX Runtime is version 1.31: the Python package and the CUDA provider.
 """
 
 import logging

@@ -141,9 +141,9 @@ class Runner:
         return self._run(binding, len(last))
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
-        """Adds one token to each of the first rows, which hold `lengths` tokens. Returns logits [rows, vocab] after it.
+        """Adds one token to each of the first rows. Returns logits [rows, vocab] after it.
 
-        The next run overwrites the logits.
+        lengths: the number of tokens that each row holds already. The next run overwrites the logits.
         """
         count = len(tokens)
         self._ids[:count] = tokens
@@ -196,7 +196,7 @@ class Runner:
         return self._decode_bindings[count]
 
     def _bind(self, row: int, count: int, outputs: int) -> Any:
-        """A binding of `count` rows of the cache from `row` on, past and present alike, and of rows of logits."""
+        """A binding of `count` rows of the cache from `row` on, as past and as present, and of logits."""
         binding, shape = self._session.io_binding(), self._shape
         logits = [outputs, shape.vocab_size]
         binding.bind_output("logits", self.device, 0, np.float32, logits, self._addresses["logits"])

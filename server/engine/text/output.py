@@ -7,9 +7,10 @@ from server.engine.text.stop_strings import StopStrings
 
 
 class OutputText:
-    """Turns the tokens of one sequence into text that may be sent: whole characters, and no part of a stop string.
+    """Turns the tokens of one sequence into text to send.
 
-    token_bytes: the bytes of each token, by token id. stops: strings before which the text ends.
+    It sends whole characters, and no part of a stop string. token_bytes: the bytes of each token, by token id. stops:
+    strings before which the text ends.
     """
 
     def __init__(self, token_bytes: list[bytes], stops: Sequence[str]) -> None:
