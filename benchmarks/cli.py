@@ -23,7 +23,7 @@ from benchmarks.timing import PERCENTILES, Round, Summary
 from benchmarks.trust.command import chaos, garbage, soak
 
 if TYPE_CHECKING:
-    from server.engine import Engine
+    from server.engine import Engine, EngineConfig
 
 
 @click.group()
@@ -255,7 +255,7 @@ def open_engine(model: str, precision: str | None, device: str, threads: int, ro
     from server.engine import Engine
 
     bundle = measured_bundle(model, 0, 0)
-    return Engine(bundle, precision, device=device, threads=threads, rows=max(rows, 2), queue=rows)
+    return Engine(bundle, EngineConfig(precision, device=device, threads=threads, rows=max(rows, 2), queue=rows))
 
 
 def engine_table(name: str, summaries: Sequence[Summary]) -> Table:

@@ -47,16 +47,16 @@ def generate(
     Example:
       plotify generate "A detective in Lisbon" --genre Horror --seed 1
     """
-    from server.bundle import BundleError
-    from server.engine import EngineError, Request, Sampling
-    from server.opening import open_engine
+    from server.bundle import Bundle, BundleError
+    from server.engine import Engine, EngineConfig, EngineError, Request, Sampling
 
     settings = _settings(model=model, precision=precision, device=device)
     opening = prompt.strip()
     if not opening:
         raise click.UsageError("The prompt is empty; write a few words to begin with.")
     try:
-        with open_engine(dataclasses.replace(settings, rows=2, kept=0)) as engine:
+        config = dataclasses.replace(EngineConfig.of(settings), rows=2, kept=0)
+        with Engine(Bundle.load(settings.model), config) as engine:
             manifest = engine.bundle.manifest
             template, defaults = manifest.prompt, manifest.sampling
             sampling = Sampling(
@@ -112,12 +112,11 @@ def serve(
     import uvicorn
 
     from server.app import create_app
-    from server.bundle import BundleError
-    from server.engine import EngineError
+    from server.bundle import Bundle, BundleError
+    from server.engine import Engine, EngineConfig, EngineError
     from server.http.connection import ServerConfig, allow_connections
     from server.http.keys import KeysError
     from server.observability.logs import configure
-    from server.opening import open_engine
     from server.shelf import ShelfUnusable
 
     settings = _settings(
@@ -139,7 +138,7 @@ def serve(
         return
     try:
         allow_connections(settings.connections)
-        engine = open_engine(settings)
+        engine = Engine(Bundle.load(settings.model), EngineConfig.of(settings))
         app = create_app(engine, settings)
         asyncio.run(_open_shelf(settings.database))
     except (BundleError, EngineError, KeysError, SettingsError, ShelfUnusable) as error:

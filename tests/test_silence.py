@@ -38,9 +38,9 @@ def test_generating_keeps_no_device_id_and_no_events(tmp_path: Path) -> None:
 WRITING = """
 import sys, time
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 from server.settings import SHIPPED_MODEL
-with Engine(Bundle.load(SHIPPED_MODEL), threads=1) as engine:
+with Engine(Bundle.load(SHIPPED_MODEL), EngineConfig(threads=1)) as engine:
     assert list(engine.submit(Request("A fox", Sampling(max_tokens=3, seed=1))))
     time.sleep(float(sys.argv[1]))
 """

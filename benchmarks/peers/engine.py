@@ -9,7 +9,7 @@ from benchmarks.gpt2_small import Weights
 from benchmarks.peers.peer import Prompt
 from server.bundle import Bundle
 from server.cores import cores
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 from server.engine.errors import DeviceError
 
 MANY = 4096
@@ -40,12 +40,7 @@ class Plotify:
         """Loads the bundle; nothing is converted. Raises BundleError, and DeviceError of a GPU that cannot do it so."""
         self._engine = Engine(
             Bundle.load(weights.bundle),
-            self.precision,
-            cores(),
-            queue=MANY,
-            rows=self.rows,
-            device=self.device,
-            capture=self.capture,
+            EngineConfig(self.precision, cores(), queue=MANY, rows=self.rows, device=self.device, capture=self.capture),
         )
         if self.device == "cuda" and self.capture:
             if not self._engine.captures:
@@ -65,7 +60,7 @@ def meet_every_count(engine: Engine) -> None:
     would come up only in turns that count, since how many requests a step takes in depends on when each arrives.
     """
     request = Request([0], Sampling(max_tokens=2, temperature=0, ignore_end=True))
-    for count in range(1, engine.rows + 1):
+    for count in range(1, engine.config.rows + 1):
         for stream in engine.submit_several(request, count):
             list(stream)
 

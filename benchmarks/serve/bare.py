@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.load import Prompt, run_load
 from benchmarks.timing import Timing
-from server.engine import Sampling
+from server.engine import EngineConfig, Sampling
 
 
 class BareEngine:
@@ -46,7 +46,7 @@ def _serve(connection: Connection, bundle: Path, precision: str, rows: int) -> N
     from server.bundle import Bundle
     from server.engine import Engine
 
-    with Engine(Bundle.load(bundle), precision, queue=rows, rows=max(rows, 2), kept=0) as engine:
+    with Engine(Bundle.load(bundle), EngineConfig(precision, queue=rows, rows=max(rows, 2), kept=0)) as engine:
         while True:
             try:
                 prompts, sampling, concurrency = connection.recv()

@@ -3,9 +3,7 @@
 import time
 
 from server.cluster.replica import RemoteOutput, RemoteRequest
-from server.engine import Chunk, DeadlineExceeded, EngineError, SequenceStats, StepStats
-from server.engine.stats import Observer, Reason
-from server.engine.stream import Channel, deliver
+from server.engine import Channel, EngineError, Item, Observer, SequenceStats, StepStats
 
 
 class RemoteGroup:
@@ -35,7 +33,7 @@ class RemoteGroup:
     @property
     def wanted(self) -> int:
         """The number of these that still have a reader."""
-        return sum(not self.channels[number].cancelled for number in tuple(self._running))
+        return sum(not self.channels[number].status.final for number in tuple(self._running))
 
     def restart(self) -> None:
         """Prepares for a replica that begins again."""
@@ -51,32 +49,31 @@ class RemoteGroup:
                 stats.scheduled_at = max(time.monotonic() - output.prefill_seconds, stats.queued_at)
         try:
             for number, item in output.items:
-                if number in self._running and not self.channels[number].cancelled:
-                    self._deliver(number, item, step)
+                if number in self._running and not self.channels[number].status.final:
+                    self._send(number, item, step)
         finally:
+            self.generated += step.generated
             step.close(observer)
 
-    def leave(self) -> list[int]:
+    def remove_cancelled(self) -> list[int]:
         """Ends the continuations without a reader. Returns their numbers."""
-        left = [number for number in self._running if self.channels[number].cancelled]
-        for number in left:
+        cancelled = [number for number in self._running if self.channels[number].status.final]
+        for number in cancelled:
             self._running.discard(number)
-            self._all_stats[number].finish(self.channels[number].ending)
-        return left
+            self._all_stats[number].finish(self.channels[number].status)
+        return cancelled
 
-    def fail(self, error: EngineError, reason: Reason) -> None:
+    def fail(self, error: EngineError, observer: Observer) -> None:
         """Ends all that have not ended, with an error."""
+        step = StepStats()
         for number in self._running:
-            self._all_stats[number].finish(reason)
-        deliver((self.channels[number], error) for number in self._running)
+            step.send(self.channels[number], self._all_stats[number], error)
         self._running.clear()
+        step.close(observer)
 
-    def _deliver(self, number: int, item: Chunk | EngineError, step: StepStats) -> None:
+    def _send(self, number: int, item: Item, step: StepStats) -> None:
         stats = self._all_stats[number]
-        if isinstance(item, EngineError):
-            self._running.discard(number)
-            step.finished.append((stats, "deadline" if isinstance(item, DeadlineExceeded) else "failed"))
-        else:
+        if not isinstance(item, EngineError):
             delivered, seen = self._delivered[number], self._seen[number]
             self._seen[number] += 1
             if seen < len(delivered):
@@ -84,10 +81,6 @@ class RemoteGroup:
                     raise EngineError("another replica took the text over, and writes a different one")
                 return
             delivered.append(item.token_ids)
-            self.generated += len(item.token_ids)
-            stats.generated += len(item.token_ids)
             step.sampled.append(stats)
-            if item.finish_reason is not None:
-                self._running.discard(number)
-                step.finished.append((stats, item.finish_reason))
-        step.outputs.append((self.channels[number], item))
+        if step.send(self.channels[number], stats, item).final:
+            self._running.discard(number)

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from ray import serve
 
+from server.bundle import Bundle
 from server.engine import (
+    Engine,
     EngineBusy,
     EngineClosed,
+    EngineConfig,
     EngineError,
     EngineState,
     Item,
@@ -20,7 +23,6 @@ from server.engine import (
     merged,
 )
 from server.observability.logs import configure
-from server.opening import open_engine
 from server.settings import Settings
 
 ROWS = "rows"
@@ -100,7 +102,7 @@ class Replica:
     def __init__(self, settings: Settings) -> None:
         configure(settings.log_level, settings.log_format)
         self._id = serve.get_replica_context().replica_id.unique_id
-        self._engine = open_engine(settings)
+        self._engine = Engine(Bundle.load(settings.model), EngineConfig.of(settings))
         self._observer = PrefillObserver()
         self._engine.observers.add(self._observer)
         self._remotes: dict[str, tuple[RemoteRequest, list[Stream]]] = {}

@@ -16,22 +16,23 @@ from server.bundle import Bundle
 from server.cluster.remote_group import RemoteGroup
 from server.cluster.replica import RemoteOutput, RemoteRequest, ReplicaStats
 from server.engine import (
+    DEFAULT_QUEUE_SECONDS,
+    Admission,
     AnyEngine,
     DeadlineExceeded,
-    EngineBusy,
     EngineClosed,
+    EngineConfig,
     EngineError,
     EngineState,
+    EngineUnavailable,
+    Observers,
     Request,
     SequenceStats,
     StepStats,
     Stream,
+    Tokenizer,
+    choose_seeds,
 )
-from server.engine.batch import FIRST_GUESS
-from server.engine.errors import EngineUnavailable
-from server.engine.interface import UNAVAILABLE
-from server.engine.stats import Observers
-from server.engine.text.tokenizer import Tokenizer
 from server.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class ReplicatedEngine(AnyEngine):
         self.bundle = Bundle.load(settings.model)
         self.tokenizer = Tokenizer(self.bundle.tokenizer, self.bundle.manifest.model.context)
         self.device, self.precision = settings.device, settings.precision
-        self.rows, self.queue, self.per_client = settings.rows, settings.queue, settings.per_client
+        self.config = EngineConfig.of(settings)
         self.replicas = settings.replicas
         self.observers = Observers()
         self.steps, self.seconds, self.restarts = 0, 0.0, 0
         self._handle = handle
-        self._deadline = settings.deadline
+        self._admission = Admission(self.config, self.tokenizer, self.bundle.manifest.model.context)
         self._lock = threading.Lock()
         self._groups: dict[str, RemoteGroup] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -117,32 +118,27 @@ class ReplicatedEngine(AnyEngine):
 
     @property
     def queue_seconds(self) -> float:
-        return min((stats.queue_seconds for stats in self._alive), default=FIRST_GUESS)
+        return min((stats.queue_seconds for stats in self._alive), default=DEFAULT_QUEUE_SECONDS)
 
     @property
     def cache_usage(self) -> float:
         return sum(stats.cache_usage for stats in self._alive) / max(len(self._alive), 1)
 
     def submit_several(self, request: Request, count: int) -> list[Stream]:
-        prompts = self._read(request, count)
-        sampling = request.sampling
-        first = self._first_seed(sampling, count)
-        # With its seed set, the request is the same one wherever it is written; its tokens are found already.
+        prompts, seeds = self._admission.encode(request, count), choose_seeds(request.sampling, count)
+        prompt_tokens = len(prompts[0])
+        # With token ids and a seed, the request gives the same text on every replica.
         fixed = dataclasses.replace(
             request,
             prompt=prompts[0],
             against=prompts[1] if len(prompts) > 1 else None,
-            sampling=dataclasses.replace(sampling, seed=first),
+            sampling=dataclasses.replace(request.sampling, seed=seeds[0]),
         )
-        all_stats = [SequenceStats(self.observers, request.id, len(prompts[0])) for _ in range(count)]
+        all_stats = [SequenceStats(self.observers, request.id, prompt_tokens) for _ in seeds]
         group = RemoteGroup(RemoteRequest(uuid.uuid4().hex, fixed, count, count * len(prompts)), all_stats)
-        streams = [Stream(channel, seed, len(prompts[0])) for seed, channel in enumerate(group.channels, start=first)]
-        self.observers.queued(all_stats)
-        try:
+        streams = [Stream(channel, seed, prompt_tokens) for seed, channel in zip(seeds, group.channels, strict=True)]
+        with self.observers.queueing(all_stats):
             self._admit(group)
-        except EngineBusy as error:
-            self.observers.refused(all_stats, error)
-            raise
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._begin, group)
         return streams
@@ -159,7 +155,7 @@ class ReplicatedEngine(AnyEngine):
     def _admit(self, group: RemoteGroup) -> None:
         with self._lock:
             if (state := self.state) != "ready":
-                raise EngineUnavailable(UNAVAILABLE[state])
+                raise EngineUnavailable(state)
             groups, client = self._groups.values(), group.remote.request.client
             active = sum(each.wanted for each in groups if each.remote.request.client == client)
             queued_rows: Counter[str] = Counter()
@@ -167,8 +163,10 @@ class ReplicatedEngine(AnyEngine):
                 if not each.begun and each.wanted:
                     queued_rows[each.remote.request.client] += each.remote.rows
             taken = sum(each.remote.rows for each in groups if each.begun)
-            free = max(self.rows * self.replicas - taken, 0)  # where a replica was lost, more are taken than there are
-            self._check_room(client, active, group.remote.count, queued_rows, free)
+            free = max(self.config.rows * self.replicas - taken, 0)  # of a lost replica, rows are still taken
+            self._admission.check_room(
+                client, active, group.remote.count, queued_rows, free, self.queue_seconds, self.replicas
+            )
             self._groups[group.remote.id] = group
 
     async def _end(self) -> None:
@@ -190,18 +188,18 @@ class ReplicatedEngine(AnyEngine):
         try:
             if self._closed:
                 raise EngineClosed
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self.config.deadline):
                 await self._generate(group)
         except TimeoutError:
-            group.fail(DeadlineExceeded(), "deadline")
+            group.fail(DeadlineExceeded(), self.observers)
         except EngineError as error:
-            group.fail(error, "failed")
+            group.fail(error, self.observers)
         except asyncio.CancelledError:
-            group.leave()
-            group.fail(EngineClosed(), "failed")
+            group.remove_cancelled()
+            group.fail(EngineClosed(), self.observers)
         except Exception as error:
             logger.exception("A request failed")
-            group.fail(EngineError(f"the request failed: {error}"), "failed")
+            group.fail(EngineError(f"the request failed: {error}"), self.observers)
 
     async def _generate(self, group: RemoteGroup) -> None:
         """Has it written by a replica, and where that is lost by another. Raises EngineError."""
@@ -240,7 +238,7 @@ class ReplicatedEngine(AnyEngine):
 
     def _leave(self, group: RemoteGroup) -> None:
         """Has those no longer written that nobody reads, where others of the group are."""
-        for number in group.leave():
+        for number in group.remove_cancelled():
             if group.running:
                 task = asyncio.create_task(self._cancel(group.remote.id, number))
                 self._cancelling.add(task)

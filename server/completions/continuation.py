@@ -4,8 +4,7 @@ import codecs
 from collections.abc import Sequence
 
 from server.completions.schema import Choice, FinishReason, Logprobs
-from server.engine import AnyEngine, Chunk, Stream
-from server.engine.sampling.sampler import TokenLogprobs
+from server.engine import AnyEngine, Chunk, Stream, TokenLogprobs
 
 LOWEST = -9999.0
 """Stands for the log probability of what is not possible at all: JSON has no infinity."""

@@ -63,9 +63,9 @@ class ParsedRequest:
             raise RequestError("stream_options: only with stream; set it, or leave the options out.", "stream_options")
         best_of = given["best_of"] or given["n"]
         guided = given["genre"] not in (None, ANY_GENRE) and manifest.sampling.guidance > 1
-        _check_counts(given["n"], best_of, given["stream"], engine.rows // (2 if guided else 1))
+        _check_counts(given["n"], best_of, given["stream"], engine.config.rows // (2 if guided else 1))
         prompts = _prompts(given["prompt"], manifest.model.end_of_text)
-        most = math.ceil((engine.queue + engine.rows) / (best_of * (2 if guided else 1)))
+        most = math.ceil((engine.config.queue + engine.config.rows) / (best_of * (2 if guided else 1)))
         if len(prompts) > most:
             raise RequestError(
                 f"prompt: {len(prompts)} prompts; with such a request this server takes {most}.", "prompt"

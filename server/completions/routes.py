@@ -20,6 +20,7 @@ from server.completions.schema import Completion, CompletionRequest, ErrorRespon
 from server.completions.streaming import completion_events
 from server.engine import AnyEngine
 from server.http.access import Access, for_completion
+from server.http.dependency import EngineDependency
 from server.http.rate_limit import WORK
 from server.http.request import CLIENT_LEFT, TimedRequest
 from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec
@@ -66,7 +67,7 @@ class StrictRequest(TimedRequest):
 async def complete(
     data: JSONBody[CompletionRequest],
     request: Request[Any, Any, Any],
-    engine: NamedDependency[AnyEngine],
+    engine: EngineDependency,
     access: NamedDependency[Access],
 ) -> Response[Any]:
     """Continues a prompt, or several: in one piece, or with `stream` as server-sent events.
@@ -100,7 +101,7 @@ async def _cancel(running: RunningCompletion) -> None:
     response_description="A list of one.",
     responses=key_errors(error_spec),
 )
-async def list_models(engine: NamedDependency[AnyEngine]) -> ModelList:
+async def list_models(engine: EngineDependency) -> ModelList:
     """All models: the one that is served."""
     return ModelList(data=[_model(engine)])
 
@@ -112,7 +113,7 @@ async def list_models(engine: NamedDependency[AnyEngine]) -> ModelList:
     response_description="The model.",
     responses=key_errors(error_spec) | {404: error_spec(description="Another model than the one that is served.")},
 )
-async def show_model(model: FromPath[str], engine: NamedDependency[AnyEngine]) -> Model:
+async def show_model(model: FromPath[str], engine: EngineDependency) -> Model:
     """One model; 404 for another than the one that is served."""
     check_model(model, engine.bundle.manifest)
     return _model(engine)

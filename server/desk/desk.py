@@ -55,7 +55,7 @@ class Desk:
         await self.offers.stop(volume.id)
         brief = await self.brief(volume.text, typed)
         # An engine may have fewer rows than an offer takes, twice as many with a genre.
-        count = min(COUNT, self.engine.rows // (2 if brief.genre else 1))
+        count = min(COUNT, self.engine.config.rows // (2 if brief.genre else 1))
         plots = begin(self.engine, brief, self.max_tokens, client, count)
 
         async def keep(texts: Sequence[str]) -> list[Passage]:

@@ -2,8 +2,7 @@
 
 import re
 
-from server.engine import PromptTooLong
-from server.engine.text.tokenizer import Tokenizer
+from server.engine import PromptTooLong, Tokenizer
 
 SENTENCE = re.compile(r"""[^\n]*?[.!?…]["'”’)]*\s+|[^\n]*\n+|.+$""", re.DOTALL)
 

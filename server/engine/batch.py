@@ -8,6 +8,7 @@ from collections.abc import Sequence as Rows
 
 import numpy as np
 
+from server.engine.config import EngineConfig
 from server.engine.errors import DeadlineExceeded, EngineError
 from server.engine.fair_queue import FairQueue
 from server.engine.model.runner import Runner
@@ -16,10 +17,10 @@ from server.engine.sampling.kernels import Floats
 from server.engine.scheduler import Prefill, Scheduler
 from server.engine.sequence import Sequence
 from server.engine.stats import Observer, StepStats
-from server.engine.stream import deliver
+from server.engine.stream import Item
 
-FIRST_GUESS = 5.0
-"""Seconds that a queue takes to clear, before anything is known."""
+DEFAULT_QUEUE_SECONDS = 5.0
+"""The guess for `queue_seconds` before a sequence has ended."""
 
 
 class Batch:
@@ -32,17 +33,16 @@ class Batch:
     def __init__(
         self,
         runner: Runner,
-        batch_sampler: BatchSampler,
+        sampler: BatchSampler,
         queue: FairQueue,
-        rows: int,
-        kept: int,
+        config: EngineConfig,
         lock: threading.Condition,
         observer: Observer,
     ) -> None:
         self.runner = runner
-        self.scheduler = Scheduler(runner.cache, queue, rows, kept)
+        self.scheduler = Scheduler(runner.cache, queue, config.rows, config.kept)
         self.generated = 0
-        self._batch_sampler = batch_sampler
+        self._sampler = sampler
         self._lock = lock
         self._observer = observer
         self._durations: deque[float] = deque(maxlen=64)
@@ -51,7 +51,7 @@ class Batch:
     def queue_seconds(self) -> float:
         """Seconds until the queue of now is empty, if sequences take as long as the last ones did."""
         if not self._durations:
-            return FIRST_GUESS
+            return DEFAULT_QUEUE_SECONDS
         mean = sum(self._durations) / len(self._durations)
         scheduler = self.scheduler
         return scheduler.queue.rows.total() * mean / max(scheduler.rows - scheduler.free_rows, 1)
@@ -68,30 +68,28 @@ class Batch:
                 prefill = self.scheduler.next_prefill()
             if prefill is not None:
                 self._prefill(prefill, step)
-            if self.scheduler.decoding_rows:
+            if self.scheduler.decoding:
                 self._decode(step)
         finally:  # a sequence that ended before an error is in no other list
+            self.generated += step.generated
             step.close(self._observer)
 
     def fail(self, error: EngineError) -> None:
         """Ends all running sequences with an error."""
         with self._lock:
-            failed = self.scheduler.clear()
-        for sequence in failed:
-            sequence.stats.finish("failed")
-        deliver((sequence.channel, error) for sequence in failed)
+            running = self.scheduler.clear()
+        fail(running, error, self._observer)
 
     def _release_cancelled_and_expired(self, step: StepStats) -> None:
         scheduler, now = self.scheduler, time.monotonic()
-        late = [sequence for group in scheduler.queue.remove_expired(now) for sequence in group.sequences]
-        late += [sequence for sequence in scheduler.decoding if sequence.deadline <= now]
-        for sequence in late:
-            if not sequence.channel.cancelled:
-                step.outputs.append((sequence.channel, DeadlineExceeded()))
-                sequence.stats.reason = "deadline"
-            sequence.channel.cancelled = True
-        step.finished += [(sequence.stats, sequence.channel.ending) for sequence in late]
-        self._release([each for each in scheduler.decoding if each.channel.cancelled], step)
+        expired = [sequence for group in scheduler.queue.remove_expired(now) for sequence in group.sequences]
+        leaving = [each for each in scheduler.decoding if each.channel.status.final or each.deadline <= now]
+        for sequence in (*expired, *leaving):
+            if sequence.channel.status.final:
+                step.finished.append((sequence.stats, sequence.channel.status))
+            else:
+                step.send(sequence.channel, sequence.stats, DeadlineExceeded())
+        self._release(leaving)
 
     def _prefill(self, prefill: Prefill, step: StepStats) -> None:
         logprobs = prefill.rows[0].logprobs
@@ -129,24 +127,27 @@ class Batch:
     def _sample(self, sequences: list[Sequence], logits: Floats, rows: Iterable[Rows[int]], step: StepStats) -> None:
         """Samples a token for each sequence, from its rows of the logits, and releases those that end."""
         inputs = [sequence.prepare(logits, own) for sequence, own in zip(sequences, rows, strict=True)]
-        for sequence, token in zip(sequences, self._batch_sampler.sample(logits, inputs), strict=True):
+        ended = []
+        for sequence, token in zip(sequences, self._sampler.sample(logits, inputs), strict=True):
             try:
-                chunk = sequence.append(token)
+                item: Item | None = sequence.append(token)
+                step.sampled.append(sequence.stats)
             except FloatingPointError as error:
-                sequence.finished = True
-                sequence.stats.reason = "failed"
-                step.outputs.append((sequence.channel, EngineError(f"the model failed: {error}")))
-                continue
-            step.sampled.append(sequence.stats)
-            if chunk is not None:
-                self.generated += len(chunk.token_ids)
-                sequence.stats.generated += len(chunk.token_ids)
-                step.outputs.append((sequence.channel, chunk))
+                item = EngineError(f"the model failed: {error}")
+            if item is not None and step.send(sequence.channel, sequence.stats, item).final:
+                ended.append(sequence)
         with self._lock:
-            self._release([sequence for sequence in sequences if sequence.finished], step)
+            self._release(ended)
 
-    def _release(self, sequences: list[Sequence], step: StepStats) -> None:
+    def _release(self, sequences: list[Sequence]) -> None:
         now = time.monotonic()
         self._durations.extend(now - sequence.stats.scheduled_at for sequence in sequences)
-        step.finished += [(sequence.stats, sequence.channel.ending) for sequence in sequences]
         self.scheduler.release(sequences)
+
+
+def fail(sequences: Iterable[Sequence], error: EngineError, observer: Observer) -> None:
+    """Ends sequences with an error, outside of a step."""
+    step = StepStats()
+    for sequence in sequences:
+        step.send(sequence.channel, sequence.stats, error)
+    step.close(observer)

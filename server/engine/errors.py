@@ -1,30 +1,30 @@
-"""What can go wrong in the engine, by who can do something about it."""
+"""Errors of the engine."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 
-class Carried(Exception):
-    """An error that another process gets as it is, whatever its constructor takes."""
+class PicklableError(Exception):
+    """An error that reaches another process as it is, whatever arguments its constructor takes."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         return _again, (type(self), self.args), self.__dict__
 
 
-def _again(kind: type[Carried], arguments: tuple[object, ...]) -> Carried:
+def _again(kind: type[PicklableError], arguments: tuple[object, ...]) -> PicklableError:
     error = kind.__new__(kind)
     error.args = arguments
     return error
 
 
-class EngineError(Carried):
+class EngineError(PicklableError):
     """The engine could not finish a request; other requests are not affected."""
 
 
 class DeviceError(EngineError):
-    """The device that was asked for cannot be computed on; the message says what is missing and what to do."""
+    """The device cannot be used; the message says what is missing and what to do."""
 
 
 class RowsDiffer(DeviceError):
@@ -38,16 +38,16 @@ class RowsDiffer(DeviceError):
 
 
 class DeadlineExceeded(EngineError):
-    """The request took longer than a request may take, waiting included."""
+    """The request took longer than the deadline, time in the queue included."""
 
     def __init__(self) -> None:
         super().__init__("the request took longer than the server allows")
 
 
 class EngineBusy(EngineError):
-    """No room now; the same request may be submitted again, best after `retry_after` seconds, a whole number.
+    """There is no room now; the request may be submitted again.
 
-    cause: in a word, for those who count.
+    retry_after: a whole number of seconds to wait before that. cause: one word, for metrics.
     """
 
     cause = "queue"
@@ -58,30 +58,39 @@ class EngineBusy(EngineError):
 
 
 class ClientBusy(EngineBusy):
-    """The client has as many texts under way as one may have."""
+    """The client has as many sequences as one client may have at once."""
 
     cause = "client"
 
 
 class EngineUnavailable(EngineBusy):
-    """The engine takes no requests, for now or for good."""
+    """The engine takes no requests, for now or for good. state: one of `REASONS`, which say why."""
 
     cause = "unavailable"
 
+    REASONS: ClassVar[Mapping[str, str]] = {
+        "restarting": "the model failed, and is being loaded anew",
+        "draining": "the server is about to stop",
+        "closed": "the engine is closed",
+    }
+
+    def __init__(self, state: str) -> None:
+        super().__init__(self.REASONS[state])
+
 
 class EngineClosed(EngineError):
-    """The engine was closed before the request was finished; another one may finish it."""
+    """The engine was closed before the request was finished; another engine may finish it."""
 
     def __init__(self) -> None:
         super().__init__("the engine was closed")
 
 
-class InvalidRequest(Carried, ValueError):
-    """The request can never be served as it stands."""
+class InvalidRequest(PicklableError, ValueError):
+    """The request can never be served as it is."""
 
 
 class PromptTooLong(InvalidRequest):
-    """The prompt leaves no room in the model's context. `tokens` it has, `limit` tokens are the most."""
+    """The prompt has `tokens` tokens, and the model's context has room for at most `limit`."""
 
     def __init__(self, tokens: int, limit: int) -> None:
         super().__init__(f"the prompt is {tokens} tokens long, this model reads at most {limit}; shorten it")

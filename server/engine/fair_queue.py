@@ -48,10 +48,10 @@ class FairQueue:
 
     def peek(self) -> SequenceGroup | None:
         """The next group, if there is one. Groups without readers are dropped on the way."""
-        while self._heap and self._heap[0][2].abandoned:
+        while self._heap and self._heap[0][2].cancelled:
             group = heappop(self._heap)[2]
             self._leave(group)
-            group.end("cancelled")
+            group.finish_cancelled()
         return self._heap[0][2] if self._heap else None
 
     def pop(self) -> SequenceGroup:
@@ -63,12 +63,12 @@ class FairQueue:
             sequence.stats.scheduled_at = time.monotonic()
         return group
 
-    def remove_abandoned(self) -> None:
+    def remove_cancelled(self) -> None:
         """Drops the groups without readers."""
-        abandoned = [group for group in self if group.abandoned]
-        self._remove(abandoned)
-        for group in abandoned:
-            group.end("cancelled")
+        cancelled = [group for group in self if group.cancelled]
+        self._remove(cancelled)
+        for group in cancelled:
+            group.finish_cancelled()
 
     def remove_expired(self, now: float) -> list[SequenceGroup]:
         """Takes out the groups whose deadline has passed; `now` is in seconds of the monotonic clock."""
@@ -79,7 +79,7 @@ class FairQueue:
     def count(self, client: str) -> int:
         """The number of a client's queued sequences."""
         groups = [group for group in self if group.client == client]
-        return sum(not sequence.channel.cancelled for group in groups for sequence in group.sequences)
+        return sum(not sequence.channel.status.final for group in groups for sequence in group.sequences)
 
     def clear(self) -> list[SequenceGroup]:
         """Takes out all groups."""

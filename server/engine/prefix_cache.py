@@ -1,4 +1,4 @@
-"""The prefix cache: prompts whose keys and values stay in the KV cache for the next request that begins like them."""
+"""The prefix cache: prompts stay in the KV cache for the next request that begins like them."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ WIDTH = 4
 
 
 class PrefixCache:
-    """The prompts in rows `first` to `first + count - 1` of a KV cache; the least recently used one makes room.
+    """The prompts in rows `first` to `first + count - 1` of a KV cache.
 
-    Only prompts are stored, in whole blocks: their keys and values are, to the last bit, those of another prefill, so a
-    request gives the same tokens with and without a hit.
+    The least recently used one makes room. Only prompts are stored, in whole blocks: their keys and values are, to the
+    last bit, those of another prefill, so a request gives the same tokens with and without a hit.
     """
 
     def __init__(self, cache: Cache, first: int, count: int) -> None:
@@ -27,7 +27,7 @@ class PrefixCache:
         self._prompts: OrderedDict[int, bytes] = OrderedDict()
 
     def find(self, prompt: Sequence[int]) -> tuple[int, int]:
-        """The row with the longest prefix of `prompt`, and the number of its tokens to reuse; (0, 0) without a hit.
+        """The row with the longest prefix of `prompt`, and its tokens to reuse; (0, 0) without a hit.
 
         At least the last token is left to prefill, since the next one is sampled from its logits.
         """

@@ -1,4 +1,4 @@
-"""What a reader asks for: a prompt, and how to choose each next token."""
+"""A request: a prompt, and the rules by which each next token is sampled."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ MAX_BAD_WORDS, MAX_BAD_WORD_LENGTH = 32, 64
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are chosen.
+    """The rules by which tokens are sampled.
 
-    Applied in vLLM's order: logit bias; repetition, frequency and presence penalty; temperature; min-p; top-k; top-p,
-    which is a share of what min-p and top-k have left.
+    They apply in vLLM's order: logit bias; repetition, frequency and presence penalty; temperature; min-p; top-k;
+    top-p, a share of the tokens that min-p and top-k have left.
 
     max_tokens: new tokens at most; the end of the model's context may come first. 0 for none: the prompt is read only,
     and may then fill the whole context.
@@ -29,16 +29,16 @@ class Sampling:
     frequency_penalty: -2 to 2, the same, once for each time that the continuation has the token.
     logit_bias: token ids and what to add to their logits, -100 to 100; at most 1024. It is no part of the hash.
     stop: strings before which the text ends; at most 16, of 1 to 256 characters each.
-    bad_words: words, or several in a row, that are not written, at the beginning of a sentence neither; at most 32, of
-    1 to 64 characters each. Spelled as the tokenizer would: a model that puts one together otherwise gets past.
-    min_tokens: the end of text is not drawn before so many new tokens.
-    ignore_end: never draw the end of text, so that each continuation is as long as it may be. For benchmarks.
+    bad_words: words, or several in a row, to keep out of the text; at most 32, of 1 to 64 characters each. They are
+    matched as the tokenizer spells them: a model that spells one otherwise gets past.
+    min_tokens: the text does not end before so many new tokens.
+    ignore_end: never end the text before max_tokens. For benchmarks.
     logprobs: give the log probability of each token and of the k likeliest in its place, k from 0 to 20; None for none.
     guidance: 1 to 10; over 1 strengthens what sets a prompt apart from its `against` (engine/sampling/guidance.py).
     seed: 0 or more; the same seed gives the same text. None lets the engine draw one.
 
-    Raises InvalidRequest for a value outside these. Whether the ids of logit_bias are in the vocabulary is the engine's
-    to say.
+    Raises InvalidRequest for a value outside these. The engine checks that the ids of
+    logit_bias are in the vocabulary.
     """
 
     max_tokens: int = 128
@@ -93,7 +93,7 @@ class Request:
     work of each token.
     prompt_logprobs: give the log probability of each token of `prompt` and of the k likeliest in its place, k from 0 to
     20; None for none. `against` has no part in them. Raises InvalidRequest for another k.
-    client: who asks; the queue is fair between clients. id: what the engine's log calls the request.
+    client: the one that asks; the queue is fair between clients. id: the name of the request in logs.
     """
 
     prompt: str | Sequence[int]

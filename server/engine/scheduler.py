@@ -1,8 +1,9 @@
-"""Continuous batching in the manner of vLLM (Kwon et al. 2023, arXiv:2309.06180): the next prefill, the rows to decode.
+"""Continuous batching: chooses the next prefill and the rows to decode.
 
-The rows of decoding sequences lie at the front of the cache without a gap. Behind them lie the rows of the groups in
-prefill, as one block: their prompts are read in one run, or in pieces over several steps, and after the last piece the
-whole block joins the decoding rows. The next block begins only then.
+It follows vLLM (Kwon et al. 2023, arXiv:2309.06180). The rows of decoding sequences lie at the front of the cache
+without a gap. Behind them lie the rows of the groups in prefill, as one block: their prompts are read in one run, or in
+pieces over several steps, and after the last piece the whole block joins the decoding rows. The next block begins only
+then.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ FAR_BACK = 512
 
 @dataclass(frozen=True)
 class Prefill:
-    """One run over prompts, or over a piece of one: `length` tokens of each row, which holds `start` tokens already."""
+    """One run over prompts, or over a piece of one.
+
+    rows: one for each prompt. start: tokens that they hold already. length: tokens to read into each, padding included.
+    """
 
     rows: list[CacheRow]
     start: int
@@ -42,7 +46,7 @@ class Prefill:
 
 
 class Scheduler:
-    """Gives the first `rows` rows of a cache to sequences, and the `kept` rows behind them to the prefix cache."""
+    """Gives the rows of a cache to sequences, and the `kept` rows behind them to the prefix cache."""
 
     def __init__(self, cache: Cache, queue: FairQueue, rows: int, kept: int) -> None:
         self.rows = rows
@@ -76,13 +80,13 @@ class Scheduler:
 
     def count(self, client: str) -> int:
         """The number of a client's running sequences."""
-        return sum(each.client == client and not each.channel.cancelled for each in self.running)
+        return sum(each.client == client and not each.channel.status.final for each in self.running)
 
     def next_prefill(self) -> Prefill | None:
         """The prefill of this step, if there is one."""
-        if self.prefilling and all(group.abandoned for group in self.prefilling):
+        if self.prefilling and all(group.cancelled for group in self.prefilling):
             for group in self.prefilling:
-                group.end("cancelled")
+                group.finish_cancelled()
             self.prefilling = []
         budget = self._prefill_budget()
         if not self.prefilling and not self._start_prefill(budget):
@@ -128,10 +132,11 @@ class Scheduler:
         return running
 
     def _prefill_budget(self) -> int:
-        """The number of tokens to prefill in this step, such that no decoding row waits much longer than one step.
+        """The most tokens to prefill in this step.
 
-        Prefill of n tokens takes about as long as decode of n rows. So the budget is a few more tokens than there are
-        decoding rows, and grows with the queue, since a step with more rows in it is worth more to all.
+        No decoding row is to wait much longer than one step. Prefill of n tokens takes about as long as decode of n
+        rows. So the budget is a few more tokens than there are decoding rows, and grows with the queue, since a step
+        with more rows in it is worth more to all.
         """
         if not self.decoding_rows:
             return MAX_PREFILL_TOKENS
@@ -166,9 +171,10 @@ class Scheduler:
         return bool(self.prefilling)
 
     def _start_decoding(self, group: SequenceGroup) -> None:
-        """Gives each sequence of a group the rows behind the last: the prompts' own to the first, copies to the others.
+        """Gives the sequences of a group rows behind the last one.
 
-        Sequences may have ended since the block was laid out, so it closes up to the decoding rows from its front.
+        The first sequence gets the prompts' own rows, the others copies. Sequences may have ended since the block was
+        laid out, so it closes up to the decoding rows from its front.
         """
         for number, sequence in enumerate(group.sequences):
             for prompt in group.prompts:

@@ -3,25 +3,24 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 from server.engine.errors import EngineBusy
-from server.engine.stream import Channel, FinishReason, Item, deliver
+from server.engine.stream import Channel, Chunk, Item, Status, deliver
 
 logger = logging.getLogger(__name__)
-
-Reason = FinishReason | Literal["deadline", "failed"]
 
 
 @dataclass(eq=False)
 class SequenceStats:
-    """The history of one sequence. Times are seconds of the monotonic clock, nan for what has not happened yet.
+    """The history of one sequence.
 
-    request_id: the id of its request. prompt_tokens: tokens of its prompt. queued_at: it was submitted. scheduled_at:
-    it left the queue. first_token_at, last_token_at: its first and its latest token were sent. finished_at: it ended.
-    generated: tokens sent so far. reason: why it ended, or is about to.
+    Times are seconds of the monotonic clock, nan for events that have not happened yet. request_id: the id of its
+    request. prompt_tokens: tokens of its prompt. queued_at: it was submitted. scheduled_at: it left the queue.
+    first_token_at, last_token_at: its first and its latest token were sent. finished_at: it ended, with a final status.
+    generated: tokens sent so far.
     """
 
     observer: "Observer" = field(repr=False)
@@ -33,12 +32,12 @@ class SequenceStats:
     last_token_at: float = math.nan
     finished_at: float = math.nan
     generated: int = 0
-    reason: Reason | None = None
+    status: Status = Status.ACTIVE
 
-    def finish(self, reason: Reason) -> None:
-        """Records the end, for `reason` unless another is known already. Later calls do nothing."""
-        if math.isnan(self.finished_at):
-            self.reason = self.reason or reason
+    def finish(self, status: Status) -> None:
+        """Records the end of the sequence and tells the observer, once; later calls do nothing."""
+        if not self.status.final:
+            self.status = status
             self.finished_at = time.monotonic()
             self.observer.finished(self)
 
@@ -47,10 +46,10 @@ class SequenceStats:
 class StepStats:
     """The work of one step of the engine, and its outputs.
 
-    outputs: what goes to readers. sampled: the sequences that got a token. finished: the sequences that left their
-    rows, and why if no other reason is known. prompt_tokens: tokens of the requests whose prefill was completed.
-    cache_queries: the same, with the prompts that others are guided away from; cache_hits: how many of these the prefix
-    cache held.
+    outputs: the items to deliver when the step is over. sampled: the sequences that got a token. finished: the
+    sequences that ended, and their final status. generated: tokens among the outputs. prompt_tokens: tokens of the
+    requests whose prefill was completed. cache_queries: the same, with the prompts that others are guided away from;
+    cache_hits: how many of these the prefix cache held.
 
     `close` adds first_tokens: the sequences that got their first token, and inter_token_latencies: for every other
     sequence that got one, the seconds since its last token.
@@ -58,15 +57,27 @@ class StepStats:
 
     outputs: list[tuple[Channel, Item]] = field(default_factory=list)
     sampled: list[SequenceStats] = field(default_factory=list)
-    finished: list[tuple[SequenceStats, Reason]] = field(default_factory=list)
+    finished: list[tuple[SequenceStats, Status]] = field(default_factory=list)
+    generated: int = 0
     prompt_tokens: int = 0
     cache_queries: int = 0
     cache_hits: int = 0
     first_tokens: list[SequenceStats] = field(default_factory=list)
     inter_token_latencies: list[float] = field(default_factory=list)
 
+    def send(self, channel: Channel, stats: SequenceStats, item: Item) -> Status:
+        """Adds an item to the outputs. Returns the status of its sequence, which the last item ends."""
+        self.outputs.append((channel, item))
+        if isinstance(item, Chunk):
+            self.generated += len(item.token_ids)
+            stats.generated += len(item.token_ids)
+        status = Status.after(item)
+        if status.final:
+            self.finished.append((stats, status))
+        return status
+
     def close(self, observer: "Observer") -> None:
-        """Tells the observer, then sends the outputs: what a client has received is counted already."""
+        """Tells the observer, then delivers the outputs: what a client has received is counted already."""
         now = time.monotonic()
         for stats in self.sampled:
             if math.isnan(stats.first_token_at):
@@ -76,8 +87,8 @@ class StepStats:
                 self.inter_token_latencies.append(now - stats.last_token_at)
             stats.last_token_at = now
         observer.stepped(self)
-        for stats, reason in self.finished:
-            stats.finish(reason)
+        for stats, status in self.finished:
+            stats.finish(status)
         deliver(self.outputs)
 
 
@@ -118,6 +129,16 @@ class Observers(Observer):
 
     def finished(self, stats: SequenceStats) -> None:
         self._tell(lambda observer: observer.finished(stats))
+
+    @contextmanager
+    def queueing(self, all_stats: list[SequenceStats]) -> Iterator[None]:
+        """Wraps the queueing of a request: calls `queued` before it, and `refused` if it raises EngineBusy."""
+        self.queued(all_stats)
+        try:
+            yield
+        except EngineBusy as error:
+            self.refused(all_stats, error)
+            raise
 
     def _tell(self, call: Callable[[Observer], None]) -> None:
         for observer in self._all:

@@ -46,7 +46,7 @@ class EngineCollector(Collector):
             (
                 "rows",
                 "Sequences that can be written at once; a guided one counts as two.",
-                engine.rows * engine.replicas,
+                engine.config.rows * engine.replicas,
             ),
             ("ready", "1 while requests for text are taken, 0 otherwise.", engine.ready),
         ):

@@ -5,7 +5,7 @@ import math
 import threading
 from collections import Counter
 
-from server.engine import EngineBusy, Observer, SequenceStats, StepStats
+from server.engine import EngineBusy, Observer, SequenceStats, Status, StepStats
 from server.observability.histogram import STEPS, WAITS, Histogram
 
 logger = logging.getLogger(__name__)
@@ -56,16 +56,16 @@ class Recorder(Observer):
         }
         known = {name: seconds for name, seconds in spent.items() if not math.isnan(seconds)}
         with self._lock:
-            self.finished_for[str(stats.reason)] += 1
+            self.finished_for[stats.status.value] += 1
             for name, seconds in known.items():
                 self.spent[name].add(seconds)
-        if stats.reason in ("failed", "deadline"):
+        if stats.status in (Status.FAILED, Status.DEADLINE):
             level = logging.WARNING
         else:
             level = logging.INFO if spent["whole"] > SLOW else logging.DEBUG
         if logger.isEnabledFor(level):
             fields: dict[str, object] = {
-                "reason": stats.reason,
+                "reason": stats.status.value,
                 "prompt_tokens": stats.prompt_tokens,
                 "tokens": stats.generated,
             }

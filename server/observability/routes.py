@@ -11,8 +11,9 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from server.engine import AnyEngine, EngineState
+from server.engine import EngineState
 from server.http.access import for_all, for_operators
+from server.http.dependency import EngineDependency
 from server.http.responses import EVENT_STREAM, STREAM_HEADERS, response_spec
 from server.observability.history import History
 from server.observability.status import constants, status_view
@@ -39,7 +40,7 @@ class Health(Struct, frozen=True, kw_only=True):
     tags=["server"],
     response_description="It is.",
 )
-async def health(engine: NamedDependency[AnyEngine]) -> Health:
+async def health(engine: EngineDependency) -> Health:
     """The model that is served, how many requests it has, and how much it has written."""
     return Health(
         model=engine.bundle.manifest.name, running=engine.running, waiting=engine.queued, written=engine.generated
@@ -64,7 +65,7 @@ class Readiness(Struct, frozen=True, kw_only=True):
     response_description="It does.",
     responses={503: response_spec(Readiness, description="It does not, for now or for good.")},
 )
-async def readiness(engine: NamedDependency[AnyEngine]) -> Response[Readiness]:
+async def readiness(engine: EngineDependency) -> Response[Readiness]:
     """For what hands requests to one of several servers. Who only wants to know that it is alive asks for /healthz."""
     state = engine.state
     ready = state == "ready"

@@ -58,7 +58,7 @@ def status_view(history: History) -> StatusView:
     recent = next(sample for sample in samples if last.at - sample.at <= RECENT)
     values = {
         "state": STATES[engine.state],
-        "running": f"{last.running} of {engine.rows * engine.replicas}",
+        "running": f"{last.running} of {engine.config.rows * engine.replicas}",
         "waiting": _number(last.queued),
         "speed": _number(_rate(recent, last) or 0.0),
         "cache": f"{last.cache:.0%}",

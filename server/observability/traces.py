@@ -95,7 +95,7 @@ class Tracer(Observer):
             if end == stats.finished_at:
                 span.set_attribute("gen_ai.usage.input_tokens", stats.prompt_tokens)
                 span.set_attribute("gen_ai.usage.output_tokens", stats.generated)
-                span.set_attribute("gen_ai.response.finish_reasons", [str(stats.reason)])
+                span.set_attribute("gen_ai.response.finish_reasons", [stats.status.value])
             span.end(int((end + epoch) * 1e9))
 
     def close(self) -> None:

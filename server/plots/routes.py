@@ -12,8 +12,9 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from server.completions.errors import headers_of, status_of
-from server.engine import AnyEngine, EngineBusy
+from server.engine import EngineBusy
 from server.http.access import Access, for_all, for_completion, for_holders
+from server.http.dependency import EngineDependency
 from server.http.rate_limit import WORK
 from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec
 from server.plots.events import EVENT_ID, UnknownEvent, frames, position
@@ -52,7 +53,7 @@ async def start_plot(
     request: Request[Any, Any, Any],
     access: NamedDependency[Access],
     plots: NamedDependency[Plots],
-    engine: NamedDependency[AnyEngine],
+    engine: EngineDependency,
     settings: NamedDependency[Settings],
 ) -> Response[Started]:
     """Starts a plot. It is written whether or not somebody follows it, for as long as the server's grace."""

@@ -113,7 +113,7 @@ def _narrow_completion(fields: Schema, engine: AnyEngine) -> None:
     fields["model"]["enum"] = [engine.bundle.manifest.name]
     fields["genre"]["enum"] = [*_genres(engine), None]
     for name in ("n", "best_of"):
-        fields[name]["anyOf"][0]["maximum"] = engine.rows
+        fields[name]["anyOf"][0]["maximum"] = engine.config.rows
     # Decoding would let kinds of prompts be mixed; `ParsedRequest.read` does not.
     text = {"type": "string", "minLength": 1}
     tokens = {
@@ -122,7 +122,7 @@ def _narrow_completion(fields: Schema, engine: AnyEngine) -> None:
         "minItems": 1,
         "maxItems": shape.context,
     }
-    several = {"type": "array", "minItems": 1, "maxItems": engine.queue + engine.rows}
+    several = {"type": "array", "minItems": 1, "maxItems": engine.config.queue + engine.config.rows}
     fields["prompt"]["anyOf"] = [text, several | {"items": text}, tokens, several | {"items": tokens}, {"type": "null"}]
 
 

@@ -12,7 +12,7 @@ from benchmarks.gpt2_small import END_OF_TEXT, PRECISIONS, VOCABULARY, make_toke
 from benchmarks.load import make_prompts, run_load
 from server.bundle import Bundle
 from server.cli import plotify
-from server.engine import Engine, Sampling
+from server.engine import Engine, EngineConfig, Sampling
 
 SMALL = ("--prompt-tokens", "8", "--new-tokens", "6")
 
@@ -34,7 +34,7 @@ def test_prompts_are_repeatable_and_never_hold_the_end_of_text(tiny_bundle: Path
 
 
 def test_every_request_gets_all_its_tokens_whatever_the_model_would_stop_at(tiny_bundle: Path) -> None:
-    with Engine(Bundle.load(tiny_bundle), rows=2) as engine:
+    with Engine(Bundle.load(tiny_bundle), EngineConfig(rows=2)) as engine:
         timings = run_load(engine, make_prompts(engine.bundle, 5, 8), Sampling(max_tokens=40), concurrency=2)
     assert [timing.tokens for timing in timings] == [40] * 5
     for timing in timings:

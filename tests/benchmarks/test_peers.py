@@ -27,7 +27,7 @@ from benchmarks.peers.peer import Peer
 from benchmarks.peers.ratios import agreements
 from benchmarks.peers.turns import REST, Contender, compete
 from server.bundle import Bundle
-from server.engine import Engine
+from server.engine import Engine, EngineConfig
 from server.engine.model import device as devices
 from server.engine.model.runner import Runner
 from tests.conftest import PYTHON, run
@@ -176,7 +176,7 @@ def test_every_number_of_rows_is_met_before_turns_count(tiny_bundle: Path, monke
 
     read = Runner.decode
     monkeypatch.setattr(Runner, "decode", decode)
-    with Engine(Bundle.load(tiny_bundle), "fp32", 1, rows=5, device="cpu") as engine:
+    with Engine(Bundle.load(tiny_bundle), EngineConfig("fp32", 1, rows=5, device="cpu")) as engine:
         met.clear()  # it has run once by itself
         meet_every_count(engine)
     assert met == [1, 2, 3, 4, 5]

@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.bundle import Bundle
-from server.engine import Engine
+from server.engine import Engine, EngineConfig
 from server.observability.metrics import EngineCollector, HttpCollector, new_registry
 from server.observability.recorder import Recorder
 from server.settings import SHIPPED_MODEL
@@ -62,7 +62,7 @@ def asked() -> list[str]:
 
 
 def test_every_metric_that_is_asked_for_is_told() -> None:
-    with Engine(Bundle.load(SHIPPED_MODEL), threads=1, rows=2) as engine:
+    with Engine(Bundle.load(SHIPPED_MODEL), EngineConfig(threads=1, rows=2)) as engine:
         known = dict(told(engine))
     for expression in asked():
         named = re.findall(r"(?:plotify:|process_)\w+", expression)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 from server.settings import SHIPPED_MODEL
 
 WORDS = {
@@ -40,7 +40,7 @@ def test_it_is_whole_small_and_good(bundle: Bundle) -> None:
 def test_a_genre_that_is_picked_is_what_one_gets(bundle: Bundle) -> None:
     """One opening, the same seeds, three genres: each one's own words come up at least twice as often under it."""
     found: dict[str, dict[str, int]] = {}
-    with Engine(bundle, queue=2 * len(SEEDS)) as engine:
+    with Engine(bundle, EngineConfig(queue=2 * len(SEEDS))) as engine:
         for genre in STEERED:
             prompt, against = (bundle.manifest.prompt.fill("A young woman", name) for name in (genre, None))
             samplings = [Sampling(max_tokens=40, **asdict(bundle.manifest.sampling), seed=seed) for seed in SEEDS]

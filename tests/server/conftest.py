@@ -9,7 +9,7 @@ from litestar.testing import TestClient
 
 from server.app import create_app
 from server.bundle import Bundle
-from server.engine import Engine
+from server.engine import Engine, EngineConfig
 from server.settings import Settings
 from tests.server.live import LiveServer, serving, slow_down
 from tests.server.runs import Run, record
@@ -23,7 +23,7 @@ def bundle(tiny_bundle: Path) -> Bundle:
 @pytest.fixture
 def engine(bundle: Bundle) -> Iterator[Engine]:
     """One that writes four sequences at once, while four requests wait."""
-    with Engine(bundle, threads=1, queue=4, rows=4) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=4)) as engine:
         yield engine
 
 

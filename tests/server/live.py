@@ -11,7 +11,7 @@ import uvicorn
 
 from server.app import create_app
 from server.bundle import Bundle
-from server.engine import Engine, EngineBusy, Request, Sampling, Stream
+from server.engine import Engine, EngineBusy, EngineConfig, Request, Sampling, Stream
 from server.engine.model.runner import Runner
 from server.engine.sampling.kernels import Floats
 from server.http.connection import ServerConfig
@@ -31,7 +31,7 @@ def serving(
     bundle: Bundle, settings: Settings | None = None, precision: str | None = None, rows: int = 2
 ) -> Iterator[LiveServer]:
     """Serves a bundle with uvicorn, in a thread, on a free port: two rows, and four may be waited for."""
-    engine = Engine(bundle, precision, threads=1, queue=4, rows=rows)
+    engine = Engine(bundle, EngineConfig(precision, threads=1, queue=4, rows=rows))
     settings = settings or Settings()
     config = ServerConfig(
         create_app(engine, settings), settings, port=0, log_level="error", timeout_graceful_shutdown=1

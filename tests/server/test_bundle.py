@@ -11,13 +11,13 @@ import onnx
 import pytest
 
 from server.bundle import Bundle, BundleError, LengthClass, PromptTemplate
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 
 Damage = Callable[[str, bytes], Path]
 
 
 def refusal(folder: Path) -> str:
-    with pytest.raises(BundleError) as refused, Engine(Bundle.load(folder), threads=1):
+    with pytest.raises(BundleError) as refused, Engine(Bundle.load(folder), EngineConfig(threads=1)):
         pass
     message = str(refused.value)
     assert "\n" not in message
@@ -174,7 +174,7 @@ def test_a_bundle_of_format_2_is_served(damaged: Damage, tiny_bundle: Path) -> N
         manifest["prompt"] = {name: manifest["prompt"][name] for name in ("template", "any_genre", "genres")}
 
     bundle = Bundle.load(damaged("bundle.json", changed(tiny_bundle, age)))
-    with Engine(bundle, threads=1, precision="fp32") as engine:
+    with Engine(bundle, EngineConfig("fp32", threads=1)) as engine:
         assert list(engine.submit(Request("Plot: A door", Sampling(max_tokens=4, seed=1))))
 
 

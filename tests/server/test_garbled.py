@@ -19,7 +19,7 @@ from server.bundle import Bundle, BundleError
 from server.completions.errors import RequestError, error_response
 from server.completions.parsed_request import ParsedRequest
 from server.completions.schema import CompletionRequest
-from server.engine import Engine, InvalidRequest
+from server.engine import Engine, EngineConfig, InvalidRequest
 from server.engine.text.tokenizer import Tokenizer
 from server.plots.events import UnknownEvent, position
 from server.plots.journal import Journal
@@ -199,4 +199,4 @@ def test_a_tokenizer(folder: Path, mutate: Callable[[bytes], bytes]) -> None:
 @given(mutations())
 def test_a_model(folder: Path, mutate: Callable[[bytes], bytes]) -> None:
     with signed(folder, "model.int8.onnx", mutate), suppress(BundleError):
-        Engine(Bundle.load(folder), threads=1, rows=2, kept=0).close()
+        Engine(Bundle.load(folder), EngineConfig(threads=1, rows=2, kept=0)).close()

@@ -1,7 +1,8 @@
-"""The KV cache: a tensor for each layer and side, a row for each sequence, in memory that ONNX Runtime writes in place.
+"""The KV cache, in memory that ONNX Runtime writes in place.
 
-Rows are counted from the front. The first ones belong to sequences that are being written, so that n of them are one
-block of memory to bind; behind them lie the rows that keep prompts for later (`server/engine/prefix_cache.py`).
+It has a tensor for each layer and side, and a row for each sequence. The first rows belong to decoding sequences, so
+that n of them are one block of memory to bind; the last rows belong to the prefix cache
+(`server/engine/prefix_cache.py`).
 """
 
 import math
@@ -15,8 +16,8 @@ from onnxruntime import OrtValue
 from server.bundle import ModelShape
 
 BLOCK = 16
-"""Prompts are read in multiples of so many tokens, counted from their beginning. A token's keys and values are then the
-same, to the last bit, in whatever pieces its prompt was read: other lengths take other kernels in ONNX Runtime."""
+"""Prompts are read in multiples of this many tokens, counted from their beginning. A token's keys and values are then
+the same, to the last bit, in whatever pieces its prompt is read: other lengths take other kernels in ONNX Runtime."""
 
 
 def whole_blocks(tokens: int) -> int:
@@ -26,7 +27,7 @@ def whole_blocks(tokens: int) -> int:
 
 @dataclass(frozen=True)
 class Side:
-    """The keys or the values of one layer: [rows, heads, capacity, head_dim], an OrtValue where a device holds them."""
+    """The keys or the values of one layer, [rows, heads, capacity, head_dim]; an OrtValue on a device."""
 
     name: str
     values: npt.NDArray[np.generic] | OrtValue
@@ -35,7 +36,7 @@ class Side:
 class Cache:
     """Rows of keys and values on the host. A page of memory is taken when a token is first written to it.
 
-    rows: how many sequences fit. dtype: float32, or int8 where the graph quantizes its cache.
+    rows: the number of sequences that fit. dtype: float32, or int8 where the graph quantizes its cache.
     """
 
     def __init__(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> None:
@@ -50,7 +51,7 @@ class Cache:
         ]
 
     def address(self, side: Side, row: int) -> int:
-        """Where in memory `row` of `side` begins; the rows after it follow without a gap."""
+        """The address of `row` of `side`; the next rows follow without a gap."""
         return int(side.values.ctypes.data) + row * self.row_bytes
 
     def copy(self, source: int, target: int, tokens: int) -> None:
@@ -60,7 +61,7 @@ class Cache:
                 side.values[target, :, :tokens] = side.values[source, :, :tokens]
 
     def _zeros(self, shape: tuple[int, ...]) -> npt.NDArray[np.generic] | OrtValue:
-        """Memory of its own, in small pages: with huge ones a short sequence would take what a full row takes."""
+        """Memory in small pages: with huge pages, a short sequence would take as much as a full row."""
         memory = mmap.mmap(-1, math.prod(shape) * self.dtype.itemsize)
         if hasattr(mmap, "MADV_NOHUGEPAGE"):
             memory.madvise(mmap.MADV_NOHUGEPAGE)

@@ -1,4 +1,4 @@
-"""Where the model is computed: on the processor, or on an NVIDIA GPU where one is there and all that it needs."""
+"""The choice of the device: the processor, or an NVIDIA GPU if there is one with all that it needs."""
 
 import contextlib
 import ctypes
@@ -46,10 +46,10 @@ and what shows whether a session opens there. Serving has no onnx package to bui
 
 
 def choose(bundle: Bundle, device: str, precision: str | None) -> tuple[Device, str]:
-    """Where to compute which of a bundle's precisions; None is the fastest there.
+    """The device and the precision to use; None stands for the fastest precision on the device.
 
-    "auto" takes a GPU only for what runs on it. Raises DeviceError for a device that is not there, or that cannot run
-    the precision.
+    "auto" takes a GPU only for a precision that runs on it. Raises DeviceError for a device that is missing, or that
+    cannot run the precision.
     """
     possible = bundle.manifest.precisions if precision is None else [precision]
     if device == "auto" and not any(each in RUNS_ON_CUDA for each in possible):
@@ -65,9 +65,9 @@ def choose(bundle: Bundle, device: str, precision: str | None) -> tuple[Device, 
 
 
 def choose_device(device: str) -> Device:
-    """What "auto", "cpu" or "cuda" comes to on this machine.
+    """Resolves "auto", "cpu" or "cuda" on this machine.
 
-    "auto" is "cuda" where it can be computed on, and "cpu" elsewhere. Raises DeviceError for "cuda" elsewhere.
+    "auto" is "cuda" if a GPU can be used, otherwise "cpu". Raises DeviceError for "cuda" if it cannot be used.
     """
     if device == "cpu":
         return "cpu"
@@ -81,7 +81,7 @@ def choose_device(device: str) -> Device:
 
 
 def what_cuda_lacks() -> str | None:
-    """What is missing here to compute on a GPU, and what to do about it; None where nothing is."""
+    """The part that is missing to use a GPU, and the remedy; None if nothing is missing."""
     if CUDA not in ort.get_available_providers():
         return NO_PROVIDER
     if not driver_answers():
@@ -97,7 +97,7 @@ def what_cuda_lacks() -> str | None:
 
 
 def driver_answers() -> bool:
-    """Whether the NVIDIA driver is there, works, and has a GPU."""
+    """True if the NVIDIA driver is installed, works, and has a GPU."""
     try:
         driver = ctypes.CDLL(DRIVER)
     except OSError:
@@ -107,7 +107,7 @@ def driver_answers() -> bool:
 
 
 def gpu_name() -> str:
-    """What the driver calls its first GPU, which is the one that is computed on; for where a driver answers."""
+    """The name of the first GPU, the one in use. Needs a driver that answers."""
     driver, gpu, name = ctypes.CDLL(DRIVER), ctypes.c_int(0), ctypes.create_string_buffer(256)
     driver.cuInit(0)
     driver.cuDeviceGet(ctypes.byref(gpu), 0)

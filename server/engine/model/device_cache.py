@@ -12,9 +12,9 @@ from server.engine.model.device import COPYING, open_session
 
 
 class DeviceCache(Cache):
-    """Rows of keys and values on `device`, "cuda" or, to be tested anywhere, "cpu". All of the memory is taken at once.
+    """Rows of keys and values on `device`: "cuda", or "cpu" for tests.
 
-    Raises DeviceError where the rows do not fit.
+    Takes all of its memory at once. Raises DeviceError if the rows do not fit.
     """
 
     def __init__(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, device: str) -> None:
@@ -26,14 +26,15 @@ class DeviceCache(Cache):
         super().__init__(shape, rows, dtype)
 
     def address(self, side: Side, row: int) -> int:
-        """Where in the device's memory `row` of `side` begins; the rows after it follow without a gap."""
+        """The address of `row` of `side` on the device; the next rows follow without a gap."""
         memory: OrtValue = side.values
         return int(memory.data_ptr()) + row * self.row_bytes
 
     def copy(self, source: int, target: int, tokens: int) -> None:
-        """Copies a whole row to another: one piece of memory for each side, where `tokens` would be one for each head.
+        """Copies a whole row to another.
 
-        Every run waits until the device has done, so that the model's next run finds the copy.
+        That is one piece of memory for each side, where `tokens` alone would be one for each head. Every run waits for
+        the device to finish, so the model's next run finds the copy.
         """
         if source == target:
             return

@@ -1,7 +1,6 @@
-"""The model on a GPU: everything that a step touches stays in its memory, but the tokens in and the logits out.
+"""The model on a GPU: all but the tokens and the logits of a step stays in its memory.
 
-Written from ONNX Runtime 1.31's Python package and the source of its CUDA provider: what is said here of them was read
-there.
+The source of its statements on ONNX Runtime is version 1.31: the Python package and the CUDA provider.
 """
 
 import logging
@@ -61,12 +60,12 @@ class DeviceRunner(Runner):
     def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> Cache:
         return DeviceCache(shape, rows, dtype, self.device)
 
-    def _place(self, name: str, values: npt.NDArray[Any]) -> int:
+    def _allocate(self, name: str, values: npt.NDArray[Any]) -> int:
         # A copy, since on the cpu an OrtValue would share the array's memory.
         self._mirrors[name] = OrtValue.ortvalue_from_numpy(values.copy(), self.device, 0)
         return int(self._mirrors[name].data_ptr())
 
-    def _feed(self, binding: Any, name: str, values: npt.NDArray[Any]) -> None:
+    def _bind_input(self, binding: Any, name: str, values: npt.NDArray[Any]) -> None:
         # GroupQueryAttention's CUDA kernel declares total_sequence_length as an input on the host.
         device = "cpu" if name == "total_sequence_length" else self.device
         binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(values, device, 0))
@@ -74,7 +73,7 @@ class DeviceRunner(Runner):
     def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Floats:
         return super()._run(binding, count, options or self._without_graph)
 
-    def _run_decoding(self, count: int) -> Floats:
+    def _run_decode(self, count: int) -> Floats:
         # Read on the host, it stays in a graph as it was captured. The kernel takes each row's length from seqlens_k;
         # this tells it whether a prompt begins, and into how many parts to split the attention of a row: always as
         # many then, whatever lengths the others have.
@@ -86,9 +85,9 @@ class DeviceRunner(Runner):
         ):
             self._mirrors[name].update_inplace(values)
         # The first run of a graph is several: to allocate, then to capture. Each writes the same to the same place.
-        return self._run(self._decoding(count), count, self._graphs[count])
+        return self._run(self._decode_binding(count), count, self._graphs[count])
 
-    def _read_logits(self, binding: Any, count: int) -> Floats:
+    def _fetch_logits(self, binding: Any, count: int) -> Floats:
         logits: Floats = binding.get_outputs()[0].numpy()  # bound first
         return logits
 

@@ -1,4 +1,4 @@
-"""The model on ONNX Runtime: reads prompts and decodes rows, on a cache that it writes in place."""
+"""The model on ONNX Runtime: prefill and decode, on a KV cache that it writes in place."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,20 +17,22 @@ from server.engine.sampling.kernels import Floats
 CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 
 SLOWER_ON_CPU = ["SkipLayerNormFusion"]
-"""Optimizations of ONNX Runtime that are left out: its SkipLayerNormalization takes four times as long as the addition
-and the LayerNormalization that it replaces."""
+"""Optimizations of ONNX Runtime to leave out: its SkipLayerNormalization takes four times as long as the addition and
+the LayerNormalization that it replaces."""
 
 SPINNING_MICROSECONDS = "100"
-"""How long a thread of ONNX Runtime waits for its next piece of work before it gives the core back: from one operator
-to the next, but not from one step to the next, when the core belongs to sampling and to the web server."""
+"""The time that a thread of ONNX Runtime waits for work before it gives up the core.
+
+Long enough from one operator to the next, but not from one step to the next, when sampling and the web server need it.
+"""
 
 
 class Runner:
-    """One session and its cache of `rows`. Not thread-safe: one thread owns it.
+    """One session, and its cache of `rows`. Not thread-safe: one thread owns it.
 
-    seconds: how long the session has run so far. captures: whether decodes are kept as CUDA graphs.
+    seconds: the time that the session has run so far. captures: True if decodes are kept as CUDA graphs.
 
-    Raises BundleError for a graph that is not the one the manifest describes.
+    Raises BundleError for a graph that the manifest does not describe.
     """
 
     device = "cpu"
@@ -69,57 +71,61 @@ class Runner:
                 f"there is no memory for a cache of {rows} rows ({error}); give the engine fewer"
             ) from error
         self._shape = shape
-        # A row for each that is decoded, and for each token of a block that is scored.
+        # A row for each that is decoded, and for each token of a block of prefill_all_logits.
         self._logits = np.empty((max(rows, BLOCK), shape.vocab_size), np.float32)
         self._ids = np.zeros(rows, np.int64)
         self._positions = np.zeros(rows, np.int64)
         self._seqlens = np.zeros(rows, np.int32)
         self._total = np.zeros(1, np.int32)
-        self._counting = np.arange(rows, dtype=np.int64)
+        self._row_numbers = np.arange(rows, dtype=np.int64)
         self._addresses = {
-            name: self._place(name, values)
+            name: self._allocate(name, values)
             for name, values in (
                 ("logits", self._logits),
                 ("input_ids", self._ids),
                 ("position_ids", self._positions),
                 ("seqlens_k", self._seqlens),
-                ("last_tokens", self._counting),
+                ("last_tokens", self._row_numbers),
             )
         }
-        self._decodings: dict[int, Any] = {}
+        self._decode_bindings: dict[int, Any] = {}
         self.seconds = 0.0
 
     def prefill(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
-        """Reads a piece of each prompt into the rows from `row` on; logits [pieces, vocab] after each one's last token.
+        """Reads a piece of each prompt into the rows from `row` on. Returns logits [pieces, vocab].
 
-        start: how many tokens their rows hold already; for more than one piece, none. What is returned is overwritten
-        by the next run.
+        These are the logits after the last token of each piece. start: the number of tokens that their rows hold
+        already; for more than one piece, none. The next run overwrites the logits.
         """
         width = min(whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
         last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
-        return self._read(row, start, pieces, width, last)
+        return self._run_prefill(row, start, pieces, width, last)
 
     def prefill_all_logits(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
-        """Reads a piece of one prompt into `row`, which holds `start` tokens; logits [tokens, vocab] after each.
+        """Reads a piece of one prompt into `row`, behind `start` tokens. Yields logits [tokens, vocab].
 
-        As many tokens at a time as there is room for logits, in whole blocks, so that the head, too, takes the same
-        kernels in whatever pieces the prompt is read. What is yielded is overwritten by the next run.
+        These are the logits after each token. It reads as many tokens at a time as there is room for logits, in whole
+        blocks, so that the head, too, takes the same kernels in whatever pieces the prompt is read. The next run
+        overwrites the logits.
         """
         most = len(self._logits) // BLOCK * BLOCK
         for begin in range(0, len(piece), most):
             part = piece[begin : begin + most]
             width = whole_blocks(len(part))
-            yield self._read(row, start + begin, [part], width, np.arange(width))[: len(part)]
+            yield self._run_prefill(row, start + begin, [part], width, np.arange(width))[: len(part)]
 
-    def _read(
+    def _run_prefill(
         self, row: int, start: int, pieces: Sequence[Sequence[int]], width: int, last: npt.NDArray[np.int64]
     ) -> Floats:
-        """Reads pieces padded to `width`; logits after the tokens whose places in the flattened batch `last` gives."""
+        """Reads pieces padded to `width`. Returns the logits after the tokens `last`.
+
+        last: indices into the flattened batch of tokens.
+        """
         ids = np.zeros((len(pieces), width), np.int64)
         for line, piece in zip(ids, pieces, strict=True):
             line[: len(piece)] = piece
-        # Padding is read like tokens: what it leaves behind in the cache lies beyond the prompt, where the next tokens
-        # are written before anything looks.
+        # Padding is read like tokens: its keys and values lie behind the prompt, where the next tokens overwrite them
+        # before anything reads them.
         end = start + width
         positions = np.minimum(np.arange(start, end), self._shape.context - 1)
         inputs = {
@@ -131,19 +137,19 @@ class Runner:
         }
         binding = self._bind(row, len(pieces), len(last))
         for name, values in inputs.items():
-            self._feed(binding, name, np.ascontiguousarray(values))
+            self._bind_input(binding, name, np.ascontiguousarray(values))
         return self._run(binding, len(last))
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
-        """Adds one token to each of the first rows, which hold `lengths` tokens; logits [rows, vocab] after it.
+        """Adds one token to each of the first rows. Returns logits [rows, vocab] after it.
 
-        What is returned is overwritten by the next run.
+        lengths: the number of tokens that each row holds already. The next run overwrites the logits.
         """
         count = len(tokens)
         self._ids[:count] = tokens
         self._positions[:count] = self._seqlens[:count] = lengths
         self._total[0] = self._seqlens[:count].max() + 1
-        return self._run_decoding(count)
+        return self._run_decode(count)
 
     def _open(self, path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
         providers = ["CPUExecutionProvider"]
@@ -152,45 +158,45 @@ class Runner:
     def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> Cache:
         return Cache(shape, rows, dtype)
 
-    def _place(self, name: str, values: npt.NDArray[Any]) -> int:
-        """Where in the device's memory a decode finds `values`, or leaves what becomes of them."""
+    def _allocate(self, name: str, values: npt.NDArray[Any]) -> int:
+        """The address in the device's memory where decodes read `values`, or write them."""
         return int(values.ctypes.data)
 
-    def _feed(self, binding: Any, name: str, values: npt.NDArray[Any]) -> None:
+    def _bind_input(self, binding: Any, name: str, values: npt.NDArray[Any]) -> None:
         """Binds an input of a prefill."""
         binding.bind_cpu_input(name, values)
 
     def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Floats:
         start = time.perf_counter()
         self._session.run_with_iobinding(binding, options)
-        logits = self._read_logits(binding, count)
+        logits = self._fetch_logits(binding, count)
         self.seconds += time.perf_counter() - start
         return logits
 
-    def _run_decoding(self, count: int) -> Floats:
-        return self._run(self._decoding(count), count)
+    def _run_decode(self, count: int) -> Floats:
+        return self._run(self._decode_binding(count), count)
 
-    def _read_logits(self, binding: Any, count: int) -> Floats:
+    def _fetch_logits(self, binding: Any, count: int) -> Floats:
         return self._logits[:count]
 
-    def _decoding(self, count: int) -> Any:
-        """The binding of a decode of so many rows, made once."""
-        if count not in self._decodings:
-            self._decodings[count] = binding = self._bind(0, count, count)
+    def _decode_binding(self, count: int) -> Any:
+        """The binding of a decode of `count` rows, made once."""
+        if count not in self._decode_bindings:
+            self._decode_bindings[count] = binding = self._bind(0, count, count)
             for name, values, shape in (
                 ("input_ids", self._ids, [count, 1]),
                 ("position_ids", self._positions, [count, 1]),
                 ("seqlens_k", self._seqlens, [count]),
-                ("last_tokens", self._counting, [count]),
+                ("last_tokens", self._row_numbers, [count]),
             ):
                 binding.bind_input(name, self.device, 0, values.dtype.type, shape, self._addresses[name])
             # GroupQueryAttention reads this one on the host, whatever the device.
             total = self._total
             binding.bind_input("total_sequence_length", "cpu", 0, total.dtype.type, [1], total.ctypes.data)
-        return self._decodings[count]
+        return self._decode_bindings[count]
 
     def _bind(self, row: int, count: int, outputs: int) -> Any:
-        """A binding of `count` rows of the cache from `row` on, past and present alike, and of rows of logits."""
+        """A binding of `count` rows of the cache from `row` on, as past and as present, and of logits."""
         binding, shape = self._session.io_binding(), self._shape
         logits = [outputs, shape.vocab_size]
         binding.bind_output("logits", self.device, 0, np.float32, logits, self._addresses["logits"])

@@ -47,9 +47,10 @@ SAMPLING_INPUT = np.dtype(
 
 
 class BatchSampler:
-    """Samples on `threads` threads, the caller's among them; 0 for one for each core that this process may use.
+    """Samples for many sequences on several threads.
 
-    Compiles the loops now, so that no request waits for them. Raises DeviceError if they cannot be compiled.
+    threads: with the caller's; 0 for one for each core that this process may use. Compiles the loops now, so that no
+    request waits for them. Raises DeviceError if they cannot be compiled.
     """
 
     def __init__(self, threads: int = 0) -> None:
@@ -66,10 +67,10 @@ class BatchSampler:
             raise DeviceError(f"the loops that sample tokens cannot be compiled{kept} ({reason})") from error
 
     def sample(self, logits: Floats, inputs: Sequence[SamplingInput]) -> list[int]:
-        """One token for each input, from contiguous float32 logits [rows, vocab]; each input has a row of its own.
+        """Samples a token for each input, from contiguous float32 logits [rows, vocab].
 
-        -1 for a row without a highest score: one that holds NaN or +inf, or nothing but -inf. A token is a function of
-        its row and its input alone. The rows are overwritten.
+        Each input has a row of its own. The token is -1 for a row without a highest score: one that holds NaN or +inf,
+        or nothing but -inf. A token is a function of its row and its input alone. The rows are overwritten.
         """
         entries, tokens = np.array(inputs, dtype=SAMPLING_INPUT), np.empty(len(inputs), np.intp)
         parts = max(1, min(self._threads, len(inputs) // MIN_ROWS_PER_THREAD))

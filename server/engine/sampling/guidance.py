@@ -1,4 +1,4 @@
-"""Classifier-free guidance: what a genre adds to a prompt, made stronger (Sanchez et al. 2023, arXiv:2306.17806)."""
+"""Classifier-free guidance (Sanchez et al. 2023, arXiv:2306.17806): strengthens a prompt's genre."""
 
 import math
 

@@ -30,10 +30,10 @@ MINUS_INFINITY, INFINITY = int32(-0x7F800001), int32(0x7F800000)
 
 
 def compiled(*liberties: str) -> Callable[[Loop], Loop]:
-    """Compiles a function when it is first called, to run without Python's lock, and keeps it on disk where it may.
+    """Compiles a function at its first call, to run without Python's lock, and caches it on disk.
 
-    liberties: that LLVM may take with the arithmetic, none for none: "contract", to multiply and add in one
-    instruction; "reassoc", to add up in another order. It is the same code in whatever company a row is.
+    liberties: that LLVM may take with the arithmetic: "contract", to multiply and add in one
+    instruction; "reassoc", to add up in another order. The code is the same for a row alone and for a row among others.
     """
 
     def compile_later(function: Loop) -> Loop:
@@ -47,7 +47,7 @@ def compiled(*liberties: str) -> Callable[[Loop], Loop]:
 
 
 def cache_folder(function: Callable[..., Any]) -> str | None:
-    """The folder with what was compiled of such a function; None where it is kept nowhere."""
+    """The folder in which such a function is cached; None if there is none."""
     path: str | None = function.stats.cache_path  # type: ignore[attr-defined]
     return path
 
@@ -79,7 +79,7 @@ def likeliest(scores: Floats, count: int, least: np.float32) -> Ids:
 
 @compiled()
 def sample(logits: Floats, inputs: npt.NDArray[np.void], tokens: Ids) -> None:
-    """Samples a token for each input, an entry of `SAMPLING_INPUT`, as `BatchSampler.sample` does, on one thread."""
+    """Samples a token for each input, of dtype `SAMPLING_INPUT`, on one thread."""
     blocks = _blocks(logits.shape[1])
     all_maxima, all_sums = np.empty(blocks, np.float32), np.empty(blocks, np.float32)
     for number in range(inputs.size):
@@ -125,9 +125,10 @@ def _nucleus(scores: Floats, sums: Floats, highest: np.float32, given: Any) -> i
 
 @compiled()
 def _uniform(seed: np.uint64, number: np.uint64) -> float:
-    """A number from 0 up to 1: that of a stream of SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195).
+    """A random number from 0 up to 1, of SplitMix64.
 
-    A token's first try is the next of the stream, and its others lie 2³² apart: none depends on how many others took.
+    Source: Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195. A token's first try is the next of the stream, and its
+    others lie 2³² apart: none depends on how many others took.
     """
     bits = seed + (number + uint64(1)) * uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
@@ -137,9 +138,10 @@ def _uniform(seed: np.uint64, number: np.uint64) -> float:
 
 @compiled()
 def _pick(weights: Floats, sums: Floats, point: float, last: int, bound: np.float32) -> int:
-    """Which of the weights over `bound`, or as high and before `last`, covers a point between 0 and their sum.
+    """The index of the weight that covers a point between 0 and the sum of weights.
 
-    sums: of those of each block. One of weight 0 never does.
+    Only weights over `bound` count, and those as high before `last`. sums: of these in each block. A weight of 0 covers
+    no point.
     """
     passed, own = 0.0, 0
     for block in range(sums.size):
@@ -210,7 +212,7 @@ def _sum_of_weights(scores: Floats, highest: np.float32) -> np.float32:
 
 @compiled("contract")
 def _weight(exponent: np.float32) -> np.float32:
-    """eˣ of an x that is not over 0; 0 below FLOOR. Within 10⁻⁷ of it: expf of the Cephes library (Moshier 1989)."""
+    """eˣ of an x of 0 or less, within 10⁻⁷; 0 below FLOOR. It is expf of Cephes (Moshier 1989)."""
     possible = exponent > FLOOR
     exponent = exponent if possible else FLOOR
     power = int32(exponent * float32(1.44269504) - float32(0.5))
@@ -254,7 +256,7 @@ def _ordered(bits: np.int32) -> np.int32:
 
 @compiled()
 def _first(scores: Floats, maxima: Floats, wanted: np.float32) -> int:
-    """Where a score, the highest of its block, is first met."""
+    """The first index of a score that is the highest of its block."""
     for block in range(maxima.size):
         if maxima[block] == wanted:
             for place in range(block * BLOCK, min((block + 1) * BLOCK, scores.size)):
@@ -293,7 +295,10 @@ def _likeliest(scores: Floats, maxima: Floats, count: int, least: np.float32) ->
 
 @compiled()
 def _highest_but(others: int, scores: Floats) -> np.float32:
-    """The highest score but so many: of the integers in the order of the floats, the least that no more are above."""
+    """The highest score but `others`.
+
+    Searches the integers in the order of the floats for the least one with at most so many scores above it.
+    """
     bits = scores.view(np.int32)
     low, high = int(MINUS_INFINITY), int(INFINITY)
     while low < high:

@@ -1,4 +1,4 @@
-"""The log probabilities of a prompt's own tokens, by which a text is evaluated that the model did not write.
+"""The log probabilities of a prompt's own tokens, to evaluate a text by them.
 
 The logits after each token are for the token behind it. They are used as soon as they are there, a piece of the prompt
 at a time, so that all [tokens, vocab] of them are never in memory.
@@ -31,7 +31,10 @@ class PromptLogprobs:
 
     @property
     def values(self) -> tuple[TokenLogprobs | None, ...]:
-        """One entry for each token, None for the first. Raises FloatingPointError for logits that are not finite."""
+        """One entry for each token, None for the first.
+
+        Raises FloatingPointError for logits that are not finite.
+        """
         if not all(math.isfinite(each.logprob) for each in self._values if each is not None):
             raise FloatingPointError("the model's logits are not finite")
         return tuple(self._values)

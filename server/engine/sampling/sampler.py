@@ -1,4 +1,4 @@
-"""Samples the tokens of one sequence: bias, penalties and exclusions before each, log probabilities after it."""
+"""Samples the tokens of one sequence: bias and penalties before each, log probabilities after it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,10 +17,11 @@ LOWEST = np.finfo(np.float32).min
 
 
 class TokenLogprobs(NamedTuple):
-    """Natural-log probabilities under the model's own distribution: before penalties, bias and temperature.
+    """Natural-log probabilities in the model's own distribution.
 
-    logprob: of the token that was sampled. top: token ids and theirs, the likeliest first and the smaller id first
-    among equals; fewer than asked for where fewer tokens are possible at all.
+    That is the one before penalties, bias and temperature. logprob: of the token that was sampled. top: token ids and
+    theirs, the likeliest first and the smaller id first among equals; fewer than asked for where fewer tokens are
+    possible at all.
     """
 
     logprob: float

@@ -33,7 +33,7 @@ def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
 
 
 class Detokenizer:
-    """The text of one sequence. Pushing all tokens and flushing gives what the tokenizer's own `decode` gives."""
+    """The text of one sequence, the same as the tokenizer's own `decode` gives for all tokens."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
@@ -44,7 +44,7 @@ class Detokenizer:
         return self._decoder.decode(self._pieces[token])
 
     def flush(self) -> str:
-        """What is left at the end: empty, or U+FFFD for a character that was never completed."""
+        """The rest at the end: empty, or U+FFFD for an incomplete character."""
         return self._decoder.decode(b"", final=True)
 
 

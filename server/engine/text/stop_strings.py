@@ -1,13 +1,14 @@
-"""Ending a text before one of the strings that its reader does not want to see."""
+"""Ends a text before the first of its stop strings."""
 
 from collections.abc import Sequence
 
 
 class StopStrings:
-    """The text of one sequence on its way to the reader, who sees neither a stop string nor the beginning of one.
+    """Ends the text of one sequence before its first stop string.
 
-    The stop string that counts is the one completed first; of several that the same character completes, the longest.
-    So it does not matter how the text is cut into pieces. stops: no more than a few, none empty.
+    A beginning of a stop string is held back. The stop string that counts is the one completed first; of several that
+    the same character completes, the longest. So it does not matter how the text is cut into pieces. stops: no more
+    than a few, none empty.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -17,9 +18,9 @@ class StopStrings:
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """Takes more of the text: what of it may be shown now, and whether it has ended at a stop string.
+        """Adds to the text. Returns the part to show now, and True if the text has ended.
 
-        What could still become one is held back. Nothing may be pushed after the end.
+        Text that may become a stop string is held back. Nothing may be pushed after the end.
         """
         text, self._held = self._held + text, ""
         found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
@@ -30,12 +31,12 @@ class StopStrings:
         return text[:shown], False
 
     def flush(self) -> str:
-        """What was held back, once the text has ended without a stop string."""
+        """The text that was held back, once it has ended without a stop string."""
         text, self._held = self._held, ""
         return text
 
     def _undecided(self, text: str) -> int:
-        """Where the longest tail starts that begins a stop string; the end of the text where none does."""
+        """The start of the longest tail that begins a stop string; the end of the text without one."""
         for start in range(max(0, len(text) - self._longest + 1), len(text)):
             if text[start] in self._beginnings:
                 tail = text[start:]

@@ -15,7 +15,7 @@ SAMPLE = 4096
 class Tokenizer:
     """A byte-level tokenizer, for a model that reads `context` tokens.
 
-    token_bytes: the bytes of each token, by token id; none for special tokens. size: how many tokens there are. Raises
+    token_bytes: the bytes of each token, by token id; none for special tokens. size: the number of tokens. Raises
     BundleError for a tokenizer that is not byte-level.
     """
 
@@ -43,16 +43,19 @@ class Tokenizer:
             raise InvalidRequest("the prompt is not Unicode text: it holds half a surrogate pair") from error
 
     def spell(self, token: int) -> bytes:
-        """The bytes that a token stands for; of a special token, which stands for none, its name."""
+        """The bytes of a token; of a special token, its name."""
         return self.token_bytes[token] or str(self._tokenizer.id_to_token(token)).encode()
 
     def spellings(self, word: str) -> list[list[int]]:
-        """The token ids of a word as it may stand in a text: at its beginning or not, of a sentence or within."""
+        """The token ids of the forms of a word: first in the text or not, capitalized or not."""
         written = dict.fromkeys((word, word.lower(), word.capitalize()))
         return [ids for each in written for text in (each, f" {each}") if (ids := self.encode(text))]
 
     def encode_prompt(self, given: str | Sequence[int], longest: int) -> list[int]:
-        """The token ids of a prompt, text or ids. Raises InvalidRequest; PromptTooLong for more than `longest`."""
+        """The token ids of a prompt, given as text or as ids.
+
+        Raises InvalidRequest; PromptTooLong for more than `longest` tokens.
+        """
         if isinstance(given, str):
             prompt = self.encode(given)
         else:

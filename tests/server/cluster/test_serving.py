@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 from tests.server.cluster.conftest import ROWS, Cluster
 from tests.server.reading import text_of
 
@@ -27,7 +27,7 @@ def _asked(model: str, seed: int, **fields: object) -> dict[str, Any]:
 
 def _written(bundle: Bundle, bodies: list[dict[str, Any]]) -> list[str]:
     """The same by an engine in this process."""
-    with Engine(bundle, threads=1, rows=ROWS) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=ROWS)) as engine:
         requests = [
             Request(body["prompt"], Sampling(max_tokens=body["max_tokens"], seed=body["seed"], ignore_end=True))
             for body in bodies

@@ -14,7 +14,7 @@ from openai import OpenAI
 from server.app import MAX_BODY, create_app
 from server.bundle import Bundle
 from server.completions import parsed_request
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 from server.engine.model.cache import BLOCK
 from server.engine.model.runner import Runner
 from server.settings import Settings
@@ -219,7 +219,10 @@ def test_an_engine_that_fails(live: LiveServer, openai: OpenAI, monkeypatch: pyt
 
 
 def test_a_request_that_takes_too_long(bundle: Bundle, slow_decoding: float) -> None:
-    with Engine(bundle, threads=1, deadline=0.3) as engine, TestClient(create_app(engine, Settings())) as client:
+    with (
+        Engine(bundle, EngineConfig(threads=1, deadline=0.3)) as engine,
+        TestClient(create_app(engine, Settings())) as client,
+    ):
         asked = {"model": MODEL, "prompt": PROMPT, "max_tokens": 100, "ignore_eos": True}
         error = {
             "message": "The request took longer than the server allows.",

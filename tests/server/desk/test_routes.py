@@ -13,7 +13,7 @@ from litestar.testing import TestClient
 from server.app import create_app
 from server.bundle import Bundle
 from server.desk.writers import COOKIE
-from server.engine import Engine
+from server.engine import Engine, EngineConfig
 from server.settings import Settings
 from server.shelf import bounds
 from tests.server.desk.visiting import Visitor, typed
@@ -26,7 +26,7 @@ ASKED = {"do": "continue", "length": "line", "seed": "7", "text": "A fox"}
 @pytest.fixture
 def client(bundle: Bundle, tmp_path: Path) -> Iterator[TestClient[Litestar]]:
     """With room for three continuations, a genre's included."""
-    with Engine(bundle, threads=1, queue=4, rows=8) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=8)) as engine:
         app = create_app(engine, Settings(database=str(tmp_path / "shelf.sqlite")))
         app.debug = False
         with TestClient(app) as client:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling, Stream
+from server.engine import Engine, EngineConfig, Request, Sampling, Stream
 from server.engine.model.runner import Runner
 from server.engine.sampling.kernels import Floats
 from tests.server.reading import PRECISIONS, one_by_one, some_requests, tokens_of
@@ -39,7 +39,7 @@ def test_a_long_prompt_is_read_in_pieces_between_the_others_tokens(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, runs: list[Run]
 ) -> None:
     running = [Request([number], replace(ENDLESS, seed=number)) for number in range(16)]
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         runs.clear()
         arrive_among(monkeypatch, engine, running, [Request([9] * 100, ENDLESS)])
     reading = [at for at, run in enumerate(runs) if run.kind == "prefill" and run.tokens > 1]
@@ -53,14 +53,14 @@ def test_a_long_prompt_is_read_in_pieces_between_the_others_tokens(
 
 
 def test_a_prompt_is_read_at_once_where_nobody_is_written(bundle: Bundle, runs: list[Run]) -> None:
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         runs.clear()
         one_by_one(engine, [Request([9] * 100, replace(ENDLESS, max_tokens=2))])
         assert runs == [Run("prefill", 1, 100), Run("decode", 1, 1)]
 
 
 def test_continuations_of_one_prompt_read_it_once(bundle: Bundle, runs: list[Run]) -> None:
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         runs.clear()
         sampling = replace(ENDLESS, max_tokens=3, guidance=2.0)
         for stream in engine.submit_several(Request([9] * 40, sampling, against=[8] * 20), 5):
@@ -78,9 +78,9 @@ def test_pieces_and_company_change_no_token(
         replace(request, prompt=[*request.prompt, *range(90 + number, 150 + number)])
         for number, request in enumerate(some_requests(12, seed=3))
     ]
-    with Engine(bundle, precision, threads=1, kept=0) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as engine:
         expected = one_by_one(engine, [*running, *arriving])
-    with Engine(bundle, precision, threads=1, kept=0, queue=40) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, kept=0, queue=40)) as engine:
         runs.clear()
         found = arrive_among(monkeypatch, engine, running, arriving)
     pieces = {run.tokens for run in runs if run.kind == "prefill" and run.tokens % 16 == 0}

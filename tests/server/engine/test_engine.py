@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, InvalidRequest, PromptTooLong, Request, Sampling
+from server.engine import Engine, EngineConfig, InvalidRequest, PromptTooLong, Request, Sampling
 from server.engine.sequence import SequenceGroup
 from tests.server.reading import GREEDY, PRECISIONS, PROMPT, one_by_one, recomputed, text_of, tokens_of
 
@@ -21,7 +21,7 @@ def test_greedy_tokens_are_those_of_a_run_without_a_cache(bundle: Bundle, precis
     prompt = bundle.tokenizer.encode(PROMPT).ids
     expected = recomputed(bundle, precision, prompt, GREEDY.max_tokens)
     assert bundle.manifest.model.end_of_text not in expected
-    with Engine(bundle, precision, threads=1) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1)) as engine:
         first, second = (list(engine.submit(Request(PROMPT, GREEDY))) for _ in range(2))
     assert tokens_of(first) == tokens_of(second) == expected
     assert text_of(first) == bundle.tokenizer.decode(expected)
@@ -44,7 +44,7 @@ def test_the_prompt_is_counted_without_what_was_written(bundle: Bundle, monkeypa
 
     monkeypatch.setattr(Engine, "_enqueue", enqueue_and_wait_until_written)
     given = [5] * 40
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         assert engine.submit(Request(given, GREEDY)).prompt_tokens == 40
     assert given == [5] * 40
 
@@ -108,7 +108,7 @@ def test_a_stream_ends_with_length_where_the_context_ends(bundle: Bundle, engine
 def test_a_stream_ends_with_stop_at_the_end_of_text(bundle: Bundle) -> None:
     third = recomputed(bundle, "fp32", bundle.tokenizer.encode(PROMPT).ids, 3)[2]
     ended_there = replace(bundle.manifest, model=replace(bundle.manifest.model, end_of_text=third))
-    with Engine(replace(bundle, manifest=ended_there), "fp32", threads=1) as engine:
+    with Engine(replace(bundle, manifest=ended_there), EngineConfig("fp32", threads=1)) as engine:
         chunks = list(engine.submit(Request(PROMPT, GREEDY)))
     assert chunks[-1].finish_reason == "stop"
     assert third not in tokens_of(chunks)
@@ -207,7 +207,7 @@ def test_as_many_continuations_as_there_are_rows(engine: Engine, count: int, aga
 
 
 def test_a_guided_request_needs_two_rows(bundle: Bundle) -> None:
-    with Engine(bundle, threads=1, rows=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=1)) as engine:
         with pytest.raises(InvalidRequest, match="takes two rows, and this engine has only one"):
             engine.submit(Request(PROMPT, GUIDED, against="A detective in Lisbon"))
         unguided = replace(GREEDY, guidance=1.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, EngineBusy, EngineError, Request, Sampling, Stream
+from server.engine import Engine, EngineBusy, EngineConfig, EngineError, Request, Sampling, Stream
 from server.engine.model.runner import Runner
 from server.engine.sampling.kernels import Floats
 from tests.server.reading import PROMPT, one_by_one, some_requests, tokens_of
@@ -41,9 +41,9 @@ def test_a_decode_that_fails_ends_those_it_was_for_and_no_others(
 ) -> None:
     """Those that wait find neither rows nor kept prompts of the time before."""
     requests = [LONG, *some_requests(7, seed=5)]
-    with Engine(bundle, threads=1, kept=0) as engine:
+    with Engine(bundle, EngineConfig(threads=1, kept=0)) as engine:
         expected = one_by_one(engine, requests)
-    with Engine(bundle, threads=1, rows=2) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=2)) as engine:
         assert one_by_one(engine, [LONG]) == expected[:1]
 
         def fail_once(count: int, decode: Callable[[], Floats], runner: Runner) -> Floats:
@@ -80,7 +80,7 @@ def test_a_reading_that_fails_ends_who_arrives_and_who_is_written(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefill = Runner.prefill
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         expected = one_by_one(engine, [LONG])
 
         def fail_for_eights(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
@@ -110,7 +110,7 @@ def test_a_reading_that_fails_ends_who_arrives_and_who_is_written(
 
 def test_who_ended_in_a_step_before_it_failed_has_everything(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request of one token is over when its prompt has been read, whatever comes of the others' next token."""
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         arriving: list[Stream] = []
 
         def arrive_then_fail(count: int, decode: Callable[[], Floats], _: Runner) -> Floats:
@@ -132,7 +132,7 @@ def test_after_a_failure_the_model_is_loaded_anew_for_those_who_wait(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Readiness says so meanwhile; what was counted before still counts."""
-    with Engine(bundle, threads=1, rows=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=1)) as engine:
         expected = one_by_one(engine, [LONG])
         written, seconds, first = engine.generated, engine.model_seconds, engine._batch
         loading, go_on = threading.Event(), threading.Event()
@@ -166,7 +166,7 @@ def test_a_model_that_cannot_be_loaded_again_lets_nobody_wait_and_is_tried_again
     folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     manifest = (folder / "bundle.json").read_bytes()
     monkeypatch.setattr("server.engine.engine.MIN_PAUSE", 0.05)
-    with Engine(Bundle.load(folder), threads=1, rows=1) as engine:
+    with Engine(Bundle.load(folder), EngineConfig(threads=1, rows=1)) as engine:
         expected = one_by_one(engine, [LONG])
 
         def fail_once(count: int, decode: Callable[[], Floats], runner: Runner) -> Floats:
@@ -195,7 +195,7 @@ def test_an_engine_that_cannot_load_its_model_can_be_closed(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
-    engine = Engine(Bundle.load(folder), threads=1)
+    engine = Engine(Bundle.load(folder), EngineConfig(threads=1))
     (folder / "bundle.json").unlink()
 
     def fail(count: int, decode: Callable[[], Floats], runner: Runner) -> Floats:
@@ -214,7 +214,7 @@ def test_logits_that_are_not_finite_end_one_sequence_alone(
 ) -> None:
     requests = [Request([number] * 9, replace(ENDLESS, temperature=1.0, seed=number)) for number in range(1, 7)]
     guided = Request(PROMPT, replace(ENDLESS, guidance=2.0), against="A detective in Lisbon")
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         expected = one_by_one(engine, [*requests, guided])
 
         def spoil_a_row(count: int, decode: Callable[[], Floats], _: Runner) -> Floats:
@@ -246,7 +246,7 @@ def test_a_prompt_whose_logits_are_not_finite_is_told(bundle: Bundle, monkeypatc
         return logits
 
     other = Request([8] * 30, ENDLESS)
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         expected = one_by_one(engine, [other])
         monkeypatch.setattr(Runner, "prefill", spoil_sevens)
         streams = [engine.submit(request) for request in (Request([7] * 30, ENDLESS), other)]
@@ -256,7 +256,7 @@ def test_a_prompt_whose_logits_are_not_finite_is_told(bundle: Bundle, monkeypatc
 
 
 def test_numbers_of_any_size_fail_nobody(bundle: Bundle) -> None:
-    with Engine(bundle, "fp32", threads=1) as engine:
+    with Engine(bundle, EngineConfig("fp32", threads=1)) as engine:
         beside = engine.submit(LONG)
         asked = [Sampling(max_tokens=5, top_k=2**70, seed=2**70), Sampling(max_tokens=5, top_k=2**63, top_p=5e-324)]
         streams = [engine.submit(Request(PROMPT, replace(each, ignore_end=True))) for each in asked]

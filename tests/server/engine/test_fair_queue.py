@@ -90,10 +90,10 @@ def test_who_has_left_makes_nobody_wait() -> None:
     for each in groups:
         waiting.append(each)
     for gone in (groups[0], groups[2]):
-        gone.sequences[0].channel.cancelled = True
+        gone.sequences[0].channel.abandon()
     assert waiting.peek() is groups[1]
     assert len(waiting) == 3
-    waiting.remove_abandoned()
+    waiting.remove_cancelled()
     assert list(waiting) == [groups[1], groups[3]]
 
 

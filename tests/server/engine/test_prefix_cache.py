@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 from server.engine.prefix_cache import WIDTH, PrefixCache
 from tests.server.engine.symbolic import SymbolicCache
 from tests.server.reading import PRECISIONS, one_by_one, some_requests, tokens_of
@@ -100,7 +100,10 @@ def prefilled(engine: Engine, runs: list[Run], request: Request) -> tuple[list[i
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_asking_again_and_going_on_read_what_is_new(bundle: Bundle, runs: list[Run], precision: str) -> None:
     prompt = [*range(60)]
-    with Engine(bundle, precision, threads=1, kept=0) as fresh, Engine(bundle, precision, threads=1) as engine:
+    with (
+        Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as fresh,
+        Engine(bundle, EngineConfig(precision, threads=1)) as engine,
+    ):
         request = Request(prompt, SHORT)
         tokens, read = prefilled(engine, runs, request)
         assert read == 60
@@ -115,7 +118,7 @@ def test_asking_again_and_going_on_read_what_is_new(bundle: Bundle, runs: list[R
 
 def test_both_prompts_of_a_guided_request_are_kept(bundle: Bundle, runs: list[Run]) -> None:
     guided = Request([*range(60)], replace(SHORT, guidance=2.0), against=[*range(100, 150)])
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         tokens, read = prefilled(engine, runs, guided)
         assert read == 60 * 2, "both at once, the shorter one padded"
         assert prefilled(engine, runs, guided) == (tokens, 60 - 48 + 50 - 48)
@@ -126,8 +129,8 @@ def test_both_prompts_of_a_guided_request_are_kept(bundle: Bundle, runs: list[Ru
 def test_what_was_kept_changes_no_token(bundle: Bundle, precision: str) -> None:
     """Many prompts that share beginnings, in rows that are taken, replaced and taken again."""
     requests = some_requests(40, seed=31, longest=100)
-    with Engine(bundle, precision, threads=1, kept=0) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as engine:
         expected = one_by_one(engine, requests)
-    with Engine(bundle, precision, threads=1, kept=3) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, kept=3)) as engine:
         assert one_by_one(engine, requests) == expected
         assert one_by_one(engine, requests[::-1]) == expected[::-1]

@@ -8,7 +8,17 @@ from dataclasses import replace
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Chunk, DeadlineExceeded, Engine, EngineBusy, EngineError, Request, Sampling, Stream
+from server.engine import (
+    Chunk,
+    DeadlineExceeded,
+    Engine,
+    EngineBusy,
+    EngineConfig,
+    EngineError,
+    Request,
+    Sampling,
+    Stream,
+)
 from tests.server.live import wait_until_idle
 from tests.server.reading import GREEDY, PROMPT, one_by_one, some_requests, tokens_of
 from tests.server.runs import Run
@@ -38,7 +48,7 @@ def test_a_stream_that_nobody_holds_stops(engine: Engine, slow_decoding: float, 
 
 
 def test_cancelling_wakes_a_reader(bundle: Bundle, slow_decoding: float) -> None:
-    with Engine(bundle, threads=1, rows=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=1)) as engine:
         blocking, waiting = (engine.submit(Request(PROMPT, ENDLESS)) for _ in range(2))
         next(blocking)
         threading.Timer(0.1, waiting.cancel).start()
@@ -60,15 +70,15 @@ def test_one_continuation_may_leave_and_the_others_go_on(engine: Engine, slow_de
 
 
 def test_the_queue_is_bounded_and_frees_itself(bundle: Bundle, slow_decoding: float) -> None:
-    with Engine(bundle, threads=1, queue=4, rows=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=1)) as engine:
         running = engine.submit(Request(PROMPT, ENDLESS))
         next(running)
-        waiting = [engine.submit(Request(PROMPT, GREEDY)) for _ in range(engine.queue)]
-        assert (engine.running, engine.queued) == (1, engine.queue)
+        waiting = [engine.submit(Request(PROMPT, GREEDY)) for _ in range(engine.config.queue)]
+        assert (engine.running, engine.queued) == (1, engine.config.queue)
         with pytest.raises(EngineBusy, match="too many requests are waiting already; try again"):
             engine.submit(Request(PROMPT, GREEDY))
         waiting[1].cancel()
-        assert engine.queued == engine.queue - 1
+        assert engine.queued == engine.config.queue - 1
         last = engine.submit(Request(PROMPT, replace(GREEDY, max_tokens=2)))
         for stream in (running, *waiting):
             stream.cancel()
@@ -77,7 +87,7 @@ def test_the_queue_is_bounded_and_frees_itself(bundle: Bundle, slow_decoding: fl
 
 def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, slow_decoding: float) -> None:
     """One that takes more than it has left is let in where one of a row is: however often asked, it never were else."""
-    with Engine(bundle, threads=1, queue=4, rows=4) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=4)) as engine:
         request = Request(PROMPT, ENDLESS)
         running = engine.submit_several(request, 4)
         next(running[0])
@@ -102,7 +112,7 @@ def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, sl
 def test_a_client_who_fills_the_queue_keeps_nobody_out(bundle: Bundle, slow_decoding: float) -> None:
     """For those of whom nothing waits there is as much room again, however much waits of one."""
     requests = {client: Request(PROMPT, ENDLESS, client=client) for client in "abcd"}
-    with Engine(bundle, threads=1, queue=2, rows=4) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=2, rows=4)) as engine:
         streams = engine.submit_several(requests["a"], 4)
         next(streams[0])
         streams += engine.submit_several(requests["a"], 4)
@@ -118,7 +128,7 @@ def test_a_client_who_fills_the_queue_keeps_nobody_out(bundle: Bundle, slow_deco
 
 def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
     """Also behind one that waits for all of the rows."""
-    with Engine(bundle, threads=1, queue=20, rows=4) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=20, rows=4)) as engine:
         sampling = replace(ENDLESS, max_tokens=40)
         first = engine.submit_several(Request(PROMPT, sampling), 4)
         guided = Request(PROMPT, replace(sampling, guidance=2.0), against="A detective in Lisbon")
@@ -131,7 +141,7 @@ def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
 
 def test_a_client_with_many_requests_starves_nobody(bundle: Bundle) -> None:
     """Another's one is read next, not behind the two hundred."""
-    with Engine(bundle, threads=1, queue=300, rows=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=300, rows=1)) as engine:
         many = [engine.submit(Request(PROMPT, ENDLESS, client="a")) for _ in range(200)]
         next(many[0])
         assert len(tokens_of(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=2), client="b")))) == 2
@@ -141,7 +151,7 @@ def test_a_client_with_many_requests_starves_nobody(bundle: Bundle) -> None:
 
 
 def test_a_request_ends_at_its_deadline_wherever_it_is(bundle: Bundle, slow_decoding: float) -> None:
-    with Engine(bundle, threads=1, queue=4, rows=2, deadline=0.5) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=2, deadline=0.5)) as engine:
         streams = [
             *engine.submit_several(Request(PROMPT, ENDLESS), 2),
             *(engine.submit(Request(PROMPT, ENDLESS)) for _ in range(2)),
@@ -156,7 +166,7 @@ def test_a_request_ends_at_its_deadline_wherever_it_is(bundle: Bundle, slow_deco
 
 def test_those_turned_away_hear_when_to_come_again(bundle: Bundle, slow_decoding: float) -> None:
     """By when those that wait will have begun, at the pace of the last ones."""
-    with Engine(bundle, threads=1, queue=10, rows=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=10, rows=1)) as engine:
         for _ in range(4):
             tokens_of(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=20))))
         streams = [engine.submit(Request(PROMPT, ENDLESS)) for _ in range(11)]
@@ -169,7 +179,7 @@ def test_those_turned_away_hear_when_to_come_again(bundle: Bundle, slow_decoding
 
 
 def test_draining_finishes_what_there_is_and_takes_nothing_more(bundle: Bundle, slow_decoding: float) -> None:
-    with Engine(bundle, threads=1, queue=4, rows=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=1)) as engine:
         assert (engine.state, engine.ready) == ("ready", True)
         streams = [engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=5))) for _ in range(3)]
         engine.drain()
@@ -183,7 +193,7 @@ def test_draining_finishes_what_there_is_and_takes_nothing_more(bundle: Bundle, 
 @pytest.mark.timeout(60)
 def test_closing_ends_every_stream(bundle: Bundle, slow_decoding: float) -> None:
     """Those that run, those that wait, and those that somebody waits for."""
-    engine = Engine(bundle, threads=1, rows=20)
+    engine = Engine(bundle, EngineConfig(threads=1, rows=20))
     streams = [engine.submit(Request(PROMPT, ENDLESS)) for _ in range(26)]
     for stream in streams[:20]:
         next(stream)
@@ -217,9 +227,9 @@ def test_closing_ends_every_stream(bundle: Bundle, slow_decoding: float) -> None
 def test_a_storm_of_those_who_come_and_go_leaves_the_others_as_they_were(bundle: Bundle) -> None:
     """Six threads submit and leave as chance has it, while one reads all that it asked for."""
     asked = some_requests(30, seed=11)
-    with Engine(bundle, threads=1, kept=0) as engine:
+    with Engine(bundle, EngineConfig(threads=1, kept=0)) as engine:
         expected = one_by_one(engine, asked)
-    with Engine(bundle, threads=1, rows=4, kept=3, queue=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=4, kept=3, queue=1)) as engine:
         calm = threading.Event()
         busy = 0
 

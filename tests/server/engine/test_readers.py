@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling, Stream
+from server.engine import Engine, EngineConfig, Request, Sampling, Stream
 from tests.server.live import wait_until_idle
 from tests.server.reading import GREEDY, PROMPT, one_by_one, text_of, tokens_of
 
@@ -33,7 +33,7 @@ def test_many_at_once_get_what_one_alone_gets(engine: Engine) -> None:
 
 def test_two_event_loops_and_a_thread_read_at_once(bundle: Bundle) -> None:
     requests = [Request(PROMPT, Sampling(max_tokens=30, seed=seed, ignore_end=True)) for seed in range(50)]
-    with Engine(bundle, threads=1, rows=24, queue=50) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=24, queue=50)) as engine:
         expected = one_by_one(engine, requests)
         found: dict[int, list[int]] = {}
 
@@ -58,7 +58,7 @@ def test_two_event_loops_and_a_thread_read_at_once(bundle: Bundle) -> None:
 def test_a_reader_that_stops_reading_holds_nobody_up(bundle: Bundle) -> None:
     """And finds everything when it comes back."""
     request = Request(PROMPT, Sampling(max_tokens=40, seed=1, ignore_end=True))
-    with Engine(bundle, threads=1, rows=2) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=2)) as engine:
         (expected,) = one_by_one(engine, [request])
 
         async def stop_reading_and_come_back() -> list[int]:

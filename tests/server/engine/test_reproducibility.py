@@ -16,7 +16,7 @@ from onnx import helper
 
 from server.bundle import Bundle
 from server.commands import generate
-from server.engine import Engine, EngineError
+from server.engine import Engine, EngineConfig, EngineError
 from server.engine.errors import RowsDiffer
 from server.engine.model import loading
 from server.engine.model.cache import BLOCK
@@ -36,9 +36,9 @@ COMPANIES = (2, 8, 64)
 @pytest.mark.parametrize(("precision", "count"), [("fp32", 100), ("int8", 500)])
 def test_company_changes_no_token(bundle: Bundle, precision: str, count: int) -> None:
     requests = some_requests(count, seed=20)
-    with Engine(bundle, precision, threads=1, kept=0) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as engine:
         alone = one_by_one(engine, requests)
-    with Engine(bundle, precision, threads=1, rows=64, queue=2 * count) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, rows=64, queue=2 * count)) as engine:
         assert all_at_once(engine, requests) == alone
         assert all_at_once(engine, requests[::-1]) == alone[::-1]
     assert len({tuple(tokens) for tokens in alone}) > count // 2, "they are not all the same anyway"
@@ -48,15 +48,15 @@ def test_company_changes_no_token(bundle: Bundle, precision: str, count: int) ->
 @pytest.mark.parametrize("rows", [2, 3, 7])
 def test_rows_change_no_token(bundle: Bundle, precision: str, rows: int) -> None:
     requests = some_requests(30, seed=21)
-    with Engine(bundle, precision, threads=1, kept=0) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as engine:
         alone = one_by_one(engine, requests)
-    with Engine(bundle, precision, threads=1, rows=rows, kept=2, queue=60) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, rows=rows, kept=2, queue=60)) as engine:
         assert all_at_once(engine, requests) == alone
 
 
 def test_two_engines_write_the_same(bundle: Bundle) -> None:
     requests = some_requests(30, seed=22)
-    with Engine(bundle, threads=1) as first, Engine(bundle, threads=1) as second:
+    with Engine(bundle, EngineConfig(threads=1)) as first, Engine(bundle, EngineConfig(threads=1)) as second:
         assert all_at_once(first, requests) == one_by_one(second, requests)
 
 
@@ -87,7 +87,7 @@ def test_the_model_that_ships_writes_the_same(
 ) -> None:
     """Among others, again when its prompt is kept, after the model has failed, and in another engine."""
     requests = some_requests(64, seed=23)
-    with Engine(SHIPPED, precision, threads=1, kept=0) as engine:
+    with Engine(SHIPPED, EngineConfig(precision, threads=1, kept=0)) as engine:
         alone = one_by_one(engine, requests)
     assert len({tuple(tokens) for tokens in alone}) > 32, "they are not all the same anyway"
     long = [place for place, request in enumerate(requests) if len(request.prompt) > 2 * BLOCK and not request.against]
@@ -98,7 +98,7 @@ def test_the_model_that_ships_writes_the_same(
             raise RuntimeError("out of memory")
         return decode()
 
-    with Engine(SHIPPED, precision, threads, rows=64, queue=128) as engine:
+    with Engine(SHIPPED, EngineConfig(precision, threads, rows=64, queue=128)) as engine:
         for count in COMPANIES:
             assert all_at_once(engine, requests[:count]) == alone[:count]
         assert one_by_one(engine, again) == expected
@@ -111,7 +111,7 @@ def test_the_model_that_ships_writes_the_same(
                 tokens_of(engine.submit(replace(again[0], sampling=replace(again[0].sampling, max_tokens=2))))
         assert all_at_once(engine, requests[:8]) == alone[:8]
         assert engine.restarts == 1
-    with Engine(SHIPPED, precision, threads, rows=64, queue=128) as engine:
+    with Engine(SHIPPED, EngineConfig(precision, threads, rows=64, queue=128)) as engine:
         assert all_at_once(engine, requests[::-1]) == alone[::-1]
 
 
@@ -147,13 +147,13 @@ def test_a_model_whose_rows_depend_on_one_another_is_refused(entangled: Bundle) 
     for bundle, precision in ((entangled, "int8"), (only(entangled, "int8"), None)):
         for rows in (2, 64):
             with pytest.raises(RowsDiffer, match=REFUSAL):
-                Engine(bundle, precision, threads=1, rows=rows, kept=0)
-    with Engine(entangled, "int8", threads=1, rows=1, kept=0) as engine:
+                Engine(bundle, EngineConfig(precision, threads=1, rows=rows, kept=0))
+    with Engine(entangled, EngineConfig("int8", threads=1, rows=1, kept=0)) as engine:
         assert engine.precision == "int8", "there are no other rows"
 
 
 def test_the_next_precision_is_taken_with_one_line(entangled: Bundle, caplog: pytest.LogCaptureFixture) -> None:
-    with Engine(entangled, threads=1) as engine:
+    with Engine(entangled, EngineConfig(threads=1)) as engine:
         assert engine.precision == "fp32"
         requests = some_requests(8, seed=24)
         assert all_at_once(engine, requests) == one_by_one(engine, requests)

@@ -94,13 +94,13 @@ class Scheduling(RuleBasedStateMachine):
     @precondition(lambda self: self.sequences)
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:
-        data.draw(st.sampled_from(self.sequences)).channel.cancelled = True
+        data.draw(st.sampled_from(self.sequences)).channel.abandon()
 
     @precondition(lambda self: self.submitted)
     @rule(data=st.data())
     def abandon(self, data: Any) -> None:
         for sequence in data.draw(st.sampled_from(self.submitted)).sequences:
-            sequence.channel.cancelled = True
+            sequence.channel.abandon()
 
     @precondition(lambda self: not self.scheduler.idle)
     @rule(count=st.integers(1, 10))
@@ -114,13 +114,13 @@ class Scheduling(RuleBasedStateMachine):
         prefilling = [sequence for group in self.scheduler.prefilling for sequence in group.sequences]
         over = [*self.scheduler.decoding, *prefilling]
         assert self.scheduler.clear() == over
-        for sequence in over:
+        for sequence in map(continuation, over):
             sequence.finished = True
         self.cache.cells = [[None] * self.cache.capacity for _ in self.cache.cells]
 
     def one_step(self) -> None:
         scheduler = self.scheduler
-        scheduler.release([each for each in scheduler.decoding if each.channel.cancelled])
+        scheduler.release([each for each in scheduler.decoding if each.channel.status.final])
         self.check()
         writing, waiting = len(scheduler.decoding_rows), len(scheduler.queue)
         prefill = scheduler.next_prefill()
@@ -158,7 +158,7 @@ class Scheduling(RuleBasedStateMachine):
             for sequence in map(continuation, group.sequences):
                 assert [row.tokens for row in sequence.rows] == sequence.prompts
                 sequence.draw(prompt_cells)
-        self.scheduler.release([each for group in arrived for each in group.sequences if each.finished])
+        self.scheduler.release([each for group in arrived for each in group.sequences if continuation(each).finished])
 
     def write(self) -> None:
         decoding = self.scheduler.decoding_rows
@@ -167,7 +167,7 @@ class Scheduling(RuleBasedStateMachine):
             row.cached += 1
         for sequence in map(continuation, self.scheduler.decoding):
             sequence.draw([cells[row.index] for row in sequence.rows])
-        self.scheduler.release([each for each in self.scheduler.decoding if each.finished])
+        self.scheduler.release([each for each in self.scheduler.decoding if continuation(each).finished])
 
     @invariant()
     def check(self) -> None:
@@ -212,7 +212,7 @@ class Scheduling(RuleBasedStateMachine):
         places = [*self.scheduler.decoding, *(sequence for group in groups for sequence in group.sequences)]
         assert len(set(map(id, places))) == len(places)
         for sequence in self.sequences:
-            if not (sequence.finished or sequence.channel.cancelled):
+            if not (sequence.finished or sequence.channel.status.final):
                 assert sequence in places
         assert len(self.scheduler.running) == len(places) - sum(len(group.sequences) for group in self.scheduler.queue)
 
@@ -224,7 +224,7 @@ class Scheduling(RuleBasedStateMachine):
                 break
             self.one_step()
         assert self.scheduler.idle
-        assert all(sequence.finished or sequence.channel.cancelled for sequence in self.sequences)
+        assert all(sequence.finished or sequence.channel.status.final for sequence in self.sequences)
         assert self.scheduler.free_rows == self.rows
 
 

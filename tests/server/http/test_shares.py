@@ -9,7 +9,7 @@ from litestar.testing import TestClient
 
 from server.app import create_app
 from server.bundle import Bundle
-from server.engine import ClientBusy, Engine, Request, Sampling
+from server.engine import ClientBusy, Engine, EngineConfig, Request, Sampling
 from server.http.access import Access
 from server.http.keys import Key, Keys
 from server.settings import Settings
@@ -47,7 +47,7 @@ def test_a_client_with_a_key_is_its_name() -> None:
 
 
 def test_a_client_has_so_many_texts_under_way_and_no_more(bundle: Bundle, slow_decoding: float) -> None:
-    with Engine(bundle, threads=1, rows=2, per_client=3) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=2, per_client=3)) as engine:
         first = engine.submit_several(Request(PROMPT, ENDLESS, client="a"), 2)
         waiting = engine.submit(Request(PROMPT, ENDLESS, client="a"))
         with pytest.raises(ClientBusy, match="you have 3 texts under way, and one may have 3; try again in 5 seconds"):
@@ -62,7 +62,7 @@ def test_a_client_has_so_many_texts_under_way_and_no_more(bundle: Bundle, slow_d
 
 def test_every_way_in_says_that_the_share_is_used_up(bundle: Bundle, slow_decoding: float) -> None:
     with (
-        Engine(bundle, threads=1, rows=4, per_client=1) as engine,
+        Engine(bundle, EngineConfig(threads=1, rows=4, per_client=1)) as engine,
         TestClient(create_app(engine, Settings())) as client,
     ):
         running = engine.submit(Request(PROMPT, ENDLESS, client="testclient"))

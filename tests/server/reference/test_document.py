@@ -94,7 +94,7 @@ def test_the_model_decides_what_may_be_asked(document: dict[str, Any], engine: E
     assert completion["genre"]["enum"] == [*manifest.prompt.genres, "any", None]
     assert plot["genre"]["enum"] == [*manifest.prompt.genres, "any", "", None]
     assert schemas["PlotForm"]["properties"]["genre"]["enum"] == [*manifest.prompt.genres, "any", ""]
-    assert completion["n"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": engine.rows}
+    assert completion["n"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": engine.config.rows}
 
 
 def test_every_example_agrees_with_its_schema(document: dict[str, Any]) -> None:

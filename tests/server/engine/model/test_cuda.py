@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 from server.engine.model.device import what_cuda_lacks
 from server.engine.model.device_cache import DeviceCache
 from server.engine.model.device_runner import DeviceRunner
@@ -94,11 +94,11 @@ def tokens_of(engine: Engine, count: int) -> list[list[int]]:
 
 @pytest.fixture
 def on_cuda(bundle: Bundle) -> Callable[[], Engine]:
-    return lambda: Engine(bundle, rows=32, kept=8, device="cuda")
+    return lambda: Engine(bundle, EngineConfig(rows=32, kept=8, device="cuda"))
 
 
 def test_an_engine_takes_the_gpu_by_itself(bundle: Bundle) -> None:
-    with Engine(bundle, rows=2, kept=0) as engine:
+    with Engine(bundle, EngineConfig(rows=2, kept=0)) as engine:
         assert (engine.device, engine.precision) == ("cuda", "fp16")
         assert all(tokens_of(engine, 2))
 
@@ -106,7 +106,7 @@ def test_an_engine_takes_the_gpu_by_itself(bundle: Bundle) -> None:
 def test_an_engine_captures_graphs_unless_told_not_to(bundle: Bundle) -> None:
     written = []
     for capture in (True, False):
-        with Engine(bundle, rows=1, kept=0, device="cuda", capture=capture) as engine:
+        with Engine(bundle, EngineConfig(rows=1, kept=0, device="cuda", capture=capture)) as engine:
             assert engine.captures is capture
             written.append(tokens_of(engine, 2))
     assert written[0] == written[1]
@@ -116,7 +116,7 @@ def test_many_at_once_are_all_written(on_cuda: Callable[[], Engine]) -> None:
     """Most as on the processor: float16 may turn the choice between two tokens that are as likely as each other."""
     with on_cuda() as engine:
         given, again = tokens_of(engine, 64), tokens_of(engine, 64)
-        with Engine(engine.bundle, "fp32", rows=32, kept=8, device="cpu") as processor:
+        with Engine(engine.bundle, EngineConfig("fp32", rows=32, kept=8, device="cpu")) as processor:
             expected = tokens_of(processor, 64)
     assert {len(tokens) for tokens in given + again} == {30}
     first = [one[:5] == other[:5] for one, other in zip(given, expected, strict=True)]

@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from server.bundle import Bundle
-from server.engine import Engine, EngineError, Request, Sampling
+from server.engine import Engine, EngineConfig, EngineError, Request, Sampling
 from server.engine.errors import DeviceError
 from server.engine.model import device as devices
 from server.engine.model import loading
@@ -151,10 +151,10 @@ def test_a_precision_that_does_not_run_on_a_gpu_is_refused(bundle: Bundle, witho
 
 @pytest.mark.usefixtures("no_gpu")
 def test_an_engine_without_a_gpu(bundle: Bundle) -> None:
-    with Engine(bundle, threads=1, rows=2, kept=0) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=2, kept=0)) as engine:
         assert (engine.device, engine.precision) == ("cpu", "int8")
     with pytest.raises(DeviceError, match="no NVIDIA driver answers"):
-        Engine(bundle, device="cuda")
+        Engine(bundle, EngineConfig(device="cuda"))
 
 
 def test_the_copying_model_is_one_identity() -> None:
@@ -260,7 +260,7 @@ def test_a_device_writes_the_cache_in_place(bundle: Bundle) -> None:
 def texts(bundle: Bundle, device: str) -> list[str]:
     """What several requests at once get: their prompts long and short, kept and copied, guided and not."""
     prompts = ["A detective in Lisbon", "Two sisters and a lighthouse " * 8, "A detective in Lisbon"]
-    with Engine(bundle, threads=1, rows=6, kept=2, precision="fp16", device=device) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=6, kept=2, precision="fp16", device=device)) as engine:
         assert engine.device == device
         requests = [
             Request(prompt, Sampling(max_tokens=20, seed=seed), against="Plot:" if seed % 2 else None)
@@ -282,7 +282,7 @@ def test_a_gpu_that_fails_is_not_blamed_on_the_bundle(bundle: Bundle, monkeypatc
 
     monkeypatch.setattr(DeviceRunner, "decode", fail)
     with pytest.raises(DeviceError, match=r"cannot run this model \(CUDA error 700: an illegal .*device cpu"):
-        Engine(bundle, device="cuda")
+        Engine(bundle, EngineConfig(device="cuda"))
 
 
 @pytest.mark.usefixtures("gpu")
@@ -290,5 +290,5 @@ def test_an_engine_hands_on_whether_to_capture_graphs(bundle: Bundle, monkeypatc
     made = Mock(side_effect=partial(DeviceRunner, device="cpu"))
     monkeypatch.setattr(loading, "DeviceRunner", made)
     for capture in (True, False):
-        Engine(bundle, rows=1, kept=0, device="cuda", capture=capture).close()
+        Engine(bundle, EngineConfig(rows=1, kept=0, device="cuda", capture=capture)).close()
     assert [call.kwargs["capture"] for call in made.call_args_list] == [True, False]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.bundle import Bundle
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling
 from server.engine.sampling.sampler import Sampler
 from server.engine.text.tokenizer import Tokenizer
 from server.settings import SHIPPED_MODEL
@@ -43,7 +43,7 @@ def test_a_word_is_spelled_as_it_may_stand_in_a_text(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("genre", [None, "Crime"])
 def test_the_shipped_model_avoids_a_word_that_it_would_write(genre: str | None) -> None:
-    with Engine(Bundle.load(SHIPPED_MODEL), threads=1, queue=4, rows=4) as engine:
+    with Engine(Bundle.load(SHIPPED_MODEL), EngineConfig(threads=1, queue=4, rows=4)) as engine:
         prompt = engine.bundle.manifest.prompt
 
         def written(bad_words: tuple[str, ...]) -> str:

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.bundle import Bundle
-from server.engine import Engine, InvalidRequest, Request, Sampling
+from server.engine import Engine, EngineConfig, InvalidRequest, Request, Sampling
 from server.engine.model.runner import Runner
 from server.engine.sampling.batch_sampler import BatchSampler
 from server.engine.sampling.guidance import PLAUSIBLE, guide
 from server.engine.sampling.sampler import Sampler
 from server.engine.sequence import Sequence
 from server.engine.stats import Observer, SequenceStats
-from server.engine.text.detokenizer import Detokenizer
+from server.engine.text.output import OutputText
 
 
 def probabilities(*values: float) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_broken_logits_stay_broken(side: int, broken: float) -> None:
 def test_a_guided_continuation_is_led_by_both_prompts_step_by_step(bundle: Bundle) -> None:
     runner, prompt, against = Runner(bundle, "fp32", 1, rows=1), [5, 6, 7, 8], [9, 10]
     sampling = Sampling(max_tokens=6, temperature=0, guidance=2.5, ignore_end=True)
-    with Engine(bundle, "fp32", threads=1) as engine:
+    with Engine(bundle, EngineConfig("fp32", threads=1)) as engine:
         stream = engine.submit(Request(prompt, sampling, against))
         written = [token for chunk in stream for token in chunk.token_ids]
     assert len(written) == 6
@@ -79,7 +79,7 @@ def test_a_guided_continuation_is_led_by_both_prompts_step_by_step(bundle: Bundl
 
 def test_a_genre_that_is_no_different_changes_nothing(bundle: Bundle) -> None:
     prompt, sampling = "Horror: A door", Sampling(max_tokens=12, temperature=0, guidance=4.0)
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         alone, same = (
             [token for chunk in engine.submit(Request(prompt, sampling, against)) for token in chunk.token_ids]
             for against in (None, prompt)
@@ -91,7 +91,7 @@ def test_a_genre_that_is_no_different_changes_nothing(bundle: Bundle) -> None:
 
 def test_the_longer_prompt_bounds_the_context(bundle: Bundle) -> None:
     context = bundle.manifest.model.context
-    with Engine(bundle, threads=1) as engine:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
         sampling = Sampling(max_tokens=50, temperature=0, guidance=2.0)
         stream = engine.submit(Request([5] * 4, sampling, [6] * (context - 3)))
         assert sum(len(chunk.token_ids) for chunk in stream) <= 3
@@ -108,8 +108,8 @@ def test_guidance_has_bounds(guidance: float) -> None:
 def test_what_is_excluded_leaves_others_plausible() -> None:
     """A model that is certain of the end writes on where it must."""
     sampling, batch_sampler = Sampling(temperature=0, min_tokens=1, guidance=2.0), BatchSampler(1)
-    sampler, detokenizer = Sampler(sampling, 0, [], 3, 2), Detokenizer([b"a", b"b", b""])
-    sequence = Sequence(sampling, 9, 2, sampler, detokenizer, SequenceStats(Observer()))
+    sampler, text = Sampler(sampling, 0, [], 3, 2), OutputText([b"a", b"b", b""], ())
+    sequence = Sequence(sampling, 9, 2, sampler, text, SequenceStats(Observer()))
     found = []
     for _ in range(2):
         logits = np.array([[0.0, 1.0, 50.0], [0.0, 0.0, 0.0]], np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, EngineError, InvalidRequest, PromptTooLong, Request, Sampling, Stream
+from server.engine import Engine, EngineConfig, EngineError, InvalidRequest, PromptTooLong, Request, Sampling, Stream
 from server.engine.model.runner import Runner
 from server.engine.sampling.kernels import Floats
 from server.engine.sampling.sampler import TokenLogprobs
@@ -33,7 +33,7 @@ def found(stream: Stream) -> tuple[TokenLogprobs | None, ...]:
 @pytest.mark.parametrize("tokens", [LONG, LONG[:16], LONG[:17], LONG[:2], [0, *LONG, 0]])
 def test_they_are_those_of_the_checkpoint(bundle: Bundle, tiny_checkpoint: Path, tokens: list[int]) -> None:
     expected = logprobs_of(tiny_checkpoint, tokens)
-    with Engine(bundle, "fp32", threads=1, rows=4, kept=0) as engine:
+    with Engine(bundle, EngineConfig("fp32", threads=1, rows=4, kept=0)) as engine:
         first, *scored = found(engine.submit(Request(tokens, READ_ONLY, prompt_logprobs=20)))
     assert first is None
     assert len(scored) == len(tokens) - 1
@@ -50,9 +50,9 @@ def test_they_are_those_of_the_checkpoint(bundle: Bundle, tiny_checkpoint: Path,
 def test_company_and_pieces_change_no_bit(bundle: Bundle, precision: str) -> None:
     """A runner of few rows has room for the logits of 16 tokens, one of many for those of 96."""
     request = Request(LONG, replace(READ_ONLY, max_tokens=8, seed=3), prompt_logprobs=3)
-    with Engine(bundle, precision, threads=1, rows=4, kept=0) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, rows=4, kept=0)) as engine:
         alone = list(engine.submit(request))
-    with Engine(bundle, precision, threads=1, rows=80, kept=16) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, rows=80, kept=16)) as engine:
         engine.submit(Request(LONG, READ_ONLY))
         others = [engine.submit(each) for each in some_requests(8, seed=4)]
         among = engine.submit(request)
@@ -64,7 +64,7 @@ def test_company_and_pieces_change_no_bit(bundle: Bundle, precision: str) -> Non
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_asking_for_them_changes_nothing_that_is_written(bundle: Bundle, precision: str) -> None:
     requests = [request for request in some_requests(12, seed=6) if not request.against]
-    with Engine(bundle, precision, threads=1, kept=0) as engine:
+    with Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as engine:
         plain = one_by_one(engine, requests)
         assert one_by_one(engine, [replace(request, prompt_logprobs=1) for request in requests]) == plain
 
@@ -103,7 +103,7 @@ def test_a_prompt_that_was_scored_is_kept_and_one_that_was_kept_is_scored(engine
 def test_a_long_prompt_is_scored_in_pieces_between_the_steps_of_others(
     bundle: Bundle, slow_decoding: float, runs: list[Run]
 ) -> None:
-    with Engine(bundle, threads=1, rows=4) as engine:
+    with Engine(bundle, EngineConfig(threads=1, rows=4)) as engine:
         writing = engine.submit(Request(PROMPT, Sampling(max_tokens=100, ignore_end=True)))
         next(writing)
         assert len(found(engine.submit(Request(LONG, READ_ONLY, prompt_logprobs=0)))) == 100
