@@ -1,15 +1,17 @@
-"""Which operators a step's time goes to, by ONNX Runtime's own profile."""
+"""The command `plotify bench operators`: the operators of a step and their time, by ONNX Runtime's own profile."""
 
 import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnxruntime as ort
+from rich.console import Console
 
+from benchmarks import frame
 from server.bundle import Bundle
 from server.engine.model.runner import Runner
 
@@ -20,12 +22,8 @@ STEPS = 12
 """Runs of each kind, of which the first two are not counted."""
 
 
-@dataclass(frozen=True)
-class Profile:
-    """Milliseconds of each operator in one run, the longest first, and how many nodes a run has."""
-
-    milliseconds: dict[str, float]
-    nodes: int
+Profile = tuple[dict[str, float], int]
+"""Milliseconds of each operator in one run, the longest first, and the number of nodes in a run."""
 
 
 class ProfiledRunner(Runner):
@@ -41,6 +39,33 @@ class ProfiledRunner(Runner):
     def end_profiling(self) -> str:
         """Stops noting; the file that was written."""
         return str(self._session.end_profiling())
+
+
+@frame.command
+def operators(
+    model: frame.Model,
+    precision: frame.Precision,
+    rows: Annotated[int, frame.count(64, "Rows of a decode.")],
+    tokens: Annotated[int, frame.count(64, "Of each row, and of each prompt.")],
+) -> None:
+    """The operators that a step's time goes to, by ONNX Runtime's own profile, which makes it a little slower.
+
+    \b
+    Example:
+      plotify bench operators --model gpt2-small --precision int8 --rows 64
+    """
+    bundle = frame.open_bundle(model, tokens, 1)
+    precision = precision or bundle.fastest_precision()
+    with Console(stderr=True).status("Profiling"):
+        decode, nodes = profile_decode(bundle, precision, rows, tokens)
+        prefill, _ = profile_prefill(bundle, precision, tokens)
+    spent = {name: (took, prefill.get(name, 0)) for name, took in decode.items()}
+    spent[f"all {nodes} nodes"] = (sum(decode.values()), sum(prefill.values()))
+    frame.print_table(
+        f"{bundle.manifest.name}, {precision}: milliseconds a run",
+        ("operator", f"decode, {rows} rows", f"prefill, {PREFILL_ROWS} × {tokens} tokens"),
+        ((name, *(f"{took:.2f}" for took in each)) for name, each in spent.items()),
+    )
 
 
 def profile_decode(bundle: Bundle, precision: str, rows: int, tokens: int) -> Profile:
@@ -68,4 +93,4 @@ def _profile(bundle: Bundle, precision: str, rows: int, run: Callable[[Runner, i
     total: Counter[str] = Counter()
     for event in nodes[2 * each :]:
         total[event["args"]["op_name"]] += event["dur"]
-    return Profile({name: spent / 1e3 / (STEPS - 2) for name, spent in total.most_common()}, each)
+    return {name: spent / 1e3 / (STEPS - 2) for name, spent in total.most_common()}, each

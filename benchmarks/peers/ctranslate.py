@@ -1,7 +1,6 @@
 """CTranslate2: its own format and its own loop in C++, at fp32 and with int8 matrices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from server.cores import cores
 COMPUTE_TYPES = {"fp32": "float32", "int8": "int8"}
 
 
-@dataclass
 class CTranslate2:
     """precision: "fp32", or "int8", for which CTranslate2 quantises the weights as it loads them.
 
@@ -20,17 +18,14 @@ class CTranslate2:
     otherwise all cores work on one batch.
     """
 
-    precision: str
-    replicas: bool = False
-    install: str = "pip install ctranslate2==4.8.5"
+    install = "pip install ctranslate2==4.8.5"
     packages: tuple[str, ...] = ("ctranslate2",)
     _model: Any = None
-    _tokens: list[str] = field(default_factory=list)
+    _tokens: Sequence[str] = ()
 
-    @property
-    def name(self) -> str:
-        """With the precision, and how it uses the cores."""
-        return f"CTranslate2 {self.precision}{' replicas' if self.replicas else ''}"
+    def __init__(self, precision: str, replicas: bool = False) -> None:
+        self.name = f"CTranslate2 {precision}{' replicas' if replicas else ''}"
+        self.precision, self._replicas = precision, replicas
 
     def prepare(self, weights: Weights, folder: Path) -> None:
         """Converts into FOLDER/ctranslate2, at fp32 for both. Raises ImportError."""
@@ -45,8 +40,8 @@ class CTranslate2:
             str(converted),
             device="cpu",
             compute_type=COMPUTE_TYPES[self.precision],
-            inter_threads=cores() if self.replicas else 1,
-            intra_threads=1 if self.replicas else cores(),
+            inter_threads=cores() if self._replicas else 1,
+            intra_threads=1 if self._replicas else cores(),
         )
         tokenizer = Tokenizer.from_file(str(weights.hf / "tokenizer.json"))
         # Prompts are given as tokens, not ids.
@@ -56,7 +51,7 @@ class CTranslate2:
         """One batch, or one for each replica, greedy."""
         results = self._model.generate_batch(
             [[self._tokens[token] for token in prompt] for prompt in prompts],
-            max_batch_size=-(-len(prompts) // cores()) if self.replicas else 0,
+            max_batch_size=-(-len(prompts) // cores()) if self._replicas else 0,
             max_length=new_tokens,
             min_length=new_tokens,  # the end of the text is not chosen before
             beam_size=1,

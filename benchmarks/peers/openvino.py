@@ -1,7 +1,6 @@
 """OpenVINO by its own server for many requests: OpenVINO GenAI's continuous batching, on what Optimum Intel exports."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +20,16 @@ BATCHED_TOKENS = 4096
 """Tokens of one step at most: all the prompts that arrive together. With OpenVINO's own 256 it is slower at 64."""
 
 
-@dataclass
 class OpenVino:
     """hints: "fp32"; "int8" for int8 weights and OpenVINO's own choice of everything else; "int8 in f32" for int8
     weights whose products are computed in float32."""
 
-    hints: str
-    install: str = "pip install openvino-genai==2026.4.1.0 optimum-intel==1.27.0 nncf==3.4.0"
+    install = "pip install openvino-genai==2026.4.1.0 optimum-intel==1.27.0 nncf==3.4.0"
     packages: tuple[str, ...] = ("openvino", "openvino-genai", "optimum-intel", "nncf")
     _pipeline: Any = None
 
-    @property
-    def name(self) -> str:
-        """With the hints."""
-        return f"OpenVINO {self.hints}"
-
-    @property
-    def precision(self) -> str:
-        """Of the weights."""
-        return self.hints.split()[0]
+    def __init__(self, hints: str) -> None:
+        self.name, self.precision, self._hints = f"OpenVINO {hints}", hints.split()[0], HINTS[hints]
 
     def prepare(self, weights: Weights, folder: Path) -> None:
         """Exports into FOLDER/openvino-fp32 or openvino-int8. Raises ImportError."""
@@ -56,7 +46,7 @@ class OpenVino:
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.max_num_batched_tokens = BATCHED_TOKENS
         scheduler.enable_prefix_caching = False  # no two prompts have a beginning in common
-        config = {"INFERENCE_NUM_THREADS": cores(), **HINTS[self.hints]}
+        config = {"INFERENCE_NUM_THREADS": cores(), **self._hints}
         self._pipeline = openvino_genai.ContinuousBatchingPipeline(exported, scheduler, "CPU", config)
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""What a contender is: how it is named and installed, what it reads, and how it continues prompts."""
+"""The interface of a contender: its name, how it is installed, and how it continues prompts."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,17 +20,10 @@ class Peer(Protocol):
     packages: the distributions whose versions belong beside its figures.
     """
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def precision(self) -> str: ...
-
-    @property
-    def install(self) -> str: ...
-
-    @property
-    def packages(self) -> tuple[str, ...]: ...
+    name: str
+    precision: str
+    install: str
+    packages: tuple[str, ...]
 
     def prepare(self, weights: Weights, folder: Path) -> None:
         """Converts the weights, unless `folder` holds the result already, and loads the model, ready to generate.

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.engine import run_on_engine
 from benchmarks.gpt2_small import END_OF_TEXT, PRECISIONS, VOCABULARY, make_tokenizer, weights
-from benchmarks.load import make_prompts, run_load
+from benchmarks.workload import make_prompts
 from server.bundle import Bundle
 from server.cli import plotify
 from server.engine import Engine, Sampling
@@ -35,7 +36,7 @@ def test_prompts_are_repeatable_and_never_hold_the_end_of_text(tiny_bundle: Path
 
 def test_every_request_gets_all_its_tokens_whatever_the_model_would_stop_at(tiny_bundle: Path) -> None:
     with Engine(Bundle.load(tiny_bundle), rows=2) as engine:
-        timings = run_load(engine, make_prompts(engine.bundle, 5, 8), Sampling(max_tokens=40), concurrency=2)
+        timings = run_on_engine(engine, make_prompts(engine.bundle, 5, 8), Sampling(max_tokens=40), concurrency=2)
     assert [timing.tokens for timing in timings] == [40] * 5
     for timing in timings:
         times = [timing.submitted, *(time for time, _ in timing.arrivals), timing.ended]
