@@ -1,6 +1,5 @@
 """The circumstances of a benchmark, which stand beside its figures: date, machine, versions."""
 
-import json
 import os
 import platform
 import resource
@@ -18,26 +17,17 @@ PACKAGES = (
     *("torch", "transformers", "locust", "ray"),
 )
 
-INSTRUCTIONS = {
-    "AVX2": {"avx2"},
-    "AVX-512": {"avx512f"},
-    "VNNI": {"avx512_vnni", "avx_vnni"},
-    "AMX": {"amx_int8"},
-}
+INSTRUCTIONS = {"AVX2": {"avx2"}, "AVX-512": {"avx512f"}, "VNNI": {"avx512_vnni", "avx_vnni"}, "AMX": {"amx_int8"}}
 """The instructions by which ONNX Runtime and the peers choose their kernels, with the flags that Linux has for each."""
 
 
 def circumstances() -> dict[str, Any]:
     """Date, commit, machine, its load now, the benchmark's own included, and the versions of what is installed."""
+    machine = {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-            "load_average": os.getloadavg()[0],
-        },
+        "machine": machine | {"load_average": os.getloadavg()[0]},
         "versions": {"python": platform.python_version()} | versions(PACKAGES),
     }
 
@@ -48,20 +38,11 @@ def peak_resident_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): kilobytes, but on macOS bytes
 
 
-def write(file: Path, benchmark: str, settings: dict[str, Any], results: list[dict[str, Any]]) -> None:
-    """Writes one benchmark's results with the circumstances of this moment."""
-    content = {"benchmark": benchmark, **circumstances(), "settings": settings, "results": results}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
 def _commit() -> str | None:
     """Of the checkout, with a plus where it was changed since; None where there is none."""
-    git = ("git", "-C", str(Path(__file__).parent))
+    describe = ("git", "-C", Path(__file__).parent, "describe", "--always", "--dirty=+", "--abbrev=12")
     try:
-        done = subprocess.run(
-            [*git, "describe", "--always", "--dirty=+", "--abbrev=12"], capture_output=True, text=True
-        )
+        done = subprocess.run(describe, capture_output=True, text=True)
     except FileNotFoundError:
         return None
     return done.stdout.strip() or None

@@ -1,24 +1,19 @@
-"""The group `plotify bench`, whose commands' modules are imported when they are called."""
+"""The group `plotify bench`; a command's module is imported when the command is called."""
 
 import importlib
 
 import click
 
-COMMANDS = {
-    "engine": "benchmarks.engine",
-    "arrivals": "benchmarks.arrivals",
-    "operators": "benchmarks.operators",
-    "peers": "benchmarks.peers.command",
-    "serve": "benchmarks.serve",
-    "load": "benchmarks.load.command",
-    "compare": "benchmarks.load.compare",
-    "trend": "benchmarks.load.compare",
-    "replicas": "benchmarks.replicas",
-    "soak": "benchmarks.trials.command",
-    "chaos": "benchmarks.trials.command",
-    "garbage": "benchmarks.trials.command",
+MODULES = {
+    "benchmarks.engine": ("engine", "arrivals", "operators"),
+    "benchmarks.peers.command": ("peers",),
+    "benchmarks.serve": ("serve",),
+    "benchmarks.load.command": ("load",),
+    "benchmarks.load.compare": ("compare", "trend"),
+    "benchmarks.replicas": ("replicas",),
+    "benchmarks.trials.command": ("soak", "chaos", "garbage"),
 }
-"""Command: the module that holds it."""
+COMMANDS = {name: module for module, names in MODULES.items() for name in names}
 
 
 class Benchmarks(click.Group):

@@ -129,9 +129,8 @@ class Baseline:
     async def write(self, prompt: Sequence[int], order: CompletionRequest) -> AsyncGenerator[Choice | Usage, None]:
         """A choice for each token, as it comes, and one with the end; then the usage."""
         limit = min(order.max_tokens or 0, self.checkpoint.model.context - len(prompt))
-        end_of_text = self.checkpoint.model.end_of_text
         detokenizer, written, ended = Detokenizer(self._pieces), 0, False
-        drawn: asyncio.Queue[int | Exception | None] = asyncio.Queue()
+        drawn: asyncio.Queue[int | None] = asyncio.Queue()
         loop, left = asyncio.get_running_loop(), False
 
         def on_token(token: int) -> None:
@@ -140,28 +139,23 @@ class Baseline:
             loop.call_soon_threadsafe(drawn.put_nowait, token)
 
         def generate() -> None:
-            outcome = None
             try:
                 if limit and not left:
                     self._eager.write(prompt, order, limit, on_token)
-            except Left:
-                pass
-            except Exception as error:
-                outcome = error
-            loop.call_soon_threadsafe(drawn.put_nowait, outcome)
+            finally:
+                loop.call_soon_threadsafe(drawn.put_nowait, None)
 
-        loop.run_in_executor(self._thread, generate)
+        writing = self._thread.submit(generate)
         try:
             while (token := await drawn.get()) is not None:
-                if isinstance(token, Exception):
-                    raise token
-                ended = token == end_of_text and not order.ignore_eos
+                ended = token == self.checkpoint.model.end_of_text and not order.ignore_eos
                 if not ended:
                     written += 1
                     self.written += 1
                     yield Choice(detokenizer.push(token), 0)
         finally:
             left = True
+        await asyncio.wrap_future(writing)  # raises its exception
         yield Choice(detokenizer.flush(), 0, finish_reason="stop" if ended else "length")
         yield Usage(len(prompt), written, len(prompt) + written)
 

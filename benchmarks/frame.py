@@ -1,8 +1,8 @@
 """The frame of a command of `plotify bench`: its options, the bundle, progress, table and JSON file."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks import circumstances
+from benchmarks.circumstances import circumstances
 from benchmarks.gpt2_small import weights
 from server.bundle import Bundle, BundleError
 from server.engine import EngineError
@@ -50,13 +50,12 @@ Device = Annotated[str, choice("auto", ("auto", "cpu", "cuda"))]
 Greedy = Annotated[bool, option("Take the likeliest token. [default: draw, temperature 1, top-p 0.9]", is_flag=True)]
 JsonFile = Annotated[Path | None, option("Also write the figures here.", type=FILE)]
 ShippedModel = Annotated[
-    str,
-    option("A bundle, or gpt2-small. [default: the shipped one]", default=str(SHIPPED_MODEL), show_default=False),
+    str, option("A bundle, or gpt2-small. [default: the shipped one]", default=str(SHIPPED_MODEL), show_default=False)
 ]
 
 
 class Command(click.Command):
-    """A command whose refusals are one line: of a bundle, of the engine, and of a process that failed."""
+    """A command that says in one line why a bundle, the engine or a process failed."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -151,7 +150,7 @@ def progress(description: str, total: float) -> Iterator[Callable[..., None]]:
 def print_table(
     title: str, headings: Iterable[str], rows: Iterable[Sequence[str]], caption: str | None = None, bold: str = "-"
 ) -> None:
-    """Prints a table whose figures stand on the right; rows that begin with `bold` are in bold letters."""
+    """Prints a table with its figures on the right; rows that begin with `bold` are in bold letters."""
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False)
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index else "left", no_wrap=True)
@@ -166,9 +165,10 @@ def settings(*names: str, **more: Any) -> dict[str, Any]:
     return more | {name: given[name] for name in names}
 
 
-def write_json(file: Path | None, settings: dict[str, Any], results: Iterable[Any]) -> None:
-    """Writes the running command's results, dictionaries or dataclasses, with the circumstances of this moment."""
+def write_json(file: Path | None, settings: dict[str, Any], results: Iterable[dict[str, Any]]) -> None:
+    """Writes the running command's results with the circumstances of this moment."""
     if file is not None:
-        name = click.get_current_context().info_name or ""
-        found = [asdict(each) if is_dataclass(each) and not isinstance(each, type) else each for each in results]
-        circumstances.write(file, name, settings, found)
+        content = {"benchmark": click.get_current_context().info_name, **circumstances(), "settings": settings}
+        content["results"] = list(results)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

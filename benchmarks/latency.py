@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -36,12 +37,8 @@ class Timing:
     @property
     def gaps(self) -> list[float]:
         """Seconds from one token to the next, after the first arrival; tokens that came together share theirs."""
-        times = [time for time, _ in self.arrivals]
-        return [
-            (time - before) / count
-            for before, (time, count) in zip(times, self.arrivals[1:], strict=False)
-            for _ in range(count)
-        ]
+        gaps = ((time - before, count) for (before, _), (time, count) in pairwise(self.arrivals))
+        return [gap / count for gap, count in gaps for _ in range(count)]
 
 
 @dataclass(frozen=True)

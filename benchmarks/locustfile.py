@@ -24,7 +24,7 @@ from benchmarks.openings import opening
 from benchmarks.streams import DONE, Failure, Stream, events
 
 REFUSED_PAUSE = 1.0
-"""Seconds until somebody who was refused asks again."""
+"""Seconds until a refused user asks again."""
 
 WORDS_A_SECOND = 4.0
 """That a person reads."""
@@ -64,7 +64,7 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 
 class Load:
-    """What the users of this process have in common."""
+    """The state that the users of this process share."""
 
     def __init__(self, environment: Environment) -> None:
         self.options = cast(Any, environment.parsed_options)
@@ -83,7 +83,7 @@ locust_events.init.add_listener(prepare)
 
 
 class Reader(FastHttpUser):
-    """Somebody who asks for a completion and reads it as it comes."""
+    """A user that asks for a completion and reads it as it comes."""
 
     abstract = True
     behaviour = ""
@@ -164,9 +164,8 @@ class Reader(FastHttpUser):
         return f"the stream ended without {DONE}"
 
     def _count(self, name: str, value: float) -> None:
-        self.environment.events.request.fire(
-            request_type="SSE", name=name, response_time=value, response_length=0, exception=None, context={}
-        )
+        counted = {"request_type": "SSE", "name": name, "response_time": value, "response_length": 0}
+        self.environment.events.request.fire(**counted, exception=None, context={})
 
 
 class Person(Reader):
@@ -225,12 +224,8 @@ class Poisson(Reader):
             gevent.killall(sent)
 
 
-BEHAVIOURS: dict[str, list[type[Reader]]] = {
-    "people": [Person],
-    "clients": [Client],
-    "mixed": [Person, Client],
-    "poisson": [Poisson],
-}
+Behaviours = dict[str, list[type[Reader]]]
+BEHAVIOURS: Behaviours = {"people": [Person], "clients": [Client], "mixed": [Person, Client], "poisson": [Poisson]}
 
 
 class Shape(LoadTestShape):
@@ -246,7 +241,7 @@ class Shape(LoadTestShape):
         self._tokens = 0
 
     def tick(self) -> tuple[int, float, list[type[Reader]]] | None:  # type: ignore[override]
-        """Called each second: how many of whom, how many more a second; None for the end."""
+        """The users, how many more of them a second, and their classes; called each second; None for the end."""
         assert self.runner is not None
         load: Load = self.runner.environment.load  # type: ignore[attr-defined]
         options = load.options

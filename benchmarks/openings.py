@@ -3,33 +3,18 @@
 import random
 
 HEROES = (
-    "a lighthouse keeper",
-    "the youngest of three sisters",
-    "a retired chess player",
-    "the night porter",
-    "a clockmaker from the harbour",
-    "the new teacher",
-    "an honest thief",
-    "the miller's widow",
+    *("a lighthouse keeper", "the youngest of three sisters", "a retired chess player", "the night porter"),
+    *("a clockmaker from the harbour", "the new teacher", "an honest thief", "the miller's widow"),
 )
 DEEDS = (
-    "finds a letter addressed to somebody else",
-    "follows a stranger through the rain",
-    "inherits a railway station where no train has stopped for years",
-    "loses the only map of the valley",
-    "builds a bridge that nobody has asked for",
-    "hears the bells of a drowned village",
-    "wakes in a house that is not hers",
-    "sells a secret for the price of a ticket",
+    *("finds a letter addressed to somebody else", "follows a stranger through the rain"),
+    *("inherits a railway station where no train has stopped for years", "loses the only map of the valley"),
+    *("builds a bridge that nobody has asked for", "hears the bells of a drowned village"),
+    *("wakes in a house that is not hers", "sells a secret for the price of a ticket"),
 )
 TURNS = (
-    "and nobody believes it",
-    "while the river rises",
-    "on the eve of the fair",
-    "before the first snow",
-    "although the war is long over",
-    "until the whole town has to choose",
-    "because of an old promise",
+    *("and nobody believes it", "while the river rises", "on the eve of the fair", "before the first snow"),
+    *("although the war is long over", "until the whole town has to choose", "because of an old promise"),
     "as the island empties",
 )
 

@@ -29,6 +29,10 @@ class Serving:
     pid: int
 
 
+Server = AbstractContextManager[Serving]
+"""Runs for as long as it is entered."""
+
+
 @contextmanager
 def serving(arguments: Sequence[str], log: Path, **settings: Any) -> Iterator[Serving]:
     """Runs Python with these arguments, waits until it says that it is ready, and stops it in the end.
@@ -50,8 +54,6 @@ def serving(arguments: Sequence[str], log: Path, **settings: Any) -> Iterator[Se
                 process.terminate()
 
 
-def plotify(
-    log: Path, port: int = 0, program: Sequence[str] = PLOTIFY, **settings: Any
-) -> AbstractContextManager[Serving]:
+def plotify(log: Path, port: int = 0, program: Sequence[str] = PLOTIFY, **settings: Any) -> Server:
     """`serving` for `plotify serve`, or a program with the same settings, on the loopback; port 0 is any free one."""
     return serving(program, log, host="127.0.0.1", port=port, **settings)

@@ -2,10 +2,10 @@
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -58,9 +58,7 @@ class ProcessorWatch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._left.set()
         self._thread.join()
         self._sample()
@@ -68,9 +66,8 @@ class ProcessorWatch:
     def shares(self, start: float, end: float) -> Shares:
         """From one time to another, both of `perf_counter`."""
         times, *spent = np.array(self._samples).T
-        generator, server, own, busy, stolen = (
-            float(np.diff(np.interp((start, end), times, each))[0]) / (end - start) for each in spent
-        )
+        spans = (np.diff(np.interp((start, end), times, each))[0] for each in spent)
+        generator, server, own, busy, stolen = (float(span) / (end - start) for span in spans)
         return Shares(generator, server, max(0.0, busy - generator - server - own), stolen)
 
     def _run(self) -> None:
@@ -79,10 +76,8 @@ class ProcessorWatch:
 
     def _sample(self) -> None:
         for index, process in enumerate(self._processes):
-            try:
+            with suppress(psutil.NoSuchProcess):  # it has ended: its time stays
                 self._spent[index] = sum(process.cpu_times()[:2])
-            except psutil.NoSuchProcess:  # it has ended: its time stays
-                continue
         every = psutil.cpu_times()
         busy = sum(getattr(every, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
         self._samples.append((perf_counter(), *self._spent, busy, getattr(every, "steal", 0.0)))

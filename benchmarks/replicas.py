@@ -6,7 +6,6 @@ import signal
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -16,7 +15,7 @@ import click
 import psutil
 
 from benchmarks import frame
-from benchmarks.client import Reply, ask, connect, run_streams, sample_requests
+from benchmarks.client import Reply, connect, run_streams, sample_requests
 from benchmarks.latency import RANKS, Summary, Timing, summarise
 from benchmarks.process import PLOTIFY, Serving, plotify
 from benchmarks.workload import make_prompts
@@ -35,25 +34,12 @@ KINDS = {
 """Kinds of processes by a part of their command line, the most telling first."""
 
 
-@dataclass(frozen=True)
-class Setup:
-    """A server to measure. program: the arguments for Python."""
-
-    name: str
-    program: Sequence[str]
-    replicas: int
-
-    def serve(self, bundle: Path, precision: str, rows: int, log: Path) -> AbstractContextManager[Serving]:
-        """Starts it. rows: of all replicas together. Raises ChildProcessError if it does not start."""
-        share = {"rows": max(rows // self.replicas, 2), "replicas": self.replicas}
-        return plotify(log, program=self.program, model=bundle, precision=precision, queue=rows, kept=0, **share)
-
-
-SETUPS = (
-    Setup("one process, without Ray", PLOTIFY, 1),
-    Setup("one replica", ("-m", "benchmarks.one_replica"), 1),
-    Setup("two replicas", PLOTIFY, 2),
-)
+SETUPS = {
+    "one process, without Ray": (PLOTIFY, 1),
+    "one replica": (("-m", "benchmarks.one_replica"), 1),
+    "two replicas": (PLOTIFY, 2),
+}
+"""The program and the number of replicas of each server to measure."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +55,7 @@ class ReplicasSummary(Summary):
 
 @dataclass(frozen=True)
 class Killed:
-    """The fate of texts whose replica was killed. silence: the longest of any, in seconds, and without a kill."""
+    """The fate of texts after their replica was killed. silence: the longest of any, in seconds, and without a kill."""
 
     texts: int
     whole: int
@@ -102,15 +88,14 @@ def replicas(
     bundle = frame.open_bundle(model, prompt_tokens, new_tokens)
     precision = precision or bundle.fastest_precision()
     found: dict[str, ReplicasSummary] = {}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        frame.progress("Measuring", len(SETUPS) * (rounds + 1)) as advance,
-    ):
-        for setup in SETUPS:
-            with setup.serve(bundle.path, precision, concurrency, Path(folder) / "server.log") as server:
+    with tempfile.TemporaryDirectory() as folder, frame.progress("Measuring", len(SETUPS) * (rounds + 1)) as advance:
+        for name, (program, number) in SETUPS.items():
+            log, rows = Path(folder) / "server.log", max(concurrency // number, 2)
+            served = {"model": bundle.path, "precision": precision, "queue": concurrency, "kept": 0}
+            with plotify(log, 0, program, replicas=number, rows=rows, **served) as server:
                 tokens = (prompt_tokens, new_tokens)
-                found[setup.name] = measure(server, bundle, tokens, concurrency, rounds, advance)
-                if setup is SETUPS[-1]:
+                found[name] = measure(server, bundle, tokens, concurrency, rounds, advance)
+                if number > 1:
                     killed = kill(server, texts, seed=1)
     frame.print_table(
         f"{bundle.manifest.name}, {precision}: {concurrency} streams",
@@ -166,8 +151,8 @@ def kill(server: Serving, texts: int, seed: int) -> Killed:
 
     async def write(victim: int | None) -> list[Reply]:
         replies = [Reply(each) for each in islice(sample_requests(seed, KILLED_TOKENS, (), ("stream",)), texts)]
-        async with connect(server) as session:
-            asking = [asyncio.create_task(ask(session, server.model, reply)) for reply in replies]
+        async with connect(server) as client:
+            asking = [asyncio.create_task(client.ask(reply)) for reply in replies]
             while victim and not all(reply.first for reply in replies):
                 await asyncio.sleep(0.01)
             if victim:

@@ -3,23 +3,21 @@
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 
 from benchmarks import frame
 from benchmarks.client import run_streams
-from benchmarks.engine import SAMPLING, benchmark_sampling, run_on_engine
+from benchmarks.engine import run_on_engine
 from benchmarks.latency import RANKS, Timing, summarise
-from benchmarks.process import Serving, plotify
-from benchmarks.workload import Prompt, make_prompts
+from benchmarks.process import Server, plotify
+from benchmarks.workload import SAMPLED, SAMPLING, make_prompts
 from server.bundle import Bundle
 from server.engine import Engine, Sampling
 
@@ -46,7 +44,7 @@ def serve(
     Example:
       plotify bench serve --model gpt2-small --precision int8 --concurrency 64
     """
-    sampling = benchmark_sampling(new_tokens, greedy)
+    sampling = Sampling(new_tokens, **SAMPLING[greedy])
     sides: dict[str, list[list[Timing]]] = {"the engine alone": [], "behind HTTP": []}
     shares: list[float] = []
     bundle = frame.open_bundle(model, prompt_tokens, new_tokens)
@@ -68,9 +66,8 @@ def serve(
                 shares.append((time.process_time() - spent) / (time.perf_counter() - start))
             advance()
     summaries = {name: summarise(timings) for name, timings in sides.items()}
-    ratio = median(
-        after / before for before, after in zip(*(each.each_round for each in summaries.values()), strict=True)
-    )
+    rounds_of_both = zip(*(each.each_round for each in summaries.values()), strict=True)
+    ratio = median(after / before for before, after in rounds_of_both)
     frame.print_table(
         f"{server.model}, {precision}: {concurrency} streams",
         ("", "tokens/s", "first token", "next token"),
@@ -80,12 +77,12 @@ def serve(
     click.echo(f"behind HTTP: {ratio:.1%} of the engine's tokens per second (median of {rounds} rounds)")
     click.echo(f"this process, which reads the streams, took {median(shares):.0%} of a core meanwhile")
     settings = frame.settings("prompt_tokens", "new_tokens", "concurrency", "rounds", model=server.model)
-    settings |= {"precision": precision, "sampling": SAMPLING[greedy], "ratio": ratio}
+    settings |= {"precision": precision, "sampling": SAMPLED[greedy], "ratio": ratio}
     settings["reader_share_of_a_core"] = median(shares)
     frame.write_json(json_file, settings, [{"name": name} | asdict(each) for name, each in summaries.items()])
 
 
-def start_server(bundle: Path, precision: str, rows: int, log: Path) -> AbstractContextManager[Serving]:
+def start_server(bundle: Path, precision: str, rows: int, log: Path) -> Server:
     """Serves a bundle without a memory of prompts, so that each is read.
 
     rows: sequences at once, and as many more that may wait. log: for its standard error. Raises ChildProcessError if it
@@ -100,12 +97,10 @@ def bare_engine(bundle: Path, precision: str, rows: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, spawn, initializer=_load, initargs=(bundle, precision, rows))
 
 
-def run_bare(
-    bare: ProcessPoolExecutor, prompts: Sequence[Prompt], sampling: Sampling, concurrency: int
-) -> list[Timing]:
+def run_bare(bare: ProcessPoolExecutor, *load: Any) -> list[Timing]:
     """As `run_on_engine`; its clock is this process's, too. Raises ChildProcessError if the process ends."""
     try:
-        return bare.submit(_run, prompts, sampling, concurrency).result()
+        return bare.submit(_run, *load).result()
     except BrokenProcessPool as ended:
         raise ChildProcessError("the process of the bare engine ended; the reason is above") from ended
 
@@ -116,8 +111,8 @@ def _load(bundle: Path, precision: str, rows: int) -> None:
     _engine = Engine(Bundle.load(bundle), precision, queue=rows, rows=max(rows, 2), kept=0)
 
 
-def _run(prompts: Sequence[Prompt], sampling: Sampling, concurrency: int) -> list[Timing]:
-    return run_on_engine(_engine, prompts, sampling, concurrency)
+def _run(*load: Any) -> list[Timing]:
+    return run_on_engine(_engine, *load)
 
 
 _engine: Engine

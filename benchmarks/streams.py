@@ -23,11 +23,13 @@ def events(content_type: str, pieces: Iterable[bytes] | AsyncIterable[bytes]) ->
 class Stream:
     """A text as far as it has come. Times are those of `perf_counter`.
 
-    submitted: when it was due. arrivals: of each piece of text. usage: the server's count of tokens, once it is there.
+    submitted: when it was due. opened: when its headers came. arrivals: of each piece of text. usage: tokens by the
+    server's count, once it is there.
     """
 
     def __init__(self, submitted: float | None = None) -> None:
         self.submitted = perf_counter() if submitted is None else submitted
+        self.opened: float | None = None
         self.arrivals: list[float] = []
         self.text = ""
         self.usage: dict[str, int] = {}

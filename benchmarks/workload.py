@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from server.bundle import Bundle
 
 Prompt = tuple[int, ...]
+SAMPLING: dict[bool, dict[str, Any]] = {True: {"temperature": 0}, False: {"temperature": 1, "top_p": 0.9}}
+SAMPLED = {True: "greedy", False: "temperature 1, top-p 0.9"}
+"""The sampling of a benchmark, by whether it is greedy, and the same in words."""
+
 Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
+Reply = TypeVar("Reply")
 
 
 def make_prompts(bundle: Bundle, count: int, tokens: int, seed: int = 0) -> list[Prompt]:
@@ -20,9 +24,7 @@ def make_prompts(bundle: Bundle, count: int, tokens: int, seed: int = 0) -> list
     return [tuple(row) for row in ids.tolist()]
 
 
-async def closed_loop(
-    clients: int, items: Iterable[Asked], ask: Callable[[Asked], Awaitable[Answered]]
-) -> list[Answered]:
+async def closed_loop(clients: int, items: Iterable[Asked], ask: Callable[[Asked], Awaitable[Reply]]) -> list[Reply]:
     """Asks for each item once: so many clients at a time, each for the next as soon as its last is answered."""
     waiting, answers = iter(items), []
 

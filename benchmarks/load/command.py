@@ -1,7 +1,7 @@
 """The command `plotify bench load`: Locust's users against the server, and against the eager baseline."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 
@@ -70,13 +70,9 @@ def load(
             for each in planned:
                 click.echo(f"{name}: {each.label}", err=True)
                 runs.append(run_locust(name, server, each, folder / each.label.replace(" ", "-"), flags))
-    settings = frame.settings("seconds", "max_tokens", "prompt_words", "think", "seed", model=bundle.manifest.name)
-    settings |= {
-        "precision": bundle.fastest_precision() if precision == "auto" else precision,
-        "shape": "poisson" if rate else shape,
-        "users": None if rate else list(users),
-        "rates": list(rate) or None,
-        "behaviour": behaviour,
-    }
+    more: dict[str, Any] = {"model": bundle.manifest.name, "shape": "poisson" if rate else shape}
+    more |= {"behaviour": behaviour, "users": None if rate else list(users), "rates": list(rate) or None}
+    more["precision"] = bundle.fastest_precision() if precision == "auto" else precision
+    settings = frame.settings("seconds", "max_tokens", "prompt_words", "think", "seed", **more)
     write_report(out, history, settings, runs)
     click.echo(f"{out / 'report.html'}")

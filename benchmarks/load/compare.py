@@ -5,53 +5,43 @@ The history is a file with a line of JSON for each run: its load.json.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import click
 
 from benchmarks import frame
-from benchmarks.load.charts import draw_trend
+from benchmarks.charts import chart, finish
 
 HISTORY = Path("build/load-history.jsonl")
 PICTURE = click.Path(dir_okay=False, path_type=Path)
 
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f} ms"
+
+
 MEASURES = {
-    "tokens per second": (("tokens_per_second",), True),
-    "first token, p95": (("first_token", "seconds", "95"), False),
-    "next token, p50": (("next_token", "seconds", "50"), False),
+    "tokens per second": (("tokens_per_second",), True, "{:.1f}".format),
+    "first token, p95": (("first_token", "seconds", "95"), False, _milliseconds),
+    "next token, p50": (("next_token", "seconds", "50"), False, _milliseconds),
 }
-"""The measures by which two runs are compared: the place in a result, and True where more is better."""
+"""The measures by which two runs are compared: the place in a result, True where more is better, and the format."""
 
 SAME = ("model", "precision", "behaviour", "max_tokens", "prompt_words", "shape")
 """Settings that two runs should share."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One figure of two runs, A and B. worse: by which share B is worse, under 0 where it is better."""
-
-    target: str
-    label: str
-    measure: str
-    before: float
-    after: float
-    worse: float
-    doubtful: bool
 
 
 def share(context: click.Context, parameter: click.Parameter, given: str | None) -> float | None:
     """Of "15%" or "0.15". Raises click.BadParameter for a text that is no share over 0."""
     if given is None:
         return None
-    try:
+    with suppress(ValueError):
         found = float(given.removesuffix("%")) / (100 if given.endswith("%") else 1)
-    except ValueError as wrong:
-        raise click.BadParameter(f"{given!r} is no share such as 15%") from wrong
-    if not 0 < found < float("inf"):
-        raise click.BadParameter(f"{given!r} must be over 0")
-    return found
+        if 0 < found < float("inf"):
+            return found
+    raise click.BadParameter(f"{given!r} is no share over 0 such as 15%")
 
 
 @frame.command
@@ -74,18 +64,30 @@ def compare(
       plotify bench compare @2 @1 --fail-above 15%
     """
     before, after = find(a, history), find(b, history)
-    found = changes(before, after)
-    if not found:
+    known = {(each["target"], each["label"]): each for each in before["results"]}
+    rows, remarks, failed = [], [], False
+    for new in after["results"]:
+        target, label = new["target"], new["label"]
+        old = known.get((target, label), {})
+        for measure, (path, more_is_better, unit) in MEASURES.items():
+            one, other = _at(old, path), _at(new, path)
+            if not one or not other:
+                continue
+            worse = one / other - 1 if more_is_better else other / one - 1
+            how = f"{abs(worse):.1%} {'worse' if worse > 0 else 'better'}"
+            doubtful = old["doubts"] or new["doubts"]
+            rows.append((target, label, measure, unit(one), unit(other), f"({how}) ?" if doubtful else how))
+            if fail_above is not None and worse > fail_above and not doubtful:
+                remarks.append(f"{target}, {label}: {measure} is {how}")
+                failed = True
+    if not rows:
         raise click.ClickException(f"{a} and {b} have no target under the same load in common")
-    frame.print_table("", ("target", "load", "", "A", "B", ""), map(_row, found))
-    for difference in differing(before, after):
-        click.echo(f"not the same: {difference}", err=True)
-    if any(each.doubtful for each in found):
-        click.echo("?: not to be trusted in A or B; their reports say why", err=True)
-    worst = [each for each in found if fail_above is not None and each.worse > fail_above and not each.doubtful]
-    for each in worst:
-        click.echo(f"{each.target}, {each.label}: {each.measure} is {each.worse:.1%} worse", err=True)
-    if worst:
+    frame.print_table("", ("target", "load", "", "A", "B", ""), rows)
+    if any(row[-1].endswith("?") for row in rows):
+        remarks.insert(0, "?: not to be trusted in A or B; their reports say why")
+    for remark in (*(f"not the same: {difference}" for difference in differing(before, after)), *remarks):
+        click.echo(remark, err=True)
+    if failed:
         raise click.exceptions.Exit(1)
 
 
@@ -142,33 +144,11 @@ def find(name: str, history: Path) -> dict[str, Any]:
         raise click.UsageError(said) from wrong
 
 
-def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
-    """The changes of all figures that both have, for the same target under the same load."""
-    known = {(each["target"], each["label"]): each for each in before["results"]}
-    found = []
-    for new in after["results"]:
-        old = known.get((new["target"], new["label"]), {})
-        for measure, (path, more_is_better) in MEASURES.items():
-            one, other = _at(old, path), _at(new, path)
-            if one and other:
-                worse = one / other - 1 if more_is_better else other / one - 1
-                doubtful = bool(old["doubts"] or new["doubts"])
-                found.append(Change(new["target"], new["label"], measure, one, other, worse, doubtful))
-    return found
-
-
 def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """The differences that make two runs hard to compare: other settings, another machine."""
     pairs = {name: (before["settings"].get(name), after["settings"].get(name)) for name in SAME}
     pairs["machine"] = before["machine"]["processor"], after["machine"]["processor"]
     return [f"{name}: {one}, then {other}" for name, (one, other) in pairs.items() if one != other]
-
-
-def _row(change: Change) -> tuple[str, ...]:
-    per_second = change.measure == "tokens per second"
-    figures = (f"{value:.1f}" if per_second else f"{1e3 * value:.1f} ms" for value in (change.before, change.after))
-    how = f"{abs(change.worse):.1%} {'worse' if change.worse > 0 else 'better'}"
-    return change.target, change.label, change.measure, *figures, f"({how}) ?" if change.doubtful else how
 
 
 def _checked(text: str, where: str) -> dict[str, Any]:
@@ -186,3 +166,20 @@ def _at(result: dict[str, Any], path: Sequence[str]) -> float | None:
     for name in path:
         found = found.get(name) if found else None
     return found and float(found)
+
+
+def draw_trend(file: Path, entries: Sequence[dict[str, Any]]) -> None:
+    """Tokens per second of each run of a history, in their order: a line for each target and load."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for number, entry in enumerate(entries):
+        for result in entry["results"]:
+            name = f"{entry['settings']['model']}: {result['target']}, {result['label']}"
+            lines.setdefault(name, []).append((number, result["tokens_per_second"]))
+    with chart(file, 10) as figure:
+        panel = figure.subplots()
+        for name, points in lines.items():
+            panel.plot(*zip(*points, strict=True), "o-", label=name)
+        panel.set_yscale("log")
+        dates = [f"{entry['date'][:16]}\n{entry.get('commit') or ''}" for entry in entries]
+        panel.set_xticks(range(len(entries)), dates, fontsize=7)
+        finish(panel, "tokens per second, run by run", "", "tokens/s")

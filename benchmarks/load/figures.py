@@ -50,11 +50,9 @@ class Percentiles:
         values = [*whole, *cut]
         ranks = [rank for rank in PERCENTILES if len(values) >= SAMPLES[rank]]
         seconds = {rank: float(np.percentile(values, rank)) for rank in ranks}
-        had_they_gone_on = [*whole, *(FOREVER for _ in cut)]
-        return cls(
-            seconds,
-            tuple(rank for rank in ranks if np.percentile(had_they_gone_on, rank) > (1 + TOLERANCE) * seconds[rank]),
-        )
+        longer = [*whole, *(FOREVER for _ in cut)]
+        raised = (rank for rank in ranks if np.percentile(longer, rank) > (1 + TOLERANCE) * seconds[rank])
+        return cls(seconds, tuple(raised))
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class LoadFigures:
 
     level: users at a time, or in an open loop requests a second. seconds: that were counted. requests: that were
     under way in that time; answered: that came to their end in it. prompt_tokens: of these, the median, as the server
-    counts them. tokens: that came in it. first_token: of those whose first token came in it, or that still waited for
-    it when the run cut them off. doubts: why not to trust it.
+    counts them. tokens: that came in it. first_token: of those with a first token in it, or that still waited for it
+    when the run cut them off. doubts: why not to trust it.
     """
 
     target: str
@@ -85,11 +83,8 @@ class LoadFigures:
 
 def windows(stages: Sequence[Stage]) -> list[tuple[float, float, int]]:
     """From, to and users of each stage of a run, without the time in which it settles."""
-    return [
-        (stage.at + SETTLING * (after.at - stage.at), after.at, stage.users)
-        for stage, after in pairwise(stages)
-        if stage.users
-    ]
+    pairs = ((stage, after.at) for stage, after in pairwise(stages) if stage.users)
+    return [(stage.at + SETTLING * (end - stage.at), end, stage.users) for stage, end in pairs]
 
 
 def figures_of(run: LoadRun, shape: str) -> list[LoadFigures]:

@@ -70,11 +70,9 @@ def read(folder: Path) -> tuple[list[Asked], list[Stage]]:
 
     Raises ChildProcessError for a run that wrote nothing: its generator has not begun.
     """
-    asked, stages = list[Asked](), list[Stage]()
-    for file in sorted(folder.glob("*.jsonl")):
-        for line in file.read_bytes().splitlines():
-            entry = msgspec.json.decode(line, type=Asked | Stage)
-            stages.append(entry) if isinstance(entry, Stage) else asked.append(entry)
-    if not asked and not stages:
+    lines = (line for file in sorted(folder.glob("*.jsonl")) for line in file.read_bytes().splitlines())
+    entries = [msgspec.json.decode(line, type=Asked | Stage) for line in lines]
+    if not entries:
         raise ChildProcessError(f"{folder}: the load generator wrote nothing down")
-    return sorted(asked, key=lambda each: each.submitted), sorted(stages, key=lambda each: each.at)
+    asked = sorted((each for each in entries if isinstance(each, Asked)), key=lambda each: each.submitted)
+    return asked, sorted((each for each in entries if isinstance(each, Stage)), key=lambda each: each.at)

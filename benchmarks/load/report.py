@@ -1,4 +1,4 @@
-"""The report of a load test: a page that needs no other file, pictures, and the figures as JSON and CSV."""
+"""The report of a load test: a page that needs no other file, charts, and the figures as JSON and CSV."""
 
 import base64
 import csv
@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from benchmarks import frame
+from benchmarks.charts import chart, finish
 from benchmarks.latency import PERCENTILES, milliseconds
-from benchmarks.load.charts import draw_latency, draw_throughput, draw_time_line
 from benchmarks.load.compare import append
 from benchmarks.load.figures import LoadFigures, Percentiles, figures_of, knees
 from benchmarks.load.run import TARGETS, LoadRun
@@ -97,3 +98,81 @@ def write_requests(file: Path, runs: Sequence[LoadRun]) -> None:
                 begun = each.arrivals[0] if each.arrivals else ""
                 counts = (each.prompt_tokens, each.tokens, each.problem or "")
                 table.writerow((run.target, run.label, each.behaviour, each.submitted, begun, each.ended, *counts))
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINES = {50: "-", 95: "--", 99: ":"}
+BIN = 1.0
+"""Seconds of a step of the time line."""
+
+
+def draw_latency(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
+    """Percentiles of first and next token against the load; an arrow at figures that would have been longer."""
+    with chart(file, 10) as figure:
+        for panel, title in zip(figure.subplots(1, 2), ("first token", "next token"), strict=True):
+            name = title.replace(" ", "_")
+            for number, target in enumerate(_targets(figures)):
+                own = [(each.level, getattr(each, name)) for each in figures if each.target == target]
+                for rank, line in LINES.items():
+                    points = sorted((level, found.seconds[rank]) for level, found in own if rank in found.seconds)
+                    marked = [(level, found.seconds[rank]) for level, found in own if rank in found.at_least]
+                    colour, label = f"C{number}", f"{target}, p{rank}"
+                    if points:
+                        panel.plot(*zip(*points, strict=True), line, marker="o", color=colour, label=label)
+                    if marked:
+                        panel.plot(*zip(*marked, strict=True), "^", color=colour, markersize=10)
+            panel.set_yscale("log")
+            _loads(panel, figures)
+            finish(panel, title, axis, "seconds")
+
+
+def draw_throughput(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
+    """Tokens per second against the load; hollow where the figure is doubtful."""
+    with chart(file, 6) as figure:
+        panel = figure.subplots()
+        for number, target in enumerate(_targets(figures)):
+            own = [(each.level, each.tokens_per_second, each.doubts) for each in figures if each.target == target]
+            panel.plot(*zip(*sorted(each[:2] for each in own), strict=True), "-", color=f"C{number}", label=target)
+            for level, speed, doubts in own:
+                face = "white" if doubts else f"C{number}"
+                panel.plot(level, speed, "o", color=f"C{number}", markerfacecolor=face)
+        panel.set_yscale("log")
+        _loads(panel, figures)
+        finish(panel, "throughput (hollow: not to be trusted)", axis, "tokens/s")
+
+
+def draw_time_line(file: Path, run: LoadRun) -> None:
+    """One run, second by second: users, tokens, and how long each request waited for its first token."""
+    start = run.stages[0].at
+    end = max(run.stages[-1].at, start + BIN)
+    with chart(file, 10, 5) as figure:
+        above, below = figure.subplots(2, 1, sharex=True)
+        edges = np.arange(0, end - start + BIN, BIN)
+        arrivals = [arrival for each in run.asked for arrival in each.timing.arrivals]
+        times, weights = [time - start for time, _ in arrivals], [tokens for _, tokens in arrivals]
+        speeds = np.histogram(times, edges, weights=weights)[0] / BIN
+        above.stairs(speeds, edges, label="tokens/s", fill=True, alpha=0.5)
+        users = above.twinx()
+        users.step([each.at - start for each in run.stages], [each.users for each in run.stages], "k-", where="post")
+        users.set(ylabel="users")
+        users.set_ylim(bottom=0)
+        finish(above, f"{run.target}, {run.label}", "", "tokens/s")
+        begun = [each for each in run.asked if each.arrivals]
+        waits = [each.arrivals[0] - each.submitted for each in begun]
+        below.plot([each.submitted - start for each in begun], waits, ".", label="first token")
+        failed = [each.submitted - start for each in run.asked if each.failed]
+        below.plot(failed, [0.0] * len(failed), "rx", label="failed")
+        finish(below, "", "seconds", "seconds to the first token")
+
+
+def _loads(panel: "Axes", figures: Sequence[LoadFigures]) -> None:
+    levels = sorted({each.level for each in figures})
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(levels, [f"{level:g}" for level in levels])
+    panel.set_xticks([], minor=True)
+
+
+def _targets(figures: Sequence[LoadFigures]) -> list[str]:
+    return list(dict.fromkeys(each.target for each in figures))

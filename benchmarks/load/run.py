@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,10 @@ import httpx
 
 from benchmarks.load.record import Asked, Stage, read
 from benchmarks.load.shapes import PlannedRun
-from benchmarks.process import Serving, plotify, serving
+from benchmarks.process import Server, Serving, plotify, serving
 from benchmarks.processor_time import ProcessorWatch
 
-TARGETS = {
-    "served": "Plotify",
-    "eager": "TensorFlow eager, the baseline",
-    "pytorch": "PyTorch eager",
-}
+TARGETS = {"served": "Plotify", "eager": "TensorFlow eager, the baseline", "pytorch": "PyTorch eager"}
 ROOT = Path(__file__).resolve().parents[2]
 SPARE = 60.0
 """Seconds that Locust may take beyond its run to start and to stop."""
@@ -48,9 +43,7 @@ class LoadRun:
         return sum(each.tokens for each in self.asked)
 
 
-def start(
-    target: str, bundle: Path, checkpoint: Path | None, precision: str, users: int, log: Path
-) -> AbstractContextManager[Serving]:
+def start(target: str, bundle: Path, checkpoint: Path | None, precision: str, users: int, log: Path) -> Server:
     """One of `TARGETS` on a free port of the loopback, in a process of its own, with room for so many in its queue."""
     if target == "served":
         return plotify(log, model=bundle, precision=precision, queue=max(64, users))
@@ -75,13 +68,12 @@ def run_locust(target: str, server: Serving, planned: PlannedRun, folder: Path, 
     folder.mkdir(parents=True)
     files = ("--csv", folder / "locust", "--record", folder / "requests")
     plain = ("--headless", "--only-summary", "--exit-code-on-error", 0, "--host", server.address)
-    command = ["-m", "locust", "-f", ROOT / "benchmarks" / "locustfile.py", *plain, *files, *planned.flags, *flags]
+    locust = ("-m", "locust", "-f", ROOT / "benchmarks" / "locustfile.py", *plain, *files, *planned.flags, *flags)
+    command = [sys.executable, *map(str, locust)]
     limit = planned.seconds + SPARE
     before = _written(server)
     with (folder / "locust.log").open("w") as log:
-        generator = subprocess.Popen(
-            [sys.executable, *map(str, command)], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-        )
+        generator = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         with generator, ProcessorWatch(generator.pid, server.pid) as watch:
             try:
                 code = generator.wait(timeout=limit)

@@ -26,13 +26,11 @@ def users_at(shape: str, elapsed: float, seconds: float, users: int, levels: Seq
     """The users after `elapsed` of `seconds`; None when it is over. levels: those of a ramp. Not for the knee."""
     if elapsed >= seconds:
         return None
-    match shape:
-        case "ramp":
-            return levels[int(len(levels) * elapsed / seconds)]
-        case "spike":
-            return users if 1 <= 3 * elapsed / seconds < 2 else max(1, users // 8)
-        case _:
-            return users
+    if shape == "ramp":
+        return levels[int(len(levels) * elapsed / seconds)]
+    if shape == "spike" and not 1 <= 3 * elapsed / seconds < 2:
+        return max(1, users // 8)
+    return users
 
 
 def knee(speeds: Sequence[float]) -> bool:
@@ -69,15 +67,12 @@ def planned_runs(shape: str, users: Sequence[int], rates: Sequence[float], secon
     if rates:
         flags = ("--shape", "steady", "-u", 1, "-t", f"{seconds:g}s")
         return [PlannedRun(f"{rate:g} a second", rate, seconds, (*flags, "--rate", rate)) for rate in rates]
+    if shape == "steady":
+        return [planned(users_label(count), count, seconds) for count in users]
     most = max(users)
-    match shape:
-        case "steady":
-            return [planned(users_label(count), count, seconds) for count in users]
-        case "ramp":
-            return [planned(shape, most, seconds * len(users), "--levels", ",".join(map(str, sorted(users))))]
-        case "spike":
-            return [planned(shape, most, 3 * seconds)]
-        case "knee":
-            return [planned(shape, most, seconds * len(stages(most)), "--stage-seconds", seconds)]
-        case _:
-            return [planned(shape, most, seconds)]
+    length, more = {
+        "ramp": (seconds * len(users), ("--levels", ",".join(map(str, sorted(users))))),
+        "spike": (3 * seconds, ()),
+        "knee": (seconds * len(stages(most)), ("--stage-seconds", seconds)),
+    }.get(shape, (seconds, ()))
+    return [planned(shape, most, length, *more)]

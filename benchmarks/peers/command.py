@@ -12,12 +12,9 @@ import click
 from benchmarks import frame, gpt2_small
 from benchmarks.circumstances import processor
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.contenders import SLOW_SECONDS, Workload, compete
-from benchmarks.peers.ctranslate import CTranslate2
+from benchmarks.peers.contenders import SLOW_SECONDS, Peer, Workload, compete
 from benchmarks.peers.generate import OptimumOnnx, PyTorchCompiled, PyTorchEager, TensorFlowEager
-from benchmarks.peers.llama import LlamaCpp
-from benchmarks.peers.openvino import HINTS, OpenVino
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.native import HINTS, CTranslate2, LlamaCpp, OpenVino
 from benchmarks.peers.plotify import Plotify
 from benchmarks.peers.report import as_results, draw, print_peers, remarks
 from server.cores import cores
@@ -36,7 +33,7 @@ FAMILIES: dict[str, dict[str, Callable[[], tuple[Peer, ...]]]] = {
         "pytorch": lambda: (
             PyTorchEager(precision="fp16", device="cuda"),
             PyTorchCompiled(precision="fp16", device="cuda"),
-        ),
+        )
     },
 }
 PRECISIONS = {"cpu": ("fp32", "int8"), "cuda": RUNS_ON_CUDA}
@@ -101,9 +98,8 @@ def peers(
     slow = math.inf if device == "cuda" else SLOW_SECONDS  # there a warm turn is slow only where it compiles
     workload = Workload(concurrency, rounds, prompt_tokens, new_tokens, config["vocab_size"], slow)
     with frame.progress("", workload.steps(len(contenders))) as advance:
-        figures = compete(
-            contenders, weights, workload, conversions(weights), out / "logs", lambda step: advance(description=step)
-        )
+        folder, logs = conversions(weights), out / "logs"
+        figures = compete(contenders, weights, workload, folder, logs, lambda step: advance(description=step))
     settings = frame.settings("model", "device", "prompt_tokens", "new_tokens", "rounds")
     title = model
     if device == "cuda":

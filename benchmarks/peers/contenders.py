@@ -1,12 +1,13 @@
 """Contenders that take turns: each in a process of its own for the whole run, the others waiting without computing.
 
-So none loads, warms or shares threads with another, one that crashes takes nobody along, and a machine whose speed
-drifts drifts under all of them.
+So none loads, warms or shares threads with another, one that crashes takes nobody along, and a machine that gets
+slower gets slower for all of them.
 """
 
 import faulthandler
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -14,19 +15,68 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from benchmarks.circumstances import versions
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.peer import Peer, Prompt
 from benchmarks.processor_time import others_seconds
+
+Prompt = Sequence[int]
+"""Token ids. All prompts of one call have the same length, so that no contender has to pad."""
+
+
+class Peer(Protocol):
+    """A contender. It is made in one process and sent to its own, so it holds nothing before `prepare`.
+
+    name: what the table calls it; no two contenders share one.
+    precision: of its weights: "fp32", "fp16", "int8" or "int4". Those of "fp32" must give PyTorch's tokens.
+    install: the line that installs it.
+    packages: the distributions to name, with their versions, beside its figures.
+    """
+
+    name: str
+    precision: str
+    install: str
+    packages: tuple[str, ...]
+
+    def prepare(self, weights: Weights, folder: Path) -> None:
+        """Converts the weights, unless `folder` holds the result already, and loads the model, ready to generate.
+
+        folder: shared by all contenders; each gives its files a name of its own. Raises ImportError where a package is
+        absent.
+        """
+
+    def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
+        """`new_tokens` ids after each prompt, the likeliest each time, whether or not one of them ends the text.
+
+        All prompts come at once, to be served in the way that suits this contender best.
+        """
+
+
+def convert_once(target: Path, convert: Callable[[Path], object]) -> Path:
+    """`target`, a file or a folder, which `convert` writes to the path it is given unless it is there already.
+
+    It appears whole or not at all: a conversion that was killed leaves only a neighbour, which the next one clears.
+    """
+    if target.exists():
+        return target
+    unfinished = target.with_name(f"unfinished-{target.name}")
+    if unfinished.is_dir():
+        shutil.rmtree(unfinished)
+    unfinished.unlink(missing_ok=True)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    convert(unfinished)
+    unfinished.rename(target)
+    return target
+
 
 REST = 0.3
 """Seconds between turns: threads may look for more work for a while after the last (OpenMP's for up to 0.2 s)."""
 
 SLOW_SECONDS = 60.0
-"""A contender whose warm turn took longer than this gets `SLOW_ROUNDS` counted ones at this concurrency."""
+"""After a warm turn longer than this a contender gets `SLOW_ROUNDS` counted ones at this concurrency."""
 
 SLOW_ROUNDS = 1
 
@@ -82,13 +132,6 @@ class PeerFigures:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A contender has loaded the model. versions: of its packages, by distribution."""
-
-    versions: dict[str, str]
-
-
-@dataclass(frozen=True)
 class Failed:
     """A contender raised, or its process ended; the message is one line. absent: a package of it is not installed."""
 
@@ -108,6 +151,10 @@ class Turn:
     others: float | None
 
 
+Answer = dict[str, str] | Failed | Turn
+"""Of a contender: the versions of its packages once it has loaded the model, then its turns."""
+
+
 class Contender:
     """A peer in a process of its own, which is started at once and ended by `close`.
 
@@ -125,8 +172,8 @@ class Contender:
     def wait(self) -> None:
         """Waits until it is ready or has failed; then its figures have the versions or the problem."""
         answer = self._receive()
-        if isinstance(answer, Ready):
-            self.figures.versions = answer.versions
+        if isinstance(answer, dict):
+            self.figures.versions = answer
         elif isinstance(answer, Failed):
             absent = f"not installed ({answer.error}): {self.figures.install}"
             self.figures.problem = absent if answer.absent else answer.error
@@ -151,9 +198,9 @@ class Contender:
             self._process.kill()
             self._process.join()
 
-    def _receive(self) -> Ready | Failed | Turn:
+    def _receive(self) -> Answer:
         try:
-            answer: Ready | Failed | Turn = self._connection.recv()
+            answer: Answer = self._connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
             code = self._process.exitcode or 0
@@ -231,7 +278,7 @@ def _serve(turns: Connection, peer: Peer, weights: Weights, folder: Path, log: P
     faulthandler.enable()
     try:
         peer.prepare(weights, folder)
-        turns.send(Ready(versions(peer.packages)))
+        turns.send(versions(peer.packages))
         with suppress(EOFError):
             while True:
                 prompts, new_tokens = turns.recv()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.peer import Prompt, convert_once
+from benchmarks.peers.contenders import Prompt, convert_once
 from server.cores import cores
 
 DTYPES = {"fp32": "float32", "fp16": "float16"}
@@ -46,10 +46,9 @@ class TensorFlowEager:
         import tensorflow
 
         ids = tensorflow.constant(prompts)
-        texts = self._model.generate(
-            ids, attention_mask=tensorflow.ones_like(ids), max_new_tokens=new_tokens, do_sample=False
-        )
-        return _after(texts.numpy(), len(prompts[0]))
+        texts = self._model.generate(ids, attention_mask=tensorflow.ones_like(ids), max_new_tokens=new_tokens)
+        new: list[list[int]] = texts.numpy()[:, len(prompts[0]) :].tolist()
+        return new
 
 
 @dataclass
@@ -83,7 +82,13 @@ class PyTorchEager:
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
         """One batch."""
-        return generate_with_torch(self._model, prompts, new_tokens)
+        import torch
+
+        ids = torch.tensor(prompts, device=self._model.device)
+        with torch.inference_mode():
+            texts = self._model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new_tokens)
+        new: list[list[int]] = texts[:, len(prompts[0]) :].tolist()
+        return new
 
 
 @dataclass
@@ -110,14 +115,14 @@ class PyTorchCompiled(PyTorchEager):
 
 
 @dataclass
-class OptimumOnnx:
+class OptimumOnnx(PyTorchEager):
     """fp32, with a KV cache, on the CPU provider."""
 
     name: str = "Optimum ONNX Runtime"
-    precision: str = "fp32"
-    install: str = "pip install optimum-onnx==0.1.0"
     packages: tuple[str, ...] = ("optimum-onnx", "onnxruntime", "onnxruntime-gpu")
-    _model: Any = None
+
+    def __post_init__(self) -> None:
+        self.install = "pip install optimum-onnx==0.1.0"
 
     def prepare(self, weights: Weights, folder: Path) -> None:
         """Exports into FOLDER/optimum-onnx. Raises ImportError."""
@@ -132,13 +137,8 @@ class OptimumOnnx:
         )
         options = SessionOptions()
         options.intra_op_num_threads = cores()
-        self._model = never_ending(
-            ORTModelForCausalLM.from_pretrained(exported, session_options=options, provider="CPUExecutionProvider")
-        )
-
-    def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
-        """One batch."""
-        return generate_with_torch(self._model, prompts, new_tokens)
+        how = {"session_options": options, "provider": "CPUExecutionProvider"}
+        self._model = never_ending(ORTModelForCausalLM.from_pretrained(exported, **how))
 
 
 def never_ending(model: Any) -> Any:
@@ -147,18 +147,3 @@ def never_ending(model: Any) -> Any:
     model.generation_config.pad_token_id = 0  # nothing is padded, but `generate` warns without one
     model.generation_config.do_sample = False
     return model
-
-
-def generate_with_torch(model: Any, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
-    """The new tokens of `model.generate` on one batch, for models that take PyTorch's tensors."""
-    import torch
-
-    ids = torch.tensor(prompts, device=model.device)
-    with torch.inference_mode():
-        texts = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new_tokens)
-    return _after(texts.cpu().numpy(), len(prompts[0]))
-
-
-def _after(texts: Any, prompt_tokens: int) -> list[list[int]]:
-    new: list[list[int]] = texts[:, prompt_tokens:].tolist()
-    return new

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.peer import Prompt
+from benchmarks.peers.contenders import Prompt
 from server.bundle import Bundle
 from server.cores import cores
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine, Request, Sampling, Stream
 from server.engine.errors import DeviceError
 
 MANY = 4096
@@ -71,9 +71,8 @@ def meet_every_count(engine: Engine) -> None:
 
 async def _read_all(engine: Engine, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
     sampling = Sampling(max_tokens=new_tokens, temperature=0, ignore_end=True)
-    streams = [engine.submit(Request(prompt, sampling)) for prompt in prompts]
 
-    async def read(index: int) -> list[int]:
-        return [token async for chunk in streams[index] for token in chunk.token_ids]
+    async def read(stream: Stream) -> list[int]:
+        return [token async for chunk in stream for token in chunk.token_ids]
 
-    return list(await asyncio.gather(*map(read, range(len(streams)))))
+    return await asyncio.gather(*[read(engine.submit(Request(prompt, sampling))) for prompt in prompts])

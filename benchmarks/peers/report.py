@@ -15,7 +15,7 @@ OURS = "Plotify"
 """The beginning of the names of our engine's contenders."""
 
 REFERENCE = "PyTorch eager"
-"""The contender with whose tokens those of the others are compared."""
+"""The others' tokens are compared with those of this contender."""
 
 ALONE = ("llama.cpp q4_0", "llama.cpp q8_0", "TensorFlow eager")
 """The contenders with which one request alone is compared."""
@@ -45,10 +45,14 @@ class Ratio:
 def agreements(figures: Sequence[PeerFigures]) -> dict[str, Agreement]:
     """By name, for all that wrote something; empty when the reference did not."""
     written = {each.name: each.texts for each in figures if each.texts}
-    reference = written.get(REFERENCE)
-    if reference is None:
+
+    def share(texts: Sequence[Sequence[int]], tokens: int | None) -> float:
+        pairs = zip(texts, written[REFERENCE], strict=True)
+        return sum(list(text[:tokens]) == list(right[:tokens]) for text, right in pairs) / len(texts)
+
+    if REFERENCE not in written:
         return {}
-    return {name: _agreement(texts, reference) for name, texts in written.items()}
+    return {name: Agreement(share(texts, 1), share(texts, None)) for name, texts in written.items()}
 
 
 def ratios(figures: Sequence[PeerFigures]) -> list[Ratio]:
@@ -80,14 +84,6 @@ def _ratio(concurrency: int, ours: Sequence[PeerFigures], theirs: Sequence[PeerF
 
     best, rival = max(mine, key=speed), max(rivals, key=speed)
     return Ratio(concurrency, best.name, rival.name, speed(best) / speed(rival))
-
-
-def _agreement(texts: Sequence[Sequence[int]], reference: Sequence[Sequence[int]]) -> Agreement:
-    pairs = list(zip(texts, reference, strict=True))
-    return Agreement(
-        first=sum(text[0] == right[0] for text, right in pairs) / len(pairs),
-        all=sum(list(text) == list(right) for text, right in pairs) / len(pairs),
-    )
 
 
 def print_peers(title: str, figures: Sequence[PeerFigures], workload: Workload) -> None:

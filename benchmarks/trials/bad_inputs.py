@@ -1,4 +1,4 @@
-"""Bad input: what those may send who mean harm, or whose program is broken.
+"""Bad input, as attackers and broken programs may send it.
 
 Fields, forms, headers, addresses and texts are made up by schemathesis and hypothesis. By hand is only what they cannot
 say: requests that are no HTTP, bodies that are no JSON, and what is deep or huge.
@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_from_bytes
 import hypothesis
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from schemathesis import Case, GenerationMode
@@ -32,6 +32,7 @@ DEEP = 20_000
 DEEDS = ["continue", "keep", "undo", "redo", "stop", "rename", "share", "withdraw"]
 DESK_FIELDS = ["token", "plot", "text", "do", "choose", "genre", "length", "wildness", "avoid", "seed", "title"]
 PAGES = b"/ /docs /healthz /readyz /openapi /v1/models /static/desk.js /shelf /about".split()
+SHELF = (b"", b"/about", b"/plot.md", b"/plot.txt")
 POSTS = (b"/v1/completions", b"/api/plots", b"/desk")
 
 BODIES = (
@@ -91,12 +92,9 @@ CHUNKED = (
 
 PART = b'--b\r\nContent-Disposition: form-data; name="prompt"'
 MULTIPART = (b"", b"--b--", PART + b"\r\n\r\nno end", PART + b'; filename="a"\r\n\r\n\xff\r\n--b--\r\n', PART * 2_000)
-BOUNDARIES = (b"b", b"", b'"b', b"b" * 3_000, b"\xff")
 
 
-SETTINGS = hypothesis.settings(
-    database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
+SETTINGS = settings(database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def _examples(strategy: SearchStrategy[bytes], seed: str, count: int) -> list[by
     found: list[bytes] = []
 
     @hypothesis.seed(seed)
-    @hypothesis.settings(SETTINGS, max_examples=count)
+    @settings(SETTINGS, max_examples=count)
     @hypothesis.given(strategy)
     def keep(content: bytes) -> None:
         found.append(content)
@@ -148,7 +146,7 @@ def _examples(strategy: SearchStrategy[bytes], seed: str, count: int) -> list[by
 
 
 def _of(pool: Sequence[Any]) -> SearchStrategy[Any]:
-    """As sampled_from, whose description would hold all of a huge pool."""
+    """As sampled_from, without a description that holds all of a huge pool."""
     return st.integers(0, len(pool) - 1).map(lambda index: pool[index])
 
 
@@ -170,24 +168,18 @@ def _at_desk(known: Known, fields: bytes, path: bytes = b"/desk", kind: bytes = 
 
 def _valid(draw: random.Random, known: Known) -> bytes:
     """A request that is as it should be, short in its answer."""
-    plot, kept = known.plot.encode(), known.kept.encode()
-    form = b"prompt=A+fox&genre=any&length=line&wildness=3&seed=1"
-    return draw.choice(
-        (
-            raw_request(b"/v1/completions", _completion(known.model)),
-            raw_request(b"/v1/completions", _completion(known.model, stream="true")),
-            raw_request(b"/api/plots", b'{"prompt":"A fox","length":"line","wildness":3,"seed":1}'),
-            raw_request(b"/api/plots", form, FORM),
-            _at_desk(known, b"text=A+fox&do=continue&" + form),
-            _at_desk(known, b"text=A+fox&do=keep&" + form),
-            _at_desk(known, b"do=rename&title=A+fox", kept),
-            raw_request(kept + draw.choice((b"", b"/about", b"/plot.md", b"/plot.txt"))),
-            raw_request(plot),
-            raw_request(plot + b"/events", headers=[b"Last-Event-ID: 1"]),
-            raw_request(b"/?text=A%20fox&seed=1"),
-            raw_request(draw.choice(PAGES)),
-        )
-    )
+    form, kept, plot = b"prompt=A+fox&genre=any&length=line&seed=1", known.kept.encode(), known.plot.encode()
+    whole, streamed = _completion(known.model), _completion(known.model, stream="true")
+    posts = (POSTS[0], whole), (POSTS[0], streamed), (POSTS[1], b'{"prompt":"A fox","length":"line"}')
+    at_desk = (b"text=A+fox&do=continue",), (b"text=A+fox&do=keep",), (b"do=rename&title=A+fox", kept)
+    gets = (*PAGES, b"/?text=A%20fox&seed=1", plot, plot + b"/events", *(kept + each for each in SHELF))
+    match draw.randrange(4):
+        case 0:
+            return raw_request(*draw.choice((*posts, (POSTS[1], form, FORM))))
+        case 1:
+            return _at_desk(known, *draw.choice(at_desk))
+        case _:
+            return raw_request(draw.choice(gets), headers=draw.choice(([], [b"Last-Event-ID: 1"])))
 
 
 def _mutate(draw: random.Random, known: Known) -> bytes:
@@ -286,7 +278,8 @@ def _posted(known: Known) -> SearchStrategy[bytes]:
     how = (st.sampled_from(("", "%", "&=", "%&=;+")), st.sampled_from("&&&;"), st.sampled_from((1, 1, 1, 2000)))
     paths = st.sampled_from((b"/desk", b"/api/plots", known.kept.encode()))
     forms = st.builds(form, whole, *how, paths, st.just(FORM) | st.just(FORM) | _of(TYPES))
-    kinds = _of(BOUNDARIES).map(lambda boundary: b"multipart/form-data; boundary=" + boundary)
+    boundaries = st.just(b"b") | st.binary(max_size=60) | st.just(b"b" * 3_000)
+    kinds = boundaries.map(b"multipart/form-data; boundary=".__add__)
     return forms | forms | forms | st.builds(raw_request, st.sampled_from(POSTS), _of(MULTIPART), kinds)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypedDict, Unpack
 
@@ -9,18 +10,17 @@ import click
 from rich.console import Console
 
 from benchmarks import frame
-from benchmarks.trials.concurrent_streams import hold_streams
-from benchmarks.trials.crashes import crash
-from benchmarks.trials.disconnects import disconnect
+from benchmarks.trials.chaos import crash, disconnect, kill
 from benchmarks.trials.garbage import send_garbage
-from benchmarks.trials.kills import kill
-from benchmarks.trials.overload import overload
-from benchmarks.trials.result import TrialResult, table
+from benchmarks.trials.soak import hold_streams, overload
 from benchmarks.trials.soak import soak as ask_on
-from benchmarks.trials.target import Target, allow_connections
+from benchmarks.trials.trial import Target, TrialResult, allow_connections, table
 
 Trial = Callable[[Target, int, int, Callable[[], None]], TrialResult]
 """Takes a target, a count of tries or seconds, a seed, and what to call after each."""
+
+Trials = Mapping[str, tuple[int, Trial]]
+"""Trials by their names, each with its count, 0 for none."""
 
 
 class Shared(TypedDict):
@@ -81,9 +81,7 @@ def chaos(
 
 
 @frame.command
-def garbage(
-    count: Annotated[int, frame.count(20_000, "Of inputs, all kinds in turn.", least=0)], **shared: Unpack[Shared]
-) -> None:
+def garbage(count: Annotated[int, frame.count(20_000, "Of inputs.", least=0)], **shared: Unpack[Shared]) -> None:
     """The bad input that a server has to put up with: 20,000 inputs, on raw sockets.
 
     Bytes, frames, JSON, fields, forms, addresses, headers and texts that are wrong, made up by schemathesis from the
@@ -100,9 +98,7 @@ def garbage(
     run_trials({"bad inputs": (count, send_garbage)}, **shared)
 
 
-def run_trials(
-    trials: Mapping[str, tuple[int, Trial]], model: str, precision: str, rows: int, seed: int, out: Path
-) -> None:
+def run_trials(trials: Trials, model: str, precision: str, rows: int, seed: int, out: Path) -> None:
     """Runs trials one after another, each with its count, 0 for none; prints the table, and writes COMMAND.json.
 
     Exits with 1 where a target was missed.
@@ -120,6 +116,6 @@ def run_trials(
     # In a file each row is one line, as Markdown wants it.
     Console(width=None if sys.stdout.isatty() else 1000).print(table(results))
     settings = frame.settings("rows", "seed", model=bundle.manifest.name, precision=precision)
-    frame.write_json(out / f"{click.get_current_context().info_name}.json", settings, results)
+    frame.write_json(out / f"{click.get_current_context().info_name}.json", settings, map(asdict, results))
     if not all(each.reached for each in results):
         raise click.exceptions.Exit(1)

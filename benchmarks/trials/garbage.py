@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from benchmarks.client import Reply, ask_alone, connect, keep, sample_requests, visit
+from benchmarks.client import Client, Reply, connect, sample_requests
 from benchmarks.process import Serving
 from benchmarks.trials import raw
 from benchmarks.trials.bad_inputs import Input, Known, bad_inputs
-from benchmarks.trials.result import TrialResult
-from benchmarks.trials.target import Target, until_idle
+from benchmarks.trials.trial import Target, TrialResult
 from benchmarks.workload import closed_loop
 
 AT_ONCE = 32
@@ -25,7 +24,7 @@ TRACEBACK = re.compile(r"^Traceback .*\n(?:[ \t].*\n|\n)*(\S.*)", re.MULTILINE)
 """Its last line names the exception."""
 
 KEPT = 86400
-"""Seconds that the plot is kept whose address the inputs name."""
+"""Seconds that the plot in the inputs' addresses is kept."""
 
 TOKENS = 8
 """Of a plot: the answers are not on trial."""
@@ -48,20 +47,20 @@ def send_garbage(target: Target, count: int, seed: int, advance: Callable[[], No
                 problems.append(f"{bad.kind} {bad.number}: {outcome.problem}; {_keep(target.logs, bad, server)}")
             advance()
 
-        async with connect(server) as session:
-            known = await _known(session, server)
+        async with connect(server) as client:
+            known = await _known(client)
 
             def make(start: int) -> "asyncio.Task[list[Input]]":
                 numbers = range(start, min(start + TOGETHER, count))
                 return asyncio.create_task(asyncio.to_thread(lambda: list(bad_inputs(known, seed, numbers))))
 
-            before = await ask_alone(session, server.model, alone)
+            before = await client.ask_alone(alone)
             coming = make(0)
             for start in range(0, count, TOGETHER):
                 made, coming = await coming, make(start + TOGETHER)
                 await closed_loop(AT_ONCE, made, send)
             await coming
-            problems.extend(await _afterwards(session, server, before))
+            problems.extend(await _afterwards(client, before))
 
     with target.serve("garbage", plot_ttl=KEPT, max_tokens=TOKENS) as server:
         asyncio.run(run(server))
@@ -83,27 +82,27 @@ def complaints(log: Path) -> list[str]:
     return [f"in the log: {exception}" for exception in sorted(set(found))]
 
 
-async def _known(session: aiohttp.ClientSession, server: Serving) -> Known:
+async def _known(client: Client) -> Known:
     """A plot that has ended, and a visitor with one on the shelf."""
-    async with session.get("/openapi") as response:
+    async with client.session.get("/openapi") as response:
         document = await response.json(content_type=None)
-    async with session.post("/api/plots", json={"prompt": "A fox", "length": "line", "seed": 1}) as response:
+    async with client.session.post("/api/plots", json={"prompt": "A fox", "length": "line", "seed": 1}) as response:
         started = await response.json()
-    async with session.get(started["events"]) as events:
+    async with client.session.get(started["events"]) as events:
         await events.read()
-    visitor = await visit(session)
-    kept = await keep(session, visitor, "A fox")
-    return Known(document, started["self"], visitor, kept["address"], server.model)
+    visitor = await client.visit()
+    kept = await client.keep(visitor, "A fox")
+    return Known(document, started["self"], visitor, kept["address"], client.model)
 
 
-async def _afterwards(session: aiohttp.ClientSession, server: Serving, before: Reply) -> list[str]:
+async def _afterwards(client: Client, before: Reply) -> list[str]:
     """The problems of the server now: it has to have nothing to do, and to write the same text as before."""
     try:
-        if not await until_idle(session, raw.PATIENCE):
+        if not await client.until_idle(raw.PATIENCE):
             return ["the engine is still at work"]
     except aiohttp.ClientError as error:
         return [f"the server is gone: {error}"]
-    again = await ask_alone(session, server.model, before.request)
+    again = await client.ask_alone(before.request)
     return [] if (again.end, again.text) == ("whole", before.text) else ["the same seed gives another text"]
 
 

@@ -35,7 +35,7 @@ def raw_request(
     method: bytes | None = None,
     version: bytes = b"HTTP/1.1",
 ) -> bytes:
-    """A request, whose connection ends with its answer."""
+    """A request that asks the server to close the connection after its answer."""
     lines = [b"%b %b %b" % (method or (b"GET" if body is None else b"POST"), path, version), b"Host: 127.0.0.1"]
     lines += [b"Connection: close", *headers]
     if body is not None:

@@ -20,9 +20,8 @@ from click.testing import CliRunner
 from benchmarks.gpt2_small import Weights
 from benchmarks.peers import command
 from benchmarks.peers.command import FAMILIES, PRECISIONS, conversions, ours, peers
-from benchmarks.peers.contenders import REST, Contender, Workload, compete
-from benchmarks.peers.llama import gguf_name
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.contenders import REST, Contender, Peer, Workload, compete
+from benchmarks.peers.native import gguf_name
 from benchmarks.peers.plotify import Plotify, meet_every_count
 from benchmarks.peers.report import agreements
 from server.bundle import Bundle

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.contenders import SLOW_ROUNDS, PeerFigures, Workload, compete
-from benchmarks.peers.peer import Prompt, convert_once
+from benchmarks.peers.contenders import SLOW_ROUNDS, PeerFigures, Prompt, Workload, compete, convert_once
 from benchmarks.processor_time import others_seconds
 
 NOWHERE = Weights(Path(), Path(), Path())

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.client import Reply, Visitor, ask, connect, sample_requests
+from benchmarks.client import Reply, Visitor, connect, sample_requests
 from benchmarks.process import Serving
 from benchmarks.trials.bad_inputs import KINDS, Known, bad_inputs
-from benchmarks.trials.concurrent_streams import max_at_once
 from benchmarks.trials.garbage import complaints
 from benchmarks.trials.raw import Outcome, judge
-from benchmarks.trials.result import TrialResult
-from benchmarks.trials.soak import grown
+from benchmarks.trials.soak import grown, max_at_once
+from benchmarks.trials.trial import TrialResult
 from server.cli import plotify
 from server.settings import SHIPPED_MODEL
 
@@ -157,8 +156,8 @@ def test_how_an_answer_ends_is_told_apart(said: bytes, end: str) -> None:
     async def ask_once() -> Reply:
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            async with connect(Serving(address, "model", 0)) as session:
-                return await ask(session, "model", Reply(next(sample_requests(1, 8, [], ("stream",)))))
+            async with connect(Serving(address, "model", 0)) as client:
+                return await client.ask(Reply(next(sample_requests(1, 8, [], ("stream",)))))
 
     assert asyncio.run(ask_once()).end == end
 

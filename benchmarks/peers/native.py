@@ -1,4 +1,4 @@
-"""llama.cpp through its C interface, which llama-cpp-python lays open: many sequences decoded in one batch."""
+"""The peers with an engine of their own in C++: CTranslate2, llama.cpp and OpenVINO."""
 
 import ctypes
 import json
@@ -10,8 +10,61 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpt2_small import Weights
-from benchmarks.peers.peer import Prompt, convert_once
+from benchmarks.peers.contenders import Prompt, convert_once
 from server.cores import cores
+
+COMPUTE_TYPES = {"fp32": "float32", "int8": "int8"}
+
+
+class CTranslate2:
+    """precision: "fp32", or "int8", for which CTranslate2 quantises the weights as it loads them.
+
+    replicas: a batch is split among as many workers as there are cores, which share the weights and have a core each;
+    otherwise all cores work on one batch.
+    """
+
+    install = "pip install ctranslate2==4.8.5"
+    packages: tuple[str, ...] = ("ctranslate2",)
+    _model: Any = None
+    _tokens: Sequence[str] = ()
+
+    def __init__(self, precision: str, replicas: bool = False) -> None:
+        self.name = f"CTranslate2 {precision}{' replicas' if replicas else ''}"
+        self.precision, self._replicas = precision, replicas
+
+    def prepare(self, weights: Weights, folder: Path) -> None:
+        """Converts into FOLDER/ctranslate2, at fp32 for both. Raises ImportError."""
+        import ctranslate2
+        from tokenizers import Tokenizer
+
+        converted = convert_once(
+            folder / "ctranslate2",
+            lambda path: ctranslate2.converters.TransformersConverter(str(weights.hf)).convert(str(path)),
+        )
+        self._model = ctranslate2.Generator(
+            str(converted),
+            device="cpu",
+            compute_type=COMPUTE_TYPES[self.precision],
+            inter_threads=cores() if self._replicas else 1,
+            intra_threads=1 if self._replicas else cores(),
+        )
+        tokenizer = Tokenizer.from_file(str(weights.hf / "tokenizer.json"))
+        # Prompts are given as tokens, not ids.
+        self._tokens = [tokenizer.id_to_token(token) or "" for token in range(tokenizer.get_vocab_size())]
+
+    def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
+        """One batch, or one for each replica, greedy."""
+        results = self._model.generate_batch(
+            [[self._tokens[token] for token in prompt] for prompt in prompts],
+            max_batch_size=-(-len(prompts) // cores()) if self._replicas else 0,
+            max_length=new_tokens,
+            min_length=new_tokens,  # the end of the text is not chosen before
+            beam_size=1,
+            sampling_topk=1,
+            include_prompt_in_result=False,
+        )
+        return [result.sequences_ids[0] for result in results]
+
 
 PRECISIONS = {"f32": "fp32", "q8_0": "int8", "q4_0": "int4"}
 
@@ -160,3 +213,71 @@ def _laid_out(name: str, weight: np.ndarray) -> np.ndarray:
     """Transformers keeps GPT-2's matrices [in, out]; GGUF wants [out, in], which the embeddings already are."""
     is_matrix = weight.ndim == 2 and "emb" not in gguf_name(name)
     return np.ascontiguousarray(weight.T if is_matrix else weight, dtype=np.float32)
+
+
+HINTS: dict[str, dict[str, str]] = {
+    "fp32": {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"},
+    "int8": {},
+    "int8 in f32": {"INFERENCE_PRECISION_HINT": "f32"},
+}
+"""By itself OpenVINO computes in bfloat16 where the processor can, and keeps the cache in 8 bits: not fp32 any more.
+Where the processor can, int8 weights are nevertheless faster with f32 for few requests at once."""
+
+BATCHED_TOKENS = 4096
+"""Tokens of one step at most: all the prompts that arrive together. With OpenVINO's own 256 it is slower at 64."""
+
+
+class OpenVino:
+    """hints: "fp32"; "int8" for int8 weights and OpenVINO's own choice of everything else; "int8 in f32" for int8
+    weights with products in float32."""
+
+    install = "pip install openvino-genai==2026.4.1.0 optimum-intel==1.27.0 nncf==3.4.0"
+    packages: tuple[str, ...] = ("openvino", "openvino-genai", "optimum-intel", "nncf")
+    _pipeline: Any = None
+
+    def __init__(self, hints: str) -> None:
+        self.name, self.precision, self._hints = f"OpenVINO {hints}", hints.split()[0], HINTS[hints]
+
+    def prepare(self, weights: Weights, folder: Path) -> None:
+        """Exports into FOLDER/openvino-fp32 or openvino-int8. Raises ImportError."""
+        import openvino_genai
+        from optimum.intel import OVModelForCausalLM
+
+        def export(path: Path) -> None:
+            compressed = self.precision == "int8"
+            model = OVModelForCausalLM.from_pretrained(weights.hf, export=True, load_in_8bit=compressed, compile=False)
+            model.save_pretrained(path)
+            _write_tokenizer(weights.hf, path)
+
+        exported = convert_once(folder / f"openvino-{self.precision}", export)
+        scheduler = openvino_genai.SchedulerConfig()
+        scheduler.max_num_batched_tokens = BATCHED_TOKENS
+        scheduler.enable_prefix_caching = False  # no two prompts have a beginning in common
+        config = {"INFERENCE_NUM_THREADS": cores(), **self._hints}
+        self._pipeline = openvino_genai.ContinuousBatchingPipeline(exported, scheduler, "CPU", config)
+
+    def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
+        """A request for each prompt, all submitted together."""
+        import numpy as np
+        import openvino_genai
+        from openvino import Tensor
+
+        settings = openvino_genai.GenerationConfig()
+        settings.max_new_tokens = new_tokens
+        settings.ignore_eos = True
+        settings.do_sample = False
+        requests = [Tensor(np.array([prompt], dtype=np.int64)) for prompt in prompts]
+        results = self._pipeline.generate(requests, [settings] * len(requests))
+        return [list(result.m_generation_ids[0]) for result in results]
+
+
+def _write_tokenizer(hf: Path, folder: Path) -> None:
+    """The pipeline opens with one only, although it gets and gives token ids here."""
+    from openvino import save_model
+    from openvino_tokenizers import convert_tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(hf / "tokenizer.json"))
+    encoder, decoder = convert_tokenizer(tokenizer, with_detokenizer=True)
+    save_model(encoder, folder / "openvino_tokenizer.xml")
+    save_model(decoder, folder / "openvino_detokenizer.xml")
