@@ -6,11 +6,12 @@
 import asyncio
 import functools
 import os
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import click
 import msgspec
@@ -31,100 +32,67 @@ from server.http.responses import EVENT_STREAM
 from server.writing.usage import Usage
 
 OnToken = Callable[[int], None]
-"""Told of each new token as soon as it is drawn; what it raises ends the writing."""
+"""Gets each new token as soon as it is drawn; an exception of it ends the writing."""
 
 
 class Left(Exception):
     """The client has gone: there is nobody to write for."""
 
 
-class Eager(Protocol):
-    """A framework's own `generate`."""
+class Eager:
+    """A framework's own `generate`, float32, with its KV cache, on all cores.
 
-    def write(self, prompt: Sequence[int], order: CompletionRequest, limit: int, on_token: OnToken) -> None:
-        """Writes up to `limit` tokens; the end-of-text token, which ends it, is told like the others."""
+    framework: "pytorch" for GPT2LMHeadModel, "tensorflow" for TFGPT2LMHeadModel.
+    """
 
-
-class TensorFlow:
-    """`TFGPT2LMHeadModel.generate`, float32, with its cache, on all cores."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, framework: str) -> None:
         import tensorflow
 
         tensorflow.config.threading.set_intra_op_parallelism_threads(cores())
-        self._model = load_tensorflow(checkpoint)
+        self._model: Any = load_tensorflow(checkpoint)
+        self._tensor, self._seed = tensorflow.constant, tensorflow.random.set_seed
+        if framework == "pytorch":
+            import torch
+
+            torch.set_num_threads(cores())
+            self._model = to_torch(self._model)
+            self._tensor, self._seed = torch.tensor, torch.manual_seed
         self._inputs = self._model.prepare_inputs_for_generation
+        self._end = self._model.config.eos_token_id
 
     def write(self, prompt: Sequence[int], order: CompletionRequest, limit: int, on_token: OnToken) -> None:
-        """It takes no streamer; but it asks for the inputs of every step, whose last token is the one just drawn."""
-        import tensorflow
+        """Writes up to `limit` tokens; `on_token` gets each, and the end-of-text token, which ends it.
 
+        `generate` asks for the inputs of every step; the last of them is the token that was just drawn.
+        """
         steps = 0
 
         @functools.wraps(self._inputs)
-        def inputs(tokens: Any, **kept: Any) -> Any:
+        def inputs(tokens: Any, **more: Any) -> Any:
             nonlocal steps
             if steps:  # the first one reads the prompt
                 on_token(int(tokens[0, -1]))
             steps += 1
-            return self._inputs(tokens, **kept)
+            return self._inputs(tokens, **more)
 
         self._model.prepare_inputs_for_generation = inputs
-        tensorflow.random.set_seed(order.seed or 0)
-        ids = tensorflow.constant([prompt])
-        text = self._model.generate(ids, attention_mask=tensorflow.ones_like(ids), **_how(self._model, order, limit))
+        self._model.generation_config.eos_token_id = end = None if order.ignore_eos else self._end
+        self._seed(order.seed or 0)
+        drawing = {"temperature": order.temperature, "top_k": order.top_k, "top_p": order.top_p}
+        text = self._model.generate(
+            self._tensor([prompt]),
+            attention_mask=self._tensor([[1] * len(prompt)]),
+            max_new_tokens=limit,
+            eos_token_id=end,
+            pad_token_id=self._end,
+            **({"do_sample": True} | drawing if order.temperature != 0 else {"do_sample": False}),
+        )
         for token in text[0, len(prompt) + steps - 1 :].numpy():
             on_token(int(token))
 
 
-class PyTorch:
-    """`GPT2LMHeadModel.generate`, float32, with its cache, on all cores."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        import torch
-
-        torch.set_num_threads(cores())
-        self._model: Any = to_torch(load_tensorflow(checkpoint))
-
-    def write(self, prompt: Sequence[int], order: CompletionRequest, limit: int, on_token: OnToken) -> None:
-        """Its streamer is given the prompt first, then each token."""
-        import torch
-
-        class Streamer:
-            begun = False
-
-            def put(self, tokens: Any) -> None:
-                if self.begun:
-                    on_token(int(tokens[0]))
-                self.begun = True
-
-            def end(self) -> None:
-                """Nothing is held back."""
-
-        torch.manual_seed(order.seed or 0)
-        ids = torch.tensor([prompt])
-        how = _how(self._model, order, limit)
-        self._model.generate(ids, attention_mask=torch.ones_like(ids), streamer=Streamer(), **how)
-
-
-FRAMEWORKS: dict[str, Callable[[Checkpoint], Eager]] = {"tensorflow": TensorFlow, "pytorch": PyTorch}
-
-
-def _how(model: Any, order: CompletionRequest, limit: int) -> dict[str, Any]:
-    """The arguments of both frameworks' `generate`."""
-    drawing = {"temperature": order.temperature, "top_k": order.top_k, "top_p": order.top_p}
-    end = None if order.ignore_eos else model.config.eos_token_id
-    model.generation_config.eos_token_id = end
-    return {
-        "max_new_tokens": limit,
-        "eos_token_id": end,
-        "pad_token_id": model.config.eos_token_id,
-        **({"do_sample": True, **drawing} if order.temperature != 0 else {"do_sample": False}),
-    }
-
-
 class Baseline:
-    """One model, one request at a time; who comes meanwhile waits, in order.
+    """One model, one request at a time; requests that come meanwhile wait, in order.
 
     written: tokens that were sent since it began.
     """
@@ -135,17 +103,15 @@ class Baseline:
         self._eager = eager
         self._pieces = token_bytes(checkpoint.tokenizer)
         self._thread = ThreadPoolExecutor(1)  # its queue is the one that requests wait in
-        eager.write(
-            [checkpoint.model.end_of_text], CompletionRequest("", temperature=0), 2, lambda token: None
-        )  # warms
+        warming = CompletionRequest("", temperature=0)
+        eager.write([checkpoint.model.end_of_text], warming, 2, lambda token: None)
 
     def read(self, order: CompletionRequest) -> list[int]:
-        """The prompt's token ids. Raises RequestError for what this baseline does not serve."""
+        """The prompt's token ids. Raises RequestError for a request that this baseline does not serve."""
         shape = self.checkpoint.model
         if order.model != self.checkpoint.name:
-            raise RequestError(
-                f"model: this server has {self.checkpoint.name!r} only.", "model", "model_not_found", 404
-            )
+            said = f"model: this server has {self.checkpoint.name!r} only."
+            raise RequestError(said, "model", "model_not_found", 404)
         if order.n != 1 or order.best_of not in (1, None) or order.logprobs is not None or order.echo:
             raise RequestError("The baseline writes one plain continuation: leave n, best_of, logprobs and echo out.")
         match order.prompt:
@@ -156,19 +122,15 @@ class Baseline:
             case _:
                 raise RequestError("prompt: a text, or token ids of the vocabulary.", "prompt")
         if not 0 < len(prompt) < shape.context:
-            raise RequestError(
-                f"prompt: {len(prompt)} tokens; 1 to {shape.context - 1} can be read.",
-                "prompt",
-                "context_length_exceeded",
-            )
+            said = f"prompt: {len(prompt)} tokens; 1 to {shape.context - 1} can be read."
+            raise RequestError(said, "prompt", "context_length_exceeded")
         return prompt
 
     async def write(self, prompt: Sequence[int], order: CompletionRequest) -> AsyncGenerator[Choice | Usage, None]:
         """A choice for each token, as it comes, and one with the end; then the usage."""
         limit = min(order.max_tokens or 0, self.checkpoint.model.context - len(prompt))
-        end_of_text = self.checkpoint.model.end_of_text
         detokenizer, written, ended = Detokenizer(self._pieces), 0, False
-        drawn: asyncio.Queue[int | Exception | None] = asyncio.Queue()
+        drawn: asyncio.Queue[int | None] = asyncio.Queue()
         loop, left = asyncio.get_running_loop(), False
 
         def on_token(token: int) -> None:
@@ -177,28 +139,23 @@ class Baseline:
             loop.call_soon_threadsafe(drawn.put_nowait, token)
 
         def generate() -> None:
-            outcome = None
             try:
                 if limit and not left:
                     self._eager.write(prompt, order, limit, on_token)
-            except Left:
-                pass
-            except Exception as error:
-                outcome = error
-            loop.call_soon_threadsafe(drawn.put_nowait, outcome)
+            finally:
+                loop.call_soon_threadsafe(drawn.put_nowait, None)
 
-        loop.run_in_executor(self._thread, generate)
+        writing = self._thread.submit(generate)
         try:
             while (token := await drawn.get()) is not None:
-                if isinstance(token, Exception):
-                    raise token
-                ended = token == end_of_text and not order.ignore_eos
+                ended = token == self.checkpoint.model.end_of_text and not order.ignore_eos
                 if not ended:
                     written += 1
                     self.written += 1
                     yield Choice(detokenizer.push(token), 0)
         finally:
             left = True
+        await asyncio.wrap_future(writing)  # raises its exception
         yield Choice(detokenizer.flush(), 0, finish_reason="stop" if ended else "length")
         yield Usage(len(prompt), written, len(prompt) + written)
 
@@ -249,7 +206,7 @@ def create_app(baseline: Baseline) -> Litestar:
 
 @click.command()
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="A checkpoint of `plotify train`.")
-@click.option("--framework", default="tensorflow", show_default=True, type=click.Choice(list(FRAMEWORKS)))
+@click.option("--framework", default="tensorflow", show_default=True, type=click.Choice(["tensorflow", "pytorch"]))
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for every network.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 def main(model: Path, framework: str, host: str, port: int) -> None:
@@ -262,19 +219,14 @@ def main(model: Path, framework: str, host: str, port: int) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         checkpoint = read_checkpoint(model)
-        baseline = Baseline(checkpoint, FRAMEWORKS[framework](checkpoint))
+        baseline = Baseline(checkpoint, Eager(checkpoint, framework))
     except ExportError as error:
         raise click.ClickException(str(error)) from error
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            listening = self.servers[0].sockets[0].getsockname()[1]
-            click.echo(f"Eager {framework} writes with {checkpoint.name} at http://{host}:{listening}")
-
-    Server(
-        uvicorn.Config(create_app(baseline), host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
-    ).run()
+    listener = socket.create_server((host, port))
+    click.echo(f"Eager {framework} writes with {checkpoint.name} at http://{host}:{listener.getsockname()[1]}")
+    config = uvicorn.Config(create_app(baseline), log_level="warning", timeout_graceful_shutdown=3)
+    uvicorn.Server(config).run([listener])
 
 
 if __name__ == "__main__":

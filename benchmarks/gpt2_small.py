@@ -93,16 +93,12 @@ def write_checkpoint(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     documents = [{"text": text, "genres": [], "title": "Invented", "source": "mpst"} for text in TEXTS]
     (folder / "test.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
+    provenance = {"corpora": [{"name": "none: the weights are random"}], "training": {"steps": 0}, "licence": "MIT"}
     manifest = {
         "name": "gpt2-small",
         "prompt": {"template": "{genre}: {text}", "any_genre": "Plot", "genres": []},
         "sampling": {"temperature": 1.0, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.0, "guidance": 1.0},
-        "provenance": {
-            "corpora": [{"name": "none: the weights are random"}],
-            "training": {"steps": 0},
-            "licence": "MIT",
-            "versions": {"tensorflow": tf.__version__},
-        },
+        "provenance": provenance | {"versions": {"tensorflow": tf.__version__}},
     }
     (folder / "plotify.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """Users for Locust, against any server with OpenAI's completions: `locust -f benchmarks/locustfile.py --host URL`.
 
-What Locust counts beside each POST: "first token" and "next token" in milliseconds, and "tokens per second" of a whole
-stream, which is a speed in the columns of times. The rate of "next token" is how many came in a second, from all.
+Locust counts beside each POST "first token" and "next token" in milliseconds, and "tokens per second" of a whole
+stream, which is a speed in the columns of times. The rate of "next token" counts those of all users in a second.
 Locust patches the standard library when it is imported, so this runs in no process but its own. docs/load.md has more.
 """
 
@@ -13,56 +13,58 @@ from typing import Any, cast
 
 import gevent
 import msgspec
-from locust import FastHttpUser, LoadTestShape, events, task
+from locust import FastHttpUser, LoadTestShape, task
+from locust import events as locust_events
 from locust.argument_parser import LocustArgumentParser, get_parser
 from locust.env import Environment
 
-from benchmarks.loadtest import shapes, words
-from benchmarks.loadtest.record import CUT, Asked, Recorder, Stage
-from benchmarks.loadtest.story import DONE, Failure, Story, events_of
+from benchmarks.load import shapes
+from benchmarks.load.record import CUT, Asked, Recorder, Stage
+from benchmarks.openings import opening
+from benchmarks.streams import DONE, Failure, Stream, events
 
 REFUSED_PAUSE = 1.0
-"""Seconds until somebody who was refused asks again."""
+"""Seconds until a refused user asks again."""
 
 WORDS_A_SECOND = 4.0
 """That a person reads."""
 
 
+SHAPES_HELP = "; ".join(f"{name}: {how}" for name, how in shapes.SHAPES.items()) + ". Ramp and spike divide -t."
+BEHAVIOURS_HELP = (
+    "people think, ask, read and ask again; clients ask as fast as they are answered; mixed: half of each; "
+    "poisson: requests come at random, however many are under way."
+)
+
+
 def add_options(parser: LocustArgumentParser) -> None:
-    """Locust's page shows them, and `python -m benchmarks.locustfile`."""
+    """Adds the users' options, for the command line and Locust's page; `python -m benchmarks.locustfile` lists them."""
     own = parser.add_argument_group("Plotify", "What users do, and how many there are when.")
-    shaped = "; ".join(f"{name}: {what}" for name, what in shapes.SHAPES.items())
-    own.add_argument(
-        "--shape", default="steady", choices=list(shapes.SHAPES), help=f"{shaped}. Ramp and spike divide -t."
-    )
-    own.add_argument("--levels", default="", help="Users of a ramp's stages, such as 1,8,32. Default: 1, 2, 4 ... -u.")
-    own.add_argument(
-        "--behaviour",
-        default="mixed",
-        choices=list(BEHAVIOURS),
-        help="people think, ask, read and ask again; clients ask as fast as they are answered; mixed: half of each; "
-        "poisson: requests come at random, however many are under way.",
-    )
-    own.add_argument("--rate", type=float, default=1.0, help="Of poisson: requests a second, of each user.")
-    own.add_argument("--max-tokens", type=int, default=64, help="New tokens of a request.")
-    own.add_argument("--prompt-words", type=int, default=40, help="Of a client's prompt; a person begins with 12.")
-    own.add_argument("--longest", type=int, default=256, help="Tokens of a text that a person still goes on with.")
-    own.add_argument("--think", type=float, default=5.0, help="Seconds that a person thinks, on average.")
-    own.add_argument("--temperature", type=float, default=1.0, help="0: the likeliest token.")
+
+    def add(name: str, default: Any, help: str, **more: Any) -> None:
+        own.add_argument(name, default=default, type=type(default), help=help, **more)
+
+    add("--shape", "steady", SHAPES_HELP, choices=list(shapes.SHAPES))
+    add("--levels", "", "Users of a ramp's stages, such as 1,8,32. Default: 1, 2, 4 ... -u.")
+    add("--behaviour", "mixed", BEHAVIOURS_HELP, choices=list(BEHAVIOURS))
+    add("--rate", 1.0, "Of poisson: requests a second, of each user.")
+    add("--max-tokens", 64, "New tokens of a request.")
+    add("--prompt-words", 40, "Of a client's prompt; a person begins with 12.")
+    add("--longest", 256, "Tokens of a text that a person still goes on with.")
+    add("--think", 5.0, "Seconds that a person thinks, on average.")
+    add("--temperature", 1.0, "0: the likeliest token.")
     own.add_argument("--ignore-eos", action="store_true", help="No text ends early. Not every server knows this field.")
-    own.add_argument("--stage-seconds", type=float, default=30.0, help="Of the knee: how long a stage takes.")
-    own.add_argument(
-        "--patience", type=float, default=600.0, help="Seconds of silence after which a stream has failed."
-    )
-    own.add_argument("--draw-seed", type=int, default=1, help="The same gives the same prompts and pauses.")
-    own.add_argument("--record", default="", help="A folder for one line of JSON for each request.")
+    add("--stage-seconds", 30.0, "Of the knee: how long a stage takes.")
+    add("--patience", 600.0, "Seconds of silence after which a stream has failed.")
+    add("--draw-seed", 1, "The same gives the same prompts and pauses.")
+    add("--record", "", "A folder for one line of JSON for each request.")
     for action in own._group_actions:
         action.include_in_web_ui = True  # without which Locust's page leaves it out
-    own.add_argument("--key", default="", env_var="LOCUST_KEY", help="Where the server has API keys.")
+    add("--key", "", "Where the server has API keys.", env_var="LOCUST_KEY")
 
 
 class Load:
-    """What the users of this process have in common."""
+    """The state that the users of this process share."""
 
     def __init__(self, environment: Environment) -> None:
         self.options = cast(Any, environment.parsed_options)
@@ -76,12 +78,12 @@ def prepare(environment: Environment, **_: Any) -> None:
     environment.load = Load(environment)  # type: ignore[attr-defined]
 
 
-events.init_command_line_parser.add_listener(add_options)
-events.init.add_listener(prepare)
+locust_events.init_command_line_parser.add_listener(add_options)
+locust_events.init.add_listener(prepare)
 
 
 class Reader(FastHttpUser):
-    """Somebody who asks for a completion and reads it as it comes."""
+    """A user that asks for a completion and reads it as it comes."""
 
     abstract = True
     behaviour = ""
@@ -110,60 +112,51 @@ class Reader(FastHttpUser):
 
     def ask(self, prompt: str, due: float | None = None) -> tuple[Asked, str]:
         """One request, from when it was due (now, if that is None) to its end, which is counted; and its text."""
-        submitted = due or perf_counter()
-        seed = self.draw.randrange(1_000_000)
-        order: dict[str, Any] = {
-            "model": self.load.model,
-            "prompt": prompt,
-            "max_tokens": self.options.max_tokens,
-            "temperature": self.options.temperature,
-            "seed": seed,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
+        body = {"model": self.load.model, "prompt": prompt, "seed": self.draw.randrange(1_000_000)}
+        body |= {"max_tokens": self.options.max_tokens, "temperature": self.options.temperature}
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
         if self.options.ignore_eos:
-            order["ignore_eos"] = True
-        story = Story(submitted)
+            body["ignore_eos"] = True
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
+        stream = Stream(due)
         problem: str | None = CUT
         try:
             with self.client.post(
-                "/v1/completions",
-                json=order,
-                headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
-                stream=True,
-                catch_response=True,
+                "/v1/completions", json=body, headers=headers, stream=True, catch_response=True
             ) as answer:
-                problem = self._follow(answer, story)
-                answer.request_meta["response_time"] = 1e3 * (perf_counter() - submitted)
-                answer.request_meta["response_length"] = len(story.text)
+                problem = self._follow(answer, stream)
+                answer.request_meta["response_time"] = 1e3 * (perf_counter() - stream.submitted)
+                answer.request_meta["response_length"] = len(stream.text)
                 if problem:
                     answer.failure(Failure(problem))
                 else:
                     answer.success()
         finally:  # also of a user that the end of the run stops
-            asked = story.asked(self.behaviour, perf_counter(), problem)
+            read = stream.usage.get("prompt_tokens", 0)
+            times = (stream.submitted, perf_counter(), stream.arrivals)
+            asked = Asked(self.behaviour, *times, read, stream.tokens, problem)
             self.load.recorder.write(asked)
         if asked.tokens:
-            self._count("tokens per second", asked.tokens / (asked.ended - submitted))
+            self._count("tokens per second", asked.tokens / (asked.ended - asked.submitted))
         if asked.failed:
             gevent.sleep(REFUSED_PAUSE)
-        return asked, story.text
+        return asked, stream.text
 
-    def _follow(self, answer: Any, story: "Story") -> str | None:
-        """Reads the stream; what is wrong with it, if anything."""
+    def _follow(self, answer: Any, stream: Stream) -> str | None:
+        """Reads the stream to its end; its problem, if there is one."""
+        if not answer.status_code:
+            return f"no answer: {answer.error}"
         if answer.status_code != 200:
-            return (
-                f"status {answer.status_code}: {answer.text}"[:200]
-                if answer.status_code
-                else f"no answer: {answer.error}"
-            )
+            return f"status {answer.status_code}: {answer.text}"[:200]
+        # Line by line: the iterators of Locust's client wait until a block is full, which would be a second of tokens.
+        lines = iter(lambda: bytes(answer.stream.readline(b"\n")), b"")
         try:
-            for event in events_of(answer.headers.get("content-type", ""), answer.stream.readline):
-                if event == DONE:
+            for event in events(answer.headers.get("content-type", ""), lines).iter_sse():
+                if event.data == DONE:
                     return None
-                wait = story.read(msgspec.json.decode(event))
+                wait = stream.read(msgspec.json.decode(event.data))
                 if wait is not None:
-                    self._count("next token" if len(story.arrivals) > 1 else "first token", 1e3 * wait)
+                    self._count("next token" if len(stream.arrivals) > 1 else "first token", 1e3 * wait)
         except Failure as told:
             return str(told)[:200]
         except Exception as wrong:  # a connection that breaks, and whatever a server may send instead
@@ -171,9 +164,8 @@ class Reader(FastHttpUser):
         return f"the stream ended without {DONE}"
 
     def _count(self, name: str, value: float) -> None:
-        self.environment.events.request.fire(
-            request_type="SSE", name=name, response_time=value, response_length=0, exception=None, context={}
-        )
+        counted = {"request_type": "SSE", "name": name, "response_time": value, "response_length": 0}
+        self.environment.events.request.fire(**counted, exception=None, context={})
 
 
 class Person(Reader):
@@ -184,7 +176,7 @@ class Person(Reader):
     @task
     def write(self) -> None:
         """One story."""
-        text = words.opening(self.draw, 12)
+        text = opening(self.draw, 12)
         gevent.sleep(self._thinking())
         while True:
             asked, more = self.ask(text)
@@ -207,7 +199,7 @@ class Client(Reader):
     @task
     def ask_on(self) -> None:
         """One request."""
-        self.ask(words.opening(self.draw, self.options.prompt_words))
+        self.ask(opening(self.draw, self.options.prompt_words))
 
 
 class Poisson(Reader):
@@ -225,19 +217,15 @@ class Poisson(Reader):
             while True:
                 due += self.draw.expovariate(self.options.rate)
                 gevent.sleep(max(0.0, due - perf_counter()))
-                prompt = words.opening(self.draw, self.options.prompt_words)
+                prompt = opening(self.draw, self.options.prompt_words)
                 sent = [greenlet for greenlet in sent if not greenlet.dead]
                 sent.append(gevent.spawn(self.ask, prompt, due))
         finally:
             gevent.killall(sent)
 
 
-BEHAVIOURS: dict[str, list[type[Reader]]] = {
-    "people": [Person],
-    "clients": [Client],
-    "mixed": [Person, Client],
-    "poisson": [Poisson],
-}
+Behaviours = dict[str, list[type[Reader]]]
+BEHAVIOURS: Behaviours = {"people": [Person], "clients": [Client], "mixed": [Person, Client], "poisson": [Poisson]}
 
 
 class Shape(LoadTestShape):
@@ -253,7 +241,7 @@ class Shape(LoadTestShape):
         self._tokens = 0
 
     def tick(self) -> tuple[int, float, list[type[Reader]]] | None:  # type: ignore[override]
-        """Called each second: how many of whom, how many more a second; None for the end."""
+        """The users, how many more of them a second, and their classes; called each second; None for the end."""
         assert self.runner is not None
         load: Load = self.runner.environment.load  # type: ignore[attr-defined]
         options = load.options

@@ -5,18 +5,19 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from server.settings import variable
 
 STARTED = re.compile(r"\S.* writes with (?P<model>.+) at (?P<address>http://\S+)")
-"""What `plotify serve` says when it is ready, and the baseline of benchmarks.eager_server, too."""
+"""The line of `plotify serve` when it is ready, and of the baseline of benchmarks.eager_server."""
 
-PLOTIFY = ("-c", "from server.cli import main; main()")
-"""The script `plotify`, for this very interpreter."""
+PLOTIFY = ("-c", "from server.cli import main; main()", "serve")
+"""`plotify serve`, for this very interpreter."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +29,31 @@ class Serving:
     pid: int
 
 
-@contextmanager
-def serving(arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Serving]:
-    """Runs Python with these arguments, and waits until it says that it is ready; stops it in the end.
+Server = AbstractContextManager[Serving]
+"""Runs for as long as it is entered."""
 
-    Its shelf is a temporary one, never the user's. log: what it says on standard error. environment: what to add to
-    this process's own. Raises ChildProcessError when it does not start.
+
+@contextmanager
+def serving(arguments: Sequence[str], log: Path, **settings: Any) -> Iterator[Serving]:
+    """Runs Python with these arguments, waits until it says that it is ready, and stops it in the end.
+
+    Its shelf is a temporary one, never the user's. log: for its standard error. settings: fields of `Settings`. Raises
+    ChildProcessError if it does not start.
     """
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        log.open("w") as errors,
-        subprocess.Popen(
-            [sys.executable, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=os.environ | {variable("database"): f"{folder}/shelf.sqlite"} | dict(environment or {}),
-        ) as process,
-    ):
-        try:
-            started = STARTED.match(process.stdout.readline() if process.stdout else "")
-            if started is None:
-                raise ChildProcessError(f"the server did not start: {log.read_text().strip()}")
-            yield Serving(started["address"], started["model"], process.pid)
-        finally:
-            process.terminate()
+    with tempfile.TemporaryDirectory() as folder, log.open("w") as errors:
+        settings = {"database": f"{folder}/shelf.sqlite"} | settings
+        environment = os.environ | {variable(name): str(value) for name, value in settings.items()}
+        command = [sys.executable, *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process:
+            try:
+                started = STARTED.match(process.stdout.readline() if process.stdout else "")
+                if started is None:
+                    raise ChildProcessError(f"the server did not start: {log.read_text().strip()}")
+                yield Serving(started["address"], started["model"], process.pid)
+            finally:
+                process.terminate()
+
+
+def plotify(log: Path, port: int = 0, program: Sequence[str] = PLOTIFY, **settings: Any) -> Server:
+    """`serving` for `plotify serve`, or a program with the same settings, on the loopback; port 0 is any free one."""
+    return serving(program, log, host="127.0.0.1", port=port, **settings)

@@ -5,27 +5,20 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from benchmarks import gpt2_small
+from benchmarks import frame, gpt2_small
+from benchmarks.circumstances import processor
 from benchmarks.gpt2_small import Weights
-from benchmarks.lists import some_of, whole_numbers
-from benchmarks.peers.compiled import PyTorchCompiled
-from benchmarks.peers.ctranslate import CTranslate2
-from benchmarks.peers.eager import PyTorchEager, TensorFlowEager
-from benchmarks.peers.engine import Plotify
-from benchmarks.peers.llama import LlamaCpp
-from benchmarks.peers.openvino import HINTS, OpenVino
-from benchmarks.peers.optimum_onnx import OptimumOnnx
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.contenders import SLOW_SECONDS, Peer, Workload, compete
+from benchmarks.peers.generate import OptimumOnnx, PyTorchCompiled, PyTorchEager, TensorFlowEager
+from benchmarks.peers.native import HINTS, CTranslate2, LlamaCpp, OpenVino
+from benchmarks.peers.plotify import Plotify
+from benchmarks.peers.report import as_results, draw, print_peers, remarks
 from server.cores import cores
-from server.engine.errors import DeviceError
 from server.engine.model.device import RUNS_ON_CUDA, choose_device, gpu_name
-
-Names = tuple[str, ...]
 
 FAMILIES: dict[str, dict[str, Callable[[], tuple[Peer, ...]]]] = {
     "cpu": {
@@ -40,7 +33,7 @@ FAMILIES: dict[str, dict[str, Callable[[], tuple[Peer, ...]]]] = {
         "pytorch": lambda: (
             PyTorchEager(precision="fp16", device="cuda"),
             PyTorchCompiled(precision="fp16", device="cuda"),
-        ),
+        )
     },
 }
 PRECISIONS = {"cpu": ("fp32", "int8"), "cuda": RUNS_ON_CUDA}
@@ -53,43 +46,34 @@ def ours(device: str, precision: str, rows: int) -> tuple[Plotify, ...]:
     return tuple(Plotify(precision, device, rows, capture) for capture in (True, False))
 
 
-def some_there(known: Mapping[str, Collection[str]]) -> Callable[[click.Context, click.Parameter, str], Names]:
-    """A callback for an option that is a list of what is known for the device, "all" for each of them."""
+def names(known: Mapping[str, Collection[str]], help: str | None = None) -> frame.Option:
+    """An option that is a list of names known for the device, "all" for each of them."""
 
-    def read(context: click.Context, parameter: click.Parameter, given: str) -> Names:
-        return some_of(tuple(known[context.params["device"]]))(context, parameter, given)
+    def read(context: click.Context, parameter: click.Parameter, given: str) -> tuple[str, ...]:
+        return frame.names_of(known[context.params["device"]], given)
 
-    return read
+    return frame.option(help, default="all", callback=read, metavar="NAME,NAME")
 
 
-def counts(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
+def different(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
     """Of "1,8,64". Raises click.BadParameter for anything but different numbers over 0."""
-    numbers = whole_numbers(context, parameter, given)
-    if len(set(numbers)) < len(numbers):
+    found = frame.whole_numbers(context, parameter, given)
+    if len(set(found)) < len(found):
         raise click.BadParameter(f"{given!r} must hold different numbers, 1 or more")
-    return numbers
+    return found
 
 
-@click.command()
-@click.option("--model", default="gpt2-small", show_default=True, help="A folder with checkpoint, hf and bundle in it.")
-@click.option("--device", default="cpu", show_default=True, type=click.Choice(list(FAMILIES)), is_eager=True)
-@click.option("--peers", default="all", show_default=True, callback=some_there(FAMILIES), metavar="NAME,NAME")
-@click.option("--precisions", default="all", show_default=True, callback=some_there(PRECISIONS), help="Of our engine.")
-@click.option("--concurrency", default="1,8,64", show_default=True, callback=counts, help="Requests at once.")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Turns of each, after a warm one.")
-@click.option("--prompt-tokens", default=64, show_default=True, type=click.IntRange(1))
-@click.option("--new-tokens", default=64, show_default=True, type=click.IntRange(1), help="New tokens of each.")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="For figures and logs.")
+@frame.command
 def peers(
-    model: str,
-    device: str,
-    peers: Names,
-    precisions: Names,
-    concurrency: tuple[int, ...],
-    rounds: int,
-    prompt_tokens: int,
-    new_tokens: int,
-    out: Path,
+    model: Annotated[str, frame.option("A folder with checkpoint, hf and bundle in it.", default="gpt2-small")],
+    device: Annotated[str, frame.choice("cpu", FAMILIES, is_eager=True)],
+    peers: Annotated[tuple[str, ...], names(FAMILIES)],
+    precisions: Annotated[tuple[str, ...], names(PRECISIONS, "Of our engine.")],
+    concurrency: Annotated[tuple[int, ...], frame.option("Requests at once.", default="1,8,64", callback=different)],
+    rounds: Annotated[int, frame.count(3, "Turns of each, after a warm one.")],
+    prompt_tokens: Annotated[int, frame.count(64)],
+    new_tokens: Annotated[int, frame.count(64, "New tokens of each.")],
+    out: Annotated[Path, frame.option("For figures and logs.", required=True, type=frame.FOLDER)],
 ) -> None:
     """Our engine against the engines you could run the same model with instead.
 
@@ -105,61 +89,34 @@ def peers(
       plotify bench peers --peers ctranslate2,openvino --precisions int8 --concurrency 1,64 --out build/peers
       plotify bench peers --device cuda --concurrency 1,8,64,256 --out build/gpu
     """
-    from benchmarks.peers.course import SLOW_SECONDS, Course
-    from benchmarks.peers.report import as_results, draw, peers_table, remarks
-    from benchmarks.peers.turns import compete
-    from benchmarks.report import processor, write_json
-
-    try:
-        choose_device(device)
-    except DeviceError as missing:
-        raise click.ClickException(str(missing)) from missing
+    choose_device(device)
     weights = find_weights(model)
     config = json.loads((weights.hf / "config.json").read_text(encoding="utf-8"))
-    if prompt_tokens + new_tokens > config["n_positions"]:
-        raise click.UsageError(
-            f"{prompt_tokens} prompt and {new_tokens} new tokens are over the model's {config['n_positions']}."
-        )
+    frame.check_context(config["n_positions"], prompt_tokens, new_tokens)
     contenders: list[Peer] = [peer for name in peers for peer in FAMILIES[device][name]()]
     contenders += [each for precision in precisions for each in ours(device, precision, max(concurrency))]
     slow = math.inf if device == "cuda" else SLOW_SECONDS  # there a warm turn is slow only where it compiles
-    course = Course(concurrency, rounds, prompt_tokens, new_tokens, config["vocab_size"], slow)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=course.steps(len(contenders)))
-        figures = compete(
-            contenders,
-            weights,
-            course,
-            folder=conversions(weights),
-            logs=out / "logs",
-            progress=lambda step: bar.update(task, description=step, advance=1),
-        )
-    settings = {
-        "model": model,
-        "device": device,
-        "prompt_tokens": prompt_tokens,
-        "new_tokens": new_tokens,
-        "rounds": rounds,
-    }
+    workload = Workload(concurrency, rounds, prompt_tokens, new_tokens, config["vocab_size"], slow)
+    with frame.progress("", workload.steps(len(contenders))) as advance:
+        folder, logs = conversions(weights), out / "logs"
+        figures = compete(contenders, weights, workload, folder, logs, lambda step: advance(description=step))
+    settings = frame.settings("model", "device", "prompt_tokens", "new_tokens", "rounds")
     title = model
     if device == "cuda":
         settings["gpu"] = gpu_name()
         title += f" on {settings['gpu']}"
-    write_json(out / "peers.json", "peers", settings, as_results(figures))
-    draw(out / "peers.png", f"{title}, {prompt_tokens} + {new_tokens} tokens", figures, course)
-    Console().print(peers_table(title, figures, course))
+    frame.write_json(out / "peers.json", settings, as_results(figures))
+    draw(out / "peers.png", f"{title}, {prompt_tokens} + {new_tokens} tokens", figures, workload)
+    print_peers(title, figures, workload)
     click.echo(f"Measured on {cores()} cores of {processor()}.")
-    for remark in remarks(figures, course):
+    for remark in remarks(figures, workload):
         click.echo(remark)  # unwrapped, so that a line that installs can be copied
 
 
 def find_weights(model: str) -> Weights:
     """Those of gpt2-small, made first if they are not there, or of a folder. Raises click.ClickException."""
     if model == "gpt2-small":
-        try:
-            return gpt2_small.weights()
-        except ChildProcessError as failed:
-            raise click.ClickException(str(failed)) from failed
+        return gpt2_small.weights()
     folder = Path(model)
     for file in ("checkpoint/tf_model.h5", "hf/model.safetensors", "bundle/bundle.json"):
         if not (folder / file).is_file():

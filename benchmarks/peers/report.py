@@ -1,51 +1,119 @@
-"""The figures of all contenders as a table, as JSON and as a chart."""
+"""The figures of all contenders: ratios, agreement, the table, JSON and a chart."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from benchmarks import frame
+from benchmarks.charts import chart
+from benchmarks.peers.contenders import PROBES, PeerFigures, Workload
+from benchmarks.processor_time import DISTURBING
 
-from benchmarks.peers.course import PROBES, Course, Figures
-from benchmarks.peers.neighbours import DISTURBING
-from benchmarks.peers.ratios import OURS, Agreement, agreements, ratios
+OURS = "Plotify"
+"""The beginning of the names of our engine's contenders."""
+
+REFERENCE = "PyTorch eager"
+"""The others' tokens are compared with those of this contender."""
+
+ALONE = ("llama.cpp q4_0", "llama.cpp q8_0", "TensorFlow eager")
+"""The contenders with which one request alone is compared."""
 
 
-def peers_table(title: str, figures: Sequence[Figures], course: Course) -> Table:
-    """A row for each contender, a column for each concurrency; what `remarks` says belongs underneath."""
+@dataclass(frozen=True)
+class Agreement:
+    """Shares, 0 to 1, of the probes where the first new token is the reference's, and where all of them are."""
+
+    first: float
+    all: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Tokens per second of `ours` over those of `theirs`, with so many requests at once."""
+
+    concurrency: int
+    ours: str
+    theirs: str
+    ratio: float
+
+    def __str__(self) -> str:
+        return f"{self.concurrency} at once: {self.ours} is {self.ratio:.2f} times as fast as {self.theirs}"
+
+
+def agreements(figures: Sequence[PeerFigures]) -> dict[str, Agreement]:
+    """By name, for all that wrote something; empty when the reference did not."""
+    written = {each.name: each.texts for each in figures if each.texts}
+
+    def share(texts: Sequence[Sequence[int]], tokens: int | None) -> float:
+        pairs = zip(texts, written[REFERENCE], strict=True)
+        return sum(list(text[:tokens]) == list(right[:tokens]) for text, right in pairs) / len(texts)
+
+    if REFERENCE not in written:
+        return {}
+    return {name: Agreement(share(texts, 1), share(texts, None)) for name, texts in written.items()}
+
+
+def ratios(figures: Sequence[PeerFigures]) -> list[Ratio]:
+    """Of what was measured: int8, and fp16 on a GPU, to the best peer, fp32 to the best fp32 peer; alone, our best to
+    those of `ALONE`.
+    """
+    ours = [each for each in figures if each.name.startswith(OURS)]
+    peers = [each for each in figures if not each.name.startswith(OURS)]
+    found: list[Ratio | None] = []
+    for concurrency in sorted({count for each in figures for count in each.speeds}):
+        alike = [each for each in peers if each.precision == "fp32"]
+        for precision, rivals in (("int8", peers), ("fp16", peers), ("fp32", alike)):
+            mine = [each for each in ours if each.precision == precision]
+            found.append(_ratio(concurrency, mine, rivals))
+    quantised = [each for each in ours if each.precision != "fp32"]
+    for name in ALONE:
+        found.append(_ratio(1, quantised, [each for each in peers if each.name == name]))
+    return list(dict.fromkeys(ratio for ratio in found if ratio is not None))
+
+
+def _ratio(concurrency: int, ours: Sequence[PeerFigures], theirs: Sequence[PeerFigures]) -> Ratio | None:
+    """Of the fastest of each side; None where one side has no figures."""
+    mine, rivals = ([each for each in side if each.speeds.get(concurrency)] for side in (ours, theirs))
+    if not mine or not rivals:
+        return None
+
+    def speed(each: PeerFigures) -> float:
+        return median(each.speeds[concurrency])
+
+    best, rival = max(mine, key=speed), max(rivals, key=speed)
+    return Ratio(concurrency, best.name, rival.name, speed(best) / speed(rival))
+
+
+def print_peers(title: str, figures: Sequence[PeerFigures], workload: Workload) -> None:
+    """A row for each contender, a column for each concurrency; `remarks` belong underneath."""
     alike = agreements(figures)
-    table = Table(title=title, box=SIMPLE_HEAD)
-    table.add_column("requests at once", no_wrap=True)
-    for concurrency in course.concurrency:
-        table.add_column(str(concurrency), justify="right", no_wrap=True)
-    table.add_column("agreement", justify="right", no_wrap=True)
-    for each in figures:
-        table.add_row(
-            each.name,
-            *(_speed(each.speeds.get(concurrency)) for concurrency in course.concurrency),
-            _share(alike.get(each.name)),
-            style="bold" if each.name.startswith(OURS) else None,
-        )
-    return table
+
+    def row(each: PeerFigures) -> list[str]:
+        speeds = (each.speeds.get(concurrency) for concurrency in workload.concurrency)
+        same = alike.get(each.name)
+        agreement = f"{same.first:.0%} / {same.all:.0%}" if same else "–"
+        return [each.name, *(f"{median(found):.1f}" if found else "–" for found in speeds), agreement]
+
+    headings = ("requests at once", *map(str, workload.concurrency), "agreement")
+    frame.print_table(title, headings, map(row, figures), bold=OURS)
 
 
-def remarks(figures: Sequence[Figures], course: Course) -> list[str]:
+def remarks(figures: Sequence[PeerFigures], workload: Workload) -> list[str]:
     """Lines to be read with the table: what its figures are, which are missing or of fewer rounds, and the ratios."""
     lines = [
-        f"Tokens per second, whole requests of {course.prompt_tokens} + {course.new_tokens} tokens, medians.",
-        f"Agreement: share of {PROBES} prompts with PyTorch's first token / first {course.probe_tokens} tokens.",
+        f"Tokens per second, whole requests of {workload.prompt_tokens} + {workload.new_tokens} tokens, medians.",
+        f"Agreement: share of {PROBES} prompts with PyTorch's first token / first {workload.probe_tokens} tokens.",
     ]
     for each in figures:
         if each.problem:
             lines.append(f"{each.name}: {each.problem}")
         for concurrency, warm in each.warm_seconds.items():
             counted = len(each.speeds.get(concurrency, []))
-            if counted < course.rounds:
+            if counted < workload.rounds:
                 why = "it failed" if each.problem else f"its warm turn took {warm:.0f} s"
-                lines.append(f"{each.name}, {concurrency} at once: {counted} of {course.rounds} rounds, as {why}")
+                lines.append(f"{each.name}, {concurrency} at once: {counted} of {workload.rounds} rounds, as {why}")
         for concurrency, cores in each.others.items():
             if max(cores) > DISTURBING:
                 lines.append(
@@ -55,51 +123,37 @@ def remarks(figures: Sequence[Figures], course: Course) -> list[str]:
     return lines + [str(ratio) for ratio in ratios(figures)]
 
 
-def as_results(figures: Sequence[Figures]) -> list[dict[str, Any]]:
-    """For `benchmarks.report.write_json`: each contender, then the ratios."""
+def as_results(figures: Sequence[PeerFigures]) -> list[dict[str, Any]]:
+    """The figures of each contender for JSON, where no number is a key."""
+
+    def by_count(found: dict[int, Any]) -> dict[str, Any]:
+        return {str(count): value for count, value in found.items()}
+
     alike = agreements(figures)
     return [
-        {
-            "name": each.name,
-            "precision": each.precision,
-            "install": each.install,
-            "problem": each.problem,
-            "versions": each.versions,
+        {name: getattr(each, name) for name in ("name", "precision", "install", "problem", "versions")}
+        | {
             "agreement": asdict(alike[each.name]) if each.name in alike else None,
-            "warm_seconds": {str(count): seconds for count, seconds in each.warm_seconds.items()},
-            "tokens_per_second": {str(count): speeds for count, speeds in each.speeds.items()},
-            "others_cores": {str(count): cores for count, cores in each.others.items()},
+            "warm_seconds": by_count(each.warm_seconds),
+            "tokens_per_second": by_count(each.speeds),
+            "others_cores": by_count(each.others),
         }
         for each in figures
     ]
 
 
-def draw(file: Path, title: str, figures: Sequence[Figures], course: Course) -> None:
+def draw(file: Path, title: str, figures: Sequence[PeerFigures], workload: Workload) -> None:
     """A bar chart as PNG: a panel for each concurrency, a bar for each contender that was measured."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     measured = [each for each in figures if each.speeds]
-    chart = Figure(figsize=(4 * len(course.concurrency) + 1, 1.5 + 0.32 * len(measured)), layout="constrained")
-    FigureCanvasAgg(chart)
-    panels = chart.subplots(1, len(course.concurrency), sharey=True, squeeze=False)[0]
-    for panel, concurrency in zip(panels, course.concurrency, strict=True):
-        speeds = [median(each.speeds.get(concurrency, [0.0])) for each in measured]
-        colours = ["tab:orange" if each.name.startswith(OURS) else "tab:blue" for each in measured]
-        bars = panel.barh([each.name for each in measured], speeds, color=colours)
-        panel.bar_label(bars, labels=[f"{speed:.0f}" if speed else "" for speed in speeds], padding=2)
-        panel.margins(x=0.15)
-        panel.set_title(f"{concurrency} at once")
-        panel.set_xlabel("tokens/s")
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0].invert_yaxis()
-    chart.suptitle(title)
-    chart.savefig(file, dpi=120)
-
-
-def _speed(rounds: Sequence[float] | None) -> str:
-    return f"{median(rounds):.1f}" if rounds else "–"
-
-
-def _share(agreement: Agreement | None) -> str:
-    return f"{agreement.first:.0%} / {agreement.all:.0%}" if agreement else "–"
+    colours = ["tab:orange" if each.name.startswith(OURS) else "tab:blue" for each in measured]
+    with chart(file, 4 * len(workload.concurrency) + 1, 1.5 + 0.32 * len(measured)) as figure:
+        panels = figure.subplots(1, len(workload.concurrency), sharey=True, squeeze=False)[0]
+        for panel, concurrency in zip(panels, workload.concurrency, strict=True):
+            speeds = [median(each.speeds.get(concurrency, [0.0])) for each in measured]
+            bars = panel.barh([each.name for each in measured], speeds, color=colours)
+            panel.bar_label(bars, labels=[f"{speed:.0f}" if speed else "" for speed in speeds], padding=2)
+            panel.margins(x=0.15)
+            panel.set(title=f"{concurrency} at once", xlabel="tokens/s")
+            panel.spines[["top", "right"]].set_visible(False)
+        panels[0].invert_yaxis()
+        figure.suptitle(title)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.engine import beside_the_model, run_on_engine
 from benchmarks.gpt2_small import END_OF_TEXT, PRECISIONS, VOCABULARY, make_tokenizer, weights
-from benchmarks.load import make_prompts, run_load
+from benchmarks.workload import make_prompts
 from server.bundle import Bundle
 from server.cli import plotify
 from server.engine import Engine, EngineConfig, Sampling
@@ -33,9 +34,13 @@ def test_prompts_are_repeatable_and_never_hold_the_end_of_text(tiny_bundle: Path
     assert len(used) > 350
 
 
+def test_time_beside_the_model_weighs_turns_by_their_length() -> None:
+    assert beside_the_model([(1.5, 1.0), (9.5, 9.0)]) == pytest.approx(0.1)
+
+
 def test_every_request_gets_all_its_tokens_whatever_the_model_would_stop_at(tiny_bundle: Path) -> None:
     with Engine(Bundle.load(tiny_bundle), EngineConfig(rows=2)) as engine:
-        timings = run_load(engine, make_prompts(engine.bundle, 5, 8), Sampling(max_tokens=40), concurrency=2)
+        timings = run_on_engine(engine, make_prompts(engine.bundle, 5, 8), Sampling(max_tokens=40), concurrency=2)
     assert [timing.tokens for timing in timings] == [40] * 5
     for timing in timings:
         times = [timing.submitted, *(time for time, _ in timing.arrivals), timing.ended]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.loadtest.figures import DIFFERENCE
+from benchmarks.load.figures import DIFFERENCE
 from server.cli import plotify
 from server.settings import SHIPPED_MODEL
 from tests.conftest import ROOT

@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.loadtest.command import courses
-from benchmarks.loadtest.figures import SAMPLES, Percentiles, miscounted, summarise, windows
-from benchmarks.loadtest.outcome import knees
-from benchmarks.loadtest.record import CUT, Asked, Recorder, Stage, read
-from benchmarks.loadtest.shapes import SHAPES, knee, stages, users_at
-from benchmarks.loadtest.story import Failure, Story, events_of
-from benchmarks.loadtest.watch import Shares
+from benchmarks.load.figures import SAMPLES, Percentiles, knees, miscounted, summarise, windows
+from benchmarks.load.record import CUT, Asked, Recorder, Stage, read
+from benchmarks.load.shapes import SHAPES, knee, planned_runs, stages, users_at
+from benchmarks.processor_time import Shares
+from benchmarks.streams import DONE, Failure, Stream, events
 
 QUIET = Shares(generator=0.1, server=1.9, others=0.0, stolen=0.0)
 
@@ -70,7 +68,7 @@ def test_the_knee_of_a_target_is_named() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_each_shape_has_its_courses_and_their_length_is_bounded(shape: str) -> None:
-    planned = courses(shape, (1, 8), (), 10)
+    planned = planned_runs(shape, (1, 8), (), 10)
     assert len(planned) == (2 if shape == "steady" else 1)
     assert 10 <= sum(course.seconds for course in planned) <= 40
     for course in planned:
@@ -78,7 +76,7 @@ def test_each_shape_has_its_courses_and_their_length_is_bounded(shape: str) -> N
 
 
 def test_an_open_loop_is_a_run_for_each_rate() -> None:
-    planned = courses("steady", (1, 8), (0.5, 2.0), 10)
+    planned = planned_runs("steady", (1, 8), (0.5, 2.0), 10)
     assert [(course.label, course.level) for course in planned] == [("0.5 a second", 0.5), ("2 a second", 2.0)]
 
 
@@ -196,16 +194,15 @@ def test_events_are_read_as_they_come(end: str) -> None:
         *(f"data: {json.dumps(chunk)}{end}{end}" for chunk in CHUNKS),
         f"data: [DONE]{end}{end}",
     ]
-    body = "".join(spelt).encode()
-    lines = iter(body.splitlines(keepends=True))
-    found = list(events_of("text/event-stream; charset=utf-8", lambda separator: next(lines, b"")))
-    assert found[-1] == "[DONE]"
-    story = Story(0.0)
-    waits = [story.read(json.loads(event)) for event in found[:-1]]
+    lines = "".join(spelt).encode().splitlines(keepends=True)
+    found = [event.data for event in events("text/event-stream; charset=utf-8", lines).iter_sse()]
+    assert found[-1] == DONE == "[DONE]"
+    stream = Stream(0.0)
+    waits = [stream.read(json.loads(event)) for event in found[:-1]]
     assert [wait is not None for wait in waits] == [True, False, False]
-    assert (story.text, story.asked("client", 9.0, None).tokens) == ("a", 4)
+    assert (stream.text, stream.tokens) == ("a", 4)
 
 
 def test_an_error_in_the_stream_is_a_failure() -> None:
     with pytest.raises(Failure, match="the model failed"):
-        Story(0.0).read({"error": {"message": "the model failed"}})
+        Stream(0.0).read({"error": {"message": "the model failed"}})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.loadtest.history import append
+from benchmarks.load.compare import append
 from server.cli import plotify
 
 

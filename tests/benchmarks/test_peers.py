@@ -20,12 +20,10 @@ from click.testing import CliRunner
 from benchmarks.gpt2_small import Weights
 from benchmarks.peers import command
 from benchmarks.peers.command import FAMILIES, PRECISIONS, conversions, ours, peers
-from benchmarks.peers.course import Course
-from benchmarks.peers.engine import Plotify, meet_every_count
-from benchmarks.peers.gguf_file import gguf_name
-from benchmarks.peers.peer import Peer
-from benchmarks.peers.ratios import agreements
-from benchmarks.peers.turns import REST, Contender, compete
+from benchmarks.peers.contenders import REST, Contender, Peer, Workload, compete
+from benchmarks.peers.native import gguf_name
+from benchmarks.peers.plotify import Plotify, meet_every_count
+from benchmarks.peers.report import agreements
 from server.bundle import Bundle
 from server.engine import Engine, EngineConfig
 from server.engine.model import device as devices
@@ -41,7 +39,7 @@ MODULES = {
     "openvino": ("openvino_genai", "optimum.intel", "nncf"),
 }
 ON_CPU = FAMILIES["cpu"]
-COURSE = Course(concurrency=(3,), rounds=1, prompt_tokens=8, new_tokens=6, vocabulary=400)
+WORKLOAD = Workload(concurrency=(3,), rounds=1, prompt_tokens=8, new_tokens=6, vocabulary=400)
 WIDE = """
 import sys, torch, transformers
 torch.manual_seed(1)
@@ -80,7 +78,7 @@ def test_each_peer_writes_what_pytorch_writes(
     _skip_unless_installed(family)
     weights = wide_weights if family == "llama.cpp" else tiny_weights
     contenders: list[Peer] = [*ON_CPU[family](), *(ON_CPU["pytorch"]() if family != "pytorch" else ())]
-    figures = compete(contenders, weights, COURSE, conversions(weights), tmp_path)
+    figures = compete(contenders, weights, WORKLOAD, conversions(weights), tmp_path)
     alike = agreements(figures)
     for each in figures:
         assert each.problem is None, f"{each.problem}\n{(tmp_path / each.name.replace(' ', '-')).with_suffix('.log')}"
@@ -101,7 +99,7 @@ def test_a_peer_that_waits_does_not_compute(wide_weights: Weights, tiny_weights:
     contender = Contender(ON_CPU[family]()[0], weights, conversions(weights), weights.hf / "waiting.log")
     try:
         contender.wait()
-        assert contender.take(COURSE.prompts(3, seed=0), 6), contender.figures.problem
+        assert contender.take(WORKLOAD.prompts(3, seed=0), 6), contender.figures.problem
         time.sleep(REST)
         [process] = multiprocessing.active_children()
         before = _processor_ticks(process.pid)
@@ -114,7 +112,7 @@ def test_a_peer_that_waits_does_not_compute(wide_weights: Weights, tiny_weights:
 def test_our_engine_writes_what_pytorch_writes(tiny_weights: Weights, tmp_path: Path) -> None:
     carried = json.loads((tiny_weights.bundle / "bundle.json").read_text())["precisions"]
     contenders: list[Peer] = [*ON_CPU["pytorch"](), *(Plotify(name) for name in PRECISIONS["cpu"] if name in carried)]
-    figures = compete(contenders, tiny_weights, COURSE, tmp_path, tmp_path / "logs")
+    figures = compete(contenders, tiny_weights, WORKLOAD, tmp_path, tmp_path / "logs")
     assert [each.problem for each in figures] == [None] * len(contenders)
     assert agreements(figures)["Plotify fp32"].all == 1.0
 

@@ -3,17 +3,15 @@
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from benchmarks.peers.course import Course, Figures
-from benchmarks.peers.ratios import Agreement, agreements, ratios
-from benchmarks.peers.report import as_results, draw, peers_table, remarks
+from benchmarks.peers.contenders import PeerFigures, Workload
+from benchmarks.peers.report import Agreement, agreements, as_results, draw, print_peers, ratios, remarks
 
-COURSE = Course(concurrency=(1, 8), rounds=3, prompt_tokens=64, new_tokens=64, vocabulary=50257)
+WORKLOAD = Workload(concurrency=(1, 8), rounds=3, prompt_tokens=64, new_tokens=64, vocabulary=50257)
 
 
-def figures(name: str, precision: str, alone: float | None = None, eight: float | None = None) -> Figures:
-    made = Figures(name, precision, f"pip install {name}")
+def figures(name: str, precision: str, alone: float | None = None, eight: float | None = None) -> PeerFigures:
+    made = PeerFigures(name, precision, f"pip install {name}")
     for concurrency, speed in ((1, alone), (8, eight)):
         if speed is not None:
             made.speeds[concurrency] = [speed / 2, speed, speed * 9]
@@ -67,7 +65,7 @@ def test_on_a_gpu_ours_is_compared_with_the_best_of_the_others() -> None:
 
 
 def test_agreement_is_with_pytorch() -> None:
-    field = [Figures("PyTorch eager", "fp32", ""), Figures("other", "int8", ""), Figures("silent", "int8", "")]
+    field = [PeerFigures(name, "fp32", "") for name in ("PyTorch eager", "other", "silent")]
     field[0].texts = [[1, 2], [3, 4], [5, 6], [7, 8]]
     field[1].texts = [[1, 2], [3, 5], [5, 9], [8, 8]]
     assert agreements(field) == {"PyTorch eager": Agreement(1.0, 1.0), "other": Agreement(0.75, 0.25)}
@@ -83,7 +81,7 @@ def test_fewer_rounds_and_problems_are_said() -> None:
     failed.warm_seconds[8] = 1.0
     disturbed = figures("PyTorch eager", "fp32", 20, 40)
     disturbed.others = {1: [0.0, 0.1, 0.0], 8: [0.0, 1.24, 0.1]}
-    assert remarks([slow, failed, disturbed], COURSE)[2:] == [
+    assert remarks([slow, failed, disturbed], WORKLOAD)[2:] == [
         "TensorFlow eager, 8 at once: 1 of 3 rounds, as its warm turn took 95 s",
         "OpenVINO int8: 8 at once: MemoryError",
         "OpenVINO int8, 8 at once: 0 of 3 rounds, as it failed",
@@ -91,21 +89,19 @@ def test_fewer_rounds_and_problems_are_said() -> None:
     ]
 
 
-def test_the_table_names_everyone() -> None:
-    absent = Figures("CTranslate2 fp32", "fp32", "pip install ctranslate2")
-    console = Console(width=80)
-    with console.capture() as captured:
-        console.print(peers_table("gpt2-small", [*FIELD, absent], COURSE))
-    printed = captured.get()
+def test_the_table_names_everyone(capsys: pytest.CaptureFixture[str]) -> None:
+    absent = PeerFigures("CTranslate2 fp32", "fp32", "pip install ctranslate2")
+    print_peers("gpt2-small", [*FIELD, absent], WORKLOAD)
+    printed = capsys.readouterr().out
     for each in FIELD:
         assert f"{each.speeds[8][1]:.1f}" in next(line for line in printed.splitlines() if each.name in line)
     assert "CTranslate2 fp32" in printed
 
 
 def test_ratios_and_lines_that_install_are_remarked() -> None:
-    absent = Figures("CTranslate2 fp32", "fp32", "pip install ctranslate2")
+    absent = PeerFigures("CTranslate2 fp32", "fp32", "pip install ctranslate2")
     absent.problem = "not installed (No module named 'ctranslate2'): pip install ctranslate2"
-    lines = remarks([*FIELD, absent], COURSE)
+    lines = remarks([*FIELD, absent], WORKLOAD)
     assert "CTranslate2 fp32: not installed (No module named 'ctranslate2'): pip install ctranslate2" in lines
     assert "8 at once: Plotify int8 is 2.50 times as fast as OpenVINO int8" in lines
 
@@ -118,6 +114,6 @@ def test_results_hold_every_round(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("measured", [FIELD, FIELD[:1], []])
-def test_the_chart_is_drawn_whoever_was_measured(tmp_path: Path, measured: list[Figures]) -> None:
-    draw(tmp_path / "peers.png", "gpt2-small", [*measured, Figures("absent", "fp32", "")], COURSE)
+def test_the_chart_is_drawn_whoever_was_measured(tmp_path: Path, measured: list[PeerFigures]) -> None:
+    draw(tmp_path / "peers.png", "gpt2-small", [*measured, PeerFigures("absent", "fp32", "")], WORKLOAD)
     assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")

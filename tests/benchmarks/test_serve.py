@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.load import make_prompts
-from benchmarks.serve.clients import run_streams
-from benchmarks.serve.server import server
+from benchmarks.client import run_streams
+from benchmarks.process import Serving
+from benchmarks.serve import start_server
+from benchmarks.workload import make_prompts
 from server.bundle import Bundle
 from server.cli import plotify
 
@@ -22,9 +24,9 @@ def bench(*arguments: str | Path) -> Result:
 
 
 @pytest.fixture
-def address(tiny_bundle: Path, tmp_path: Path) -> Iterator[str]:
-    with server(tiny_bundle, "int8", 2, tmp_path / "log") as running:
-        yield running.address
+def server(tiny_bundle: Path, tmp_path: Path) -> Iterator[Serving]:
+    with start_server(tiny_bundle, "int8", 2, tmp_path / "log") as running:
+        yield running
 
 
 def test_both_sides_are_measured_and_compared(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -45,24 +47,25 @@ def test_both_sides_are_measured_and_compared(tiny_bundle: Path, tmp_path: Path)
     assert written["settings"]["reader_share_of_a_core"] > 0
 
 
-def test_streams_are_whole_and_in_time(tiny_bundle: Path, address: str) -> None:
+def test_streams_are_whole_and_in_time(tiny_bundle: Path, server: Serving) -> None:
     bundle = Bundle.load(tiny_bundle)
-    timings = run_streams(address, bundle.manifest.name, make_prompts(bundle, 5, 8), NEW_TOKENS, False, 2)
+    assert server.model == bundle.manifest.name
+    timings = run_streams(server, make_prompts(bundle, 5, 8), NEW_TOKENS, False, 2)
     assert [timing.tokens for timing in timings] == [NEW_TOKENS] * 5
     for timing in timings:
         times = [timing.submitted, *(time for time, _ in timing.arrivals), timing.ended]
         assert times == sorted(times)
 
 
-def test_what_the_server_refuses_is_said(address: str) -> None:
+def test_what_the_server_refuses_is_said(server: Serving) -> None:
     with pytest.raises(ChildProcessError, match=r"answered 404.*another"):
-        run_streams(address, "another", [(1, 2)], NEW_TOKENS, True, 1)
+        run_streams(replace(server, model="another"), [(1, 2)], NEW_TOKENS, True, 1)
 
 
 def test_a_server_that_does_not_start_is_named_with_its_reason(tmp_path: Path) -> None:
     with (
         pytest.raises(ChildProcessError, match=r"did not start.*nowhere"),
-        server(tmp_path / "nowhere", "int8", 2, tmp_path / "log"),
+        start_server(tmp_path / "nowhere", "int8", 2, tmp_path / "log"),
     ):
         pass
 

@@ -1,7 +1,7 @@
 """`plotify bench replicas`: what it measures of a server, not how fast that is."""
 
 from benchmarks.process import Serving
-from benchmarks.replicas.measuring import SETUPS, kill, measure
+from benchmarks.replicas import kill, measure
 from server.bundle import Bundle
 from tests.server.cluster.conftest import Cluster
 
@@ -9,7 +9,7 @@ from tests.server.cluster.conftest import Cluster
 def test_a_server_is_measured_and_loses_a_replica(cluster: Cluster, bundle: Bundle) -> None:
     server = Serving(cluster.address, bundle.manifest.name, cluster.process.pid)
     turns: list[None] = []
-    measured = measure(SETUPS[-1], server, bundle, (8, 4), 4, 2, lambda: turns.append(None))
+    measured = measure(server, bundle, (8, 4), 4, 2, lambda: turns.append(None))
     assert len(turns) == 3
     assert len(measured.each_round) == 2
     assert min(measured.each_round) <= measured.tokens_per_second <= max(measured.each_round)

@@ -1,0 +1,174 @@
+"""The frame of a command of `plotify bench`: its options, the bundle, progress, table and JSON file."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from benchmarks.circumstances import circumstances
+from benchmarks.gpt2_small import weights
+from server.bundle import Bundle, BundleError
+from server.engine import EngineError
+from server.settings import SHIPPED_MODEL
+
+GPT2_SMALL = "gpt2-small"
+
+Option = Callable[[str, str], Callable[[Callable[..., None]], object]]
+"""Makes a decorator of click's from a flag and a name; the annotation of a command's parameter holds it."""
+
+
+def option(help: str | None = None, **more: Any) -> Option:
+    """An option of a command, with the arguments of click.option."""
+    return partial(click.option, help=help, **{"show_default": True} | more)
+
+
+def count(default: int, help: str | None = None, *, least: int = 1, most: int | None = None) -> Option:
+    """An option that is a whole number."""
+    return option(help, default=default, type=click.IntRange(least, most))
+
+
+def choice(default: str, known: Iterable[str], help: str | None = None, **more: Any) -> Option:
+    """An option that is one of some names."""
+    return option(help, default=default, type=click.Choice(list(known)), **more)
+
+
+FILE = click.Path(path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+Argument = Annotated[str, lambda flag, name: click.argument(name)]
+Model = Annotated[str, option("A bundle, or gpt2-small.", default=GPT2_SMALL)]
+Precision = Annotated[str | None, option("One that the bundle carries. [default: its fastest]")]
+Device = Annotated[str, choice("auto", ("auto", "cpu", "cuda"))]
+Greedy = Annotated[bool, option("Take the likeliest token. [default: draw, temperature 1, top-p 0.9]", is_flag=True)]
+JsonFile = Annotated[Path | None, option("Also write the figures here.", type=FILE)]
+ShippedModel = Annotated[
+    str, option("A bundle, or gpt2-small. [default: the shipped one]", default=str(SHIPPED_MODEL), show_default=False)
+]
+
+
+class Command(click.Command):
+    """A command that says in one line why a bundle, the engine or a process failed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (BundleError, EngineError, ChildProcessError) as refused:
+            raise click.ClickException(str(refused)) from refused
+
+
+def command(function: Callable[..., None]) -> click.Command:
+    """The command of a benchmark, which has the function's name, and the options that its annotations hold."""
+    hints = get_type_hints(function, include_extras=True)
+    for shared in [hint for hint in hints.values() if get_origin(hint) is Unpack]:
+        hints |= get_type_hints(get_args(shared)[0], include_extras=True)
+    for name, hint in reversed(hints.items()):
+        for option in getattr(hint, "__metadata__", ()):
+            option(f"--{name.replace('_', '-').removesuffix('-file')}", name)(function)
+    return click.command(cls=Command)(function)
+
+
+def whole_numbers(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
+    """Of "1,8,32". Raises click.BadParameter for anything but numbers over 0."""
+    try:
+        found = tuple(int(number) for number in given.split(","))
+    except ValueError as wrong:
+        raise click.BadParameter(f"{given!r} is not a list of whole numbers such as 1,8") from wrong
+    if min(found) < 1:
+        raise click.BadParameter(f"{min(found)} is under 1")
+    return found
+
+
+def numbers(context: click.Context, parameter: click.Parameter, given: str | None) -> tuple[float, ...]:
+    """Of "0.5,2"; none of nothing. Raises click.BadParameter for anything but numbers over 0."""
+    try:
+        found = tuple(float(number) for number in given.split(",")) if given else ()
+    except ValueError as wrong:
+        raise click.BadParameter(f"{given!r} is not a list of numbers such as 0.5,2") from wrong
+    if not all(0 < number < float("inf") for number in found):
+        raise click.BadParameter(f"{given!r}: every number must be over 0")
+    return found
+
+
+def names_of(known: Iterable[str], given: str) -> tuple[str, ...]:
+    """Of "served,eager", or "all" for each of `known`. Raises click.BadParameter for a name that is none of them."""
+    known = tuple(known)
+    found = known if given == "all" else tuple(dict.fromkeys(filter(None, given.split(","))))
+    for name in found:
+        if name not in known:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(known)}")
+    return found
+
+
+def several(default: str, help: str) -> Option:
+    """An option that is a list of whole numbers."""
+    return option(help, default=default, callback=whole_numbers)
+
+
+def names(default: str, help: str, known: Iterable[str]) -> Option:
+    """An option that is a list of names."""
+    return option(help, default=default, callback=lambda *given: names_of(known, given[-1]))
+
+
+def open_bundle(model: str, prompt_tokens: int = 0, new_tokens: int = 0) -> Bundle:
+    """A bundle by its folder, or GPT-2 small with random weights, which are made first if they are not there.
+
+    Raises BundleError, ChildProcessError if the weights cannot be made, and click.UsageError if prompt and new tokens
+    are more than the model's context.
+    """
+    bundle = Bundle.load(weights().bundle if model == GPT2_SMALL else Path(model))
+    check_context(bundle.manifest.model.context, prompt_tokens, new_tokens)
+    return bundle
+
+
+def check_context(context: int, prompt_tokens: int, new_tokens: int) -> None:
+    """Raises click.UsageError if prompt and new tokens are more than the model's context."""
+    if prompt_tokens + new_tokens > context:
+        raise click.UsageError(f"{prompt_tokens} prompt and {new_tokens} new tokens are over the model's {context}.")
+
+
+@contextmanager
+def progress(description: str, total: float) -> Iterator[Callable[..., None]]:
+    """A bar on standard error; yields a function that advances it by one, or by `by`, and may describe the step."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=total)
+
+        def advance(by: float = 1, description: str | None = None) -> None:
+            bar.update(task, advance=by, description=description)
+
+        yield advance
+
+
+def print_table(
+    title: str, headings: Iterable[str], rows: Iterable[Sequence[str]], caption: str | None = None, bold: str = "-"
+) -> None:
+    """Prints a table with its figures on the right; rows that begin with `bold` are in bold letters."""
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0].startswith(bold) else None)
+    Console().print(table)
+
+
+def settings(*names: str, **more: Any) -> dict[str, Any]:
+    """For the JSON file: `more`, and the running command's options of these names as they were given."""
+    given = click.get_current_context().params
+    return more | {name: given[name] for name in names}
+
+
+def write_json(file: Path | None, settings: dict[str, Any], results: Iterable[dict[str, Any]]) -> None:
+    """Writes the running command's results with the circumstances of this moment."""
+    if file is not None:
+        content = {"benchmark": click.get_current_context().info_name, **circumstances(), "settings": settings}
+        content["results"] = list(results)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,178 @@
+"""The report of a load test: a page that needs no other file, charts, and the figures as JSON and CSV."""
+
+import base64
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from benchmarks import frame
+from benchmarks.charts import chart, finish
+from benchmarks.latency import PERCENTILES, milliseconds
+from benchmarks.load.compare import append
+from benchmarks.load.figures import LoadFigures, Percentiles, figures_of, knees
+from benchmarks.load.run import TARGETS, LoadRun
+
+BASELINE, OURS = "eager", "served"
+NONE = "–"
+COLUMNS = "target load behaviour submitted first_token ended prompt_tokens tokens problem"
+
+
+def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Sequence[LoadRun]) -> None:
+    """Writes all files of the report, and a line of history."""
+    shape = settings["shape"]
+    figures = [each for run in runs for each in figures_of(run, shape)]
+    axis = "requests a second" if shape == "poisson" else "users"
+    pictures = [out / "latency.png", out / "throughput.png"]
+    draw_latency(pictures[0], figures, axis)
+    draw_throughput(pictures[1], figures, axis)
+    if shape != "steady":
+        for run in runs:
+            pictures.append(out / f"time-line-{run.target}-{run.label.replace(' ', '-')}.png")
+            draw_time_line(pictures[-1], run)
+    if shape == "knee":
+        settings = {**settings, "knee": knees(figures)}
+    counts = [{name: getattr(run, name) for name in ("target", "label", "received", "written")} for run in runs]
+    # In JSON no numbers are keys.
+    results = json.loads(json.dumps([asdict(each) for each in figures]))
+    frame.write_json(out / "load.json", {**settings, "counts": counts}, results)
+    content = json.loads((out / "load.json").read_text(encoding="utf-8"))
+    write_page(out / "report.html", content, figures, pictures)
+    write_requests(out / "requests.csv", runs)
+    append(history, content)
+
+
+def write_page(file: Path, content: dict[str, Any], figures: Sequence[LoadFigures], pictures: Sequence[Path]) -> None:
+    """Fills the template. content: as load.json has it, for the circumstances and the settings."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=select_autoescape(("html", "jinja")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.jinja").render(
+        content=content,
+        circumstances={"commit": content["commit"], **content["machine"], **content["versions"]},
+        targets=TARGETS,
+        pairs=pairs(figures),
+        rows=figures,
+        percentiles=PERCENTILES,
+        told=told,
+        times=times,
+        pictures=[(each.stem, base64.b64encode(each.read_bytes()).decode()) for each in pictures],
+    )
+    file.write_text(page, encoding="utf-8")
+
+
+def pairs(figures: Sequence[LoadFigures]) -> list[tuple[LoadFigures, LoadFigures]]:
+    """The figures of ours and of the baseline, for each load that both had."""
+    baseline = {each.label: each for each in figures if each.target == BASELINE}
+    return [(each, baseline[each.label]) for each in figures if each.target == OURS and each.label in baseline]
+
+
+def told(found: Percentiles, rank: int, unit: str = "") -> str:
+    """A percentile in milliseconds, with > where it would have been longer; a dash where there are too few samples."""
+    if rank not in found.seconds:
+        return NONE
+    return f"{'> ' if rank in found.at_least else ''}{milliseconds(found.seconds[rank])}{unit}"
+
+
+def times(more: float | None, less: float | None) -> str:
+    """The ratio of two figures; a dash where one of them is not there."""
+    return f"{more / less:.1f} ×" if more and less else NONE
+
+
+def write_requests(file: Path, runs: Sequence[LoadRun]) -> None:
+    """A line for each request: the target, the load, and when it was submitted, began and ended, in seconds."""
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        table = csv.writer(lines)
+        table.writerow(COLUMNS.split())
+        for run in runs:
+            for each in run.asked:
+                begun = each.arrivals[0] if each.arrivals else ""
+                counts = (each.prompt_tokens, each.tokens, each.problem or "")
+                table.writerow((run.target, run.label, each.behaviour, each.submitted, begun, each.ended, *counts))
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINES = {50: "-", 95: "--", 99: ":"}
+BIN = 1.0
+"""Seconds of a step of the time line."""
+
+
+def draw_latency(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
+    """Percentiles of first and next token against the load; an arrow at figures that would have been longer."""
+    with chart(file, 10) as figure:
+        for panel, title in zip(figure.subplots(1, 2), ("first token", "next token"), strict=True):
+            name = title.replace(" ", "_")
+            for number, target in enumerate(_targets(figures)):
+                own = [(each.level, getattr(each, name)) for each in figures if each.target == target]
+                for rank, line in LINES.items():
+                    points = sorted((level, found.seconds[rank]) for level, found in own if rank in found.seconds)
+                    marked = [(level, found.seconds[rank]) for level, found in own if rank in found.at_least]
+                    colour, label = f"C{number}", f"{target}, p{rank}"
+                    if points:
+                        panel.plot(*zip(*points, strict=True), line, marker="o", color=colour, label=label)
+                    if marked:
+                        panel.plot(*zip(*marked, strict=True), "^", color=colour, markersize=10)
+            panel.set_yscale("log")
+            _loads(panel, figures)
+            finish(panel, title, axis, "seconds")
+
+
+def draw_throughput(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
+    """Tokens per second against the load; hollow where the figure is doubtful."""
+    with chart(file, 6) as figure:
+        panel = figure.subplots()
+        for number, target in enumerate(_targets(figures)):
+            own = [(each.level, each.tokens_per_second, each.doubts) for each in figures if each.target == target]
+            panel.plot(*zip(*sorted(each[:2] for each in own), strict=True), "-", color=f"C{number}", label=target)
+            for level, speed, doubts in own:
+                face = "white" if doubts else f"C{number}"
+                panel.plot(level, speed, "o", color=f"C{number}", markerfacecolor=face)
+        panel.set_yscale("log")
+        _loads(panel, figures)
+        finish(panel, "throughput (hollow: not to be trusted)", axis, "tokens/s")
+
+
+def draw_time_line(file: Path, run: LoadRun) -> None:
+    """One run, second by second: users, tokens, and how long each request waited for its first token."""
+    start = run.stages[0].at
+    end = max(run.stages[-1].at, start + BIN)
+    with chart(file, 10, 5) as figure:
+        above, below = figure.subplots(2, 1, sharex=True)
+        edges = np.arange(0, end - start + BIN, BIN)
+        arrivals = [arrival for each in run.asked for arrival in each.timing.arrivals]
+        times, weights = [time - start for time, _ in arrivals], [tokens for _, tokens in arrivals]
+        speeds = np.histogram(times, edges, weights=weights)[0] / BIN
+        above.stairs(speeds, edges, label="tokens/s", fill=True, alpha=0.5)
+        users = above.twinx()
+        users.step([each.at - start for each in run.stages], [each.users for each in run.stages], "k-", where="post")
+        users.set(ylabel="users")
+        users.set_ylim(bottom=0)
+        finish(above, f"{run.target}, {run.label}", "", "tokens/s")
+        begun = [each for each in run.asked if each.arrivals]
+        waits = [each.arrivals[0] - each.submitted for each in begun]
+        below.plot([each.submitted - start for each in begun], waits, ".", label="first token")
+        failed = [each.submitted - start for each in run.asked if each.failed]
+        below.plot(failed, [0.0] * len(failed), "rx", label="failed")
+        finish(below, "", "seconds", "seconds to the first token")
+
+
+def _loads(panel: "Axes", figures: Sequence[LoadFigures]) -> None:
+    levels = sorted({each.level for each in figures})
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(levels, [f"{level:g}" for level in levels])
+    panel.set_xticks([], minor=True)
+
+
+def _targets(figures: Sequence[LoadFigures]) -> list[str]:
+    return list(dict.fromkeys(each.target for each in figures))

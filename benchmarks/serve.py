@@ -1,0 +1,118 @@
+"""The command `plotify bench serve`: the server beside the bare engine, each in a process of its own."""
+
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import click
+
+from benchmarks import frame
+from benchmarks.client import run_streams
+from benchmarks.engine import run_on_engine
+from benchmarks.latency import RANKS, Timing, summarise
+from benchmarks.process import Server, plotify
+from benchmarks.workload import SAMPLED, SAMPLING, make_prompts
+from server.bundle import Bundle
+from server.engine import Engine, EngineConfig, Sampling
+
+
+@frame.command
+def serve(
+    model: frame.Model,
+    precision: frame.Precision,
+    prompt_tokens: Annotated[int, frame.count(64)],
+    new_tokens: Annotated[int, frame.count(64, "New tokens of each.")],
+    concurrency: Annotated[int, frame.count(64, "Streams at a time.")],
+    requests: Annotated[int, frame.count(2, "Of each client, in each round.")],
+    rounds: Annotated[int, frame.count(3, "Turns of each side.")],
+    greedy: frame.Greedy,
+    json_file: frame.JsonFile,
+) -> None:
+    """The share of the engine's speed that is left behind HTTP and server-sent events.
+
+    The server and the bare engine, each in a process of its own, take turns at the same requests; those of the server
+    are streams of /v1/completions, read by this process, which shares the machine with it: its share of a core is said
+    beside the figures.
+
+    \b
+    Example:
+      plotify bench serve --model gpt2-small --precision int8 --concurrency 64
+    """
+    sampling = Sampling(new_tokens, **SAMPLING[greedy])
+    sides: dict[str, list[list[Timing]]] = {"the engine alone": [], "behind HTTP": []}
+    shares: list[float] = []
+    bundle = frame.open_bundle(model, prompt_tokens, new_tokens)
+    precision = precision or bundle.fastest_precision()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        bare_engine(bundle.path, precision, concurrency) as bare,
+        start_server(bundle.path, precision, concurrency, Path(folder) / "server.log") as server,
+        frame.progress("Measuring", rounds + 1) as advance,
+    ):
+        for turn in range(rounds + 1):
+            prompts = make_prompts(bundle, concurrency * (requests if turn else 1), prompt_tokens, seed=turn)
+            alone = run_bare(bare, prompts, sampling, concurrency)
+            spent, start = time.process_time(), time.perf_counter()
+            streamed = run_streams(server, prompts, new_tokens, greedy, concurrency)
+            if turn:  # the first one warms
+                sides["the engine alone"].append(alone)
+                sides["behind HTTP"].append(streamed)
+                shares.append((time.process_time() - spent) / (time.perf_counter() - start))
+            advance()
+    summaries = {name: summarise(timings) for name, timings in sides.items()}
+    rounds_of_both = zip(*(each.each_round for each in summaries.values()), strict=True)
+    ratio = median(after / before for before, after in rounds_of_both)
+    frame.print_table(
+        f"{server.model}, {precision}: {concurrency} streams",
+        ("", "tokens/s", "first token", "next token"),
+        ((name, *each.cells) for name, each in summaries.items()),
+        f"first, next token: {RANKS} in milliseconds",
+    )
+    click.echo(f"behind HTTP: {ratio:.1%} of the engine's tokens per second (median of {rounds} rounds)")
+    click.echo(f"this process, which reads the streams, took {median(shares):.0%} of a core meanwhile")
+    settings = frame.settings("prompt_tokens", "new_tokens", "concurrency", "rounds", model=server.model)
+    settings |= {"precision": precision, "sampling": SAMPLED[greedy], "ratio": ratio}
+    settings["reader_share_of_a_core"] = median(shares)
+    frame.write_json(json_file, settings, [{"name": name} | asdict(each) for name, each in summaries.items()])
+
+
+def start_server(bundle: Path, precision: str, rows: int, log: Path) -> Server:
+    """Serves a bundle without a memory of prompts, so that each is read.
+
+    rows: sequences at once, and as many more that may wait. log: for its standard error. Raises ChildProcessError if it
+    does not start.
+    """
+    return plotify(log, model=bundle, precision=precision, rows=max(rows, 2), queue=rows, kept=0)
+
+
+def bare_engine(bundle: Path, precision: str, rows: int) -> ProcessPoolExecutor:
+    """A process with the engine alone. rows: sequences at once, and as many more that may wait."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, spawn, initializer=_load, initargs=(bundle, precision, rows))
+
+
+def run_bare(bare: ProcessPoolExecutor, *load: Any) -> list[Timing]:
+    """As `run_on_engine`; its clock is this process's, too. Raises ChildProcessError if the process ends."""
+    try:
+        return bare.submit(_run, *load).result()
+    except BrokenProcessPool as ended:
+        raise ChildProcessError("the process of the bare engine ended; the reason is above") from ended
+
+
+def _load(bundle: Path, precision: str, rows: int) -> None:
+    """Opens the engine of this process, which ends with it."""
+    global _engine
+    _engine = Engine(Bundle.load(bundle), EngineConfig(precision, queue=rows, rows=max(rows, 2), kept=0))
+
+
+def _run(*load: Any) -> list[Timing]:
+    return run_on_engine(_engine, *load)
+
+
+_engine: Engine

@@ -1,0 +1,258 @@
+"""The trials of `plotify bench soak`: many streams at once, twice what can be served, and many requests.
+
+Streams are as many as there are connections, each with the text that its seed gives alone; the soak looks at the memory
+that the server holds meanwhile.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice, takewhile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.charts import chart
+from benchmarks.client import Client, Reply, SampleRequest, connect, sample_requests
+from benchmarks.process import Serving
+from benchmarks.trials.trial import Target, TrialResult, resident_bytes
+
+STREAM_TOKENS = 32
+"""Of a stream of /v1; a plot has up to 48."""
+
+
+def hold_streams(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
+    """`count` connections at once, half of them streams of /v1, half of them plots; `advance` is called for each.
+
+    First each is asked for alone, which gives the text that it has to have. Then somebody else gets the rows until all
+    streams are open, so that none has ended before the last one begins.
+    """
+    wanted = list(islice(sample_requests(seed, STREAM_TOKENS, target.genres, ("stream", "plot")), count))
+
+    async def run(server: Serving) -> tuple[list[Reply], list[Reply]]:
+        async with connect(server) as client:
+            alone = []
+            for request in wanted:
+                alone.append(await client.ask_alone(request))
+                advance()
+            taken = asyncio.create_task(client.take_all_rows(target.rows, target.context))
+            while not taken.done() and not any(await client.engine_load()):
+                await asyncio.sleep(0.01)
+            together = [Reply(request) for request in wanted]
+            asking = [asyncio.create_task(client.ask(reply)) for reply in together]
+            while not all(reply.opened or reply.end for reply in together):
+                await asyncio.sleep(0.05)
+            taken.cancel()
+            await asyncio.gather(*asking)
+        return alone, together
+
+    with target.serve("streams", queue=min(4096, 2 * count + 1)) as server:
+        alone, together = asyncio.run(run(server))
+    pairs = zip(alone, together, strict=True)
+    identical = sum(one.end == other.end == "whole" and one.text == other.text for one, other in pairs)
+    held = max_at_once(together)
+    problems = sorted({reply.problem for reply in (*alone, *together) if reply.problem})
+    return TrialResult.of(
+        f"{count:,} event streams at once",
+        f"{count:,} held, each complete and byte-identical to its seed's text",
+        f"{held:,} held at once, {identical:,} complete and identical",
+        held == identical == count,
+        {"streams": count, "held": held, "identical": identical, "problems": problems},
+    )
+
+
+def max_at_once(replies: Sequence[Reply]) -> int:
+    """The most replies that were open at the same moment."""
+    held = [(reply.opened, reply.ended) for reply in replies if reply.opened is not None]
+    changes = [(opened, 1) for opened, _ in held] + [(ended, -1) for _, ended in held if ended is not None]
+    return max(accumulate(change for _, change in sorted(changes)), default=0)
+
+
+OVERLOAD_TOKENS = 64
+OVERLOAD = 2.0
+RATIO = 2.0
+"""The 95th percentile of the time to the first token may be so many times that at capacity."""
+
+WARM_SECONDS = 2.0
+SETTLING = 0.2
+"""Share of a phase in which it comes to its pace; it is not counted."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The figures of a load. rate: answers a second. first_token: 95th percentile, in seconds from when it was due."""
+
+    rate: float
+    first_token: float
+    ends: Counter[str]
+    problems: list[str]
+
+
+def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None]) -> TrialResult:
+    """Capacity first, for a fifth of `seconds`, then twice that for `seconds`; `advance` is called each second of that.
+
+    Capacity is the rate of the server while its rows are full and nobody waits for one. Then requests arrive at random,
+    a Poisson process, however many are under way. Both are the same mixture of all kinds.
+    """
+    wanted = sample_requests(seed, OVERLOAD_TOKENS, target.genres)
+
+    async def run(server: Serving) -> tuple[Phase, Phase]:
+        async with connect(server) as client:
+            await _closed_loop(client, wanted, target.rows, WARM_SECONDS)
+            at_capacity = await _closed_loop(client, wanted, target.rows, max(seconds / 5, 3))
+            ticking = asyncio.create_task(_tick(advance))
+            over = await _open_loop(client, wanted, OVERLOAD * at_capacity.rate, seconds, seed)
+            ticking.cancel()
+        return at_capacity, over
+
+    with target.serve("overload") as server:
+        capacity, over = asyncio.run(run(server))
+    ratio = over.first_token / capacity.first_token
+    asked, whole, refused = over.ends.total(), over.ends["whole"], over.ends["refused"]
+    return TrialResult.of(
+        f"mixed load at twice capacity for {seconds / 60:.3g} minutes",
+        f"every request ends in a whole answer or a clean 503; p95 first token within {RATIO:g} × of that at capacity",
+        f"{whole:,} whole, {refused:,} refused, {asked - whole - refused} others of {asked:,}; "
+        f"p95 first token {ratio:.2f} × ({over.first_token:.2f} s, at capacity {capacity.first_token:.2f} s)",
+        whole + refused == asked and ratio <= RATIO,
+        {
+            "capacity": capacity.rate,
+            "rate": OVERLOAD * capacity.rate,
+            "goodput": over.rate,
+            "ends": dict(over.ends),
+            "first_token_at_capacity": capacity.first_token,
+            "first_token": over.first_token,
+            "ratio": ratio,
+            "problems": [*capacity.problems, *over.problems],
+        },
+    )
+
+
+AskOnce = Callable[[SampleRequest], Awaitable[None]]
+
+
+async def fill_rows(rows: int, requests: Iterable[SampleRequest], ask: AskOnce) -> None:
+    """Asks in turn, each time once the rows that the request takes are free; returns when all have ended.
+
+    So nobody waits for rows, and nobody is refused. A request for more than there are gets all of them.
+    """
+    free, freed = rows, asyncio.Event()
+
+    async def ask_and_free(request: SampleRequest, taken: int) -> None:
+        nonlocal free
+        await ask(request)
+        free += taken
+        freed.set()
+
+    async with asyncio.TaskGroup() as group:
+        for request in requests:
+            taken = min(request.rows, rows)
+            while taken > free:
+                freed.clear()
+                await freed.wait()
+            free -= taken
+            group.create_task(ask_and_free(request, taken))
+
+
+async def _closed_loop(client: Client, wanted: Iterator[SampleRequest], rows: int, seconds: float) -> Phase:
+    start = perf_counter()
+    replies: list[Reply] = []
+
+    async def ask_once(request: SampleRequest) -> None:
+        replies.append(await client.ask(Reply(request)))
+
+    await fill_rows(rows, takewhile(lambda _: perf_counter() < start + seconds, wanted), ask_once)
+    return _phase(replies, start + SETTLING * seconds, start + seconds)
+
+
+async def _open_loop(client: Client, wanted: Iterator[SampleRequest], rate: float, seconds: float, seed: int) -> Phase:
+    draw = random.Random(seed)
+    start = due = perf_counter()
+    asking: list[asyncio.Task[Reply]] = []
+    while (due := due + draw.expovariate(rate)) < start + seconds:
+        await asyncio.sleep(due - perf_counter())
+        asking.append(asyncio.create_task(client.ask(Reply(next(wanted), due))))
+    return _phase(await asyncio.gather(*asking), start + SETTLING * seconds, start + seconds)
+
+
+def _phase(replies: Sequence[Reply], start: float, end: float) -> Phase:
+    """Every end counts; rate and first token are those of the time from `start` to `end`."""
+    first = [reply.first - reply.submitted for reply in replies if reply.first and start <= reply.first < end]
+    whole = sum(reply.end == "whole" and start <= (reply.ended or 0) < end for reply in replies)
+    return Phase(
+        whole / (end - start),
+        float(np.percentile(first, 95)) if first else float("nan"),
+        Counter(str(reply.end) for reply in replies),
+        sorted({reply.complaint for reply in replies if reply.end not in ("whole", "refused")}),
+    )
+
+
+async def _tick(advance: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(1)
+        advance()
+
+
+SOAK_TOKENS = 32
+WARMING = 0.1
+"""Share of the requests after which memory may not grow any longer."""
+
+GROWTH = 0.03
+LOOKS = 200
+"""Samples of the memory."""
+
+
+def soak(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
+    """`count` requests of all kinds, as many at once as there are rows for; `advance` is called for each of them."""
+    wanted = islice(sample_requests(seed, SOAK_TOKENS, target.genres), count)
+    ends: Counter[str] = Counter()
+    problems: set[str] = set()
+    memory: list[tuple[int, int]] = []
+
+    async def run(server: Serving) -> None:
+        async def ask_once(request: SampleRequest) -> None:
+            reply = await client.ask(Reply(request))
+            ends[str(reply.end)] += 1
+            if reply.end != "whole":
+                problems.add(reply.complaint)
+            if ends.total() % max(1, count // LOOKS) == 0:
+                memory.append((ends.total(), resident_bytes(server)))
+            advance()
+
+        async with connect(server) as client:
+            await fill_rows(target.rows, wanted, ask_once)
+
+    with target.serve("soak") as server:
+        asyncio.run(run(server))
+    growth = grown(memory, round(WARMING * count))
+    draw_memory(target.logs / "memory.png", memory, round(WARMING * count))
+    return TrialResult.of(
+        f"soak: {count:,} requests",
+        f"resident memory grows < {GROWTH:.0%} after the first {WARMING * count:,.0f}",
+        f"{ends['whole']:,} served whole; memory {growth:+.1%}",
+        ends["whole"] == count and growth < GROWTH,
+        {"requests": count, "ends": dict(ends), "growth": growth, "memory": memory, "problems": sorted(problems)},
+    )
+
+
+def grown(memory: list[tuple[int, int]], warm: int) -> float:
+    """The share by which the median of the last tenth of the looks is over that of as many after `warm` requests."""
+    after = [resident for requests, resident in memory if requests >= warm]
+    few = max(1, len(memory) // 10)
+    return median(after[-few:]) / median(after[:few]) - 1
+
+
+def draw_memory(file: Path, memory: list[tuple[int, int]], warm: int) -> None:
+    """Resident memory over requests, as PNG."""
+    with chart(file, 8) as figure:
+        panel = figure.subplots()
+        panel.plot([requests for requests, _ in memory], [resident / 1e6 for _, resident in memory])
+        panel.axvline(warm, color="grey", linestyle=":", label="growth is counted from here")
+        panel.set(xlabel="requests", ylabel="resident memory, MB")
+        panel.set_ylim(bottom=0)
+        panel.grid(alpha=0.3)
+        panel.legend()

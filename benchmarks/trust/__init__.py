@@ -1,1 +1,0 @@
-"""Trials of a server under load and faults, each in a module of its own; docs/trials.md says what they try."""
