@@ -57,15 +57,16 @@ class Admission:
         a queue as in the config.
 
         A request waits for cache rows, and a page takes up to six. One that needs more rows than may be queued is let
-        in where a request of one row would be; otherwise it could never run. No client locks out others: one without
-        queued requests finds as much room again, and of each client no more is counted than may be queued.
+        in where a request of one row would be; otherwise it could never run. No clients lock out another: one without
+        queued requests is let in until as many clients wait as there are rows (or as may be queued, if that is more).
         """
         if 0 < self.config.per_client < active + count:
             raise ClientBusy(f"you have {active} texts under way, and one may have {self.config.per_client}")
         most = self.config.queue * replicas
         room = most + free_rows
         counted = sum(min(rows, room) for rows in queued_rows.values())
-        if counted >= room + (0 if client in queued_rows else most):
+        full = counted >= room if client in queued_rows else len(queued_rows) >= max(self.config.rows * replicas, most)
+        if full:
             raise EngineBusy("too many requests are waiting already", queue_seconds)
 
 

@@ -1,17 +1,17 @@
 """The queue of requests, fair between clients.
 
-Start-time fair queuing (Goyal et al. 1996), with a clock that advances by the tokens of each group that leaves, divided
-by the number of clients in the queue; Sheng et al. 2024 (arXiv:2401.00588) count tokens in the same way. A client with
-200 groups waits for itself: the first group of another goes before all of them but one. The groups of one client keep
-their order.
+Start-time fair queuing (Goyal et al. 1996) on a virtual clock. The clock advances when a sequence ends, by its tokens
+divided by the number of clients with queued or running sequences; Sheng et al. 2024 (arXiv:2401.00588) count tokens in
+the same way. So a client owes for what it has queued and for what still runs: the first group of another client goes
+before the next group of a client that holds all rows. The groups of one client keep their order.
 """
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
-from server.engine.sequence import SequenceGroup
+from server.engine.sequence import Sequence, SequenceGroup
 
 MAX_CLIENTS = 1024
 """Start tags to remember before those are dropped that no longer delay a client."""
@@ -28,6 +28,7 @@ class FairQueue:
         self._heap: list[tuple[float, int, SequenceGroup]] = []
         self._clock = 0.0
         self._next_start: dict[str, float] = {}
+        self._unfinished: Counter[str] = Counter()
         self._arrived = 0
 
     def __len__(self) -> int:
@@ -41,6 +42,7 @@ class FairQueue:
         start = max(self._clock, self._next_start.get(group.client, 0.0))
         self._next_start[group.client] = start + group.cost
         self.rows[group.client] += group.rows
+        self._unfinished[group.client] += len(group.sequences)
         self._arrived += 1
         heappush(self._heap, (start, self._arrived, group))
         if len(self._next_start) > MAX_CLIENTS:
@@ -50,18 +52,23 @@ class FairQueue:
         """The next group, if there is one. Groups without readers are dropped on the way."""
         while self._heap and self._heap[0][2].cancelled:
             group = heappop(self._heap)[2]
-            self._leave(group)
+            self._drop(group)
             group.finish_cancelled()
         return self._heap[0][2] if self._heap else None
 
     def pop(self) -> SequenceGroup:
-        """Takes out the group that `peek` has returned."""
+        """Takes out the group that `peek` has returned. Its client owes for it until `finish` has all its sequences."""
         group = heappop(self._heap)[2]
-        self._clock += group.cost / len(self.rows)
-        self._leave(group)
+        self._release_rows(group)
         for sequence in group.sequences:
             sequence.stats.scheduled_at = time.monotonic()
         return group
+
+    def finish(self, sequences: Iterable[Sequence]) -> None:
+        """Settles what the clients of running sequences owe, once these have ended."""
+        for sequence in sequences:
+            self._clock += sequence.cost / len(self._unfinished)
+            self._forget(sequence.client, 1)
 
     def remove_cancelled(self) -> None:
         """Drops the groups without readers."""
@@ -93,12 +100,24 @@ class FairQueue:
             self._heap = [entry for entry in self._heap if id(entry[2]) not in gone]
             heapify(self._heap)
             for group in groups:
-                self._leave(group)
+                self._drop(group)
 
-    def _leave(self, group: SequenceGroup) -> None:
+    def _drop(self, group: SequenceGroup) -> None:
+        """Forgets a group that was never scheduled: its client owes nothing for it."""
+        if group.client in self._next_start:
+            self._next_start[group.client] -= group.cost
+        self._release_rows(group)
+        self._forget(group.client, len(group.sequences))
+
+    def _release_rows(self, group: SequenceGroup) -> None:
         self.rows[group.client] -= group.rows
         if not self.rows[group.client]:
             del self.rows[group.client]
-        if not self.rows:  # nobody competes, so nobody owes
+
+    def _forget(self, client: str, sequences: int) -> None:
+        self._unfinished[client] -= sequences
+        if not self._unfinished[client]:
+            del self._unfinished[client]
+        if not self._unfinished:  # no client competes, so none owes
             self._clock = 0.0
             self._next_start.clear()

@@ -87,6 +87,7 @@ class Scheduler:
         if self.prefilling and all(group.cancelled for group in self.prefilling):
             for group in self.prefilling:
                 group.finish_cancelled()
+                self.queue.finish(group.sequences)
             self.prefilling = []
         budget = self._prefill_budget()
         if not self.prefilling and not self._start_prefill(budget):
@@ -116,6 +117,7 @@ class Scheduler:
 
     def release(self, finished: list[Sequence]) -> None:
         """Frees the rows of decoding sequences that have ended; the last rows move into the gaps."""
+        self.queue.finish(finished)
         for sequence in finished:
             self.decoding.remove(sequence)
         for gap in sorted((row.index for sequence in finished for row in sequence.rows), reverse=True):
@@ -127,6 +129,7 @@ class Scheduler:
     def clear(self) -> list[Sequence]:
         """Drops all running sequences, and empties the prefix cache. Returns the sequences."""
         running = self.running
+        self.queue.finish(running)
         self.prefilling, self.decoding, self.decoding_rows = [], [], []
         self.prefix_cache.clear()
         return running

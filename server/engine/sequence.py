@@ -47,6 +47,7 @@ class Sequence:
 
     limit: the most tokens that it may generate, so that prompt and continuation fit into the model's context.
     prompt_logprobs: for the first chunk. deadline: in seconds of the monotonic clock. client: the one that asks for it.
+    cost: the most tokens that it takes in its rows, a share of the prompts included.
     rows: one, or a guided pair: that of the prompt, and that of the prompt to guide away from.
     """
 
@@ -59,6 +60,7 @@ class Sequence:
     prompt_logprobs: PromptLogprobs | None = None
     deadline: float = math.inf
     client: str = ""
+    cost: float = 0.0
     rows: list[CacheRow] = field(default_factory=list)
     channel: Channel = field(default_factory=Channel)
     _length: int = 0
@@ -120,12 +122,11 @@ class Sequence:
 class SequenceGroup:
     """The sequences of one request: its prompts, to prefill once, and the continuations that share them.
 
-    prompts: one, or a guided pair. cost: the most tokens that it takes, of prompts and continuations.
+    prompts: one, or a guided pair.
     """
 
     prompts: list[CacheRow]
     sequences: list[Sequence]
-    cost: int
 
     @classmethod
     def of(
@@ -155,17 +156,23 @@ class SequenceGroup:
                 prompt_logprobs=logprobs,
                 deadline=deadline,
                 client=request.client,
+                cost=sum(map(len, prompts)) / len(seeds) + len(prompts) * limit,
             )
             for seed in seeds
         ]
         rows = [CacheRow(tokens) for tokens in prompts]
         rows[0].logprobs = logprobs
-        return cls(rows, sequences, cost=sum(map(len, prompts)) + len(seeds) * len(prompts) * limit)
+        return cls(rows, sequences)
 
     @property
     def rows(self) -> int:
         """The number of cache rows that it needs in decode."""
         return len(self.prompts) * len(self.sequences)
+
+    @property
+    def cost(self) -> float:
+        """The most tokens that it takes, of prompts and continuations."""
+        return sum(sequence.cost for sequence in self.sequences)
 
     @property
     def client(self) -> str:
