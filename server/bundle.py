@@ -303,6 +303,12 @@ def _read_tokenizer(path: Path, shape: ModelShape) -> Tokenizer:
             f"{path}: holds {tokenizer.get_vocab_size()} tokens, bundle.json says {shape.vocab_size}, of which "
             f"{shape.end_of_text} ends a text; export the checkpoint again"
         )
+    special = tokenizer.get_added_tokens_decoder().get(shape.end_of_text)
+    if special is None or not special.special:
+        raise BundleError(
+            f"{path}: the token {shape.end_of_text}, which ends a text in bundle.json, is not a special token here; "
+            "export the checkpoint again"
+        )
     if set(tokenizer.get_vocab().values()) != set(range(tokenizer.get_vocab_size())):
         raise BundleError(f"{path}: its token ids are not the numbers from 0 on; export the checkpoint again")
     tokenizer.no_truncation()

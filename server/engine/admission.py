@@ -58,8 +58,8 @@ class Admission:
         """Raise an error if there is no room for a client's `count` more sequences.
 
         The limit is on the cache rows already queued. The rows of the new request do not count: a large one could
-        otherwise never run. No client can lock out the others: each client's queued rows count up to `queue` +
-        `free_rows` at most, and for a client with nothing queued, the limit is higher by `queue`.
+        otherwise never run. Clients can't lock out another one: with nothing queued, it is let in until as many clients
+        wait as there are rows, or as `queue` allows if that is more.
 
         Args:
             active: the number of sequences the client already has, queued or running.
@@ -77,7 +77,8 @@ class Admission:
         most = self.config.queue * replicas
         room = most + free_rows
         counted = sum(min(rows, room) for rows in queued_rows.values())
-        if counted >= room + (0 if client in queued_rows else most):
+        full = counted >= room if client in queued_rows else len(queued_rows) >= max(self.config.rows * replicas, most)
+        if full:
             raise EngineBusy("too many requests are waiting already", queue_seconds)
 
 

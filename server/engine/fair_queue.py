@@ -1,17 +1,18 @@
 """The queue of requests, fair between clients.
 
 This is start-time fair queuing (Goyal et al. 1996). Each group gets a start tag, and the lowest tag goes first. When a
-group leaves the queue, the clock advances by its tokens, divided by the number of clients in the queue. Sheng et al.
-2024 (arXiv:2401.00588) count tokens in the same way. A client with 200 groups delays only itself: the first group of
-another client waits for at most one of them. The groups of one client keep their order.
+sequence ends, the clock advances by its tokens, divided by the number of clients with queued or running sequences.
+Sheng et al. 2024 (arXiv:2401.00588) count tokens in the same way. So a client owes for its queued and its running
+groups: the first group of another client goes before the next group of a client with all rows. The groups of one client
+keep their order.
 """
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
-from server.engine.sequence import SequenceGroup
+from server.engine.sequence import Sequence, SequenceGroup
 
 MAX_CLIENTS = 1024
 """The number of start tags to keep before dropping the past ones: these no longer delay a client."""
@@ -29,6 +30,7 @@ class FairQueue:
         self._heap: list[tuple[float, int, SequenceGroup]] = []
         self._clock = 0.0
         self._next_start: dict[str, float] = {}
+        self._unfinished: Counter[str] = Counter()
         self._arrived = 0
 
     def __len__(self) -> int:
@@ -42,6 +44,7 @@ class FairQueue:
         start = max(self._clock, self._next_start.get(group.client, 0.0))
         self._next_start[group.client] = start + group.cost
         self.rows[group.client] += group.rows
+        self._unfinished[group.client] += len(group.sequences)
         self._arrived += 1
         heappush(self._heap, (start, self._arrived, group))
         if len(self._next_start) > MAX_CLIENTS:
@@ -51,18 +54,23 @@ class FairQueue:
         """Return the next group, None if there is none. Drop groups without readers on the way."""
         while self._heap and self._heap[0][2].cancelled:
             group = heappop(self._heap)[2]
-            self._leave(group)
+            self._drop(group)
             group.finish_cancelled()
         return self._heap[0][2] if self._heap else None
 
     def pop(self) -> SequenceGroup:
-        """Remove and return the group returned by `peek`."""
+        """Remove and return the group returned by `peek`. Its client owes for it until `finish`."""
         group = heappop(self._heap)[2]
-        self._clock += group.cost / len(self.rows)
-        self._leave(group)
+        self._release_rows(group)
         for sequence in group.sequences:
             sequence.stats.scheduled_at = time.monotonic()
         return group
+
+    def finish(self, sequences: Iterable[Sequence]) -> None:
+        """Settle the debts of clients for sequences that have ended."""
+        for sequence in sequences:
+            self._clock += sequence.cost / len(self._unfinished)
+            self._forget(sequence.client, 1)
 
     def remove_cancelled(self) -> None:
         """Drop the groups without readers."""
@@ -94,12 +102,24 @@ class FairQueue:
             self._heap = [entry for entry in self._heap if id(entry[2]) not in gone]
             heapify(self._heap)
             for group in groups:
-                self._leave(group)
+                self._drop(group)
 
-    def _leave(self, group: SequenceGroup) -> None:
+    def _drop(self, group: SequenceGroup) -> None:
+        """Forget a group that never ran: its client owes nothing for it."""
+        if group.client in self._next_start:
+            self._next_start[group.client] -= group.cost
+        self._release_rows(group)
+        self._forget(group.client, len(group.sequences))
+
+    def _release_rows(self, group: SequenceGroup) -> None:
         self.rows[group.client] -= group.rows
         if not self.rows[group.client]:
             del self.rows[group.client]
-        if not self.rows:  # no client is queued, so past use no longer counts
+
+    def _forget(self, client: str, sequences: int) -> None:
+        self._unfinished[client] -= sequences
+        if not self._unfinished[client]:
+            del self._unfinished[client]
+        if not self._unfinished:  # no client competes, so past use no longer counts
             self._clock = 0.0
             self._next_start.clear()

@@ -99,6 +99,7 @@ class Scheduler:
         if self.prefilling and all(group.cancelled for group in self.prefilling):
             for group in self.prefilling:
                 group.finish_cancelled()
+                self.queue.finish(group.sequences)
             self.prefilling = []
         budget = self._prefill_budget()
         if not self.prefilling and not self._start_prefill(budget):
@@ -128,6 +129,7 @@ class Scheduler:
 
     def release(self, finished: list[Sequence]) -> None:
         """Free the rows of ended sequences, and move the last decoding rows into the gaps."""
+        self.queue.finish(finished)
         for sequence in finished:
             self.decoding.remove(sequence)
         # Fill the last gap first: then the last row is never one of the ended ones, unless it is the gap itself.
@@ -140,6 +142,7 @@ class Scheduler:
     def clear(self) -> list[Sequence]:
         """Drop and return all running sequences, and empty the prefix cache."""
         running = self.running
+        self.queue.finish(running)
         self.prefilling, self.decoding, self.decoding_rows = [], [], []
         self.prefix_cache.clear()
         return running

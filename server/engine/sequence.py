@@ -54,6 +54,7 @@ class Sequence:
         prompt_logprobs: are sent with the first chunk.
         deadline: in seconds of the monotonic clock.
         client: the name of the requesting client.
+        cost: the most tokens it can take in its rows, with a share of the prompts.
         rows: one row; two for a guided pair: first the prompt's, then the row of the prompt to guide away from.
     """
 
@@ -66,6 +67,7 @@ class Sequence:
     prompt_logprobs: PromptLogprobs | None = None
     deadline: float = math.inf
     client: str = ""
+    cost: float = 0.0
     rows: list[CacheRow] = field(default_factory=list)
     channel: Channel = field(default_factory=Channel)
     _length: int = 0
@@ -133,12 +135,10 @@ class SequenceGroup:
 
     Attributes:
         prompts: one row, or two for a guided pair.
-        cost: the most tokens that the request can take, prompts and continuations together.
     """
 
     prompts: list[CacheRow]
     sequences: list[Sequence]
-    cost: int
 
     @classmethod
     def of(
@@ -172,17 +172,23 @@ class SequenceGroup:
                 prompt_logprobs=logprobs,
                 deadline=deadline,
                 client=request.client,
+                cost=sum(map(len, prompts)) / len(seeds) + len(prompts) * limit,
             )
             for seed in seeds
         ]
         rows = [CacheRow(tokens) for tokens in prompts]
         rows[0].logprobs = logprobs
-        return cls(rows, sequences, cost=sum(map(len, prompts)) + len(seeds) * len(prompts) * limit)
+        return cls(rows, sequences)
 
     @property
     def rows(self) -> int:
         """The number of cache rows needed in decode."""
         return len(self.prompts) * len(self.sequences)
+
+    @property
+    def cost(self) -> float:
+        """The most tokens that the request can take, prompts and continuations together."""
+        return sum(sequence.cost for sequence in self.sequences)
 
     @property
     def client(self) -> str:

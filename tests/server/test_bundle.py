@@ -66,6 +66,12 @@ def test_another_format(damaged: Damage, tiny_bundle: Path, found: object) -> No
         (lambda manifest: manifest["model"].update(context="128"), "context"),
         (lambda manifest: manifest["model"].update(layers=0), "every dimension must be at least 1"),
         (lambda manifest: manifest["model"].update(end_of_text=10**6), "outside the vocabulary"),
+        (lambda manifest: manifest["model"].update(end_of_text=3), "is not a special token"),
+        (lambda manifest: manifest["model"].update(context=129), "does not run as bundle.json describes it"),
+        (
+            lambda manifest: [each.update(cache_type="float64") for each in manifest["precisions"].values()],
+            "not those of a 2-layer GPT-2",
+        ),
         (lambda manifest: manifest["model"].update(layers=3), "not those of a 3-layer GPT-2"),
         (lambda manifest: manifest["model"].update(heads=4, head_dim=8), "the dimensions of bundle.json"),
         (lambda manifest: manifest["model"].update(vocab_size=500), "the dimensions of bundle.json"),

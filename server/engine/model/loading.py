@@ -39,6 +39,7 @@ def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows:
     try:
         alone = _read_and_decode(runner, shape, 1)
         among = alone if device == "cuda" else _read_and_decode(runner, shape, min(rows, COMPANY))
+        runner.decode([0], [shape.context - 1])  # the last position that the manifest promises
     except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
         reason = " ".join(str(error).split())
         if device == "cuda":

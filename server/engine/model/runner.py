@@ -61,11 +61,14 @@ class Runner:
         inputs = {entry.name: entry for entry in self._session.get_inputs()}
         sides = [f"past_key_values.{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
         given = {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "last_tokens"}
+        cache = [(entry.type, entry.shape[1::2]) for name, entry in inputs.items() if name not in given]
+        promised = bundle.manifest.precisions[precision].cache_type
         # Check this before allocating memory by the manifest's numbers.
         if (
             inputs.keys() != given | set(sides)
-            or inputs[sides[0]].type not in CACHE_TYPES
-            or inputs[sides[0]].shape[1::2] != [shape.heads, shape.head_dim]
+            or cache[0][0] not in CACHE_TYPES
+            or promised not in (None, np.dtype(CACHE_TYPES[cache[0][0]]).name)
+            or any(each != (cache[0][0], [shape.heads, shape.head_dim]) for each in cache)
             or self._session.get_outputs()[0].shape[1:] != [shape.vocab_size]
         ):
             raise BundleError(
@@ -73,7 +76,7 @@ class Runner:
                 "and the dimensions of bundle.json; export the checkpoint again"
             )
         try:
-            self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]].type])
+            self.cache = self._new_cache(shape, rows, CACHE_TYPES[cache[0][0]])
         except (MemoryError, OSError) as error:
             raise DeviceError(
                 f"there is not enough memory for a cache of {rows} rows ({error}); use fewer rows"

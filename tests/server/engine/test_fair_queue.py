@@ -16,23 +16,32 @@ from server.engine.stream import Channel
 class Asked(Sequence):
     """A sequence with only a client, a channel and a deadline."""
 
-    def __init__(self, client: str, deadline: float) -> None:
+    def __init__(self, client: str, tokens: int, deadline: float) -> None:
         self.client = client
+        self.cost = tokens
         self.channel = Channel()
         self.deadline = deadline
         self.stats = SequenceStats(Observer())
 
 
 def group(client: str, tokens: int = 100, deadline: float = 1e9) -> SequenceGroup:
-    return SequenceGroup([CacheRow([1])], [Asked(client, deadline)], tokens)
+    return SequenceGroup([CacheRow([1])], [Asked(client, tokens, deadline)])
+
+
+def run_next(waiting: FairQueue) -> SequenceGroup:
+    """Run the next group to its end, and return it."""
+    assert waiting.peek()
+    group = waiting.pop()
+    waiting.finish(group.sequences)
+    return group
 
 
 def all_of(waiting: FairQueue) -> list[SequenceGroup]:
-    """Return the queued groups in the order of their start."""
-    begun = []
+    """Run the queued groups one after another, and return them in that order."""
+    run = []
     while waiting.peek() is not None:
-        begun.append(waiting.pop())
-    return begun
+        run.append(run_next(waiting))
+    return run
 
 
 def clients(groups: list[SequenceGroup]) -> str:
@@ -51,8 +60,7 @@ def test_a_client_with_many_waits_for_itself() -> None:
     waiting = FairQueue()
     for _ in range(200):
         waiting.append(group("a"))
-    assert waiting.peek()
-    waiting.pop()
+    run_next(waiting)
     waiting.append(group("b"))
     waiting.append(group("c"))
     assert sorted(clients(all_of(waiting))[:3]) == ["a", "b", "c"]
@@ -77,11 +85,48 @@ def test_nobody_waits_for_ever_behind_those_who_come_anew() -> None:
     waiting.append(group("a"))
     for number in range(20):
         waiting.append(group(f"new {number}"))
-        assert waiting.peek()
-        if waiting.pop().client == "a" and number:
+        if run_next(waiting).client == "a" and number:
             break
     else:
         pytest.fail("the second of a never began")
+
+
+def test_a_client_owes_for_what_still_runs() -> None:
+    """A newcomer goes before the next group of a client that holds the rows."""
+    waiting = FairQueue()
+    waiting.append(group("a", 1000))
+    assert waiting.peek()
+    running = waiting.pop()
+    waiting.append(group("a", 1000))
+    waiting.append(group("b", 10))
+    waiting.finish(running.sequences)
+    assert clients(all_of(waiting)) == "ba"
+
+
+def test_a_client_owes_nothing_once_its_work_has_ended() -> None:
+    waiting = FairQueue()
+    waiting.append(group("a", 1000))
+    waiting.append(group("b", 10))  # keeps the queue from starting over
+    assert waiting.peek()
+    waiting.finish(waiting.pop().sequences)
+    waiting.append(group("a", 10))
+    waiting.append(group("c", 10))
+    assert clients(all_of(waiting)) == "bca"
+    waiting.append(group("a", 10))
+    waiting.append(group("b", 10))
+    assert clients(all_of(waiting)) == "ab"
+
+
+def test_a_client_owes_nothing_for_what_it_cancelled() -> None:
+    waiting = FairQueue()
+    waiting.append(group("b"))
+    gone = group("a", 10**6)
+    waiting.append(gone)
+    gone.sequences[0].channel.abandon()
+    waiting.remove_cancelled()
+    waiting.append(group("a", 10))
+    waiting.append(group("b", 10))
+    assert clients(all_of(waiting)) == "bab"
 
 
 def test_who_has_left_makes_nobody_wait() -> None:
@@ -113,13 +158,20 @@ def test_nobody_is_lost_or_served_twice_and_little_is_remembered(seed: int) -> N
     chance, waiting = random.Random(seed), FairQueue()
     came: list[SequenceGroup] = []
     begun: list[SequenceGroup] = []
+    running: list[SequenceGroup] = []
     for _ in range(300):
         if chance.random() < 0.5:
             came.append(group(str(chance.randrange(8)), chance.randint(1, 500)))
             waiting.append(came[-1])
         elif waiting.peek():
             begun.append(waiting.pop())
+            running.append(begun[-1])
+        if running and chance.random() < 0.3:
+            waiting.finish(running.pop(chance.randrange(len(running))).sequences)
     begun += all_of(waiting)
+    for each in running:
+        waiting.finish(each.sequences)
+    assert not waiting._unfinished
     assert sorted(map(id, begun)) == sorted(map(id, came))
     for client in map(str, range(8)):
         assert [each for each in begun if each.client == client] == [each for each in came if each.client == client]
@@ -131,6 +183,5 @@ def test_clients_who_left_are_forgotten() -> None:
     waiting.append(group("a"))
     for number in range(5 * MAX_CLIENTS):
         waiting.append(group(str(number), 10))
-        assert waiting.peek()
-        waiting.pop()
+        run_next(waiting)
     assert len(waiting._next_start) <= 2 * MAX_CLIENTS

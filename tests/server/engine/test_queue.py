@@ -110,13 +110,13 @@ def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, sl
 
 
 def test_a_client_who_fills_the_queue_keeps_nobody_out(bundle: Bundle, slow_decoding: float) -> None:
-    """A client with nothing queued has as much room again, however much another has queued."""
-    requests = {client: Request(PROMPT, ENDLESS, client=client) for client in "abcd"}
+    """A client with nothing queued is let in until as many clients wait as there are rows."""
+    requests = {client: Request(PROMPT, ENDLESS, client=client) for client in "abcde"}
     with Engine(bundle, EngineConfig(threads=1, queue=2, rows=4)) as engine:
         streams = engine.submit_several(requests["a"], 4)
         next(streams[0])
         streams += engine.submit_several(requests["a"], 4)
-        for client, let_in in (("a", False), ("b", True), ("b", False), ("c", True), ("d", False), ("a", False)):
+        for client, let_in in (*((client, True) for client in "bcd"), ("b", False), ("e", False), ("a", False)):
             if let_in:
                 streams.append(engine.submit(requests[client]))
             else:

@@ -87,8 +87,9 @@ class Scheduling(RuleBasedStateMachine):
             sequence.prompts = given
         self.sequences += sequences
         rows = [CacheRow(list(each)) for each in given]
-        tokens = sum(map(len, given)) + sum(wanted) * len(given)
-        self.submitted.append(SequenceGroup(rows, list(sequences), tokens))
+        for sequence in sequences:
+            sequence.cost = sum(map(len, given)) / len(sequences) + sequence.wanted * len(given)
+        self.submitted.append(SequenceGroup(rows, list(sequences)))
         self.scheduler.queue.append(self.submitted[-1])
 
     @precondition(lambda self: self.sequences)
