@@ -12,9 +12,8 @@ import onnxruntime as ort
 from server.bundle import Bundle, BundleError, ModelShape
 from server.engine.errors import DeviceError
 from server.engine.model.cache import BLOCK, Cache, whole_blocks
+from server.engine.model.graph import cache_dtype
 from server.engine.sampling.kernels import Floats
-
-CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 
 SLOWER_ON_CPU = ["SkipLayerNormFusion"]
 """Optimizers of ONNX Runtime to disable.
@@ -58,25 +57,9 @@ class Runner:
             raise
         except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the checkpoint again") from error
-        inputs = {entry.name: entry for entry in self._session.get_inputs()}
-        sides = [f"past_key_values.{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
-        given = {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "last_tokens"}
-        cache = [(entry.type, entry.shape[1::2]) for name, entry in inputs.items() if name not in given]
-        promised = bundle.manifest.precisions[precision].cache_type
-        # Check this before allocating memory by the manifest's numbers.
-        if (
-            inputs.keys() != given | set(sides)
-            or cache[0][0] not in CACHE_TYPES
-            or promised not in (None, np.dtype(CACHE_TYPES[cache[0][0]]).name)
-            or any(each != (cache[0][0], [shape.heads, shape.head_dim]) for each in cache)
-            or self._session.get_outputs()[0].shape[1:] != [shape.vocab_size]
-        ):
-            raise BundleError(
-                f"{path}: its inputs and outputs are not those of a {shape.layers}-layer GPT-2 with an in-place cache "
-                "and the dimensions of bundle.json; export the checkpoint again"
-            )
+        dtype = cache_dtype(self._session, bundle, precision)  # before memory is taken by the manifest's numbers
         try:
-            self.cache = self._new_cache(shape, rows, CACHE_TYPES[cache[0][0]])
+            self.cache = self._new_cache(shape, rows, dtype)
         except (MemoryError, OSError) as error:
             raise DeviceError(
                 f"there is not enough memory for a cache of {rows} rows ({error}); use fewer rows"
