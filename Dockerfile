@@ -24,6 +24,8 @@ FROM without-cuda AS with-ray
 RUN pip install --editable '.[scale]'
 
 FROM without-cuda AS with-export
+# PyTorch of the default index brings CUDA's libraries along; another index may have it without.
+ARG PIP_EXTRA_INDEX_URL
 RUN pip install --editable '.[export]'
 
 FROM without-cuda AS with-locust
