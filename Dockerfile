@@ -3,26 +3,33 @@
 
 FROM python:3.13-slim AS installed
 WORKDIR /opt/plotify
-RUN python -m venv .venv
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/opt/plotify/constraints.txt
+RUN python -m venv --without-pip .venv
+ENV PIP_PYTHON=/opt/plotify/.venv PIP_CONSTRAINT=/opt/plotify/constraints.txt PIP_NO_CACHE_DIR=1
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY training training
 COPY export export
 COPY server server
 COPY benchmarks benchmarks
-RUN .venv/bin/pip install --editable '.[postgres]' && .venv/bin/python -m compileall -q server
+RUN pip install --editable '.[postgres]' && .venv/bin/python -m compileall -q server
 
 FROM installed AS with-cuda
-RUN .venv/bin/pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
+RUN pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
 
-FROM installed AS with-ray
-RUN .venv/bin/pip install --editable '.[scale]'
+# Almost half of what was installed: ONNX Runtime's libraries for GPUs and for programs in C, and tests of packages.
+FROM installed AS without-cuda
+RUN find .venv -name 'libonnxruntime_providers_[ct]*.so' -delete -o -name 'libonnxruntime.so*' -delete \
+    && find .venv -type d -name tests -prune -exec rm -r {} +
 
-FROM installed AS with-export
-RUN .venv/bin/pip install --editable '.[export]'
+FROM without-cuda AS with-ray
+RUN pip install --editable '.[scale]'
 
-FROM installed AS with-locust
-RUN .venv/bin/pip install --editable '.[load]'
+FROM without-cuda AS with-export
+# PyTorch of the default index brings CUDA's libraries along; another index may have it without.
+ARG PIP_EXTRA_INDEX_URL
+RUN pip install --editable '.[export]'
+
+FROM without-cuda AS with-locust
+RUN pip install --editable '.[load]'
 
 # Root owns what runs, so that it cannot change itself; it writes what is mounted and /tmp, and runs with --read-only.
 FROM python:3.13-slim AS unprivileged
@@ -61,4 +68,4 @@ FROM serving AS scale
 COPY --from=with-ray /opt/plotify /opt/plotify
 
 FROM serving AS cpu
-COPY --from=installed /opt/plotify /opt/plotify
+COPY --from=without-cuda /opt/plotify /opt/plotify

@@ -44,6 +44,7 @@ def compose_parser() -> argparse.ArgumentParser:
             command.add_argument("words", nargs=argparse.REMAINDER)
         else:
             command.add_argument("--scale", default="")
+            command.add_argument("--build-arg", default="")
             command.add_argument("services", nargs="*")
     return parser
 

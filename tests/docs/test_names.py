@@ -21,6 +21,10 @@ def page(request: pytest.FixtureRequest) -> Path:
     return found
 
 
+OF_TESTS = {"PLOTIFY_TEST_DATABASE", "PLOTIFY_TEST_IMAGE"}
+"""Variables that no server reads."""
+
+
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", prose(page.read_text()), re.MULTILINE)
@@ -28,7 +32,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_settings(page: Path) -> None:
-    known = {variable(setting.name) for setting in fields(Settings)} | {"PLOTIFY_TEST_DATABASE"}  # only for tests
+    known = {variable(setting.name) for setting in fields(Settings)} | OF_TESTS
     assert set(re.findall(r"PLOTIFY_[A-Z_]+", page.read_text())) <= known
 
 
