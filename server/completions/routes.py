@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
-from server.completions.errors import RequestError
+from server.completions.errors import RequestError, openai_error
 from server.completions.full import full_completion
 from server.completions.parsed_request import ParsedRequest, check_model
 from server.completions.running import RunningCompletion
@@ -23,10 +23,13 @@ from server.http.access import Access, for_completion
 from server.http.dependency import EngineDependency
 from server.http.rate_limit import WORK
 from server.http.request import CLIENT_LEFT, TimedRequest
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec, server_errors
 
 error_spec = partial(response_spec, ErrorResponse)
 """An error of /v1, as its operation describes it."""
+
+COMMON = key_errors(error_spec) | server_errors(error_spec)
+"""Responses of all operations."""
 
 STARTED = int(time.time())
 
@@ -49,7 +52,7 @@ class StrictRequest(TimedRequest):
     opt={WORK: True},
     operation_id="createCompletion",
     summary="Continue a prompt",
-    responses=key_errors(error_spec)
+    responses=COMMON
     | rate_errors(error_spec)
     | {
         200: response_spec(
@@ -99,7 +102,7 @@ async def _cancel(running: RunningCompletion) -> None:
     operation_id="listModels",
     summary="The models",
     response_description="A list of one.",
-    responses=key_errors(error_spec),
+    responses=COMMON,
 )
 async def list_models(engine: EngineDependency) -> ModelList:
     """All models: the one that is served."""
@@ -111,7 +114,7 @@ async def list_models(engine: EngineDependency) -> ModelList:
     operation_id="retrieveModel",
     summary="One model",
     response_description="The model.",
-    responses=key_errors(error_spec) | {404: error_spec(description="Another model than the one that is served.")},
+    responses=COMMON | {404: error_spec(description="Another model than the one that is served.")},
 )
 async def show_model(model: FromPath[str], engine: EngineDependency) -> Model:
     """One model; 404 for another than the one that is served."""
@@ -124,5 +127,9 @@ def _model(engine: AnyEngine) -> Model:
 
 
 completions_api = Router(
-    path="/v1", route_handlers=[complete, list_models, show_model], guards=[for_completion], tags=["completions"]
+    "/v1",
+    route_handlers=[complete, list_models, show_model],
+    guards=[for_completion],
+    exception_handlers={Exception: openai_error},
+    tags=["completions"],
 )

@@ -70,7 +70,7 @@ class Offer:
             kept = {passage.text: passage.number for passage in await self._keep(self.texts)}
             numbers = [kept.get(text) for text in self.texts]
         except ShelfError as error:
-            failure = error.told
+            failure = error.message
         except Exception:  # readers wait for an end
             logger.exception("An offer failed")
             failure = "Something went wrong here."

@@ -30,7 +30,7 @@ class PictureStatus(Struct, frozen=True):
     failure: str | None = None
 
 
-@post("/shelf/{plot_id:str}/picture", status_code=200, guards=[for_desk], opt={WORK: True}, include_in_schema=False)
+@post("/shelf/{plot_id:str}/picture", status_code=200, guards=[for_desk], opt={WORK: True})
 async def illustrate(
     request: Request[Any, Any, Any],
     plot_id: FromPath[str],
@@ -54,7 +54,7 @@ async def illustrate(
     return Stream(rendered, media_type=MediaType.HTML, headers=STREAM_HEADERS)
 
 
-@get("/shelf/{plot_id:str}/picture", guards=[for_desk], include_in_schema=False)
+@get("/shelf/{plot_id:str}/picture", guards=[for_desk])
 async def picture(
     request: Request[Any, Any, Any], plot_id: FromPath[str], desk: NamedDependency[Desk]
 ) -> Response[Any]:
@@ -66,7 +66,7 @@ async def picture(
         return _cover(await desk.shelf.read(owner, plot_id))
 
 
-@get("/shared/{share:str}/picture", guards=[for_holders], include_in_schema=False)
+@get("/shared/{share:str}/picture", guards=[for_holders])
 async def shared_picture(share: FromPath[str], desk: NamedDependency[Desk]) -> Response[Any]:
     """The same, of a plot that is shared."""
     try:
@@ -87,7 +87,7 @@ async def _drawn(
     except PictureError as error:
         yield PictureStatus(failure=str(error))
     except ShelfError as error:
-        yield PictureStatus(failure=error.told)
+        yield PictureStatus(failure=error.message)
 
 
 def _image(kept: Kept) -> Response[bytes]:

@@ -15,11 +15,11 @@ from litestar.exceptions import PermissionDeniedException
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
-from server.completions.errors import headers_of, status_of
 from server.desk import Desk, Offer, Piece
 from server.desk.session import FORM_TOKEN, page, sender, shelf_cookie, visitor
 from server.engine import EngineBusy
 from server.http.access import Access, for_desk
+from server.http.errors import headers_of, status_of
 from server.http.rate_limit import WORK
 from server.http.responses import EVENT_STREAM, JSON, STREAM_HEADERS
 from server.pages import Pages
@@ -62,7 +62,7 @@ def offered(volume: Volume) -> list[tuple[int, str]]:
     return [(passage.number, passage.text) for passage in volume.children if passage.by == "model"][-3:]
 
 
-@get("/", guards=[for_desk], include_in_schema=False)
+@get("/", guards=[for_desk])
 async def blank_desk(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], desk: NamedDependency[Desk]
 ) -> Response[str]:
@@ -73,7 +73,7 @@ async def blank_desk(
     return page(text, shelf_cookie(request, desk.writers, owner))
 
 
-@get("/shelf/{plot_id:str}", guards=[for_desk], include_in_schema=False)
+@get("/shelf/{plot_id:str}", guards=[for_desk])
 async def open_plot(
     request: Request[Any, Any, Any],
     plot_id: FromPath[str],
@@ -92,13 +92,13 @@ async def open_plot(
     return page(text, shelf_cookie(request, desk.writers, owner))
 
 
-@get("/desk", guards=[for_desk], include_in_schema=False)
+@get("/desk", guards=[for_desk])
 async def back_to_desk() -> Redirect:
     """Someone opened the address of an answer: there is nothing to answer."""
     return Redirect("/")
 
 
-@post("/desk", status_code=200, guards=[for_desk], opt={WORK: True}, include_in_schema=False)
+@post("/desk", status_code=200, guards=[for_desk], opt={WORK: True})
 async def at_desk(
     request: Request[Any, Any, Any],
     pages: NamedDependency[Pages],
@@ -117,7 +117,7 @@ async def at_desk(
     volume: Volume | None = None
 
     async def refuse(error: Exception, problems: dict[str, str], notice: str) -> Response[Any]:
-        status, headers = (422 if isinstance(error, BriefError) else status_of(error)), headers_of(error)
+        status, headers = status_of(error), headers_of(error)
         if JSON in wants or EVENT_STREAM in wants:
             state = DeskState.of(volume) if volume else None
             told = {"message": notice, "problems": problems, "state": state}
@@ -146,13 +146,13 @@ async def at_desk(
         return await refuse(error, {}, error.detail)
     except NotOnShelf as error:
         typed["plot"] = ""  # the next try begins a new plot with the text
-        return await refuse(error, {}, LOST.format(error.told))
+        return await refuse(error, {}, LOST.format(error.message))
     except ShelfError as error:
-        return await refuse(error, {"text": LOST.format(error.told)}, "")
+        return await refuse(error, {"text": LOST.format(error.message)}, "")
     except BriefError as error:
         return await refuse(error, error.problems, "")
     except EngineBusy as error:
-        return await refuse(error, {}, f"Your text is kept. Nothing to offer this time: {error}.")
+        return await refuse(error, {}, f"Your text is kept. {error.message}")
     if JSON in wants:
         return Response(DeskState.of(volume))
     steering = {name: typed[name] for name in STEERING if typed[name] != DEFAULTS[name] and name != "genre"}
@@ -214,3 +214,6 @@ async def _frames(offer: Offer, volume: Volume, heartbeat: float) -> AsyncIterat
 
 def _frame(name: str, value: object) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(value))
+
+
+desk_pages = [blank_desk, open_plot, back_to_desk, at_desk]

@@ -22,7 +22,7 @@ MARKDOWN = "text/markdown"
 MAX_SEARCH = 200
 
 
-@get("/shelf", guards=[for_desk], include_in_schema=False)
+@get("/shelf", guards=[for_desk])
 async def list_plots(
     request: Request[Any, Any, Any],
     pages: NamedDependency[Pages],
@@ -37,7 +37,7 @@ async def list_plots(
     return page(text, shelf_cookie(request, desk.writers, owner))
 
 
-@get("/shelf/{plot_id:str}/about", guards=[for_desk], include_in_schema=False)
+@get("/shelf/{plot_id:str}/about", guards=[for_desk])
 async def show_plot(
     request: Request[Any, Any, Any],
     plot_id: FromPath[str],
@@ -58,7 +58,7 @@ async def show_plot(
     return page(text, shelf_cookie(request, desk.writers, owner))
 
 
-@post("/shelf/{plot_id:str}", guards=[for_desk], status_code=303, include_in_schema=False)
+@post("/shelf/{plot_id:str}", guards=[for_desk], status_code=303)
 async def change_plot(request: Request[Any, Any, Any], plot_id: FromPath[str], desk: NamedDependency[Desk]) -> Redirect:
     """Does what a button says: `do` is rename, share, withdraw or delete; `go` and `branch` name a passage."""
     fields = {"do": "", "title": "", FORM_TOKEN: ""} | await form_fields(request)
@@ -84,7 +84,7 @@ async def change_plot(request: Request[Any, Any, Any], plot_id: FromPath[str], d
     return Redirect(f"/shelf/{plot_id}/about", status_code=303)
 
 
-@get("/shelf/{plot_id:str}/plot.txt", guards=[for_desk], include_in_schema=False)
+@get("/shelf/{plot_id:str}/plot.txt", guards=[for_desk])
 async def as_text(
     request: Request[Any, Any, Any], plot_id: FromPath[str], desk: NamedDependency[Desk]
 ) -> Response[str]:
@@ -93,7 +93,7 @@ async def as_text(
     return _file(volume.plain(), MediaType.TEXT, "plot.txt")
 
 
-@get("/shelf/{plot_id:str}/plot.md", guards=[for_desk], include_in_schema=False)
+@get("/shelf/{plot_id:str}/plot.md", guards=[for_desk])
 async def as_markdown(
     request: Request[Any, Any, Any], plot_id: FromPath[str], desk: NamedDependency[Desk]
 ) -> Response[str]:
@@ -102,7 +102,7 @@ async def as_markdown(
     return _file(volume.markdown(), MARKDOWN, "plot.md")
 
 
-@get("/shared/{share:str}", guards=[for_holders], include_in_schema=False)
+@get("/shared/{share:str}", guards=[for_holders])
 async def read_shared(
     share: FromPath[str], pages: NamedDependency[Pages], desk: NamedDependency[Desk]
 ) -> Response[str]:
@@ -110,7 +110,7 @@ async def read_shared(
     return page(await pages.render("shared.html", plot=await desk.shelf.shared(share), share=share))
 
 
-@get("/about", guards=[for_desk], include_in_schema=False)
+@get("/about", guards=[for_desk])
 async def about(pages: NamedDependency[Pages], desk: NamedDependency[Desk]) -> Response[str]:
     """What the model is, and what it was made from."""
     bundle = desk.engine.bundle

@@ -19,4 +19,4 @@ ALWAYS_SERVED = ("/healthz", "/readyz", "/metrics", "/status")
 async def refuse_over_limit(request: Request[Any, Any, Any]) -> None:
     """A hook before each request. Raises EngineBusy on a connection beyond the limit."""
     if request.scope["state"].get(OVER_LIMIT) and request.scope["path"] not in ALWAYS_SERVED:
-        raise EngineBusy("as many are connected as the server has room for")
+        raise EngineBusy("too many clients are connected")

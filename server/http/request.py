@@ -20,7 +20,7 @@ class TimedRequest(Request[Any, Any, Any]):
             async with asyncio.timeout(self.app.state.get("patience")):
                 return await super().body()
         except TimeoutError as error:
-            message = "The body took too long to arrive; send it again."
+            message = "The request took too long to arrive; send it again."
             raise ClientException(message, status_code=408, headers={"Connection": "close"}) from error
 
     async def stream(self) -> AsyncGenerator[bytes, None]:

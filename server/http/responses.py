@@ -23,6 +23,11 @@ def key_errors(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
     }
 
 
+def server_errors(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
+    """The response to a request that fails unexpectedly."""
+    return {500: form(description="Something went wrong in the server; its log says what.")}
+
+
 def rate_errors(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
     """The response to a client that asks for more than its share."""
     return {429: form(description="More than one client may ask for; try again after Retry-After seconds.")}

@@ -31,7 +31,6 @@ def for_what_is_there(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRou
 
 static_files = create_static_files_router(
     path=PATH,
-    include_in_schema=False,
     guards=[for_all, for_what_is_there],
     directories=[STATIC],
     cache_control=CacheControlHeader(max_age=365 * 24 * 3600, public=True, immutable=True),

@@ -1,11 +1,11 @@
-"""Whether the server is well and takes requests, its metrics, and the status page."""
+"""Health and readiness, metrics, and the status page."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Request, Response, Router, get
 from litestar.di import NamedDependency
 from litestar.response import Stream
 from msgspec import Meta, Struct
@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from server.engine import EngineState
 from server.http.access import for_all, for_operators
 from server.http.dependency import EngineDependency
+from server.http.errors import json_error
 from server.http.responses import EVENT_STREAM, STREAM_HEADERS, response_spec
 from server.observability.history import History
 from server.observability.status import constants, status_view
@@ -37,7 +38,6 @@ class Health(Struct, frozen=True, kw_only=True):
     guards=[for_all],
     operation_id="readHealth",
     summary="Whether the server is well",
-    tags=["server"],
     response_description="It is.",
 )
 async def health(engine: EngineDependency) -> Health:
@@ -61,7 +61,6 @@ class Readiness(Struct, frozen=True, kw_only=True):
     guards=[for_all],
     operation_id="readReadiness",
     summary="Whether the server takes requests for text",
-    tags=["server"],
     response_description="It does.",
     responses={503: response_spec(Readiness, description="It does not, for now or for good.")},
 )
@@ -73,14 +72,19 @@ async def readiness(engine: EngineDependency) -> Response[Readiness]:
     return Response(Readiness(status=state), status_code=200 if ready else 503, headers=headers)
 
 
-@get("/metrics", guards=[for_operators], include_in_schema=False)
+health_api = Router(
+    "/", route_handlers=[health, readiness], exception_handlers={Exception: json_error}, tags=["server"]
+)
+
+
+@get("/metrics", guards=[for_operators])
 async def metrics(metrics_registry: NamedDependency[CollectorRegistry]) -> Response[bytes]:
     """All of them, as Prometheus reads them."""
     headers = {"Cache-Control": "no-store"}
     return Response(generate_latest(metrics_registry), media_type=CONTENT_TYPE_LATEST, headers=headers)
 
 
-@get("/status", guards=[for_operators], include_in_schema=False)
+@get("/status", guards=[for_operators])
 async def status(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], history: NamedDependency[History]
 ) -> Response[Any]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from server.errors import PlotifyError
 from server.plots.journal import Event, Journal
 
 # No empty line after these: it would end an event, and there are clients that then see one with nothing in it.
@@ -20,8 +21,10 @@ EVENT_ID = "^[0-9]{0,9}$"
 """What the id of an event looks like, or none."""
 
 
-class UnknownEvent(Exception):
-    """A Last-Event-ID that is no event of the plot."""
+class UnknownEvent(PlotifyError):
+    """The Last-Event-ID is not an event of the plot."""
+
+    status = 400
 
 
 def position(last_event_id: str, journal: Journal) -> int:

@@ -3,12 +3,15 @@
 import asyncio
 import secrets
 
+from server.errors import PlotifyError
 from server.plots.journal import Journal
 from server.writing.plot import Plot
 
 
-class UnknownPlot(Exception):
-    """There is no plot of this id, or no longer."""
+class UnknownPlot(PlotifyError):
+    """There is no plot with this id, or it has been forgotten."""
+
+    status = 404
 
 
 class Plots:

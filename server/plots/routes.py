@@ -6,19 +6,18 @@ from typing import Annotated, Any
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
-from litestar.exceptions import ClientException, ValidationException
-from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.exceptions import ValidationException
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
+from msgspec import UNSET
 
-from server.completions.errors import headers_of, status_of
-from server.engine import EngineBusy
 from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.dependency import EngineDependency
+from server.http.errors import headers_of, message_of, status_of
 from server.http.rate_limit import WORK
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec
-from server.plots.events import EVENT_ID, UnknownEvent, frames, position
-from server.plots.plots import Plots, UnknownPlot
+from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec, server_errors
+from server.plots.events import EVENT_ID, frames, position
+from server.plots.plots import Plots
 from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
 from server.writing.brief import Brief, BriefError
@@ -39,6 +38,7 @@ error_spec = partial(response_spec, Refusal)
     response_description="The plot is being written.",
     responses=key_errors(error_spec)
     | rate_errors(error_spec)
+    | server_errors(error_spec)
     | {
         400: error_spec(description="The body is not JSON, or a field is of the wrong type."),
         408: error_spec(description="The body took too long to arrive."),
@@ -67,7 +67,7 @@ async def start_plot(
     )
 
 
-UNKNOWN = {404: error_spec(description="There is no such plot, or no longer.")}
+UNKNOWN = {404: error_spec(description="There is no such plot, or it was forgotten.")} | server_errors(error_spec)
 
 
 @get(
@@ -150,25 +150,16 @@ async def follow_plot(
     )
 
 
-def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
-    match error:
-        case BriefError():
-            return Response(Refusal(str(error), error.problems), status_code=422)
-        case EngineBusy():
-            return Response(
-                Refusal(f"No plot this time: {error}."), status_code=status_of(error), headers=headers_of(error)
-            )
-        case ValidationException():
-            faults: list[Any] = list(error.extra or [])
-            told = "; ".join(f"{fault.get('key', 'data')}: {fault['message']}" for fault in faults)
-            return Response(Refusal(f"The body is not a brief: {told}."), status_code=400)
-        case RequestEntityTooLarge():
-            return Response(Refusal("That is far more text than the model can read. Shorten it."), status_code=413)
-        case ClientException():
-            return Response(Refusal(error.detail), status_code=error.status_code, headers=headers_of(error))
-        case UnknownPlot():
-            return Response(Refusal(str(error)), status_code=404)
-    return Response(Refusal(str(error)), status_code=400)
+def plot_error(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
+    """Answer with {"message": …}, and with the problem of each field of a bad brief."""
+    message = message_of(error)
+    if isinstance(error, ValidationException):
+        faults: list[str] = [
+            f"{fault.get('key', 'data')}: {fault['message']}" for fault in list[Any](error.extra or ())
+        ]
+        message = f"The body does not describe a plot: {'; '.join(faults)}."
+    problems = error.problems if isinstance(error, BriefError) else UNSET
+    return Response(Refusal(message, problems), status_code=status_of(error), headers=headers_of(error))
 
 
 @route("/{plot_id:str}", http_method=HttpMethod.OPTIONS, status_code=204, guards=[for_all], include_in_schema=False)
@@ -180,7 +171,7 @@ async def plot_options() -> Response[None]:
 plots_api = Router(
     "/api/plots",
     route_handlers=[plot_options, start_plot, read_plot, cancel_plot, follow_plot],
-    exception_handlers=dict.fromkeys((BriefError, ClientException, EngineBusy, UnknownEvent, UnknownPlot), _refuse),
+    exception_handlers={Exception: plot_error},
     response_headers={"Cache-Control": "no-store"},
     tags=["plots"],
 )

@@ -12,7 +12,7 @@ from server.reference.document import Reference
 from server.reference.page import sections, things
 
 
-@get("/docs", guards=[for_all], include_in_schema=False)
+@get("/docs", guards=[for_all])
 async def docs(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], reference: NamedDependency[Reference]
 ) -> Response[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from server.bundle import Manifest, SamplingDefaults
 from server.engine import Request, Sampling
 from server.engine.request import MAX_BAD_WORD_LENGTH, MAX_BAD_WORDS
+from server.errors import PlotifyError
 from server.http.request_id import request_id
 
 ANY_GENRE = "any"
@@ -68,8 +69,10 @@ DEFAULTS = {"prompt": "", "genre": ANY_GENRE, "length": "lines", "wildness": "3"
 """The form as it is first shown: every field's name, and its value as typed."""
 
 
-class BriefError(Exception):
-    """A form that cannot be worked from. `problems` says for each field at fault what is wrong with it."""
+class BriefError(PlotifyError):
+    """The brief has mistakes. problems: what is wrong, by field."""
+
+    status = 422
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__(" ".join(problems.values()))

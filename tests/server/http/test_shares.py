@@ -75,8 +75,8 @@ def test_every_way_in_says_that_the_share_is_used_up(bundle: Bundle, slow_decodi
         assert [answer.status_code for answer in answers] == [429] * 3
         assert all(answer.headers["retry-after"] for answer in answers)
         assert answers[0].json()["error"]["code"] == "rate_limit_exceeded"
-        assert "you have 1 texts under way" in answers[1].json()["message"]
-        assert "you have 1 texts under way" in answers[2].text
+        assert "You have 1 texts under way" in answers[1].json()["message"]
+        assert "You have 1 texts under way" in answers[2].text
 
 
 def test_only_so_many_requests_for_text_in_a_minute(engine: Engine) -> None:
