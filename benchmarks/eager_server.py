@@ -22,13 +22,13 @@ from litestar.response import Stream
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
-from server.completions.errors import RequestError, refusal
+from server.completions.errors import RequestError, openai_error
 from server.completions.routes import StrictRequest
 from server.completions.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
-from server.completions.streaming import DONE, event
+from server.completions.streaming import DONE
 from server.cores import cores
 from server.engine.text.detokenizer import Detokenizer, token_bytes
-from server.http.responses import EVENT_STREAM
+from server.http.sse import EVENT_STREAM, event
 from server.writing.usage import Usage
 
 OnToken = Callable[[int], None]
@@ -198,7 +198,7 @@ def create_app(baseline: Baseline) -> Litestar:
 
     return Litestar(
         [complete, list_models, health],
-        exception_handlers={Exception: lambda _, error: refusal(error)},
+        exception_handlers={Exception: openai_error},
         openapi_config=None,
         logging_config=None,
     )

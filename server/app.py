@@ -14,9 +14,7 @@ from litestar.types import Scope
 
 from server.completions.routes import completions_api
 from server.desk import Desk, Offers, Writers
-from server.desk.picture_routes import picture_pages
 from server.desk.routes import desk_pages
-from server.desk.shelf_routes import shelf_pages
 from server.engine import AnyEngine
 from server.http.access import Access
 from server.http.connection_limit import refuse_over_limit
@@ -46,7 +44,7 @@ MAX_BODY = 256 * 1024
 
 pages_router = Router(
     "/",
-    route_handlers=[*desk_pages, *shelf_pages, *picture_pages, docs, metrics, status, static_files],
+    route_handlers=[desk_pages, docs, metrics, status, static_files],
     exception_handlers={Exception: page_error},
     include_in_schema=False,
 )

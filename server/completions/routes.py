@@ -7,10 +7,8 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from litestar.response import Stream
 
 from server.completions.errors import RequestError, openai_error
 from server.completions.full import full_completion
@@ -23,7 +21,8 @@ from server.http.access import Access, for_completion
 from server.http.dependency import EngineDependency
 from server.http.rate_limit import WORK
 from server.http.request import CLIENT_LEFT, TimedRequest
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec, server_errors
+from server.http.responses import key_errors, rate_errors, response_spec, server_errors
+from server.http.sse import event_stream
 
 error_spec = partial(response_spec, ErrorResponse)
 """An error of /v1, as its operation describes it."""
@@ -82,19 +81,9 @@ async def complete(
     parsed = await asyncio.to_thread(ParsedRequest.read, data, engine, access.client_of(request))
     running = RunningCompletion(engine, parsed)
     if parsed.stream:
-        return Stream(
-            completion_events(running),
-            media_type=EVENT_STREAM,
-            headers=STREAM_HEADERS,
-            # Litestar runs it after the response, also when the client has left before its first event.
-            background=BackgroundTask(_cancel, running),
-        )
+        return event_stream(completion_events(running), running.cancel)
     completion = await full_completion(running, request.receive)
     return Response(completion, status_code=200 if completion else CLIENT_LEFT, headers={"Cache-Control": "no-store"})
-
-
-async def _cancel(running: RunningCompletion) -> None:
-    running.cancel()
 
 
 @get(

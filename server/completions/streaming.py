@@ -1,4 +1,4 @@
-"""Streams a completion as server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+"""A completion as server-sent events."""
 
 from collections.abc import AsyncIterator
 
@@ -6,10 +6,10 @@ import msgspec
 
 from server.completions.errors import error_response
 from server.completions.running import RunningCompletion
-from server.completions.schema import Completion, ErrorResponse
 from server.engine import EngineError, merged
+from server.http.sse import event
 
-DONE = b"data: [DONE]\n\n"
+DONE = event(msgspec.Raw(b"[DONE]"))
 
 
 async def completion_events(running: RunningCompletion) -> AsyncIterator[bytes]:
@@ -36,8 +36,3 @@ async def completion_events(running: RunningCompletion) -> AsyncIterator[bytes]:
             yield bytes(piece)
     finally:
         running.cancel()
-
-
-def event(content: Completion | ErrorResponse) -> bytes:
-    """A chunk, or the error that ends the stream, as a server-sent event."""
-    return b"data: " + msgspec.json.encode(content) + b"\n\n"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -25,6 +26,7 @@ Keep = Callable[[Sequence[str]], Awaitable[list[Passage]]]
 class Piece(Struct, frozen=True):
     """Some more of a continuation. index: of which, from 0 on."""
 
+    name: ClassVar[str] = "piece"
     index: int
     text: str
 
@@ -35,6 +37,7 @@ class Settled(Struct, frozen=True):
     failure: what to tell the writer where something went wrong, otherwise None.
     """
 
+    name: ClassVar[str] = "settled"
     numbers: list[int | None]
     failure: str | None
 

@@ -1,15 +1,12 @@
-"""Parts of responses that routes share: specifications for the OpenAPI document, and headers of streams."""
+"""Specifications of responses for the OpenAPI document, shared by the routes."""
 
 from collections.abc import Callable
 from functools import partial
 
 from litestar.openapi.datastructures import ResponseSpec
 
-JSON, FORM, EVENT_STREAM = "application/json", "application/x-www-form-urlencoded", "text/event-stream"
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 """The types of bodies."""
-
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""For streamed responses, which no cache may store and no proxy may buffer."""
 
 response_spec = partial(ResponseSpec, generate_examples=False)
 """The specification of a response, for the OpenAPI document."""

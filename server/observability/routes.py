@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-import msgspec
 from litestar import MediaType, Request, Response, Router, get
 from litestar.di import NamedDependency
 from litestar.response import Stream
@@ -15,7 +14,8 @@ from server.engine import EngineState
 from server.http.access import for_all, for_operators
 from server.http.dependency import EngineDependency
 from server.http.errors import json_error
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, response_spec
+from server.http.responses import response_spec
+from server.http.sse import EVENT_STREAM, STREAM_HEADERS, event
 from server.observability.history import History
 from server.observability.status import constants, status_view
 from server.pages import Pages
@@ -98,9 +98,9 @@ async def status(
 async def _events(history: History) -> AsyncIterator[bytes]:
     while history.engine.state != "closed":  # the server waits for open streams to end
         shown = status_view(history)
-        event = {
+        figures = {
             "values": shown.values | {f"{chart.id}-top": chart.top for chart in shown.charts},
             "lines": {chart.id: chart.line for chart in shown.charts},
         }
-        yield b"data: " + msgspec.json.encode(event) + b"\n\n"
+        yield event(figures)
         await asyncio.sleep(1)

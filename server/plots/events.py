@@ -3,19 +3,10 @@
 import re
 from collections.abc import AsyncIterator
 
-import msgspec
-
 from server.errors import PlotifyError
-from server.plots.journal import Event, Journal
-
-# No empty line after these: it would end an event, and there are clients that then see one with nothing in it.
-
-RETRY = b"retry: 1000\n"
-"""After so many milliseconds a browser that lost its connection comes back."""
-
-HEARTBEAT = b":\n"
-"""A comment: says nothing, and shows whoever stands between that the connection is alive."""
-
+from server.http import sse
+from server.http.sse import HEARTBEAT, RETRY
+from server.plots.journal import Journal
 
 EVENT_ID = "^[0-9]{0,9}$"
 """What the id of an event looks like, or none."""
@@ -39,16 +30,11 @@ def position(last_event_id: str, journal: Journal) -> int:
 
 
 async def frames(journal: Journal, after: int, heartbeat: float) -> AsyncIterator[bytes]:
-    """The events behind the first `after`, each with its number as its id; one piece for all that are ready.
+    """Yield the events after the first `after`, all that are ready in one piece. Each has its number as its id.
 
-    A comment whenever there were none for `heartbeat` seconds.
+    Yield a comment when there were none for `heartbeat` seconds.
     """
     yield RETRY
     async for events in journal.feed.follow(after, heartbeat):
-        yield b"".join(_frame(id, event) for id, event in enumerate(events, after + 1)) or HEARTBEAT
+        yield b"".join(sse.event(each, each.name, id) for id, each in enumerate(events, after + 1)) or HEARTBEAT
         after += len(events)
-
-
-def _frame(id: int, event: Event) -> bytes:
-    # JSON of msgspec is one line.
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (id, event.name.encode(), msgspec.json.encode(event))

@@ -4,18 +4,17 @@ from functools import partial
 from typing import Annotated, Any
 
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
-from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
-from litestar.response import Stream
 from msgspec import UNSET
 
 from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.dependency import EngineDependency
 from server.http.errors import headers_of, message_of, status_of
 from server.http.rate_limit import WORK
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec, server_errors
+from server.http.responses import key_errors, rate_errors, response_spec, server_errors
+from server.http.sse import EVENT_STREAM, event_stream
 from server.plots.events import EVENT_ID, frames, position
 from server.plots.plots import Plots
 from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
@@ -141,13 +140,7 @@ async def follow_plot(
     if journal.end is not None and after == len(journal.feed.items):
         return Response(None, status_code=204)
     plots.join(journal)
-    return Stream(
-        frames(journal, after, settings.heartbeat),
-        media_type=EVENT_STREAM,
-        headers=STREAM_HEADERS,
-        # Litestar runs it after the answer, also when the client has left in its middle.
-        background=BackgroundTask(plots.leave, journal),
-    )
+    return event_stream(frames(journal, after, settings.heartbeat), plots.leave, journal)
 
 
 def plot_error(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:

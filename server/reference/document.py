@@ -10,7 +10,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License, Tag
 
 from server.engine import AnyEngine
-from server.http.responses import EVENT_STREAM, FORM, JSON
+from server.http.responses import FORM, JSON
+from server.http.sse import EVENT_STREAM
 from server.reference.examples import answers, paths, requests
 from server.reference.schemas import COMPLETION_EVENT, PLOT_EVENT, PLOT_FORM, reference, schemas
 

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from server.bundle import Manifest
-from server.http.responses import EVENT_STREAM, FORM, JSON
+from server.http.responses import FORM, JSON
+from server.http.sse import EVENT_STREAM
 
 Examples = dict[str, dict[str, Any]]
 """By name: each with a summary and its value."""

@@ -4,7 +4,8 @@ import json
 import shlex
 from dataclasses import dataclass
 
-from server.http.responses import EVENT_STREAM, JSON
+from server.http.responses import JSON
+from server.http.sse import EVENT_STREAM
 from server.reference.document import Document, operations
 
 LIMITS = {"integer": "whole number", "number": "number", "string": "text", "array": "list", "boolean": "true or false"}

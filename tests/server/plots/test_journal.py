@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engine import EngineError
-from server.plots.events import HEARTBEAT, RETRY, UnknownEvent, frames, position
+from server.http.sse import HEARTBEAT, RETRY
+from server.plots.events import UnknownEvent, frames, position
 from server.plots.journal import Done, Event, Failed, Journal, Token
 from server.writing.usage import Usage
 from tests.server.dictated import Dictated

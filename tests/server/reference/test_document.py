@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.engine import Engine
-from server.http.responses import EVENT_STREAM
+from server.http.sse import EVENT_STREAM
 from server.reference.document import operations
 
 Client = TestClient[Litestar]
