@@ -22,10 +22,10 @@ from litestar.response import Stream
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
-from server.completions.errors import RequestError, openai_error
+from server.completions.errors import RequestError, UnknownModel, openai_error
 from server.completions.routes import StrictRequest
+from server.completions.running import DONE
 from server.completions.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
-from server.completions.streaming import DONE
 from server.cores import cores
 from server.engine.text.detokenizer import Detokenizer, token_bytes
 from server.http.sse import EVENT_STREAM, event
@@ -110,8 +110,7 @@ class Baseline:
         """The prompt's token ids. Raises RequestError for a request that this baseline does not serve."""
         shape = self.checkpoint.model
         if order.model != self.checkpoint.name:
-            said = f"model: this server has {self.checkpoint.name!r} only."
-            raise RequestError(said, "model", "model_not_found", 404)
+            raise UnknownModel(order.model, self.checkpoint.name)
         if order.n != 1 or order.best_of not in (1, None) or order.logprobs is not None or order.echo:
             raise RequestError("The baseline writes one plain continuation: leave n, best_of, logprobs and echo out.")
         match order.prompt:
@@ -120,9 +119,9 @@ class Baseline:
             case [int(), *_] as ids if all(isinstance(token, int) and token < shape.vocab_size for token in ids):
                 prompt = cast(list[int], ids)
             case _:
-                raise RequestError("prompt: a text, or token ids of the vocabulary.", "prompt")
+                raise RequestError("a text, or token ids of the vocabulary.", "prompt")
         if not 0 < len(prompt) < shape.context:
-            said = f"prompt: {len(prompt)} tokens; 1 to {shape.context - 1} can be read."
+            said = f"{len(prompt)} tokens; 1 to {shape.context - 1} can be read."
             raise RequestError(said, "prompt", "context_length_exceeded")
         return prompt
 

@@ -24,7 +24,7 @@ from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import STORE, per_minute
 from server.http.request import TimedRequest
-from server.http.static import static_files
+from server.http.static import static_file
 from server.observability.middleware import route_of
 from server.observability.observability import Observability
 from server.observability.routes import health_api, metrics, status
@@ -44,7 +44,7 @@ MAX_BODY = 256 * 1024
 
 pages_router = Router(
     "/",
-    route_handlers=[desk_pages, docs, metrics, status, static_files],
+    route_handlers=[desk_pages, docs, metrics, status, static_file],
     exception_handlers={Exception: page_error},
     include_in_schema=False,
 )
@@ -132,6 +132,6 @@ def _provide(value: Any) -> Provide:
 
 
 def _desk(state: State) -> Desk:
-    """Return the desk, which exists since the app started."""
+    """Return the desk. It exists once the app has started."""
     desk: Desk = state.desk
     return desk

@@ -1,8 +1,8 @@
-"""The base of all errors that a request can end in."""
+"""The base of all expected errors of requests."""
 
 
 class PlotifyError(Exception):
-    """An error that is expected to happen. status: the HTTP status of the response to the client."""
+    """An expected error of a request. status: the HTTP status of the response."""
 
     status: int = 500
 

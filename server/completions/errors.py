@@ -1,4 +1,4 @@
-"""Errors in the form of OpenAI's API: clients choose the exception to raise by the status and `code`."""
+"""Errors in the form of OpenAI's API."""
 
 import re
 from typing import Any, Literal
@@ -30,13 +30,14 @@ CODES = {
 
 
 class RequestError(PlotifyError):
-    """The request cannot be served. param: the field at fault; code: for programs."""
+    """The request cannot be served. param: the field at fault, which begins the message; code: for programs."""
 
-    def __init__(self, message: str, param: str | None = None, code: str | None = None, status: int = 400) -> None:
-        super().__init__(message)
+    status = 400
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message if param is None else f"{param}: {message}")
         self.param = param
         self.code = code
-        self.status = status
 
     @classmethod
     def of_json(cls, error: msgspec.DecodeError | UnicodeDecodeError | RecursionError) -> "RequestError":
@@ -47,18 +48,30 @@ class RequestError(PlotifyError):
         what, param = found.groups() if found else (str(error), None)
         missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
         if missing and param is None:
-            return cls(f"{missing[1]} is missing; the request needs it.", param=missing[1])
-        return cls(f"{param or 'The body'}: {what[0].lower()}{what[1:]}.", param=param)
+            return cls("this field is missing.", missing[1])
+        text = f"{what[0].lower()}{what[1:]}."
+        return cls(text if param else f"The body: {text}", param)
 
     @classmethod
     def of_prompt(cls, error: InvalidRequest, number: int | None) -> "RequestError":
-        """Describe a prompt that the engine refuses. number: its index, where there are several."""
+        """Describe a prompt refused by the engine. number: its index, if there are several."""
         code = "context_length_exceeded" if isinstance(error, PromptTooLong) else None
-        return cls(f"prompt{'' if number is None else f'[{number}]'}: {error}.", "prompt", code)
+        refused = cls(f"{error}.", "prompt" if number is None else f"prompt[{number}]", code)
+        refused.param = "prompt"
+        return refused
+
+
+class UnknownModel(RequestError):
+    """The server has another model than the one in the request."""
+
+    status = 404
+
+    def __init__(self, name: str, known: str) -> None:
+        super().__init__(f"there is no {name!r:.80} here; this server has {known!r}.", "model", "model_not_found")
 
 
 def error_response(error: Exception) -> ErrorResponse:
-    """Return the body of the response to a request that fails."""
+    """Return the body of the response to a failed request."""
     status = status_of(error)
     kind: Literal["invalid_request_error", "server_error"] = "invalid_request_error" if status < 500 else "server_error"
     param, code = (error.param, error.code) if isinstance(error, RequestError) else (None, CODES.get(status))

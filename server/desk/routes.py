@@ -32,7 +32,7 @@ from server.writing.brief import DEFAULTS, BriefError
 from server.writing.fields import STEERING, query_fields
 
 EXPLAINED = (BriefError, EngineBusy, PermissionDeniedException, ShelfError)
-"""Errors that the desk explains in its page."""
+"""Errors with an explanation on the desk's page."""
 
 
 class DeskState(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ class DeskState(msgspec.Struct, frozen=True):
 
 
 def offered(volume: Volume) -> list[tuple[int, str]]:
-    """Return the number and text of the last three continuations that were offered for the current text."""
+    """Return the numbers and texts of the last three continuations offered for the current text."""
     return [(passage.number, passage.text) for passage in volume.children if passage.by == "model"][-3:]
 
 
@@ -92,7 +92,7 @@ async def back_to_desk() -> Redirect:
 async def at_desk(
     visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
 ) -> Response[Any]:
-    """Press a button of the form: `do` is continue, keep, stop, undo or redo; `choose` is the passage to take.
+    """Press a button: `do` is continue, keep, stop, undo or redo; `choose` is the passage to take.
 
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
@@ -154,14 +154,8 @@ async def _refused(
         state = DeskState.of(volume) if volume else None
         response = Response[Any]({"message": notice, "problems": problems, "state": state})
     else:
-        response = await visit.page(
-            "desk.html",
-            typed=typed,
-            plot=volume,
-            problems=problems,
-            notice=notice,
-            offers=offered(volume) if volume else [],
-        )
+        shown = {"typed": typed, "plot": volume, "offers": offered(volume) if volume else []}
+        response = await visit.page("desk.html", **shown, problems=problems, notice=notice)
     response.status_code = status_of(error)
     response.headers.update(headers_of(error))
     return response

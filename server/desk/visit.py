@@ -1,4 +1,4 @@
-"""A visit of a writer: a cookie names their shelf, and a token in each form proves that it is from their own pages."""
+"""A writer's visit: a cookie names their shelf; a token proves that a form is from their own pages."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -51,7 +51,7 @@ class Visit:
         """Return a plot of the writer's shelf. Raises NotOnShelf."""
         return await self.desk.shelf.read(self.owner, plot_id)
 
-    async def page(self, name: str, status: int = 200, **context: object) -> Response[str]:
+    async def page(self, name: str, **context: object) -> Response[str]:
         """Render a page, and renew the cookie."""
         text = await self.pages.render(name, **self._context(context))
         cookie = Cookie(
@@ -62,10 +62,10 @@ class Visit:
             samesite="lax",  # a link from another site finds the shelf; forms have a token besides
             secure=self.request.scope["scheme"] == "https",  # `request.url` fails for some Host headers
         )
-        return Response(text, media_type=MediaType.HTML, status_code=status, cookies=[cookie])
+        return Response(text, media_type=MediaType.HTML, cookies=[cookie])
 
     def stream(self, name: str, after: BackgroundTask | None = None, **context: object) -> Stream:
-        """Stream a page while its asynchronous values come. Litestar runs `after` even if the client leaves."""
+        """Stream a page as its asynchronous values come. Litestar runs `after` even if the client leaves."""
         pieces = self.pages.stream(name, **self._context(context))
         return Stream(pieces, media_type=MediaType.HTML, headers=STREAM_HEADERS, background=after)
 

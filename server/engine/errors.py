@@ -9,7 +9,7 @@ from server.errors import PlotifyError
 
 
 class PicklableError(PlotifyError):
-    """An error that can be sent to another process, whatever arguments its constructor takes.
+    """An error that survives pickling, whatever arguments its constructor takes.
 
     Its text is part of a sentence: it begins with a small letter and has no full stop.
     """

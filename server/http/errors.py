@@ -1,4 +1,4 @@
-"""The responses to requests that fail. Each router gives them its own form."""
+"""The responses to failed requests. Each router gives them its own form."""
 
 from collections.abc import Mapping, Sequence
 from os.path import commonpath
@@ -12,14 +12,14 @@ from litestar.types import ExceptionHandler
 from server.errors import PlotifyError
 
 FAILED = "Something went wrong here."
-"""The message of an unexpected exception, whose details are for the log alone."""
+"""The message of an unexpected exception. Only the log has the details."""
 
 MESSAGES = {
     404: "There is nothing at this address.",
     405: "This address does not support this method.",
     413: "That is far more text than the model can read. Shorten it, and try again.",
 }
-"""Messages that replace Litestar's own."""
+"""Messages in place of Litestar's own."""
 
 PAGE_MESSAGES = MESSAGES | {400: "The server cannot read this request."}
 
@@ -35,12 +35,12 @@ def status_of(error: Exception) -> int:
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """Return the headers that go with an error, such as Retry-After and Allow."""
+    """Return the headers of an error's response, such as Retry-After and Allow."""
     return dict(error.headers or {}) if isinstance(error, PlotifyError | HTTPException) else {}
 
 
 def message_of(error: Exception, messages: Mapping[int, str] = MESSAGES) -> str:
-    """Return a sentence for the client. messages: replace Litestar's own, by status."""
+    """Return a sentence for the client. messages: by status, in place of Litestar's own."""
     match error:
         case PlotifyError():
             return error.message
@@ -65,9 +65,9 @@ def page_error(request: Request[Any, Any, Any], error: Exception) -> Stream:
 
 
 def nearest(routers: Sequence[Router]) -> "ExceptionHandler[Exception]":
-    """Return a handler for errors outside all routers: 404, 405, and a bad Host header.
+    """Return a handler for errors outside of all routers: 404, 405, and a bad Host header.
 
-    It asks the router of the route with the longest path in common with the request's: of several, the first.
+    It passes them to the router of the route with the longest common path with the request, the first of several.
     """
 
     def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -30,5 +30,5 @@ def event(value: object, name: str | None = None, id: int | None = None) -> byte
 
 
 def event_stream(events: AsyncIterator[bytes], after: Callable[..., Any], *args: object) -> Stream:
-    """Return a response of events. Litestar calls `after(*args)` at its end, and also if the client leaves before."""
+    """Return a response of events. Litestar calls `after(*args)` at its end, or when the client leaves."""
     return Stream(events, media_type=EVENT_STREAM, headers=STREAM_HEADERS, background=BackgroundTask(after, *args))

@@ -24,48 +24,45 @@ HEADERS = STREAM_HEADERS | {"Vary": "Accept"}
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """The server, and what it has to do."""
+    """The server's model and work."""
 
     status: Literal["ok"] = "ok"
-    model: Annotated[str, Meta(description="The model that is served.")]
-    running: Annotated[int, Meta(description="Sequences that are being written.")]
-    waiting: Annotated[int, Meta(description="Requests that wait for their turn.")]
-    written: Annotated[int, Meta(description="Tokens that were written since the server began.")]
+    model: Annotated[str, Meta(description="The name of the model.")]
+    running: Annotated[int, Meta(description="Sequences in progress.")]
+    waiting: Annotated[int, Meta(description="Requests in the queue.")]
+    written: Annotated[int, Meta(description="Tokens generated since the server started.")]
 
 
 @get(
     "/healthz",
     guards=[for_all],
     operation_id="readHealth",
-    summary="Whether the server is well",
-    response_description="It is.",
+    summary="Check the health of the server",
+    response_description="The server is well.",
 )
 async def health(engine: EngineDependency) -> Health:
-    """The model that is served, how many requests it has, and how much it has written."""
+    """Returns the model, the number of requests, and the number of generated tokens."""
     return Health(
         model=engine.bundle.manifest.name, running=engine.running, waiting=engine.queued, written=engine.generated
     )
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """Whether requests for text are taken."""
+    """The state of the engine."""
 
-    status: Annotated[
-        EngineState,
-        Meta(description="restarting: the model failed, and is loaded anew. draining, closed: it is being stopped."),
-    ]
+    status: Annotated[EngineState, Meta(description="restarting: after a failure. draining, closed: while stopping.")]
 
 
 @get(
     "/readyz",
     guards=[for_all],
     operation_id="readReadiness",
-    summary="Whether the server takes requests for text",
-    response_description="It does.",
-    responses={503: response_spec(Readiness, description="It does not, for now or for good.")},
+    summary="Check that the server takes requests for text",
+    response_description="It takes requests.",
+    responses={503: response_spec(Readiness, description="It takes no requests, for now or for good.")},
 )
 async def readiness(engine: EngineDependency) -> Response[Readiness]:
-    """For what hands requests to one of several servers. Who only wants to know that it is alive asks for /healthz."""
+    """Returns the state of the engine, for load balancers. /healthz only shows a live server."""
     state = engine.state
     ready = state == "ready"
     headers = {} if ready else {"Retry-After": "5"}
@@ -79,7 +76,7 @@ health_api = Router(
 
 @get("/metrics", guards=[for_operators])
 async def metrics(metrics_registry: NamedDependency[CollectorRegistry]) -> Response[bytes]:
-    """All of them, as Prometheus reads them."""
+    """All metrics, in the format of Prometheus."""
     headers = {"Cache-Control": "no-store"}
     return Response(generate_latest(metrics_registry), media_type=CONTENT_TYPE_LATEST, headers=headers)
 
@@ -88,7 +85,7 @@ async def metrics(metrics_registry: NamedDependency[CollectorRegistry]) -> Respo
 async def status(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], history: NamedDependency[History]
 ) -> Response[Any]:
-    """The page, or its figures each second, for a client that accepts an event stream."""
+    """The status page; for clients that accept events, its figures each second."""
     if EVENT_STREAM in request.headers.get("accept", ""):
         return Stream(_events(history), media_type=EVENT_STREAM, headers=HEADERS)
     page = await pages.render("status.html", shown=status_view(history), constants=constants(history))

@@ -1,4 +1,4 @@
-"""A plot's journal as server-sent events: how they are framed, and where a reader goes on."""
+"""A plot's journal as server-sent events."""
 
 import re
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from server.http.sse import HEARTBEAT, RETRY
 from server.plots.journal import Journal
 
 EVENT_ID = "^[0-9]{0,9}$"
-"""What the id of an event looks like, or none."""
+"""The pattern of an event's id, which may be empty."""
 
 
 class UnknownEvent(PlotifyError):
@@ -19,20 +19,20 @@ class UnknownEvent(PlotifyError):
 
 
 def position(last_event_id: str, journal: Journal) -> int:
-    """How many events a reader has, who had this one last; "" or "0" for none. Raises UnknownEvent."""
+    """Return the number of events up to this one; 0 for "". Raises UnknownEvent."""
     there = len(journal.feed.items)
     if not re.fullmatch(EVENT_ID, last_event_id) or int(last_event_id or 0) > there:
         raise UnknownEvent(
             f"Last-Event-ID is {last_event_id[:40]!r}; it must be the id of an event of this plot, "
-            f"and the latest is {there}. Leave it out to begin at the beginning."
+            f"and the latest is {there}. Leave it out to get all events."
         )
     return int(last_event_id or 0)
 
 
 async def frames(journal: Journal, after: int, heartbeat: float) -> AsyncIterator[bytes]:
-    """Yield the events after the first `after`, all that are ready in one piece. Each has its number as its id.
+    """Yield the events after the first `after`, with their numbers as ids; all ready ones in one piece.
 
-    Yield a comment when there were none for `heartbeat` seconds.
+    Yield a comment after `heartbeat` seconds without an event.
     """
     yield RETRY
     async for events in journal.feed.follow(after, heartbeat):

@@ -1,6 +1,5 @@
-"""Plots for programs and for the page: started with one request, followed with others. docs/plots.md tells how."""
+"""The routes of /api/plots, which docs/plots.md describes."""
 
-from functools import partial
 from typing import Annotated, Any
 
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
@@ -13,7 +12,7 @@ from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.dependency import EngineDependency
 from server.http.errors import headers_of, message_of, status_of
 from server.http.rate_limit import WORK
-from server.http.responses import key_errors, rate_errors, response_spec, server_errors
+from server.http.responses import error_specs, response_spec
 from server.http.sse import EVENT_STREAM, event_stream
 from server.plots.events import EVENT_ID, frames, position
 from server.plots.plots import Plots
@@ -23,8 +22,8 @@ from server.writing.brief import Brief, BriefError
 from server.writing.fields import BriefCarrier
 from server.writing.plot import begin
 
-error_spec = partial(response_spec, Refusal)
-"""An error of /api, as its operation describes it."""
+UNKNOWN = error_specs(Refusal, {404: "There is no such plot, or it was forgotten."}, 500)
+"""The errors of operations on one plot."""
 
 
 @post(
@@ -34,18 +33,16 @@ error_spec = partial(response_spec, Refusal)
     opt={WORK: True},
     operation_id="startPlot",
     summary="Start a plot",
-    response_description="The plot is being written.",
-    responses=key_errors(error_spec)
-    | rate_errors(error_spec)
-    | server_errors(error_spec)
-    | {
-        400: error_spec(description="The body is not JSON, or a field is of the wrong type."),
-        408: error_spec(description="The body took too long to arrive."),
-        413: error_spec(description="The body is far longer than any prompt that the model can read."),
-        415: error_spec(description="The body is neither JSON nor a form."),
-        422: error_spec(description="A field's value cannot be worked from."),
-        503: error_spec(description="Too many wait; try again after Retry-After seconds."),
-    },
+    response_description="The plot was started.",
+    responses=error_specs(
+        Refusal,
+        {
+            400: "The body is not JSON, or a field has the wrong type.",
+            415: "The body is neither JSON nor a form.",
+            422: "A field has a value that the server cannot use; `problems` has a sentence for each such field.",
+        },
+        *(401, 403, 408, 413, 429, 500, 503),
+    ),
 )
 async def start_plot(
     data: JSONBody[PlotRequest],
@@ -55,30 +52,25 @@ async def start_plot(
     engine: EngineDependency,
     settings: NamedDependency[Settings],
 ) -> Response[Started]:
-    """Starts a plot. It is written whether or not somebody follows it, for as long as the server's grace."""
+    """Starts a plot. Without a reader, the server cancels it after a grace period."""
     brief = Brief.read(data.typed, engine.bundle.manifest)
     [plot] = begin(engine, brief, settings.max_tokens, access.client_of(request))
     journal = plots.start(plot)
     address = f"/api/plots/{journal.id}"
-    return Response(
-        Started(journal.id, journal.plot.seed, address, f"{address}/events"),
-        headers={"Location": address},
-    )
-
-
-UNKNOWN = {404: error_spec(description="There is no such plot, or it was forgotten.")} | server_errors(error_spec)
+    started = Started(journal.id, journal.plot.seed, address, f"{address}/events")
+    return Response(started, headers={"Location": address})
 
 
 @get(
     "/{plot_id:str}",
     guards=[for_holders],
     operation_id="readPlot",
-    summary="Read what is there of a plot",
-    response_description="So far.",
+    summary="Read a plot",
+    response_description="The plot so far.",
     responses=UNKNOWN,
 )
 async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> PlotSoFar:
-    """What is there of a plot. Asking for it counts as following it for a moment."""
+    """Returns the plot so far. The request restarts the grace period."""
     return PlotSoFar.of(plots.find(plot_id))
 
 
@@ -87,11 +79,11 @@ async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> Pl
     guards=[for_holders],
     operation_id="stopPlot",
     summary="Stop a plot",
-    response_description="It has ended.",
+    response_description="The plot has ended.",
     responses=UNKNOWN,
 )
 async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> None:
-    """Stops a plot; for one that has ended, nothing. What was written of it can still be read."""
+    """Stops a plot. You can still read its text so far. A plot that has ended stays as it is."""
     await plots.cancel(plots.find(plot_id))
 
 
@@ -103,9 +95,9 @@ async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> 
     responses=UNKNOWN
     | {
         200: response_spec(str, media_type=EVENT_STREAM, description="The events, as they come."),
-        204: response_spec(None, description="The plot has ended, and the reader has all of it: do not come back."),
-        400: error_spec(description="The Last-Event-ID is no event of this plot."),
-    },
+        204: response_spec(None, description="The plot has ended, and you have all events: do not reconnect."),
+    }
+    | error_specs(Refusal, {400: "The Last-Event-ID is not an event of this plot."}),
 )
 async def follow_plot(
     plot_id: FromPath[str],
@@ -115,7 +107,7 @@ async def follow_plot(
         str,
         HeaderParameter(
             name="Last-Event-ID",
-            description="The last event that is known; those behind it are sent.",
+            description="The last event you have; the response begins after it.",
             schema_extra={"pattern": EVENT_ID},
         ),
     ] = "",
@@ -123,18 +115,18 @@ async def follow_plot(
         str,
         QueryParameter(
             name="last-event-id",
-            description="The same, for clients that cannot set the header, which goes before.",
+            description="The same, for clients that cannot set the header. The header takes precedence.",
             schema_extra={"pattern": EVENT_ID},
         ),
     ] = "",
 ) -> Response[Any]:
-    """A plot as server-sent events, from its beginning or from behind the last event that the reader knows.
+    """Streams a plot as server-sent events, from the beginning or after the last event you have.
 
-    Each has its number as its id: `token` {"text"}, then at the end `done` {"finish_reason", "usage", "seed"} or
-    `error` {"message"}. The connection may be lost: the plot goes on, and the reader comes back.
+    The events are `token` {"text"}, then `done` {"finish_reason", "usage", "seed"} or `error` {"message"}. Their ids
+    are their numbers. If the connection breaks, the plot goes on: reconnect to get the rest.
     """
     journal = plots.find(plot_id)
-    # A browser that comes back by itself sends the header, and keeps the query it began with.
+    # A browser that reconnects sends the header, and its first query again.
     in_header, in_query = (position(given, journal) for given in (last_event_id, last_event_id_in_query))
     after = in_header if last_event_id else in_query
     if journal.end is not None and after == len(journal.feed.items):
@@ -157,7 +149,7 @@ def plot_error(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]
 
 @route("/{plot_id:str}", http_method=HttpMethod.OPTIONS, status_code=204, guards=[for_all], include_in_schema=False)
 async def plot_options() -> Response[None]:
-    """Litestar's own answer names the methods of the handler that it saw first, and no others."""
+    """Name all methods. Litestar's own response would name only those of one handler."""
     return Response(None, headers={"Allow": "DELETE, GET, OPTIONS"})
 
 

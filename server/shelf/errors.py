@@ -10,7 +10,7 @@ class ShelfError(PlotifyError):
 
 
 class NotOnShelf(ShelfError):
-    """There is no such plot, passage or picture on this shelf; whether another shelf has it is kept secret."""
+    """This shelf has no such plot, passage or picture. The error keeps the other shelves secret."""
 
     status = 404
 

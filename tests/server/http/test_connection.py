@@ -1,4 +1,4 @@
-"""Clients that dawdle, babble or come in crowds, over a real socket."""
+"""Clients with slow, large, broken or very many requests, over a real socket."""
 
 import json
 import logging
@@ -25,14 +25,14 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: plotify\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def patient(bundle: Bundle) -> Iterator[str]:
-    """The address of a server that waits for longer than any test does."""
+    """The address of a server with a longer patience than any test."""
     with serving(bundle, Settings(patience=600)) as server:
         yield server.address
 
 
 @pytest.fixture(scope="module")
 def hasty(bundle: Bundle) -> Iterator[LiveServer]:
-    """A server that waits for a second."""
+    """A server with a patience of one second."""
     with serving(bundle, Settings(patience=1)) as server:
         yield server
 
@@ -173,7 +173,7 @@ def test_what_is_no_http_is_told_so_and_ended(patient: str, said: bytes, status:
 def test_a_body_that_breaks_its_coding_is_no_failure_of_the_server(
     patient: str, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Before its answer, or after it."""
+    """Before the response, or after it."""
     head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     with caplog.at_level(logging.ERROR), connected(patient) as client:
         client.sendall(head.encode())
@@ -237,7 +237,7 @@ def test_more_than_a_crowd_is_ended_unheard(bundle: Bundle, monkeypatch: pytest.
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
 def test_a_client_that_takes_in_nothing_loses_its_connection(hasty: LiveServer) -> None:
-    """It asks for more pages than the kernel holds for it, and reads none of them."""
+    """The client requests more pages than the kernel buffers, and reads none of them."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", urlsplit(hasty.address).port))

@@ -1,4 +1,4 @@
-"""Each router answers errors in its own form; unexpected ones are logged once, and their details stay secret."""
+"""Each router gives errors its own form. Unexpected ones are logged once; clients get no details."""
 
 import logging
 from typing import Any
@@ -63,7 +63,7 @@ def test_an_error_has_a_status_and_a_message(error: Exception, status: int, mess
 def test_an_unknown_address_or_method_is_answered_in_the_form_of_its_router(
     client: Client, method: str, path: str, form: str
 ) -> None:
-    # Past the client, which would make //v1 a host.
+    # With a host, because the client would take the one of //v1.
     answer = client.request(method, f"http://testserver.local{path}")
     assert answer.status_code == (405 if method == "PUT" else 404)
     assert ("allow" in answer.headers) == (method == "PUT")

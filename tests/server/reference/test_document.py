@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, and with examples that are true."""
+"""The OpenAPI document is valid and complete, and its examples are true."""
 
 import json
 import re
@@ -109,7 +109,7 @@ def test_every_example_agrees_with_its_schema(document: dict[str, Any]) -> None:
 
 
 def asked(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Operation, media type, name and body of each example of a request."""
+    """Yield the operation, media type, name and body of each example of a request."""
     for id, operation in operations(document).items():
         for media, content in operation.get("requestBody", {}).get("content", {}).items():
             for name, example in content["examples"].items():
@@ -140,7 +140,7 @@ def test_every_request_is_accepted_and_answered_as_its_example(client: Client, d
 
 
 def check_events(document: dict[str, Any], content: dict[str, Any], text: str) -> None:
-    """That the events of a stream are as they are described, and the last ones like those of the example."""
+    """Check that the events of a stream fit their schema, and the last one its example."""
     *events, rest = text.removeprefix("retry: 1000\n").split("\n\n")
     assert rest == ""
     read = [dict(line.split(": ", 1) for line in event.split("\n")) for event in events]
