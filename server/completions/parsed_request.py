@@ -22,7 +22,7 @@ SAMPLING = [
 ]
 """Fields with the same name, type and meaning in the engine."""
 
-MAX_TOLD_LOGPROBS = 2**17
+MAX_LOGPROBS_RETURNED = 2**17
 """The most log probabilities in one response. At about 250 bytes each, they take 30 MB of memory."""
 
 
@@ -70,7 +70,7 @@ class ParsedRequest:
                 against.append(_tokens(prompt, ANY_GENRE, engine) if guided else None)
             except InvalidRequest as error:
                 raise RequestError.of_prompt(error, number if len(prompts) > 1 else None) from error
-        _check_told(given, tokens, best_of, manifest.model.context)
+        _check_logprobs(given, tokens, best_of, manifest.model.context)
         scored = given["logprobs"] if given["echo"] else None
         return cls(
             tokens,
@@ -97,15 +97,15 @@ def _check_counts(n: int, best_of: int, stream: bool, most: int) -> None:
         raise RequestError(f"{best_of} continuations of a prompt; this server writes {most} at once.", name)
 
 
-def _check_told(given: dict[str, Any], prompts: list[Sequence[int]], best_of: int, context: int) -> None:
+def _check_logprobs(given: dict[str, Any], prompts: list[Sequence[int]], best_of: int, context: int) -> None:
     if given["logprobs"] is None:
         return
     read = sum(map(len, prompts)) if given["echo"] else 0
     written = len(prompts) * min(given["max_tokens"], context)
-    told = (read + written) * best_of * (given["logprobs"] + 1)
-    if told > MAX_TOLD_LOGPROBS:
+    count = (read + written) * best_of * (given["logprobs"] + 1)
+    if count > MAX_LOGPROBS_RETURNED:
         raise RequestError(
-            f"there may be {told} of them, and one answer holds {MAX_TOLD_LOGPROBS}; send fewer prompts at once.",
+            f"there may be {count} of them, and one answer holds {MAX_LOGPROBS_RETURNED}; send fewer prompts at once.",
             "logprobs",
         )
 

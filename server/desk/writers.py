@@ -37,7 +37,7 @@ class Writers:
         return self._sign("form", owner)
 
     def knows(self, owner: str, token: str) -> bool:
-        """Check the token of a form."""
+        """Return True if the token of a form is this writer's."""
         return self._matches("form", owner, token)
 
     def _matches(self, use: str, owner: str, signature: str) -> bool:

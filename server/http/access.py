@@ -88,7 +88,7 @@ class Access:
 
 
 async def for_completion(connection: Connection, _: BaseRouteHandler) -> None:
-    """Guard a route for programs with a key for completions."""
+    """Guard a route for programs with the scope `completion`."""
     _access(connection).check_completion(connection)
 
 
@@ -124,7 +124,7 @@ def _password(credentials: str) -> str:
 
 
 def _is_local(connection: Connection) -> bool:
-    """Check that the client runs on this machine, and is not a proxy for another."""
+    """Return True for a client on this machine, unless it is a proxy for another."""
     if any(name in connection.headers for name in PROXY_HEADERS) or connection.client is None:
         return False
     try:

@@ -76,7 +76,7 @@ class Keys:
 
     @property
     def configured(self) -> bool:
-        """Clients need a key. With an empty file of keys, nobody has access."""
+        """True if clients need a key. With an empty file of keys, nobody has access."""
         return bool(self._given) or self._file is not None
 
     def find(self, secret: str) -> Key | None:

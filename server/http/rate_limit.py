@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope, Send
 from server.http.access import Access
 
 WORK = "work"
-"""An option of routes: their requests count."""
+"""The option of routes with a rate limit."""
 
 STORE = "rate_limit"
 """Litestar's store of the counts. Something must delete the expired ones now and then."""

@@ -62,7 +62,10 @@ class Readiness(Struct, frozen=True, kw_only=True):
     responses={503: response_spec(Readiness, description="It takes no requests, for now or for good.")},
 )
 async def readiness(engine: EngineDependency) -> Response[Readiness]:
-    """Returns the state of the engine, for load balancers. /healthz only shows a live server."""
+    """Returns the state of the engine, for load balancers.
+
+    To check only that the server is alive, use /healthz.
+    """
     state = engine.state
     ready = state == "ready"
     headers = {} if ready else {"Retry-After": "5"}

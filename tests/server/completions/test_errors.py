@@ -167,7 +167,7 @@ def test_the_type_of_the_body_is_not_looked_at(client: TestClient[Litestar]) -> 
 
 
 def test_more_log_probabilities_than_are_told(client: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parsed_request, "MAX_TOLD_LOGPROBS", 2 * (3 + 5) * 2 * (1 + 1))
+    monkeypatch.setattr(parsed_request, "MAX_LOGPROBS_RETURNED", 2 * (3 + 5) * 2 * (1 + 1))
     fields = {"model": MODEL, "prompt": [[5] * 3] * 2, "max_tokens": 5, "n": 2, "logprobs": 1, "echo": True}
     assert client.post("/v1/completions", json=fields).status_code == 200
     for more in ({"prompt": [[5] * 3] * 3}, {"max_tokens": 6}, {"n": 3}, {"logprobs": 2}, {"best_of": 3}):
