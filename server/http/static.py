@@ -30,4 +30,4 @@ async def static_file(file_path: FromPath[str]) -> File:
     """A file by its name. No other name reaches the file system, where some fail: too long, with a NUL."""
     if file_path not in NAMES:
         raise NotFoundException
-    return File(STATIC / file_path, content_disposition_type="inline")
+    return File(STATIC / file_path, filename=file_path, content_disposition_type="inline")

@@ -184,6 +184,9 @@ def test_a_host_that_is_none(client: Client, host: str, path: str, other: int) -
     assert answer.status_code == (400 if set(host) & set(" <") else other)
 
 
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
 def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
     """The client is on the server's own machine, so it sees all pages."""
     with serving(bundle) as live, httpx.Client(base_url=live.address) as client:
@@ -194,6 +197,8 @@ def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
             answer = client.get(address)
             assert answer.status_code == 200
             assert "immutable" in answer.headers["cache-control"]
+            kind = TYPES[Path(address.split("?")[0]).suffix]
+            assert answer.headers["content-type"].split(";")[0] == kind
             assert len(answer.content) < 10_000
 
 
