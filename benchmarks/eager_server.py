@@ -22,13 +22,13 @@ from litestar.response import Stream
 from export.checkpoint import Checkpoint, read_checkpoint
 from export.convert import load_tensorflow, to_torch
 from export.errors import ExportError
-from server.completions.errors import RequestError, refusal
+from server.completions.errors import RequestError, UnknownModel, openai_error
 from server.completions.routes import StrictRequest
+from server.completions.running import DONE
 from server.completions.schema import Choice, Completion, CompletionRequest, Model, ModelList, with_defaults
-from server.completions.streaming import DONE, event
 from server.cores import cores
 from server.engine.text.detokenizer import Detokenizer, token_bytes
-from server.http.responses import EVENT_STREAM
+from server.http.sse import EVENT_STREAM, event
 from server.writing.usage import Usage
 
 OnToken = Callable[[int], None]
@@ -116,8 +116,7 @@ class Baseline:
         """
         shape = self.checkpoint.model
         if order.model != self.checkpoint.name:
-            said = f"model: this server has only {self.checkpoint.name!r}."
-            raise RequestError(said, "model", "model_not_found", 404)
+            raise UnknownModel(order.model, self.checkpoint.name)
         if order.n != 1 or order.best_of not in (1, None) or order.logprobs is not None or order.echo:
             raise RequestError("The baseline gives one plain continuation: leave out n, best_of, logprobs and echo.")
         match order.prompt:
@@ -126,9 +125,9 @@ class Baseline:
             case [int(), *_] as ids if all(isinstance(token, int) and token < shape.vocab_size for token in ids):
                 prompt = cast(list[int], ids)
             case _:
-                raise RequestError("prompt: must be a text, or token ids from the vocabulary.", "prompt")
+                raise RequestError("must be a text, or token ids from the vocabulary.", "prompt")
         if not 0 < len(prompt) < shape.context:
-            said = f"prompt: {len(prompt)} tokens; must be 1 to {shape.context - 1}."
+            said = f"{len(prompt)} tokens; must be 1 to {shape.context - 1}."
             raise RequestError(said, "prompt", "context_length_exceeded")
         return prompt
 
@@ -204,7 +203,7 @@ def create_app(baseline: Baseline) -> Litestar:
 
     return Litestar(
         [complete, list_models, health],
-        exception_handlers={Exception: lambda _, error: refusal(error)},
+        exception_handlers={Exception: openai_error},
         openapi_config=None,
         logging_config=None,
     )

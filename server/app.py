@@ -7,30 +7,27 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
-from litestar.response import Stream
+from litestar.types import Scope
 
-from server.completions.errors import headers_of, refusal, status_of
 from server.completions.routes import completions_api
 from server.desk import Desk, Offers, Writers
-from server.desk.picture_routes import picture_pages
-from server.desk.routes import at_desk, back_to_desk, blank_desk, open_plot
-from server.desk.shelf_routes import shelf_pages
+from server.desk.routes import desk_pages
 from server.engine import AnyEngine
 from server.http.access import Access
 from server.http.connection_limit import refuse_over_limit
+from server.http.errors import nearest, page_error, status_of
 from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import STORE, per_minute
 from server.http.request import TimedRequest
-from server.http.static import static_files
+from server.http.static import static_file
 from server.observability.middleware import route_of
 from server.observability.observability import Observability
-from server.observability.routes import health, metrics, readiness, status
+from server.observability.routes import health_api, metrics, status
 from server.pages import Pages
 from server.pictures import Pictures
 from server.plots.plots import Plots
@@ -38,137 +35,103 @@ from server.plots.routes import plots_api
 from server.reference.document import Reference
 from server.reference.routes import docs
 from server.settings import Settings
-from server.shelf import Shelf, ShelfError
+from server.shelf import Shelf
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 256 * 1024
-"""Bytes of a request's body: many times what any model's context holds."""
+"""Bytes of a request's body, at most: many times the context of any model."""
 
-REFUSALS = {
-    404: "There is nothing at this address.",
-    405: "This address does not work that way.",
-    408: "Your words took too long to arrive. Go back and send them again.",
-    413: "That is far more text than the model can read. Go back and shorten it.",
-    503: "Too many are here at the moment. Try again in a few seconds.",
-}
+pages_router = Router(
+    "/",
+    route_handlers=[desk_pages, docs, metrics, status, static_file],
+    exception_handlers={Exception: page_error},
+    include_in_schema=False,
+)
+
+ROUTERS = (pages_router, completions_api, plots_api, health_api)
 
 
 def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
-    """The app; it closes the engine when it shuts down.
+    """Return the app. It closes the engine when it shuts down.
 
-    Raises KeysError for keys that cannot be read, SettingsError for traces without the packages for
-    them, and for a picture service that cannot be used.
+    Raises KeysError for bad keys, SettingsError for traces without their packages and for a bad picture service.
     """
-    keys = Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
-    access = Access(keys, settings.desk == "open")
+    access = Access(
+        Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None), settings.desk == "open"
+    )
+    observability = Observability(engine, settings)
+    reference = Reference(engine)
     pages = Pages(engine.bundle.manifest)
     pictures = Pictures(settings)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
-    reference = Reference(engine)
-    observability = Observability(engine, settings)
+    shared = {
+        "access": access,
+        "engine": engine,
+        "history": observability.history,
+        "metrics_registry": observability.registry,
+        "pages": pages,
+        "pictures": pictures,
+        "plots": plots,
+        "reference": reference,
+        "settings": settings,
+    }
 
     @asynccontextmanager
-    async def opened_desk(app: Litestar) -> AsyncIterator[None]:
+    async def serving(app: Litestar) -> AsyncIterator[None]:
         async with Shelf.open(settings.database) as shelf:
-            desk = Desk(engine, shelf, Writers(await shelf.secret()), Offers(), settings.max_tokens)
-            app.state.desk = desk
+            app.state.desk = desk = Desk(engine, shelf, Writers(await shelf.secret()), Offers(), settings.max_tokens)
             yield
+            await asyncio.to_thread(engine.close)  # ends all plots and offers
+            await plots.close()
             await desk.offers.close()
             await pictures.close()
 
-    @asynccontextmanager
-    async def closing_engine(_: Litestar) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(engine.close)
-        await plots.close()
-
-    @asynccontextmanager
-    async def forgetting_clients(app: Litestar) -> AsyncIterator[None]:
-        async def forget() -> None:
-            while True:
-                await asyncio.sleep(60)
-                await app.stores.get(STORE).delete_expired()  # type: ignore[attr-defined]
-
-        task = asyncio.create_task(forget())
-        yield
-        task.cancel()
-
-    def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        """A page (or JSON, for a program) for every error that no route has answered itself."""
-        status, path = status_of(error), request.scope["path"]  # a Host may be such that `request.url` cannot be made
-        if status >= 500 and status != 503:  # to be busy is no failure
-            logger.error("%s %s failed", request.method, route_of(request.scope), exc_info=error)
-        headers = headers_of(error)
-        if f"{path}/".startswith("/v1/"):
-            return refusal(error)
-        if isinstance(error, HTTPException) and status in (401, 403, 429):
-            message = error.detail
-        elif isinstance(error, ShelfError):
-            message = error.told
-        else:
-            nonsense = "Something went wrong here." if status >= 500 else "This request makes no sense."
-            message = REFUSALS.get(status, nonsense)
-        if f"{path}/".startswith(("/api/", "/healthz/", "/readyz/")):
-            return Response({"message": message}, status_code=status, headers=headers)
-        # Streamed because an exception handler of Litestar cannot await.
-        return Stream(
-            pages.stream("refusal.html", message=message),
-            status_code=status,
-            media_type=MediaType.HTML,
-            headers=headers,
-        )
-
     app = Litestar(
-        route_handlers=[
-            blank_desk,
-            back_to_desk,
-            at_desk,
-            open_plot,
-            *shelf_pages,
-            *picture_pages,
-            docs,
-            plots_api,
-            completions_api,
-            health,
-            readiness,
-            metrics,
-            static_files,
-            status,
-        ],
-        dependencies={
-            "access": Provide(lambda: access, use_cache=True, sync_to_thread=False),
-            "desk": Provide(_desk, sync_to_thread=False),
-            "history": Provide(lambda: observability.history, use_cache=True, sync_to_thread=False),
-            "engine": Provide(lambda: engine, use_cache=True, sync_to_thread=False),
-            "pages": Provide(lambda: pages, use_cache=True, sync_to_thread=False),
-            "pictures": Provide(lambda: pictures, use_cache=True, sync_to_thread=False),
-            "plots": Provide(lambda: plots, use_cache=True, sync_to_thread=False),
-            "reference": Provide(lambda: reference, use_cache=True, sync_to_thread=False),
-            "metrics_registry": Provide(lambda: observability.registry, use_cache=True, sync_to_thread=False),
-            "settings": Provide(lambda: settings, use_cache=True, sync_to_thread=False),
-        },
-        exception_handlers={HTTPException: refuse, Exception: refuse},
+        route_handlers=ROUTERS,
+        dependencies={name: _provide(value) for name, value in shared.items()}
+        | {"desk": Provide(_desk, sync_to_thread=False)},
+        exception_handlers={Exception: nearest(ROUTERS)},
+        after_exception=[log_failure],
         before_request=refuse_over_limit,
         before_send=[security_headers(settings.hsts)],
-        lifespan=[
-            observability.watching,
-            opened_desk,
-            closing_engine,
-            *([forgetting_clients] if settings.rate else []),
-        ],
+        lifespan=[observability.watching, serving, *([forgetting_clients] if settings.rate else [])],
         middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
         logging_config=None,
         openapi_config=reference.config(),
         request_class=TimedRequest,
         request_max_body_size=MAX_BODY,
-        state=State({"access": access, "patience": settings.patience}),
+        state=State({"access": access, "pages": pages, "patience": settings.patience}),
     )
     app.asgi_handler = observability.around(answer_head(app.asgi_handler), access)
     return app
 
 
+async def log_failure(error: Exception, scope: Scope) -> None:
+    """Log an error of the server's own. A busy server (503) is no failure."""
+    if status_of(error) >= 500 and status_of(error) != 503:
+        logger.error("%s %s failed", scope.get("method"), route_of(scope), exc_info=error)
+
+
+@asynccontextmanager
+async def forgetting_clients(app: Litestar) -> AsyncIterator[None]:
+    """Delete the expired counts of requests each minute, while the app runs."""
+
+    async def forget() -> None:
+        while True:
+            await asyncio.sleep(60)
+            await app.stores.get(STORE).delete_expired()  # type: ignore[attr-defined]
+
+    task = asyncio.create_task(forget())
+    yield
+    task.cancel()
+
+
+def _provide(value: Any) -> Provide:
+    return Provide(lambda: value, use_cache=True, sync_to_thread=False)
+
+
 def _desk(state: State) -> Desk:
-    """The one that was opened when the app started."""
+    """Return the desk. It exists once the app has started."""
     desk: Desk = state.desk
     return desk

@@ -270,7 +270,7 @@ async def _come_back(client: Client, cut: Reply) -> str:
             if response.status == 200:
                 return "kept"
             said = (await response.json())["message"]
-            return "unknown" if response.status == 404 and "started anew" in said else f"not clear: {said}"
+            return "unknown" if response.status == 404 and "has restarted" in said else f"not clear: {said}"
     if cut.request.kind == "plot":  # the server had not acknowledged it
         return "unacknowledged"
     again = await client.ask_alone(cut.request)

@@ -1,1 +1,1 @@
-"""The completions of OpenAI's API, over the engine: what its clients send, and what they expect back."""
+"""The completions of OpenAI's API."""

@@ -1,4 +1,4 @@
-"""A continuation as its client sees it: the engine's chunks, with the prompt before them and tokens spelled out."""
+"""Turns the engine's chunks into choices: with the prompt, and with tokens as text."""
 
 import codecs
 from collections.abc import Sequence
@@ -7,16 +7,14 @@ from server.completions.schema import Choice, FinishReason, Logprobs
 from server.engine import AnyEngine, Chunk, Stream, TokenLogprobs
 
 LOWEST = -9999.0
-"""Stands for the log probability of what is not possible at all: JSON has no infinity."""
+"""The log probability of an impossible token, because JSON has no infinity."""
 
 
 class Continuation:
     """One continuation of one prompt.
 
-    prompt: its token ids. echo, logprobs: whether the text begins with the prompt, and whether log probabilities are
-    told.
-
-    tokens: how many were written so far.
+    prompt: its token ids. echo: begin the text with the prompt. logprobs: give log probabilities. tokens: the number
+    of generated tokens so far.
     """
 
     def __init__(self, engine: AnyEngine, stream: Stream, prompt: Sequence[int], echo: bool, logprobs: bool) -> None:
@@ -33,11 +31,11 @@ class Continuation:
 
     @property
     def mean_logprob(self) -> float:
-        """Of what was drawn so far, the end of the text included; 0 where the engine was not asked for it."""
+        """The mean log probability of the tokens and the end of the text; 0 without log probabilities."""
         return self._sum / max(self._drawn, 1)
 
     def choice(self, chunk: Chunk, index: int) -> Choice:
-        """What comes with the next of the stream's chunks, as some more of the choice `index`."""
+        """Return the next chunk of the stream as a piece of the choice `index`."""
         self.tokens += len(chunk.token_ids)
         self._drawn += len(chunk.logprobs)
         self._sum += sum(each.logprob for each in chunk.logprobs)
@@ -68,14 +66,14 @@ class Continuation:
         if ended:
             ids.append(self._engine.bundle.manifest.model.end_of_text)
         for token, each in zip(ids, chunk.logprobs, strict=True):
-            # Of a stop string's tokens, those that begin behind the text are not shown.
+            # Leave out tokens of a stop string that begin after the text.
             if ended or chunk.finish_reason != "stop" or self._offset < self._length:
                 self._add(logprobs, token, each)
 
     def _add(self, logprobs: Logprobs, token: int, found: TokenLogprobs | None) -> str:
-        """Adds a token; the characters that it completes."""
+        """Add a token. Return the characters up to its end."""
         spelled, text = self._engine.tokenizer.spell(token), ""
-        if spelled[0] & 0xC0 != 0x80:  # it begins a character: one that is in halves stays so
+        if spelled[0] & 0xC0 != 0x80:  # it begins a character; an unfinished one stays unfinished
             text = self._decoder.decode(b"", final=True)
             self._offset += len(text)
         logprobs.tokens.append(token_text(spelled))
@@ -87,7 +85,7 @@ class Continuation:
         return text + own
 
     def _top(self, token: int, found: TokenLogprobs) -> dict[str, float]:
-        """The likeliest tokens, and the one that was drawn."""
+        """Return the log probabilities of the likeliest tokens and the sampled one."""
         return {
             token_text(self._engine.tokenizer.spell(each)): max(logprob, LOWEST)
             for each, logprob in (*found.top, (token, found.logprob))
@@ -95,7 +93,7 @@ class Continuation:
 
 
 def token_text(spelled: bytes) -> str:
-    """A token's text; of one that is no whole character its bytes, as OpenAI writes them: bytes:\\xe2\\x80."""
+    """Return a token's text, or the bytes of part of a character as OpenAI writes them: bytes:\\xe2\\x80."""
     try:
         return spelled.decode()
     except UnicodeDecodeError:
@@ -103,7 +101,7 @@ def token_text(spelled: bytes) -> str:
 
 
 def joined(choices: Sequence[Choice]) -> Choice:
-    """The one choice that a continuation's choices, one for each of its chunks, amount to."""
+    """Join the choices of all chunks of a continuation into one."""
     whole, *others = choices
     whole.text = "".join(choice.text for choice in choices)
     whole.finish_reason = choices[-1].finish_reason

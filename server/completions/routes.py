@@ -1,41 +1,36 @@
-"""Completions, and the model that writes them, as OpenAI's clients ask for them."""
+"""The routes of OpenAI's API: completions, and the models."""
 
 import asyncio
 import time
-from functools import partial
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
-from litestar.response import Stream
 
-from server.completions.errors import RequestError
-from server.completions.full import full_completion
-from server.completions.parsed_request import ParsedRequest, check_model
+from server.completions.errors import RequestError, UnknownModel, openai_error
+from server.completions.parsed_request import ParsedRequest
 from server.completions.running import RunningCompletion
 from server.completions.schema import Completion, CompletionRequest, ErrorResponse, Model, ModelList
-from server.completions.streaming import completion_events
 from server.engine import AnyEngine
 from server.http.access import Access, for_completion
 from server.http.dependency import EngineDependency
 from server.http.rate_limit import WORK
 from server.http.request import CLIENT_LEFT, TimedRequest
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec
+from server.http.responses import ERRORS, error_specs, response_spec
+from server.http.sse import event_stream
 
-error_spec = partial(response_spec, ErrorResponse)
-"""An error of /v1, as its operation describes it."""
+ANOTHER_MODEL = {404: "The server has another model."}
 
 STARTED = int(time.time())
 
 
 class StrictRequest(TimedRequest):
-    """One whose body is decoded as what it has to be; Litestar alone would take "1" for 1."""
+    """A request with a strictly typed body. Litestar alone would accept "1" for 1."""
 
     async def json(self) -> CompletionRequest:
-        """Raises RequestError, which names the field."""
+        """Decode the body. Raises RequestError, with the field at fault."""
         try:
             return msgspec.json.decode(await self.body(), type=CompletionRequest)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -49,20 +44,20 @@ class StrictRequest(TimedRequest):
     opt={WORK: True},
     operation_id="createCompletion",
     summary="Continue a prompt",
-    responses=key_errors(error_spec)
-    | rate_errors(error_spec)
-    | {
-        200: response_spec(
-            Completion, description="The completion; with `stream`, chunks of one as text/event-stream."
-        ),
-        400: error_spec(description="Something in the request is wrong; `param` names it."),
-        404: error_spec(description="Another model than the one that is served."),
-        408: error_spec(description="The body took too long to arrive."),
-        413: error_spec(description="The body is far larger than any prompt that the model can read."),
-        500: error_spec(description="The engine failed. In a stream that has begun, an event says so and ends it."),
-        504: error_spec(description="It took longer than the server's deadline, waiting included."),
-        503: error_spec(description="Too many wait; try again after Retry-After seconds. No prompt was taken."),
-    },
+    responses={
+        200: response_spec(Completion, description="The completion; a stream has its chunks as text/event-stream.")
+    }
+    | error_specs(
+        ErrorResponse,
+        ANOTHER_MODEL
+        | {
+            400: "A field is wrong; `param` names it.",
+            500: "The engine failed. In a stream that has begun, an event says so and ends it.",
+            503: f"{ERRORS[503]} No prompt was taken.",
+            504: "The request took longer than the server allows, the queue included.",
+        },
+        *(401, 403, 408, 413, 429),
+    ),
 )
 async def complete(
     data: JSONBody[CompletionRequest],
@@ -70,39 +65,29 @@ async def complete(
     engine: EngineDependency,
     access: NamedDependency[Access],
 ) -> Response[Any]:
-    """Continues a prompt, or several: in one piece, or with `stream` as server-sent events.
+    """Continues one or several prompts, in one piece, or with `stream` as server-sent events.
 
-    The events are chunks of the same form, each `data: {…}`, and `data: [DONE]` at the end; an engine that fails in
-    their middle ends them with `data: {"error": …}`.
+    Each event is `data: {…}` with a chunk of the same form, and the last one `data: [DONE]`. If the engine fails in
+    between, the last event is `data: {"error": …}`.
     """
-    # In a thread: a body full of text takes a tenth of a second to tokenize, and other streams have to go on.
+    # In a thread: a long prompt takes a tenth of a second to tokenize, and other streams must go on.
     parsed = await asyncio.to_thread(ParsedRequest.read, data, engine, access.client_of(request))
     running = RunningCompletion(engine, parsed)
     if parsed.stream:
-        return Stream(
-            completion_events(running),
-            media_type=EVENT_STREAM,
-            headers=STREAM_HEADERS,
-            # Litestar runs it after the response, also when the client has left before its first event.
-            background=BackgroundTask(_cancel, running),
-        )
-    completion = await full_completion(running, request.receive)
+        return event_stream(running.events(), running.cancel)
+    completion = await running.whole(request.receive)
     return Response(completion, status_code=200 if completion else CLIENT_LEFT, headers={"Cache-Control": "no-store"})
-
-
-async def _cancel(running: RunningCompletion) -> None:
-    running.cancel()
 
 
 @get(
     "/models",
     operation_id="listModels",
     summary="The models",
-    response_description="A list of one.",
-    responses=key_errors(error_spec),
+    response_description="The list.",
+    responses=error_specs(ErrorResponse, {}, 401, 403, 500),
 )
 async def list_models(engine: EngineDependency) -> ModelList:
-    """All models: the one that is served."""
+    """Lists the one model of the server."""
     return ModelList(data=[_model(engine)])
 
 
@@ -111,11 +96,12 @@ async def list_models(engine: EngineDependency) -> ModelList:
     operation_id="retrieveModel",
     summary="One model",
     response_description="The model.",
-    responses=key_errors(error_spec) | {404: error_spec(description="Another model than the one that is served.")},
+    responses=error_specs(ErrorResponse, ANOTHER_MODEL, 401, 403, 500),
 )
 async def show_model(model: FromPath[str], engine: EngineDependency) -> Model:
-    """One model; 404 for another than the one that is served."""
-    check_model(model, engine.bundle.manifest)
+    """Describes the model of the server; 404 for any other."""
+    if model != engine.bundle.manifest.name:
+        raise UnknownModel(model, engine.bundle.manifest.name)
     return _model(engine)
 
 
@@ -124,5 +110,9 @@ def _model(engine: AnyEngine) -> Model:
 
 
 completions_api = Router(
-    path="/v1", route_handlers=[complete, list_models, show_model], guards=[for_completion], tags=["completions"]
+    "/v1",
+    route_handlers=[complete, list_models, show_model],
+    guards=[for_completion],
+    exception_handlers={Exception: openai_error},
+    tags=["completions"],
 )

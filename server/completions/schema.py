@@ -1,6 +1,7 @@
-"""What goes over the wire: https://platform.openai.com/docs/api-reference/completions, and this server's extra fields.
+"""The requests and responses of /v1: OpenAI's, with this server's extra fields.
 
-A field of a request that is null has its default. Fields that are not named here are ignored, as other servers do.
+https://platform.openai.com/docs/api-reference/completions. A field of a request with null has its default. The server
+ignores unknown fields, as others do.
 """
 
 from typing import Annotated, Literal
@@ -13,105 +14,82 @@ from server.writing.usage import Usage
 
 Whole = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
+MinP = Annotated[float, Meta(ge=0, le=1)]
+TopP = Annotated[float, Meta(gt=0, le=1)]
+Temperature = Annotated[float, Meta(ge=0, le=10)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Factor = Annotated[float, Meta(ge=0.1, le=10)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
+TopCount = Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)]
 StopString = Annotated[str, Meta(min_length=1, max_length=MAX_STOP_LENGTH)]
+StopStrings = Annotated[list[StopString], Meta(max_length=MAX_STOP_STRINGS)]
 FinishReason = Literal["stop", "length"]
 TOKEN_ID = {"pattern": "^[0-9]+$"}
-"""The schema of a token id that is a key: JSON has no others than text."""
+"""The schema of a token id as a key: in JSON, keys are text."""
+
+Biases = Annotated[dict[Whole, Bias], Meta(max_length=MAX_LOGIT_BIAS, extra_json_schema={"propertyNames": TOKEN_ID})]
 
 
 class StreamOptions(Struct, frozen=True):
-    """What a stream tells beside its text."""
+    """Options of a stream."""
 
-    include_usage: Annotated[
-        bool | None, Meta(description="Send one more chunk before the end, without choices: the usage.")
-    ] = False
+    include_usage: Annotated[bool | None, Meta(description="End with a chunk with the usage and no choices.")] = False
 
 
 class CompletionRequest(Struct, frozen=True):
-    """A prompt, or several, and how to continue them."""
+    """One or several prompts, and the parameters of their continuations."""
 
-    model: Annotated[str, Meta(description="The model's name, as GET /v1/models tells it.")]
+    model: Annotated[str, Meta(description="The model's name; GET /v1/models returns it.")]
     prompt: Annotated[
         str | list[str | Whole | list[Whole]] | None,
-        Meta(
-            description="A string, strings, token ids or lists of token ids, not mixed. "
-            "Absent or null: the beginning of a new document."
-        ),
+        Meta(description="Strings, or lists of token ids, not mixed. Absent or null: the model begins a new text."),
     ] = None
-    max_tokens: Annotated[
-        Whole | None,
-        Meta(description="New tokens at most, 0 or more; the end of the model's context may come first."),
-    ] = 16
-    temperature: Annotated[
-        Annotated[float, Meta(ge=0, le=10)] | None,
-        Meta(description="0 (always the likeliest token) to 10; higher is wilder."),
-    ] = 1.0
-    top_p: Annotated[
-        Annotated[float, Meta(gt=0, le=1)] | None,
-        Meta(description="Draw from the likeliest tokens that together reach this probability, over 0 to 1."),
-    ] = 1.0
-    n: Annotated[Count | None, Meta(description="Continuations of each prompt, 1 or more.")] = 1
+    max_tokens: Annotated[Whole | None, Meta(description="New tokens at most. The context may end earlier.")] = 16
+    temperature: Annotated[Temperature | None, Meta(description="0: the likeliest tokens. Higher is wilder.")] = 1.0
+    top_p: Annotated[TopP | None, Meta(description="Sample from the likeliest tokens up to this probability.")] = 1.0
+    n: Annotated[Count | None, Meta(description="Continuations of each prompt.")] = 1
     best_of: Annotated[
         Count | None,
-        Meta(description="Write so many and give the n with the highest mean log probability of a token. Null: n."),
+        Meta(description="Generate this many, and return the n with the highest mean log probability. Null: n."),
     ] = None
-    stream: Annotated[bool | None, Meta(description="Answer with server-sent events, as tokens come.")] = False
+    stream: Annotated[bool | None, Meta(description="Respond with server-sent events, as tokens come.")] = False
     stream_options: Annotated[StreamOptions | None, Meta(description="Only with stream.")] = None
-    logprobs: Annotated[
-        Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None,
-        Meta(description=f"Tell log probabilities: of each token, and of the k likeliest, 0 to {MAX_LOGPROBS}."),
-    ] = None
+    logprobs: Annotated[TopCount | None, Meta(description="Give logprobs of tokens, and of the k likeliest.")] = None
     echo: Annotated[bool | None, Meta(description="Begin text and log probabilities with the prompt.")] = False
-    stop: Annotated[
-        StopString | Annotated[list[StopString], Meta(max_length=MAX_STOP_STRINGS)] | None,
-        Meta(description=f"The text ends before this string, or any of {MAX_STOP_STRINGS} at most."),
-    ] = None
+    stop: Annotated[StopString | StopStrings | None, Meta(description="The text ends before any of these.")] = None
     seed: Annotated[
         Whole | None,
-        Meta(description="The same gives the same text; n continuations take the seeds from here on. Null draws one."),
+        Meta(description="The same seed gives the same text; n continuations have consecutive seeds. Null: random."),
     ] = None
-    presence_penalty: Annotated[
-        Penalty | None, Meta(description="-2 to 2: makes tokens less likely that the continuation has already.")
-    ] = 0.0
-    frequency_penalty: Annotated[
-        Penalty | None, Meta(description="-2 to 2: the same, once for each time that it has them.")
-    ] = 0.0
-    logit_bias: Annotated[
-        Annotated[dict[Whole, Bias], Meta(max_length=MAX_LOGIT_BIAS, extra_json_schema={"propertyNames": TOKEN_ID})]
-        | None,
-        Meta(description=f"Token ids, {MAX_LOGIT_BIAS} at most, and what to add to their logits, -100 to 100."),
-    ] = None
-    suffix: Annotated[str | None, Meta(description="Not served: null only.", extra_json_schema={"enum": [None]})] = None
-    user: Annotated[str | None, Meta(description="Accepted; of no effect, and not logged.")] = None
+    presence_penalty: Annotated[Penalty | None, Meta(description="Makes tokens of the continuation less likely.")] = 0.0
+    frequency_penalty: Annotated[Penalty | None, Meta(description="The same, for each time a token occurs.")] = 0.0
+    logit_bias: Annotated[Biases | None, Meta(description="Token ids, and numbers to add to their logits.")] = None
+    suffix: Annotated[str | None, Meta(description="Only null.", extra_json_schema={"enum": [None]})] = None
+    user: Annotated[str | None, Meta(description="Accepted; it has no effect, and is not logged.")] = None
     top_k: Annotated[Whole | None, Meta(description="Extra: only the k likeliest tokens; 0 for all.")] = 0
-    min_p: Annotated[
-        Annotated[float, Meta(ge=0, le=1)] | None,
-        Meta(description="Extra: only tokens at least this share as probable as the likeliest, 0 to 1."),
-    ] = 0.0
+    min_p: Annotated[MinP | None, Meta(description="Extra: the least share of the likeliest's probability.")] = 0.0
     repetition_penalty: Annotated[
-        Annotated[float, Meta(ge=0.1, le=10)] | None,
-        Meta(description="Extra: 0.1 to 10; over 1 makes tokens of prompt and continuation less likely."),
+        Factor | None,
+        Meta(description="Extra: over 1 makes tokens of the prompt and the continuation less likely."),
     ] = 1.0
     genre: Annotated[
         str | None,
         Meta(
-            description="Extra: one of the model's genres, or \"any\". The prompt is then a writer's words, which the "
-            "model is led to continue in the genre. Null: the prompt as it is."
+            description="Extra: one of the model's genres, or \"any\". The server puts the prompt into the model's "
+            "template, and leads the continuation to the genre. Null: the prompt as it is."
         ),
     ] = None
     ignore_eos: Annotated[bool | None, Meta(description="Extra: never end before max_tokens. For load tests.")] = False
 
 
 def with_defaults(request: CompletionRequest) -> CompletionRequest:
-    """The request, with the default of each field that is null."""
+    """Replace null by the default of each field."""
     nulls = [field for field in msgspec.structs.fields(request) if getattr(request, field.name) is None]
     return msgspec.structs.replace(request, **{field.name: field.default for field in nulls})
 
 
 class Logprobs(Struct):
-    """One entry for each token; a token that is no whole character reads bytes:\\xe2\\x80."""
+    """One entry for each token. Part of a character looks like bytes:\\xe2\\x80."""
 
     tokens: list[str] = msgspec.field(default_factory=list)
     token_logprobs: list[float | None] = msgspec.field(default_factory=list)
@@ -120,19 +98,19 @@ class Logprobs(Struct):
 
 
 class Choice(Struct):
-    """A continuation, or in a stream some more of one."""
+    """A continuation, or in a stream a piece of one."""
 
     text: str
-    index: Annotated[int, Meta(description="Which of the continuations, from 0 on: prompt by prompt, n of each.")]
+    index: Annotated[int, Meta(description="The number of the continuation, from 0: prompt by prompt, n of each.")]
     logprobs: Logprobs | None = None
     finish_reason: Annotated[
         FinishReason | None,
-        Meta(description="stop at the end of the text or a stop string, length where it ran out of room; null before."),
+        Meta(description="stop at the end of the text or a stop string, length at a limit; null before the end."),
     ] = None
 
 
 class Completion(Struct, frozen=True, kw_only=True):
-    """An answer, or a chunk of one that is streamed."""
+    """A completion, or in a stream a chunk of one."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"
@@ -140,33 +118,34 @@ class Completion(Struct, frozen=True, kw_only=True):
     model: str
     choices: list[Choice]
     usage: Annotated[
-        Usage | UnsetType | None, Meta(description="Of a stream only where stream_options ask, in its last chunk.")
+        Usage | UnsetType | None,
+        Meta(description="In a stream, only the last chunk has it, if stream_options.include_usage is set."),
     ] = UNSET
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """A model that is served."""
+    """The model of the server."""
 
-    id: Annotated[str, Meta(description="The name to ask for it by.")]
+    id: Annotated[str, Meta(description="The name for requests.")]
     object: Literal["model"] = "model"
-    created: Annotated[int, Meta(description="Since when it is served, in seconds since 1970.")]
+    created: Annotated[int, Meta(description="The start of the server, in seconds since 1970.")]
     owned_by: str = "plotify"
 
 
 class ModelList(Struct, frozen=True, kw_only=True):
-    """All models that are served: one."""
+    """The list of the one model."""
 
     object: Literal["list"] = "list"
     data: list[Model]
 
 
 class ErrorInfo(Struct, frozen=True):
-    """What is wrong."""
+    """An explanation of an error."""
 
     message: Annotated[str, Meta(description="A sentence for people.")]
     type: Literal["invalid_request_error", "server_error"]
     param: Annotated[str | None, Meta(description="The field at fault.")] = None
-    code: Annotated[str | None, Meta(description="For programs, where there is one for this.")] = None
+    code: Annotated[str | None, Meta(description="A code for programs, if this error has one.")] = None
 
 
 class ErrorResponse(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The writer's desk: what is on offer to go on with, and whose shelf it is kept on."""
+"""The writer's desk: offers of continuations, and the shelf for the texts."""
 
 from server.desk.desk import Desk
 from server.desk.offers import Offer, Offers, Piece, Settled

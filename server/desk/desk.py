@@ -1,4 +1,4 @@
-"""What a writer does at the desk, whichever way the request came."""
+"""The actions of a writer at the desk."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from server.writing.brief import ANY_GENRE, Brief
 from server.writing.plot import begin
 
 ROOM = 24
-"""Tokens that are left for the genre, the length and what the template puts around a text."""
+"""Tokens of the context for the genre, the length and the rest of the template."""
 
 
 MIN_TOKENS = 8
-"""Tokens of a continuation at least: after a whole sentence a model would often rather write nothing."""
+"""Tokens of a continuation, at least: after a whole sentence, the model often ends the text at once."""
 
 
 @dataclass(frozen=True)
 class Desk:
-    """The engine that writes, the shelf that keeps, and what is on offer meanwhile. max_tokens: of a continuation."""
+    """The actions of writers. max_tokens: of a continuation."""
 
     engine: AnyEngine
     shelf: Shelf
@@ -31,7 +31,7 @@ class Desk:
     max_tokens: int
 
     async def keep(self, owner: str, plot_id: str, text: str, genre: str) -> Volume:
-        """The text as it is now, kept: as a new plot where there is none yet. Raises what the shelf raises."""
+        """Keep the text: as a new plot if there is none yet. Raises ShelfError."""
         genre = "" if genre == ANY_GENRE else genre
         if not plot_id:
             return await self.shelf.begin(owner, text, genre=genre)
@@ -39,7 +39,7 @@ class Desk:
         return await self.shelf.read(owner, plot_id)
 
     async def take(self, owner: str, plot_id: str, text: str, number: int) -> Volume:
-        """Has an offered passage join the text, also where that was edited since it was offered."""
+        """Add an offered passage to the text, even if the text was edited after the offer. Raises ShelfError."""
         await self.offers.stop(plot_id)
         await self.shelf.keep(owner, plot_id, text, "writer")
         chosen = await self.shelf.choose(owner, plot_id, number)
@@ -51,10 +51,10 @@ class Desk:
         return await self.shelf.read(owner, plot_id)
 
     async def offer(self, owner: str, volume: Volume, typed: dict[str, str], client: str) -> Offer:
-        """Begins to write what could come next. Raises BriefError and EngineBusy."""
+        """Start an offer of continuations. Raises BriefError and EngineBusy."""
         await self.offers.stop(volume.id)
         brief = await self.brief(volume.text, typed)
-        # An engine may have fewer rows than an offer takes, twice as many with a genre.
+        # The engine may have fewer rows than an offer needs. A genre needs two for each continuation.
         count = min(COUNT, self.engine.config.rows // (2 if brief.genre else 1))
         plots = begin(self.engine, brief, self.max_tokens, client, count)
 
@@ -67,11 +67,11 @@ class Desk:
         return offer
 
     async def brief(self, text: str, typed: dict[str, str]) -> Brief:
-        """What is asked for, of the end of the text that the model can read. Raises BriefError."""
+        """Return the brief for the end of a text, as much as the model can read. Raises BriefError."""
         manifest = self.engine.bundle.manifest
         brief = Brief.read(typed | {"prompt": ""}, manifest, blank=True)
         context = manifest.model.context
-        # Of a model that reads little, half is for what the writer wrote; the continuation ends where the rest does.
+        # In a small context, half is for the writer's text; the continuation ends with the context.
         room = max(context - min(brief.length.most, self.max_tokens) - ROOM, context // 2)
         read = await asyncio.to_thread(window, text, self.engine.tokenizer, room)
         brief = Brief.read(typed | {"prompt": read}, manifest, blank=True)

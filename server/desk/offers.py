@@ -1,11 +1,13 @@
-"""Continuations that are written side by side, for a writer to choose from."""
+"""Offers: several continuations at once, for a writer to choose from."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar
 
 from msgspec import Struct
 
+from server.http.errors import FAILED
 from server.shelf import Passage, ShelfError
 from server.writing.feed import Feed
 from server.writing.plot import Plot
@@ -16,34 +18,36 @@ COUNT = 3
 """Continuations of an offer."""
 
 TYPED = dict.fromkeys(range(32)) | {ord(character): character for character in "\t\n"} | {ord("\r"): "\n"}
-"""Of control characters, those that a text area gives back: the form brings a text as it was offered."""
+"""Drops control characters, except those of a text area: the form returns the text unchanged."""
 
 Keep = Callable[[Sequence[str]], Awaitable[list[Passage]]]
-"""Keeps texts on the shelf, those that are not empty."""
+"""Keeps texts on the shelf, except empty ones."""
 
 
 class Piece(Struct, frozen=True):
-    """Some more of a continuation. index: of which, from 0 on."""
+    """A piece of the continuation `index`, from 0."""
 
+    name: ClassVar[str] = "piece"
     index: int
     text: str
 
 
 class Settled(Struct, frozen=True):
-    """The end: what there is to choose. numbers: of the passages on the shelf, None for what could not be kept.
+    """The end of an offer. numbers: of the passages on the shelf; None for a text that was not kept.
 
-    failure: what to tell the writer where something went wrong, otherwise None.
+    failure: an explanation if something went wrong, else None.
     """
 
+    name: ClassVar[str] = "settled"
     numbers: list[int | None]
     failure: str | None
 
 
 class Offer:
-    """Continuations of one text, written to their end or until they are stopped, and kept then, whoever reads.
+    """Continuations of one text. At their end, or when stopped, they go to the shelf, read or not.
 
-    bare: whether their texts begin without the space that sets a word apart: the text ends with one, or is empty.
-    feed: pieces, then `Settled`.
+    bare: begin the continuations without a space, because the text ends with one or is empty. feed: pieces, then
+    `Settled`.
     """
 
     def __init__(self, plots: Sequence[Plot], keep: Keep, bare: bool) -> None:
@@ -55,7 +59,7 @@ class Offer:
         self._task = asyncio.create_task(self._write())
 
     def stop(self) -> None:
-        """Ends the writing; what was written by then is kept."""
+        """Stop the continuations. Their text so far is kept."""
         for plot in self._plots:
             plot.cancel()
 
@@ -63,17 +67,17 @@ class Offer:
         numbers: list[int | None] = [None] * len(self.texts)
         failure = None
         try:
-            async with asyncio.TaskGroup() as reading:  # where one fails the others end, too, and say nothing after
+            async with asyncio.TaskGroup() as reading:  # if one fails, the others stop too
                 for index, plot in enumerate(self._plots):
                     reading.create_task(self._read(index, plot))
             failure = next((plot.failure for plot in self._plots if plot.failure), None)
             kept = {passage.text: passage.number for passage in await self._keep(self.texts)}
             numbers = [kept.get(text) for text in self.texts]
         except ShelfError as error:
-            failure = error.told
-        except Exception:  # readers wait for an end
+            failure = error.message
+        except Exception:  # the readers wait for an end
             logger.exception("An offer failed")
-            failure = "Something went wrong here."
+            failure = FAILED
         self.feed.append(Settled(numbers, failure), last=True)
 
     async def _read(self, index: int, plot: Plot) -> None:
@@ -86,27 +90,27 @@ class Offer:
 
 
 class Offers:
-    """The offers that are being written, one for each plot at most. Belongs to one event loop."""
+    """The offers in progress, one for each plot at most. It belongs to one event loop."""
 
     def __init__(self) -> None:
         self._writing: dict[str, Offer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, plot_id: str, offer: Offer) -> None:
-        """Takes care of an offer for a plot on a shelf, until it has ended."""
+        """Register an offer for a plot, until its end."""
         self._writing[plot_id] = offer
         task = asyncio.create_task(self._forget(plot_id, offer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self, plot_id: str) -> None:
-        """Stops what is being written for a plot, if something is, and returns when it is kept."""
+        """Stop the offer for a plot, if there is one, and return when it is kept."""
         if offer := self._writing.get(plot_id):
             offer.stop()
             await offer.feed.until_ended()
 
     async def close(self) -> None:
-        """Returns when all offers have ended: close the engine before."""
+        """Wait for the end of all offers. Close the engine before."""
         await asyncio.gather(*self._tasks)
 
     async def _forget(self, plot_id: str, offer: Offer) -> None:

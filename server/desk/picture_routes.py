@@ -1,102 +1,79 @@
-"""Pictures of plots: drawn by the service of the settings, kept on the shelf; covers where there is none."""
+"""Pictures of plots: drawn by the picture service, kept on the shelf; a cover if there is none."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
-from litestar import MediaType, Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import Struct
 
 from server.desk import Desk
-from server.desk.session import FORM_TOKEN, sender, visitor
-from server.desk.shelf_routes import share_link
+from server.desk.visit import Visit, Visiting
 from server.http.access import Access, for_desk, for_holders
 from server.http.rate_limit import WORK
-from server.http.responses import STREAM_HEADERS
-from server.pages import Pages
 from server.pictures import Picture, PictureError, Pictures, cover
 from server.shelf import NotOnShelf, ShelfError, Volume, Written
 from server.shelf import Picture as Kept
-from server.writing.fields import form_fields
 
 
 class PictureStatus(Struct, frozen=True):
-    """How far a picture is. share: from 0 to 1, None where nobody knows. failure: why there is none."""
+    """The progress of a picture. share: from 0 to 1, None if unknown. failure: why there is no picture."""
 
     stage: str = ""
     share: float | None = None
     failure: str | None = None
 
 
-@post("/shelf/{plot_id:str}/picture", status_code=200, guards=[for_desk], opt={WORK: True}, include_in_schema=False)
+@post("/shelf/{plot_id:str}/picture", status_code=200, guards=[for_desk], opt={WORK: True})
 async def illustrate(
-    request: Request[Any, Any, Any],
-    plot_id: FromPath[str],
-    pages: NamedDependency[Pages],
-    desk: NamedDependency[Desk],
-    pictures: NamedDependency[Pictures],
-    access: NamedDependency[Access],
+    plot_id: FromPath[str], visit: Visiting, pictures: NamedDependency[Pictures], access: NamedDependency[Access]
 ) -> Stream:
-    """The plot's page, into which it is said how far the picture is, until it is there."""
-    owner = sender(request, desk, (await form_fields(request)).get(FORM_TOKEN, ""))
-    volume = await desk.shelf.read(owner, plot_id)
-    drawing = _drawn(desk, pictures, owner, volume, access.client_of(request))
-    rendered = pages.stream(
-        "plot.html",
-        plot=volume,
-        share=share_link(request, volume),
-        token=desk.writers.token(owner),
-        service=pictures.real,
-        drawing=drawing,
-    )
-    return Stream(rendered, media_type=MediaType.HTML, headers=STREAM_HEADERS)
+    """The plot's page, streamed with the progress of its picture."""
+    visit.check(await visit.form())
+    volume = await visit.read(plot_id)
+    drawing = _drawn(visit, pictures, volume, access.client_of(visit.request))
+    share = visit.share_link(volume)
+    return visit.stream("plot.html", plot=volume, share=share, service=pictures.real, drawing=drawing)
 
 
-@get("/shelf/{plot_id:str}/picture", guards=[for_desk], include_in_schema=False)
-async def picture(
-    request: Request[Any, Any, Any], plot_id: FromPath[str], desk: NamedDependency[Desk]
-) -> Response[Any]:
-    """The picture that is kept with a plot, or its cover."""
-    owner = visitor(request, desk)
+@get("/shelf/{plot_id:str}/picture", guards=[for_desk])
+async def picture(plot_id: FromPath[str], visit: Visiting) -> Response[bytes]:
+    """The picture of a plot, or its cover."""
     try:
-        return _image(await desk.shelf.picture(owner, plot_id))
+        return _image(await visit.desk.shelf.picture(visit.owner, plot_id))
     except NotOnShelf:
-        return _cover(await desk.shelf.read(owner, plot_id))
+        return _cover(await visit.read(plot_id))
 
 
-@get("/shared/{share:str}/picture", guards=[for_holders], include_in_schema=False)
-async def shared_picture(share: FromPath[str], desk: NamedDependency[Desk]) -> Response[Any]:
-    """The same, of a plot that is shared."""
+@get("/shared/{share:str}/picture", guards=[for_holders])
+async def shared_picture(share: FromPath[str], desk: NamedDependency[Desk]) -> Response[bytes]:
+    """The picture of a shared plot, or its cover."""
     try:
         return _image(await desk.shelf.shared_picture(share))
     except NotOnShelf:
         return _cover(await desk.shelf.shared(share))
 
 
-async def _drawn(
-    desk: Desk, pictures: Pictures, owner: str, volume: Volume, client: str
-) -> AsyncIterator[PictureStatus]:
+async def _drawn(visit: Visit, pictures: Pictures, volume: Volume, client: str) -> AsyncIterator[PictureStatus]:
     try:
         async for step in pictures.illustrate(volume.text, volume.title, volume.genre or None, client):
             if not isinstance(step, Picture):
                 yield PictureStatus(step.stage, step.share)
             elif pictures.real:
-                await desk.shelf.illustrate(owner, volume.id, step.media_type, step.content, step.prompt)
+                await visit.desk.shelf.illustrate(visit.owner, volume.id, step.media_type, step.content, step.prompt)
     except PictureError as error:
         yield PictureStatus(failure=str(error))
     except ShelfError as error:
-        yield PictureStatus(failure=error.told)
+        yield PictureStatus(failure=error.message)
 
 
-def _image(kept: Kept) -> Response[bytes]:
-    return Response(kept.content, media_type=kept.media_type, headers={"Cache-Control": "no-store"})
+def _image(drawn: Kept | Picture) -> Response[bytes]:
+    return Response(drawn.content, media_type=drawn.media_type)
 
 
 def _cover(plot: Written) -> Response[bytes]:
-    drawn = cover(plot.title, plot.genre or None)
-    return Response(drawn.content, media_type=drawn.media_type, headers={"Cache-Control": "no-store"})
+    return _image(cover(plot.title, plot.genre or None))
 
 
 picture_pages = [illustrate, picture, shared_picture]

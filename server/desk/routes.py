@@ -1,40 +1,44 @@
-"""The desk: a text, and what could come next, three at once. All of it works without JavaScript.
+"""The desk: a text, and three continuations at once. All of it works without JavaScript.
 
-With JavaScript, `templates/static/desk.js` sends the same forms to the same addresses, and says in `Accept` what it
-wants back: an offer as server-sent events, everything else as JSON.
+With JavaScript, `templates/static/desk.js` sends the same forms to the same addresses. It asks in `Accept` for
+server-sent events in place of a page with an offer, and for JSON in place of the other pages.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
-from litestar import MediaType, Request, Response, get, post
+from litestar import Response, Router, get, post
 from litestar.background_tasks import BackgroundTask
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import PermissionDeniedException
 from litestar.params import FromPath
-from litestar.response import Redirect, Stream
+from litestar.response import Redirect
 
-from server.completions.errors import headers_of, status_of
-from server.desk import Desk, Offer, Piece
-from server.desk.session import FORM_TOKEN, page, sender, shelf_cookie, visitor
+from server.desk import Offer, Piece, Settled
+from server.desk.picture_routes import picture_pages
+from server.desk.shelf_routes import passage_number, shelf_pages
+from server.desk.visit import Visit, Visiting
 from server.engine import EngineBusy
+from server.http import sse
 from server.http.access import Access, for_desk
+from server.http.errors import headers_of, message_of, status_of
 from server.http.rate_limit import WORK
-from server.http.responses import EVENT_STREAM, JSON, STREAM_HEADERS
-from server.pages import Pages
-from server.plots.events import HEARTBEAT
+from server.http.responses import JSON
+from server.http.sse import EVENT_STREAM, HEARTBEAT
 from server.settings import Settings
 from server.shelf import NotOnShelf, ShelfError, Volume
 from server.writing.brief import DEFAULTS, BriefError
-from server.writing.fields import STEERING, form_fields, query_fields
+from server.writing.fields import STEERING, query_fields
 
-LOST = "The text is not kept: {}"
+EXPLAINED = (BriefError, EngineBusy, PermissionDeniedException, ShelfError)
+"""Errors with an explanation on the desk's page."""
 
 
 class DeskState(msgspec.Struct, frozen=True):
-    """A plot as the desk's script knows it. offers: what can be chosen now, by number."""
+    """A plot as the desk's script knows it. offers: the number and text of each passage to choose from."""
 
+    name: ClassVar[str] = "kept"
     plot: str
     address: str
     title: str
@@ -45,7 +49,7 @@ class DeskState(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, volume: Volume) -> "DeskState":
-        """What of a plot the desk shows."""
+        """Return the state of a plot."""
         return cls(
             plot=volume.id,
             address=f"/shelf/{volume.id}",
@@ -58,159 +62,122 @@ class DeskState(msgspec.Struct, frozen=True):
 
 
 def offered(volume: Volume) -> list[tuple[int, str]]:
-    """The three that were offered last after the text as it is."""
+    """Return the numbers and texts of the last three continuations offered for the current text."""
     return [(passage.number, passage.text) for passage in volume.children if passage.by == "model"][-3:]
 
 
-@get("/", guards=[for_desk], include_in_schema=False)
-async def blank_desk(
-    request: Request[Any, Any, Any], pages: NamedDependency[Pages], desk: NamedDependency[Desk]
-) -> Response[str]:
-    """A blank page; fields of the query are filled in, so that a link can bring a beginning along."""
-    owner = visitor(request, desk)
-    typed = DEFAULTS | query_fields(request)
-    text = await pages.render("desk.html", typed=typed, token=desk.writers.token(owner))
-    return page(text, shelf_cookie(request, desk.writers, owner))
+@get("/", guards=[for_desk])
+async def blank_desk(visit: Visiting) -> Response[str]:
+    """A blank page. A link can fill in its fields, in the query."""
+    return await visit.page("desk.html", typed=DEFAULTS | query_fields(visit.request))
 
 
-@get("/shelf/{plot_id:str}", guards=[for_desk], include_in_schema=False)
-async def open_plot(
-    request: Request[Any, Any, Any],
-    plot_id: FromPath[str],
-    pages: NamedDependency[Pages],
-    desk: NamedDependency[Desk],
-) -> Response[str]:
-    """A plot from the shelf, with what was offered last."""
-    owner = visitor(request, desk)
-    volume = await desk.shelf.read(owner, plot_id)
-    typed = DEFAULTS | {"text": volume.text} | query_fields(request)
-    if volume.genre in pages.genres:
+@get("/shelf/{plot_id:str}", guards=[for_desk])
+async def open_plot(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
+    """A plot from the shelf, with the last offer."""
+    volume = await visit.read(plot_id)
+    typed = DEFAULTS | {"text": volume.text} | query_fields(visit.request)
+    if volume.genre in visit.pages.genres:
         typed["genre"] = volume.genre
-    text = await pages.render(
-        "desk.html", typed=typed, token=desk.writers.token(owner), plot=volume, offers=offered(volume)
-    )
-    return page(text, shelf_cookie(request, desk.writers, owner))
+    return await visit.page("desk.html", typed=typed, plot=volume, offers=offered(volume))
 
 
-@get("/desk", guards=[for_desk], include_in_schema=False)
+@get("/desk", guards=[for_desk])
 async def back_to_desk() -> Redirect:
-    """Someone opened the address of an answer: there is nothing to answer."""
+    """The address of the form, opened without one."""
     return Redirect("/")
 
 
-@post("/desk", status_code=200, guards=[for_desk], opt={WORK: True}, include_in_schema=False)
+@post("/desk", status_code=200, guards=[for_desk], opt={WORK: True})
 async def at_desk(
-    request: Request[Any, Any, Any],
-    pages: NamedDependency[Pages],
-    desk: NamedDependency[Desk],
-    access: NamedDependency[Access],
-    settings: NamedDependency[Settings],
+    visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
 ) -> Response[Any]:
-    """Does what a button of the form says: `do` is continue, keep, stop, undo or redo; `choose` the passage to take.
+    """Press a button: `do` is continue, keep, stop, undo or redo; `choose` is the passage to take.
 
-    The text is kept before anything else. Answers with the page, streamed as the offer is written, or with a redirect
-    to it; with what is wrong in the page, where something is (403, 413, 422, 429, 503).
+    The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
+    it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
     """
-    typed = DEFAULTS | {"text": "", "plot": "", "do": "", "choose": "", FORM_TOKEN: ""} | await form_fields(request)
+    typed = await visit.form(**DEFAULTS, text="", plot="", do="", choose="")
     typed["text"] = typed["text"].replace("\r\n", "\n")
-    wants = request.headers.get("accept", "")
+    wants = visit.request.headers.get("accept", "")
     volume: Volume | None = None
-
-    async def refuse(error: Exception, problems: dict[str, str], notice: str) -> Response[Any]:
-        status, headers = (422 if isinstance(error, BriefError) else status_of(error)), headers_of(error)
-        if JSON in wants or EVENT_STREAM in wants:
-            state = DeskState.of(volume) if volume else None
-            told = {"message": notice, "problems": problems, "state": state}
-            return Response(told, status_code=status, headers=headers)
-        owner = visitor(request, desk)
-        text = await pages.render(
-            "desk.html",
-            typed=typed,
-            token=desk.writers.token(owner),
-            plot=volume,
-            problems=problems,
-            notice=notice,
-            offers=offered(volume) if volume else [],
-        )
-        answer = page(text, shelf_cookie(request, desk.writers, owner), status=status)
-        answer.headers.update(headers)
-        return answer
-
     try:
-        owner = sender(request, desk, typed[FORM_TOKEN])
-        volume = await _kept(desk, owner, typed)
+        visit.check(typed)
+        volume = await _kept(visit, typed)
         if typed["do"] == "continue":
-            offer = await desk.offer(owner, volume, typed, access.client_of(request))
-            return _answer_with(offer, volume, pages, desk, typed, owner, settings.heartbeat, EVENT_STREAM in wants)
-    except PermissionDeniedException as error:
-        return await refuse(error, {}, error.detail)
-    except NotOnShelf as error:
-        typed["plot"] = ""  # the next try begins a new plot with the text
-        return await refuse(error, {}, LOST.format(error.told))
-    except ShelfError as error:
-        return await refuse(error, {"text": LOST.format(error.told)}, "")
-    except BriefError as error:
-        return await refuse(error, error.problems, "")
-    except EngineBusy as error:
-        return await refuse(error, {}, f"Your text is kept. Nothing to offer this time: {error}.")
+            offer = await visit.desk.offer(visit.owner, volume, typed, access.client_of(visit.request))
+            if EVENT_STREAM in wants:
+                return sse.event_stream(_frames(offer, volume, settings.heartbeat), offer.stop)
+            stop = BackgroundTask(offer.stop)
+            return visit.stream("desk.html", stop, typed=typed, plot=volume, offer=_events(offer))
+    except EXPLAINED as error:
+        return await _refused(error, visit, typed, volume, script=JSON in wants or EVENT_STREAM in wants)
     if JSON in wants:
         return Response(DeskState.of(volume))
     steering = {name: typed[name] for name in STEERING if typed[name] != DEFAULTS[name] and name != "genre"}
     return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=steering or None)
 
 
-async def _kept(desk: Desk, owner: str, typed: dict[str, str]) -> Volume:
-    """Keeps the text, and goes where the button says."""
-    plot_id, text, do = typed["plot"], typed["text"], typed["do"]
-    number = typed["choose"]
-    if plot_id and number.isascii() and number.isdigit() and len(number) < 9:
-        return await desk.take(owner, plot_id, text, int(number))
+async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:
+    """Keep the text, then press the button."""
+    owner, desk, plot_id, text, do = visit.owner, visit.desk, typed["plot"], typed["text"], typed["do"]
+    if plot_id and (number := passage_number(typed["choose"])) >= 0:
+        return await desk.take(owner, plot_id, text, number)
     if do == "stop" and plot_id:
         await desk.offers.stop(plot_id)
     volume = await desk.keep(owner, plot_id, text, typed["genre"])
-    if do == "undo":
-        return await desk.shelf.undo(owner, volume.id)
-    if do == "redo":
-        return await desk.shelf.redo(owner, volume.id)
+    match do:
+        case "undo":
+            return await desk.shelf.undo(owner, volume.id)
+        case "redo":
+            return await desk.shelf.redo(owner, volume.id)
     return volume
 
 
-def _answer_with(
-    offer: Offer,
-    volume: Volume,
-    pages: Pages,
-    desk: Desk,
-    typed: dict[str, str],
-    owner: str,
-    heartbeat: float,
-    events: bool,
-) -> Stream:
-    # Litestar runs it after the answer, also when the client has left in its middle: the work stops then.
-    stop = BackgroundTask(offer.stop)
-    if events:
-        return Stream(
-            _frames(offer, volume, heartbeat), media_type=EVENT_STREAM, headers=STREAM_HEADERS, background=stop
-        )
-    rendered = pages.stream(
-        "desk.html", typed=typed, token=desk.writers.token(owner), plot=volume, offer=_events(offer)
-    )
-    return Stream(rendered, media_type=MediaType.HTML, headers=STREAM_HEADERS, background=stop)
+async def _refused(
+    error: Exception, visit: Visit, typed: dict[str, str], volume: Volume | None, script: bool
+) -> Response[Any]:
+    """Return the desk with an explanation. script: as JSON."""
+    problems: dict[str, str] = {}
+    notice = message_of(error)
+    match error:
+        case NotOnShelf():
+            typed["plot"] = ""  # the next try begins a new plot with the text
+            notice = f"The text is not kept: {notice}"
+        case ShelfError():
+            problems, notice = {"text": f"The text is not kept: {notice}"}, ""
+        case BriefError():
+            problems, notice = error.problems, ""
+        case EngineBusy():
+            notice = f"Your text is kept. {notice}"
+    if script:
+        state = DeskState.of(volume) if volume else None
+        response = Response[Any]({"message": notice, "problems": problems, "state": state})
+    else:
+        shown = {"typed": typed, "plot": volume, "offers": offered(volume) if volume else []}
+        response = await visit.page("desk.html", **shown, problems=problems, notice=notice)
+    response.status_code = status_of(error)
+    response.headers.update(headers_of(error))
+    return response
 
 
-async def _events(offer: Offer) -> AsyncIterator[Any]:
+async def _events(offer: Offer) -> AsyncIterator[Piece | Settled]:
     async for events in offer.feed.follow():
         for event in events:
             yield event
 
 
 async def _frames(offer: Offer, volume: Volume, heartbeat: float) -> AsyncIterator[bytes]:
-    """The state of the plot, the pieces as they come, and what there is to choose at the end."""
-    yield _frame("kept", DeskState.of(volume))
+    """Yield the state of the plot, the pieces as they come, and the passages to choose from at the end."""
+    state = DeskState.of(volume)
+    yield sse.event(state, state.name)
     async for events in offer.feed.follow(heartbeat=heartbeat):
-        yield (
-            b"".join(_frame("piece" if isinstance(event, Piece) else "settled", event) for event in events) or HEARTBEAT
-        )
+        yield b"".join(sse.event(event, event.name) for event in events) or HEARTBEAT
 
 
-def _frame(name: str, value: object) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(value))
+desk_pages = Router(
+    "/",
+    route_handlers=[blank_desk, open_plot, back_to_desk, at_desk, *shelf_pages, *picture_pages],
+    dependencies={"visit": Provide(Visit.of, sync_to_thread=False)},
+    response_headers={"Cache-Control": "no-store"},
+)

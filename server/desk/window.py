@@ -1,4 +1,4 @@
-"""How much of a long text the model reads."""
+"""Cuts a long text to the part for the model."""
 
 import re
 
@@ -8,10 +8,10 @@ SENTENCE = re.compile(r"""[^\n]*?[.!?…]["'”’)]*\s+|[^\n]*\n+|.+$""", re.DO
 
 
 def window(text: str, tokenizer: Tokenizer, room: int) -> str:
-    """The end of a text, whole sentences of about `room` tokens at most; the text itself where it fits.
+    """Return the end of a text: whole sentences, with about `room` tokens at most.
 
-    Where the window begins is for long the same while a text grows, so that the engine finds what it has read before:
-    once the window is full, it goes on half empty.
+    While a text grows, its window keeps the same beginning for long, for the engine's prefix cache: a full window
+    moves on by half.
     """
     sentences: list[str] = SENTENCE.findall(text)
     sizes = [_tokens(sentence, tokenizer) for sentence in sentences]
@@ -19,7 +19,7 @@ def window(text: str, tokenizer: Tokenizer, room: int) -> str:
     for end, size in enumerate(sizes):
         total += size
         if total > room:
-            # Whole sentences, half of what fits; a long one may stay where little would be left without it.
+            # Drop whole sentences until half is full. Keep a long one if little would be left without it.
             while start < end and (total > room or (total > room // 2 and total - sizes[start] >= room // 4)):
                 total -= sizes[start]
                 start += 1
@@ -27,7 +27,7 @@ def window(text: str, tokenizer: Tokenizer, room: int) -> str:
 
 
 def _cut(text: str, tokenizer: Tokenizer, room: int) -> str:
-    """Words from the end of a text that may be one sentence without end."""
+    """Return words from the end of a text, for a sentence that is too long by itself."""
     while _tokens(text, tokenizer) > room:
         rest = text[len(text) // 4 + 1 :]
         text = rest.partition(" ")[2] or rest

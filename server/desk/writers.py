@@ -1,4 +1,4 @@
-"""Writers without accounts: each has a shelf, and a signed cookie that says which."""
+"""Writers without accounts: a signed cookie names the shelf of each."""
 
 import hmac
 import re
@@ -7,37 +7,37 @@ from hashlib import sha256
 
 COOKIE = "plotify_shelf"
 COOKIE_SECONDS = 400 * 24 * 3600
-"""As long as browsers keep a cookie at all, and counted anew with every page."""
+"""The longest time that browsers keep a cookie. Every page renews it."""
 
 OWNER = re.compile(r"[\w-]{22}", re.ASCII)
 
 
 class Writers:
-    """Signs and reads cookies, and the tokens of forms. secret: what with; whoever has it has all shelves."""
+    """Signs and checks cookies and form tokens. secret: the key; anyone with it can open every shelf."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def new(self) -> str:
-        """The id of a shelf that nobody has yet: 128 random bits."""
+        """Return the id of a new shelf: 128 random bits."""
         return secrets.token_urlsafe(16)
 
     def cookie(self, owner: str) -> str:
-        """What the cookie says of whose shelf it is."""
+        """Return the cookie for a shelf."""
         return f"{owner}.{self._sign('shelf', owner)}"
 
     def read(self, cookie: str) -> str | None:
-        """Whose shelf it is by a cookie; None for one that was not made here."""
+        """Return the shelf of a cookie; None if its signature is wrong."""
         owner, _, signature = cookie.partition(".")
         valid = OWNER.fullmatch(owner) and self._matches("shelf", owner, signature)
         return owner if valid else None
 
     def token(self, owner: str) -> str:
-        """What a form of this writer's pages says, and a form of another site's cannot know."""
+        """Return the token of this writer's forms. Forms of other sites cannot have it."""
         return self._sign("form", owner)
 
     def knows(self, owner: str, token: str) -> bool:
-        """Whether a form is of this writer's pages."""
+        """Return True if the token of a form is this writer's."""
         return self._matches("form", owner, token)
 
     def _matches(self, use: str, owner: str, signature: str) -> bool:

@@ -1,1 +1,1 @@
-"""What every route shares: connections, keys and clients, limits, headers, and the forms of requests and responses."""
+"""Connections, keys, clients, limits, headers and errors: the parts of HTTP shared by all routes."""

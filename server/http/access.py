@@ -1,4 +1,4 @@
-"""Who is asking, and whether they may."""
+"""Identifies clients, and checks their permissions."""
 
 import base64
 import ipaddress
@@ -13,14 +13,14 @@ from server.http.keys import Key, Keys
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
-"""One of these says that whoever connected speaks for somebody else."""
+"""Headers of a proxy: the connection is not the client's own."""
 
 
 class Access:
-    """Decides by keys where there are any.
+    """Identifies clients and checks their permissions.
 
-    keys: none configured let everybody ask for completions, and those on this machine see what operators see.
-    desk: whether the writers' pages are open to those who have no key.
+    keys: if none are configured, everyone may request completions, and clients on this machine count as operators.
+    desk: the writers' pages are open to everyone.
     """
 
     def __init__(self, keys: Keys, desk: bool = True) -> None:
@@ -28,14 +28,14 @@ class Access:
         self.desk = desk
 
     def client_of(self, connection: Connection) -> str:
-        """Who is asking: the name of their key, or their address; of IPv6 the network, all of which is one client's."""
+        """Return the name of a client: of its key, or its address. A whole IPv6 network (/64) is one client."""
         key = self._key_of(connection)
         if key is not None:
             return f"key {key.name}"
         host = connection.client.host if connection.client else ""
         try:
             address = ipaddress.ip_address(host)
-        except ValueError:  # a socket of this machine
+        except ValueError:  # a Unix socket
             return host
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
             return str(ipaddress.ip_network((address, 64), strict=False))
@@ -52,30 +52,33 @@ class Access:
             self._check_key(connection, "operator")
         elif not _is_local(connection):
             raise PermissionDeniedException(
-                "Without keys, this is for those on the server's own machine. docs/access.md tells how to make a key."
+                "Without keys, only clients on the server's own machine have access. docs/access.md explains keys."
             )
 
     def check_desk(self, _: Connection) -> None:
         """Raises PermissionDeniedException (403)."""
         if not self.desk:
-            raise PermissionDeniedException("This server is for programs that have a key.")
+            raise PermissionDeniedException("This server is only for programs with a key.")
 
     def _check_key(self, connection: Connection, scope: str) -> None:
         key = self._key_of(connection, basic=scope == "operator")
         if key is None:
             given = "authorization" in connection.headers
             challenge = 'Bearer error="invalid_token"' if given else "Bearer"
-            if scope == "operator":  # whose page a person opens in a browser, which asks for a name and a password
+            if scope == "operator":  # people open its pages in a browser, which asks for a name and a password
                 challenge += ', Basic realm="Plotify"'
             raise NotAuthorizedException(
-                "This key is not valid, or no longer." if given else "A key is needed: send Authorization: Bearer KEY.",
+                "This key is not valid." if given else "This needs a key: send Authorization: Bearer KEY.",
                 headers={"WWW-Authenticate": challenge},
             )
         if scope not in key.scopes:
-            raise PermissionDeniedException(f"The key {key.name} is not for this; it needs the scope {scope}.")
+            raise PermissionDeniedException(f"The key {key.name} lacks the scope {scope}.")
 
     def _key_of(self, connection: Connection, basic: bool = False) -> Key | None:
-        """basic: also as a browser sends it. Only for what changes nothing: it does so whichever site's page asks."""
+        """Return the key of a request. basic: also accept a browser's password.
+
+        Use it only for routes that change nothing, because browsers send passwords with requests from any site.
+        """
         kind, _, secret = connection.headers.get("authorization", "").partition(" ")
         if not self.keys.configured:
             return None
@@ -85,26 +88,26 @@ class Access:
 
 
 async def for_completion(connection: Connection, _: BaseRouteHandler) -> None:
-    """Guards what has text written for programs."""
+    """Guard a route for programs with the scope `completion`."""
     _access(connection).check_completion(connection)
 
 
 async def for_operators(connection: Connection, _: BaseRouteHandler) -> None:
-    """Guards what operators see."""
+    """Guard a route for operators."""
     _access(connection).check_operator(connection)
 
 
 async def for_desk(connection: Connection, _: BaseRouteHandler) -> None:
-    """Guards the writers' pages."""
+    """Guard a writers' page."""
     _access(connection).check_desk(connection)
 
 
 async def for_all(_: Connection, __: BaseRouteHandler) -> None:
-    """Says of a route that everybody may ask for it."""
+    """Mark a route as open to everyone."""
 
 
 async def for_holders(_: Connection, __: BaseRouteHandler) -> None:
-    """Says of a route that whoever knows its address may ask for it: it holds 128 random bits, told to its maker."""
+    """Mark a route as open to anyone with its address, because that has 128 random bits."""
 
 
 def _access(connection: Connection) -> Access:
@@ -113,7 +116,7 @@ def _access(connection: Connection) -> Access:
 
 
 def _password(credentials: str) -> str:
-    """Of what a browser sends for name and password (RFC 7617); empty where it is neither."""
+    """Return the password in a browser's credentials (RFC 7617); empty for anything else."""
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
     except ValueError:
@@ -121,7 +124,7 @@ def _password(credentials: str) -> str:
 
 
 def _is_local(connection: Connection) -> bool:
-    """Whether somebody on this machine asks for themselves, and not a proxy on it for somebody else."""
+    """Return True for a client on this machine, unless it is a proxy for another."""
     if any(name in connection.headers for name in PROXY_HEADERS) or connection.client is None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Connections: how many there are, how large a request's head is, and how long a client may keep the server waiting."""
+"""Connections and their limits: their number, the size of a request's head, and the time to send it."""
 
 import asyncio
 import socket
@@ -16,20 +16,20 @@ from server.http.connection_limit import MAX_REFUSED, OVER_LIMIT
 from server.settings import Settings, SettingsError
 
 MAX_HEAD = 16 * 1024
-"""Bytes of a request's line and headers that are always read; of twice as many, none is."""
+"""Bytes of a request's line and headers. The server reads these, but never twice as many."""
 
 OWN_FILES = 128
-"""Files that the process opens besides its connections: the bundle's, the engine's, the event loop's."""
+"""Open files besides the connections: of the bundle, the engine and the event loop."""
 
 REFUSALS = {
-    400: "This is no HTTP request that can be read.",
+    400: "The server cannot read this HTTP request.",
     408: "The request took too long to arrive; send it again.",
-    431: f"The request's address and headers are longer than {MAX_HEAD} bytes; send less of them.",
+    431: f"The request's address and headers are longer than {MAX_HEAD} bytes; shorten them.",
 }
 
 
 class ServerConfig(uvicorn.Config):
-    """Uvicorn, with the limits of the settings on its connections."""
+    """The configuration of uvicorn, with the connection limits of the settings."""
 
     def __init__(self, app: Litestar, settings: Settings, **more: Any) -> None:
         super().__init__(app, http=Connection, ws="none", h11_max_incomplete_event_size=MAX_HEAD, **more)
@@ -38,10 +38,10 @@ class ServerConfig(uvicorn.Config):
 
 
 class Connection(H11Protocol):
-    """One that does not wait for ever: for a request's head, nor for the reader of an answer.
+    """A connection with time limits: for the head of a request, and for the client to read the response.
 
-    The time for a body is the app's to measure (`TimedRequest`), which can answer it in the form of its addresses.
-    A body that nobody reads, because its answer was given already, has uvicorn's time between two requests.
+    The app limits the time of a body (`TimedRequest`), so that its error has the form of the route. Uvicorn's timeout
+    between two requests limits the rest of a body after an early response.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Connection(H11Protocol):
         self.head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Counts the connection; those over the most are marked for the app to turn away, or ended unheard."""
+        """Count the connection. Mark one over the limit, for the app to refuse; abort those far over it."""
         super().connection_made(transport)
         beyond = len(self.connections) - self.most
         if beyond > MAX_REFUSED:
@@ -72,14 +72,14 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        # In pieces, because h11 looks at the size only of heads that are not whole.
+        # In pieces, because h11 checks the size only of incomplete heads.
         for start in range(0, len(data), MAX_HEAD):
             if self.transport.is_closing():
                 return
             super().data_received(data[start : start + MAX_HEAD])
 
     def handle_events(self) -> None:
-        """Goes on with the request, and looks at the clock: from the first byte of a head until it is whole."""
+        """Process the request. Time its head, from the first byte to the last."""
         super().handle_events()
         if self.conn.their_state is not h11.IDLE:
             self._stop_head_timer()
@@ -89,9 +89,9 @@ class Connection(H11Protocol):
             self.cycle.default_headers = [*self.server_state.default_headers, CLOSE_HEADER]
 
     def send_400_response(self, msg: str) -> None:
-        """Uvicorn's answer to what h11 cannot read, with the status that h11 gives it.
+        """Answer a request that h11 cannot parse, with h11's status.
 
-        But for its 501, where a transfer encoding is unknown: that is the client's fault, too.
+        An unknown transfer encoding gets 400 in place of h11's 501, because it is the client's mistake.
         """
         error = sys.exc_info()[1]
         hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
@@ -99,8 +99,8 @@ class Connection(H11Protocol):
 
     def _refuse(self, status: int) -> None:
         if self.cycle:
-            self.cycle.disconnected = True  # the app may be about to answer the same request
-        # An answer that has begun can only break off.
+            self.cycle.disconnected = True  # the app may be answering the same request
+        # A response that has begun can only break off.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = f"{REFUSALS[status]}\n".encode()
             headers = [
@@ -118,7 +118,7 @@ class Connection(H11Protocol):
         if self.conn.trailing_data[0]:
             self._refuse(408)
         else:
-            self.transport.close()  # a browser that connected in case it would need to
+            self.transport.close()  # browsers open spare connections
 
     def _stop_head_timer(self) -> None:
         if self.head_timer:
@@ -126,16 +126,16 @@ class Connection(H11Protocol):
             self.head_timer = None
 
     def _unset_keepalive_if_required(self) -> None:
-        """Not where a body trickles in after its answer, which would keep the connection for as long as it likes."""
+        """Keep the timeout while a body trickles in after its response, possibly for ever."""
         if not (self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY):
             super()._unset_keepalive_if_required()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Nothing: anybody can ask for an upgrade, and is answered without."""
+        """Log nothing. Anyone can ask for an upgrade; the response ignores it."""
 
 
 def allow_connections(connections: int) -> None:
-    """Lets the process have so many at once. Raises SettingsError where its limit on open files is too low for them."""
+    """Raise the limit on open files for the connections. Raises SettingsError if that is impossible."""
     if sys.platform == "win32":
         return
     import resource
@@ -146,16 +146,16 @@ def allow_connections(connections: int) -> None:
         return
     if hard < needed:
         raise SettingsError(
-            f"PLOTIFY_CONNECTIONS is {connections}, for which the server has to open {needed} files, and it may open "
-            f"{hard}; set it lower, or raise the limit (ulimit -n)"
+            f"PLOTIFY_CONNECTIONS is {connections}, which needs {needed} open files, and the limit is {hard}; "
+            "set it lower, or raise the limit (ulimit -n)"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _end_with_its_reader(transport: asyncio.Transport, seconds: int) -> None:
-    """Ends a connection whose client does not take in, for so long, what it is sent; the kernel watches it.
+    """Make the kernel end the connection when its client has read nothing of the sent data for this long.
 
-    Linux only (tcp(7), TCP_USER_TIMEOUT); elsewhere such a client keeps its connection.
+    Linux only (tcp(7), TCP_USER_TIMEOUT); on other systems, such a client keeps its connection.
     """
     connected = transport.get_extra_info("socket")
     if sys.platform == "linux" and connected is not None and connected.family != socket.AF_UNIX:

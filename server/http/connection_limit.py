@@ -1,4 +1,4 @@
-"""The limit on open connections: requests beyond it are refused."""
+"""Refuses requests on connections over the limit."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from litestar import Request
 from server.engine import EngineBusy
 
 OVER_LIMIT = "crowded"
-"""The key in a request's state that marks a connection beyond the limit."""
+"""A key in the state of requests on a connection over the limit."""
 
 MAX_REFUSED = 64
-"""Connections that get a refusal at once; any further ones are closed, since a refusal takes a connection too."""
+"""Connections over the limit at once that get a response, 503. The server closes any further ones."""
 
 ALWAYS_SERVED = ("/healthz", "/readyz", "/metrics", "/status")
-"""Paths that are always served: a server must not look dead to its monitoring because it is popular."""
+"""Paths without the limit: a busy server must not look dead to its monitoring."""
 
 
 async def refuse_over_limit(request: Request[Any, Any, Any]) -> None:
-    """A hook before each request. Raises EngineBusy on a connection beyond the limit."""
+    """Refuse a request on a connection over the limit: a hook before each request. Raises EngineBusy."""
     if request.scope["state"].get(OVER_LIMIT) and request.scope["path"] not in ALWAYS_SERVED:
-        raise EngineBusy("as many are connected as the server has room for")
+        raise EngineBusy("too many clients are connected")

@@ -8,4 +8,4 @@ from litestar.params import SkipValidation
 from server.engine import AnyEngine
 
 EngineDependency: TypeAlias = NamedDependency[SkipValidation[AnyEngine]]
-"""Litestar passes it on without a check, which for a Protocol would call every property of the engine."""
+"""Litestar does not validate it: for a Protocol, that would read every property of the engine."""

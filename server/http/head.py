@@ -1,13 +1,13 @@
-"""HEAD: what a GET would be answered with, but for the body (RFC 9110, 9.3.2). Litestar leaves it to each route."""
+"""Answers HEAD with the head of the response to GET (RFC 9110, 9.3.2)."""
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def answer_head(app: ASGIApp) -> ASGIApp:
-    """An app that is asked for a GET where a client asks for a HEAD.
+    """Return an app that gets GET in place of HEAD, and drop the body of its response.
 
-    The answer ends with its head. The app goes on as for a reader who has left: a stream of events ends.
+    For the app, the client leaves after the head; a stream of events ends then.
     """
 
     async def asked(scope: Scope, receive: Receive, send: Send) -> None:

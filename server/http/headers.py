@@ -1,4 +1,7 @@
-"""Headers that tell browsers what not to do with an answer. OWASP's recommendations: https://owasp.org/www-project-secure-headers/"""
+"""Security headers of all responses.
+
+OWASP recommends them: https://owasp.org/www-project-secure-headers/
+"""
 
 from collections.abc import Mapping
 
@@ -6,19 +9,14 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
 CONTENT = ("connect-src", "form-action", "img-src", "script-src", "style-src")
-"""What pages load and send, all of it from and to their own server."""
+"""Kinds of content that pages load from their own server, and send to it."""
 
 FEATURES = ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
-"""Of browsers; pages need none of them."""
+"""Features of browsers. The pages use none of them."""
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "; ".join(
-        [
-            "default-src 'none'",
-            *(f"{kind} 'self'" for kind in CONTENT),
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        ]
+        ["default-src 'none'", *(f"{kind} 'self'" for kind in CONTENT), "base-uri 'none'", "frame-ancestors 'none'"]
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -29,10 +27,10 @@ SECURITY_HEADERS: Mapping[str, str] = {
 
 
 def security_headers(hsts: int) -> BeforeMessageSendHookHandler:
-    """A hook that adds them to each answer; over https also for how many seconds the host is to be reached so, if any.
+    """Return a hook that adds the headers to each response.
 
-    Whether a request came over https is the scheme's to say, in which uvicorn has a trusted proxy's word. Over http the
-    header must not be sent (RFC 6797, 7.2).
+    hsts: seconds for which browsers must use https for this host; 0 leaves the header out. It is sent only over https
+    (RFC 6797, 7.2). Uvicorn sets the scheme, from a trusted proxy's headers if there is one.
     """
 
     async def add(message: Message, scope: Scope) -> None:

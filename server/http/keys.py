@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as hashes."""
+"""API keys. The server keeps only their hashes."""
 
 import hashlib
 import hmac
@@ -11,10 +11,10 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 SCOPES = ("completion", "operator")
-"""What a key may be for: to have text written; to see what operators see."""
+"""Permissions of a key: generate text; see metrics and the status page."""
 
 PREFIX = "plotify-"
-"""What keys begin with, so that a scanner of repositories finds one that has got lost."""
+"""The beginning of every key, for scanners of leaked keys."""
 
 NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 ENTRY = re.compile(rf"(?P<name>{NAME.pattern}):(?P<scopes>[a-z]+(?:\+[a-z]+)*):(?P<digest>[0-9a-f]{{64}})", re.ASCII)
@@ -22,14 +22,14 @@ FORM = "name:scope+scope:sha256, as `plotify key` prints it"
 
 
 class KeysError(Exception):
-    """Keys that cannot be read; the message names the entry."""
+    """The keys cannot be read. The message names the entry."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """Who holds it, what it is for, and its sha256 in hexadecimal digits.
+    """A key: the name of its holder, its scopes, and its sha256 in hexadecimal digits.
 
-    A fast hash is enough: a key is 256 random bits, which nobody finds by trying, as they would a password.
+    A fast hash is enough: nobody can guess 256 random bits, as they could a password.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Key:
 
     @classmethod
     def make(cls, name: str, scopes: frozenset[str]) -> tuple["Key", str]:
-        """A new key, and the secret that is sent with requests."""
+        """Make a key. Return it, and the secret to send with requests."""
         secret = PREFIX + secrets.token_urlsafe(32)
         return cls(name, scopes, _digest(secret)), secret
 
     @classmethod
     def read(cls, entry: str) -> "Key":
-        """Raises KeysError."""
+        """Parse an entry. Raises KeysError."""
         found = ENTRY.fullmatch(entry)
         if not found:
-            # The entry itself stays out of logs: somebody may have written a secret in its place.
+            # The message leaves out the entry, which may be a secret by mistake.
             raise KeysError(f"an entry of {len(entry)} characters is not of the form {FORM}")
         scopes = frozenset(found["scopes"].split("+"))
         if unknown := scopes.difference(SCOPES):
@@ -56,14 +56,14 @@ class Key:
 
     @property
     def entry(self) -> str:
-        """What stands in the file of keys, or in the environment."""
+        """The line for the file of keys, or the environment."""
         return f"{self.name}:{'+'.join(sorted(self.scopes))}:{self.digest}"
 
 
 class Keys:
-    """The keys that are valid now: those that are given, and those of a file, which is read again when it changes.
+    """The valid keys: those given, and those in a file. The server reads the file again when it changes.
 
-    given: entries separated by white space. file: one or more on each line, and comments after #. Raises KeysError.
+    given: entries separated by white space. file: entries, and comments after #. Raises KeysError.
     """
 
     def __init__(self, given: str = "", file: Path | None = None) -> None:
@@ -76,11 +76,11 @@ class Keys:
 
     @property
     def configured(self) -> bool:
-        """Whether anybody needs a key. A file without an entry lets nobody in."""
+        """True if clients need a key. With an empty file of keys, nobody has access."""
         return bool(self._given) or self._file is not None
 
     def find(self, secret: str) -> Key | None:
-        """The key of a secret. Takes as long whichever it is, and whether or not there is one."""
+        """Return the key of a secret, if it is valid, in constant time."""
         self._refresh()
         digest, found = _digest(secret), None
         for key in (*self._given, *self._of_file):
@@ -89,14 +89,14 @@ class Keys:
         return found
 
     def _refresh(self) -> None:
-        """Reads the file anew if it has changed; one that cannot be read changes nothing."""
+        """Read the file again if it has changed. If it cannot be read, keep the keys."""
         if self._file is None or (state := _state(self._file)) == self._state:
             return
         self._state = state
         try:
             self._of_file = _read_file(self._file)
         except KeysError as error:
-            logger.error("The keys stay as they were: %s", error)
+            logger.error("The keys are unchanged: %s", error)
 
 
 def _digest(secret: str) -> str:

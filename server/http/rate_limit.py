@@ -1,4 +1,4 @@
-"""How many requests for text a client may send in a minute."""
+"""Limits the requests for text of each client in a minute."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from litestar.types import Receive, Scope, Send
 from server.http.access import Access
 
 WORK = "work"
-"""The option of routes that have text written, by which they are counted."""
+"""The option of routes with a rate limit."""
 
 STORE = "rate_limit"
-"""The store of Litestar that counts; what has expired has to be deleted from it now and then."""
+"""Litestar's store of the counts. Something must delete the expired ones now and then."""
 
 
 class PerMinute(RateLimitMiddleware):
-    """Litestar's, which also says in words and in Retry-After when to come again."""
+    """Litestar's rate limit, with a message and Retry-After."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises TooManyRequestsException (429)."""
@@ -27,13 +27,13 @@ class PerMinute(RateLimitMiddleware):
             headers = dict(error.headers or {})
             seconds = max(int(headers.get("RateLimit-Reset", 60)), 1)
             raise TooManyRequestsException(
-                f"That were {self.max_requests} requests in a minute, as many as one may send. Wait {seconds} seconds.",
+                f"You may send {self.max_requests} requests a minute. Wait {seconds} seconds.",
                 headers=headers | {"Retry-After": str(seconds)},
             ) from error
 
 
 def per_minute(requests: int, access: Access) -> RateLimitConfig:
-    """So many of each client, for routes with the option `WORK`."""
+    """Return the limit for each client on routes with the option `WORK`."""
 
     def counts(request: Request[Any, Any, Any]) -> bool:
         return bool(request.route_handler.opt.get(WORK))

@@ -8,25 +8,25 @@ from litestar import Request
 from litestar.exceptions import ClientException, InternalServerException
 
 CLIENT_LEFT = 499
-"""The status of a response without a reader, as nginx logs it."""
+"""The status of a response to a client that has left, as nginx logs it."""
 
 
 class TimedRequest(Request[Any, Any, Any]):
-    """A request whose body may break off or take too long, which is no failure of the server."""
+    """A request with a time limit for its body. A body that breaks off is not the server's failure."""
 
     async def body(self) -> bytes:
-        """The body. Raises ClientException (408) where it is not whole within the patience of the app, if any."""
+        """Return the body. Raises ClientException (408) after the patience of the app."""
         try:
             async with asyncio.timeout(self.app.state.get("patience")):
                 return await super().body()
         except TimeoutError as error:
-            message = "The body took too long to arrive; send it again."
+            message = "The request took too long to arrive; send it again."
             raise ClientException(message, status_code=408, headers={"Connection": "close"}) from error
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body's pieces. Raises ClientException where the client leaves in their middle."""
+        """Yield the pieces of the body. Raises ClientException (499) if the client leaves before its end."""
         try:
             async for piece in super().stream():
                 yield piece
         except InternalServerException as error:
-            raise ClientException("The client left before its request was whole.", status_code=CLIENT_LEFT) from error
+            raise ClientException("The client left before the end of its request.", status_code=CLIENT_LEFT) from error

@@ -1,28 +1,36 @@
-"""Parts of responses that routes share: specifications for the OpenAPI document, and headers of streams."""
+"""Specifications of responses for the OpenAPI document, shared by the routes."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 
 from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
 
-JSON, FORM, EVENT_STREAM = "application/json", "application/x-www-form-urlencoded", "text/event-stream"
-"""The types of bodies."""
-
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""For streamed responses, which no cache may store and no proxy may buffer."""
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+"""Media types of bodies."""
 
 response_spec = partial(ResponseSpec, generate_examples=False)
-"""The specification of a response, for the OpenAPI document."""
+"""Returns the specification of a response."""
 
 
-def key_errors(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
-    """The responses to requests without the key that they need."""
-    return {
-        401: form(description="A key is needed, and none was sent, or none that is valid."),
-        403: form(description="The key is not for this."),
-    }
+ERRORS = {
+    401: "The server needs a key, and none was sent, or an invalid one.",
+    403: "The key lacks the scope for this.",
+    408: "The request took too long to arrive.",
+    413: "The body is far longer than any prompt that the model can read.",
+    429: "This client has as many texts in progress, or sent as many requests this minute, as one client may."
+    " Try again after Retry-After seconds.",
+    500: "Something went wrong in the server; its log says what.",
+    503: "The queue is full, the server has too many connections, or the engine takes no requests."
+    " Try again after Retry-After seconds.",
+}
+"""Descriptions of errors that several operations have, by status."""
 
 
-def rate_errors(form: Callable[..., ResponseSpec]) -> dict[int, ResponseSpec]:
-    """The response to a client that asks for more than its share."""
-    return {429: form(description="More than one client may ask for; try again after Retry-After seconds.")}
+def error_specs(form: type[Struct], own: Mapping[int, str], *shared: int) -> dict[int, ResponseSpec]:
+    """Return the specifications of an operation's errors.
+
+    own: descriptions of its own, by status; shared: keys of `ERRORS`.
+    """
+    described = {status: ERRORS[status] for status in shared} | dict(own)
+    return {status: response_spec(form, description=text) for status, text in sorted(described.items())}

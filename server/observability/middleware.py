@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from server.http.access import Access
 from server.http.request import CLIENT_LEFT
 from server.http.request_id import HEADER, identify, request_id
-from server.http.responses import EVENT_STREAM
+from server.http.sse import EVENT_STREAM
 from server.observability.metrics import HttpCollector
 
 if TYPE_CHECKING:

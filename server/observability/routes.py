@@ -1,11 +1,10 @@
-"""Whether the server is well and takes requests, its metrics, and the status page."""
+"""Health and readiness, metrics, and the status page."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-import msgspec
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Request, Response, Router, get
 from litestar.di import NamedDependency
 from litestar.response import Stream
 from msgspec import Meta, Struct
@@ -14,7 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from server.engine import EngineState
 from server.http.access import for_all, for_operators
 from server.http.dependency import EngineDependency
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, response_spec
+from server.http.errors import json_error
+from server.http.responses import response_spec
+from server.http.sse import EVENT_STREAM, STREAM_HEADERS, event
 from server.observability.history import History
 from server.observability.status import constants, status_view
 from server.pages import Pages
@@ -23,68 +24,71 @@ HEADERS = STREAM_HEADERS | {"Vary": "Accept"}
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """The server, and what it has to do."""
+    """The server's model and work."""
 
     status: Literal["ok"] = "ok"
-    model: Annotated[str, Meta(description="The model that is served.")]
-    running: Annotated[int, Meta(description="Sequences that are being written.")]
-    waiting: Annotated[int, Meta(description="Requests that wait for their turn.")]
-    written: Annotated[int, Meta(description="Tokens that were written since the server began.")]
+    model: Annotated[str, Meta(description="The name of the model.")]
+    running: Annotated[int, Meta(description="Sequences in progress.")]
+    waiting: Annotated[int, Meta(description="Requests in the queue.")]
+    written: Annotated[int, Meta(description="Tokens generated since the server started.")]
 
 
 @get(
     "/healthz",
     guards=[for_all],
     operation_id="readHealth",
-    summary="Whether the server is well",
-    tags=["server"],
-    response_description="It is.",
+    summary="Check the health of the server",
+    response_description="The server is well.",
 )
 async def health(engine: EngineDependency) -> Health:
-    """The model that is served, how many requests it has, and how much it has written."""
+    """Returns the model, the number of requests, and the number of generated tokens."""
     return Health(
         model=engine.bundle.manifest.name, running=engine.running, waiting=engine.queued, written=engine.generated
     )
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """Whether requests for text are taken."""
+    """The state of the engine."""
 
-    status: Annotated[
-        EngineState,
-        Meta(description="restarting: the model failed, and is loaded anew. draining, closed: it is being stopped."),
-    ]
+    status: Annotated[EngineState, Meta(description="restarting: after a failure. draining, closed: while stopping.")]
 
 
 @get(
     "/readyz",
     guards=[for_all],
     operation_id="readReadiness",
-    summary="Whether the server takes requests for text",
-    tags=["server"],
-    response_description="It does.",
-    responses={503: response_spec(Readiness, description="It does not, for now or for good.")},
+    summary="Check that the server takes requests for text",
+    response_description="It takes requests.",
+    responses={503: response_spec(Readiness, description="It takes no requests, for now or for good.")},
 )
 async def readiness(engine: EngineDependency) -> Response[Readiness]:
-    """For what hands requests to one of several servers. Who only wants to know that it is alive asks for /healthz."""
+    """Returns the state of the engine, for load balancers.
+
+    To check only that the server is alive, use /healthz.
+    """
     state = engine.state
     ready = state == "ready"
     headers = {} if ready else {"Retry-After": "5"}
     return Response(Readiness(status=state), status_code=200 if ready else 503, headers=headers)
 
 
-@get("/metrics", guards=[for_operators], include_in_schema=False)
+health_api = Router(
+    "/", route_handlers=[health, readiness], exception_handlers={Exception: json_error}, tags=["server"]
+)
+
+
+@get("/metrics", guards=[for_operators])
 async def metrics(metrics_registry: NamedDependency[CollectorRegistry]) -> Response[bytes]:
-    """All of them, as Prometheus reads them."""
+    """All metrics, in the format of Prometheus."""
     headers = {"Cache-Control": "no-store"}
     return Response(generate_latest(metrics_registry), media_type=CONTENT_TYPE_LATEST, headers=headers)
 
 
-@get("/status", guards=[for_operators], include_in_schema=False)
+@get("/status", guards=[for_operators])
 async def status(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], history: NamedDependency[History]
 ) -> Response[Any]:
-    """The page, or its figures each second, for a client that accepts an event stream."""
+    """The status page; for clients that accept events, its figures each second."""
     if EVENT_STREAM in request.headers.get("accept", ""):
         return Stream(_events(history), media_type=EVENT_STREAM, headers=HEADERS)
     page = await pages.render("status.html", shown=status_view(history), constants=constants(history))
@@ -94,9 +98,9 @@ async def status(
 async def _events(history: History) -> AsyncIterator[bytes]:
     while history.engine.state != "closed":  # the server waits for open streams to end
         shown = status_view(history)
-        event = {
+        figures = {
             "values": shown.values | {f"{chart.id}-top": chart.top for chart in shown.charts},
             "lines": {chart.id: chart.line for chart in shown.charts},
         }
-        yield b"data: " + msgspec.json.encode(event) + b"\n\n"
+        yield event(figures)
         await asyncio.sleep(1)

@@ -1,1 +1,1 @@
-"""Plots for programs: /api/plots, each with a journal of events that outlives its readers' connections."""
+"""The API of plots, /api/plots: a plot's journal of events outlives the connections of its readers."""

@@ -1,5 +1,6 @@
-"""What has been written of a plot, event by event, for any number of readers."""
+"""The journal of a plot: its events, for any number of readers."""
 
+import asyncio
 import logging
 from typing import Annotated, ClassVar, Literal
 
@@ -13,38 +14,43 @@ from server.writing.usage import Usage
 logger = logging.getLogger(__name__)
 
 
+Seed = Annotated[int, Meta(description="The same seed gives the same plot.")]
+
+
 class Token(Struct, frozen=True):
-    """The next piece of the text: what a token has made whole of it."""
+    """The next piece of the text: the characters up to the end of a token."""
 
     name: ClassVar[Literal["token"]] = "token"
     text: Annotated[str, Meta(description="Never empty.")]
 
 
 class Done(Struct, frozen=True):
-    """The end."""
+    """The end of a plot."""
 
     name: ClassVar[Literal["done"]] = "done"
     finish_reason: FinishReason
     usage: Usage
-    seed: Annotated[int, Meta(description="What gives the same plot again.")]
+    seed: Seed
 
 
 class Failed(Struct, frozen=True):
-    """The end of a plot that could not be finished."""
+    """The end of a plot after a failure."""
 
     name: ClassVar[Literal["error"]] = "error"
-    message: Annotated[str, Meta(description="What to tell the reader.")]
+    message: Annotated[str, Meta(description="An explanation for the reader.")]
 
 
 Event = Token | Done | Failed
 
 
 class Journal:
-    """The one log of a plot's events. Belongs to one event loop.
+    """The log of a plot's events. It belongs to one event loop.
 
-    id: what it is found by. feed: the tokens so far, then the end: at most one more than the plot may have tokens.
-    end: the last event, once it is there. readers: how many follow it.
+    feed: the tokens so far, then the end. end: the last event; None before. readers: how many follow the plot. task:
+    runs `write`.
     """
+
+    task: asyncio.Task[None]
 
     def __init__(self, id: str, plot: Plot) -> None:
         self.id = id
@@ -55,7 +61,7 @@ class Journal:
 
     @property
     def text(self) -> str:
-        """What is written so far."""
+        """The text so far."""
         return "".join(event.text for event in self.feed.items if isinstance(event, Token))
 
     @property
@@ -65,15 +71,15 @@ class Journal:
         return Usage(read, written, read + written)
 
     async def write(self) -> None:
-        """Takes the plot down to its end, whoever reads."""
+        """Write the events of the plot until its end, with or without readers."""
         try:
             async for text in self.plot:
                 self.feed.append(Token(text))
-        except Exception:  # readers wait for an end
+        except Exception:  # the readers wait for an end
             logger.exception("A plot failed")
         reason = self.plot.finish_reason
         if reason is None:
-            self.end = Failed(self.plot.failure or "The plot broke off: something went wrong here.")
+            self.end = Failed(self.plot.failure or "The plot broke off: something went wrong in the server.")
         else:
             self.end = Done(reason, self.usage, self.plot.seed)
         self.feed.append(self.end, last=True)

@@ -1,22 +1,32 @@
-"""The plots that are being written, and those that ended a short while ago."""
+"""The plots in progress, and those that ended recently."""
 
 import asyncio
 import secrets
 
+from server.errors import PlotifyError
 from server.plots.journal import Journal
 from server.writing.plot import Plot
 
 
-class UnknownPlot(Exception):
-    """There is no plot of this id, or no longer."""
+class UnknownPlot(PlotifyError):
+    """There is no plot with this id, or it has been forgotten."""
+
+    status = 404
+
+    @classmethod
+    def of(cls, id: str, ttl: float) -> "UnknownPlot":
+        """Name the plot. ttl: seconds for which a plot can be read after its end."""
+        return cls(
+            f"There is no plot {id:.40}: it never existed, it ended and was forgotten, or the server has restarted. "
+            f"You can read a plot for {ttl:g} seconds after its end."
+        )
 
 
 class Plots:
-    """Keeps the journals of plots, and decides how long. Belongs to one event loop.
+    """Keeps the journals of plots for a time. It belongs to one event loop.
 
-    grace: seconds that a plot is written on while nobody follows it; then it is cancelled. ttl: seconds that it can be
-    read after its end. limit: how many that have ended are kept; those that ended longest ago go first. How many are
-    being written at once is bounded by the engine's rows and queue.
+    grace: seconds until a plot without readers is cancelled. ttl: seconds for which a plot can be read after its end.
+    limit: ended plots to keep; the oldest go first. The engine's rows and queue limit the plots in progress.
     """
 
     def __init__(self, grace: float, ttl: float, limit: int) -> None:
@@ -26,47 +36,41 @@ class Plots:
         self._writing: dict[str, Journal] = {}
         self._ended: dict[str, Journal] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, plot: Plot) -> Journal:
-        """Has a plot written down from now on, whether or not somebody reads it."""
+        """Start the journal of a plot."""
         journal = Journal(secrets.token_urlsafe(16), plot)
         self._writing[journal.id] = journal
         self._watch(journal)
-        task = asyncio.create_task(self._write(journal))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        journal.task = asyncio.create_task(self._write(journal))
         return journal
 
     def find(self, id: str) -> Journal:
-        """The journal of a plot; asking for it is a sign of life. Raises UnknownPlot."""
+        """Return the journal of a plot, and restart its grace. Raises UnknownPlot."""
         journal = self._writing.get(id) or self._ended.get(id)
         if journal is None:
-            raise UnknownPlot(
-                f"There is no plot {id:.40}: there never was one, it has ended and is forgotten, or the server was "
-                f"started anew meanwhile. A plot can be read for {self._ttl:g} seconds after its end."
-            )
+            raise UnknownPlot.of(id, self._ttl)
         self._watch(journal)
         return journal
 
     def join(self, journal: Journal) -> None:
-        """Somebody follows a plot now, until they leave."""
+        """Count a reader, until `leave`."""
         journal.readers += 1
         self._watch(journal)
 
     async def leave(self, journal: Journal) -> None:
-        """Somebody who joined follows it no longer."""
+        """Count a reader no longer."""
         journal.readers -= 1
         self._watch(journal)
 
     async def cancel(self, journal: Journal) -> None:
-        """Stops a plot, and returns when it has ended; what was written of it stays."""
+        """Stop a plot, and return at its end. Its text so far stays."""
         journal.plot.cancel()
         await journal.feed.until_ended()
 
     async def close(self) -> None:
-        """Forgets all plots, once they have ended: close the engine before."""
-        await asyncio.gather(*self._tasks)
+        """Wait for the end of all plots, and forget them. Close the engine before."""
+        await asyncio.gather(*(journal.task for journal in self._writing.values()))
         for id in list(self._ended):
             self._forget(id)
 
@@ -79,7 +83,7 @@ class Plots:
             self._forget(next(iter(self._ended)))
 
     def _watch(self, journal: Journal) -> None:
-        """Counts anew the time after which a plot that nobody follows is cancelled."""
+        """Restart the time after which a plot without readers is cancelled."""
         if journal.id in self._writing:
             self._stop_timer(journal.id)
             if not journal.readers:

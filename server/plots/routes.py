@@ -1,32 +1,29 @@
-"""Plots for programs and for the page: started with one request, followed with others. docs/plots.md tells how."""
+"""The routes of /api/plots, which docs/plots.md describes."""
 
-from functools import partial
 from typing import Annotated, Any
 
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
-from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
-from litestar.exceptions import ClientException, ValidationException
-from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.exceptions import ValidationException
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
-from litestar.response import Stream
+from msgspec import UNSET
 
-from server.completions.errors import headers_of, status_of
-from server.engine import EngineBusy
 from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.dependency import EngineDependency
+from server.http.errors import headers_of, message_of, status_of
 from server.http.rate_limit import WORK
-from server.http.responses import EVENT_STREAM, STREAM_HEADERS, key_errors, rate_errors, response_spec
-from server.plots.events import EVENT_ID, UnknownEvent, frames, position
-from server.plots.plots import Plots, UnknownPlot
+from server.http.responses import error_specs, response_spec
+from server.http.sse import EVENT_STREAM, event_stream
+from server.plots.events import EVENT_ID, frames, position
+from server.plots.plots import Plots
 from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
 from server.writing.brief import Brief, BriefError
 from server.writing.fields import BriefCarrier
 from server.writing.plot import begin
 
-error_spec = partial(response_spec, Refusal)
-"""An error of /api, as its operation describes it."""
+UNKNOWN = error_specs(Refusal, {404: "There is no such plot, or it was forgotten."}, 500)
+"""The errors of operations on one plot."""
 
 
 @post(
@@ -36,17 +33,16 @@ error_spec = partial(response_spec, Refusal)
     opt={WORK: True},
     operation_id="startPlot",
     summary="Start a plot",
-    response_description="The plot is being written.",
-    responses=key_errors(error_spec)
-    | rate_errors(error_spec)
-    | {
-        400: error_spec(description="The body is not JSON, or a field is of the wrong type."),
-        408: error_spec(description="The body took too long to arrive."),
-        413: error_spec(description="The body is far longer than any prompt that the model can read."),
-        415: error_spec(description="The body is neither JSON nor a form."),
-        422: error_spec(description="A field's value cannot be worked from."),
-        503: error_spec(description="Too many wait; try again after Retry-After seconds."),
-    },
+    response_description="The plot was started.",
+    responses=error_specs(
+        Refusal,
+        {
+            400: "The body is not JSON, or a field has the wrong type.",
+            415: "The body is neither JSON nor a form.",
+            422: "A field has a value that the server cannot use; `problems` has a sentence for each such field.",
+        },
+        *(401, 403, 408, 413, 429, 500, 503),
+    ),
 )
 async def start_plot(
     data: JSONBody[PlotRequest],
@@ -56,30 +52,25 @@ async def start_plot(
     engine: EngineDependency,
     settings: NamedDependency[Settings],
 ) -> Response[Started]:
-    """Starts a plot. It is written whether or not somebody follows it, for as long as the server's grace."""
+    """Starts a plot. Without a reader, the server cancels it after a grace period."""
     brief = Brief.read(data.typed, engine.bundle.manifest)
     [plot] = begin(engine, brief, settings.max_tokens, access.client_of(request))
     journal = plots.start(plot)
     address = f"/api/plots/{journal.id}"
-    return Response(
-        Started(journal.id, journal.plot.seed, address, f"{address}/events"),
-        headers={"Location": address},
-    )
-
-
-UNKNOWN = {404: error_spec(description="There is no such plot, or no longer.")}
+    started = Started(journal.id, journal.plot.seed, address, f"{address}/events")
+    return Response(started, headers={"Location": address})
 
 
 @get(
     "/{plot_id:str}",
     guards=[for_holders],
     operation_id="readPlot",
-    summary="Read what is there of a plot",
-    response_description="So far.",
+    summary="Read a plot",
+    response_description="The plot so far.",
     responses=UNKNOWN,
 )
 async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> PlotSoFar:
-    """What is there of a plot. Asking for it counts as following it for a moment."""
+    """Returns the plot so far. The request restarts the grace period."""
     return PlotSoFar.of(plots.find(plot_id))
 
 
@@ -88,11 +79,11 @@ async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> Pl
     guards=[for_holders],
     operation_id="stopPlot",
     summary="Stop a plot",
-    response_description="It has ended.",
+    response_description="The plot has ended.",
     responses=UNKNOWN,
 )
 async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> None:
-    """Stops a plot; for one that has ended, nothing. What was written of it can still be read."""
+    """Stops a plot. You can still read its text so far. A plot that has ended stays as it is."""
     await plots.cancel(plots.find(plot_id))
 
 
@@ -104,9 +95,9 @@ async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> 
     responses=UNKNOWN
     | {
         200: response_spec(str, media_type=EVENT_STREAM, description="The events, as they come."),
-        204: response_spec(None, description="The plot has ended, and the reader has all of it: do not come back."),
-        400: error_spec(description="The Last-Event-ID is no event of this plot."),
-    },
+        204: response_spec(None, description="The plot has ended, and you have all events: do not reconnect."),
+    }
+    | error_specs(Refusal, {400: "The Last-Event-ID is not an event of this plot."}),
 )
 async def follow_plot(
     plot_id: FromPath[str],
@@ -116,7 +107,7 @@ async def follow_plot(
         str,
         HeaderParameter(
             name="Last-Event-ID",
-            description="The last event that is known; those behind it are sent.",
+            description="The last event you have; the response begins after it.",
             schema_extra={"pattern": EVENT_ID},
         ),
     ] = "",
@@ -124,63 +115,48 @@ async def follow_plot(
         str,
         QueryParameter(
             name="last-event-id",
-            description="The same, for clients that cannot set the header, which goes before.",
+            description="The same, for clients that cannot set the header. The header takes precedence.",
             schema_extra={"pattern": EVENT_ID},
         ),
     ] = "",
 ) -> Response[Any]:
-    """A plot as server-sent events, from its beginning or from behind the last event that the reader knows.
+    """Streams a plot as server-sent events, from the beginning or after the last event you have.
 
-    Each has its number as its id: `token` {"text"}, then at the end `done` {"finish_reason", "usage", "seed"} or
-    `error` {"message"}. The connection may be lost: the plot goes on, and the reader comes back.
+    The events are `token` {"text"}, then `done` {"finish_reason", "usage", "seed"} or `error` {"message"}. Their ids
+    are their numbers. If the connection breaks, the plot goes on: reconnect to get the rest.
     """
     journal = plots.find(plot_id)
-    # A browser that comes back by itself sends the header, and keeps the query it began with.
+    # A browser that reconnects sends the header, and its first query again.
     in_header, in_query = (position(given, journal) for given in (last_event_id, last_event_id_in_query))
     after = in_header if last_event_id else in_query
     if journal.end is not None and after == len(journal.feed.items):
         return Response(None, status_code=204)
     plots.join(journal)
-    return Stream(
-        frames(journal, after, settings.heartbeat),
-        media_type=EVENT_STREAM,
-        headers=STREAM_HEADERS,
-        # Litestar runs it after the answer, also when the client has left in its middle.
-        background=BackgroundTask(plots.leave, journal),
-    )
+    return event_stream(frames(journal, after, settings.heartbeat), plots.leave, journal)
 
 
-def _refuse(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
-    match error:
-        case BriefError():
-            return Response(Refusal(str(error), error.problems), status_code=422)
-        case EngineBusy():
-            return Response(
-                Refusal(f"No plot this time: {error}."), status_code=status_of(error), headers=headers_of(error)
-            )
-        case ValidationException():
-            faults: list[Any] = list(error.extra or [])
-            told = "; ".join(f"{fault.get('key', 'data')}: {fault['message']}" for fault in faults)
-            return Response(Refusal(f"The body is not a brief: {told}."), status_code=400)
-        case RequestEntityTooLarge():
-            return Response(Refusal("That is far more text than the model can read. Shorten it."), status_code=413)
-        case ClientException():
-            return Response(Refusal(error.detail), status_code=error.status_code, headers=headers_of(error))
-        case UnknownPlot():
-            return Response(Refusal(str(error)), status_code=404)
-    return Response(Refusal(str(error)), status_code=400)
+def plot_error(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:
+    """Answer with {"message": …}, and with the problem of each field of a bad brief."""
+    message = message_of(error)
+    if isinstance(error, ValidationException):
+        faults: list[str] = [
+            f"{fault.get('key', 'data')}: {fault['message']}" for fault in list[Any](error.extra or ())
+        ]
+        message = f"The body does not describe a plot: {'; '.join(faults)}."
+    problems = error.problems if isinstance(error, BriefError) else UNSET
+    return Response(Refusal(message, problems), status_code=status_of(error), headers=headers_of(error))
 
 
 @route("/{plot_id:str}", http_method=HttpMethod.OPTIONS, status_code=204, guards=[for_all], include_in_schema=False)
 async def plot_options() -> Response[None]:
-    """Litestar's own answer names the methods of the handler that it saw first, and no others."""
+    """Name all methods. Litestar's own response would name only those of one handler."""
     return Response(None, headers={"Allow": "DELETE, GET, OPTIONS"})
 
 
 plots_api = Router(
     "/api/plots",
     route_handlers=[plot_options, start_plot, read_plot, cancel_plot, follow_plot],
-    exception_handlers=dict.fromkeys((BriefError, ClientException, EngineBusy, UnknownEvent, UnknownPlot), _refuse),
+    exception_handlers={Exception: plot_error},
     response_headers={"Cache-Control": "no-store"},
     tags=["plots"],
 )

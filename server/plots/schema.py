@@ -1,80 +1,77 @@
-"""What /api/plots is asked and answers, as JSON."""
+"""The requests and responses of /api/plots."""
 
 from typing import Annotated, Literal, Self
 
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec.structs import asdict
 
 from server.engine import FinishReason
-from server.plots.journal import Done, Failed, Journal
+from server.plots.journal import Done, Failed, Journal, Seed
 from server.writing.brief import LENGTHS, SEED_DIGITS, WILDNESSES
 from server.writing.usage import Usage
 
+LENGTH = Meta(
+    description=f"One of {', '.join(LENGTHS)}; lines is the default.",
+    extra_json_schema={"enum": [*LENGTHS, "", None]},
+)
+WILDNESS = Meta(
+    description=f"From {min(WILDNESSES)}, close, to {max(WILDNESSES)}, wild; 3 is the default.",
+    extra_json_schema={"enum": [*WILDNESSES, *map(str, WILDNESSES), "", None]},
+)
 
-class PlotRequest(msgspec.Struct, frozen=True):
-    """What a writer asks for. What is absent, null or "" has its default."""
 
-    # Decoding looks at the types alone. What the schemas say beyond is kept by `Brief`, with a sentence for each field.
-    prompt: Annotated[str, Meta(description="How the plot begins.", extra_json_schema={"pattern": r"\S"})] = ""
+State = Literal["waiting", "writing", "done", "error"]
+
+
+class PlotRequest(Struct, frozen=True):
+    """A brief. A field that is absent, null or "" has its default."""
+
+    # Decoding checks only the types. `Brief` checks the rest of the schema, with a sentence for each field.
+    prompt: Annotated[str, Meta(description="The beginning of the plot.", extra_json_schema={"pattern": r"\S"})] = ""
     genre: Annotated[str | None, Meta(description="One of the model's genres, or any, the default.")] = None
-    length: Annotated[
-        str | None,
-        Meta(
-            description=f"One of {', '.join(LENGTHS)}; lines is the default.",
-            extra_json_schema={"enum": [*LENGTHS, "", None]},
-        ),
-    ] = None
-    wildness: Annotated[
-        int | str | None,
-        Meta(
-            description=f"From {min(WILDNESSES)}, close, to {max(WILDNESSES)}, wild; 3 is the default.",
-            extra_json_schema={"enum": [*WILDNESSES, *map(str, WILDNESSES), "", None]},
-        ),
-    ] = None
-    avoid: Annotated[str | None, Meta(description="Words that are not to be written, separated by commas.")] = None
+    length: Annotated[str | None, LENGTH] = None
+    wildness: Annotated[int | str | None, WILDNESS] = None
+    avoid: Annotated[str | None, Meta(description="Words to keep out of the plot, separated by commas.")] = None
     seed: Annotated[
         Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 10**SEED_DIGITS - 1})]
         | Annotated[str, Meta(extra_json_schema={"pattern": rf"^\s*[0-9]{{0,{SEED_DIGITS}}}\s*$"})]
         | None,
-        Meta(description="A whole number of up to nine digits; the same gives the same plot. Absent: any."),
+        Meta(description="A whole number of up to nine digits; the same seed gives the same plot. Random if absent."),
     ] = None
 
     @property
     def typed(self) -> dict[str, str]:
-        """The fields that are there, as they are typed into the form."""
-        return {name: str(value) for name, value in msgspec.structs.asdict(self).items() if value not in (None, "")}
+        """The fields with values, as text, like those of a form."""
+        return {name: str(value) for name, value in asdict(self).items() if value not in (None, "")}
 
 
-class Started(msgspec.Struct, frozen=True):
-    """A plot that is being written from now on."""
+class Started(Struct, frozen=True):
+    """A plot that has just started."""
 
     id: str
-    seed: Annotated[int, Meta(description="What gives the same plot again.")]
-    address: Annotated[str, Meta(description="Path of what is there of it: GET; to stop it, DELETE.")] = msgspec.field(
+    seed: Seed
+    address: Annotated[str, Meta(description="The path of the plot: GET reads it, DELETE stops it.")] = field(
         name="self"
     )
-    events: Annotated[str, Meta(description="Path of its event stream.")]
+    events: Annotated[str, Meta(description="The path of its events.")]
 
 
-class PlotSoFar(msgspec.Struct, frozen=True):
-    """What is there of a plot."""
+class PlotSoFar(Struct, frozen=True):
+    """A plot so far."""
 
     id: str
-    state: Annotated[
-        Literal["waiting", "writing", "done", "error"],
-        Meta(description="waiting until its first token, then writing, until it is done or ended in an error."),
-    ]
+    state: Annotated[State, Meta(description="waiting before its first token, then writing, then done or error.")]
     prompt: str
-    text: Annotated[str, Meta(description="What was written so far, without the prompt.")]
-    seed: Annotated[int, Meta(description="What gives the same plot again.")]
+    text: Annotated[str, Meta(description="The text so far, without the prompt.")]
+    seed: Seed
     usage: Usage
-    last_event_id: Annotated[int, Meta(description="The event that the text reaches to; follow on from it.")]
+    last_event_id: Annotated[int, Meta(description="The last event of the text; follow the plot from here.")]
     finish_reason: FinishReason | None
-    problem: Annotated[str | None, Meta(description="What went wrong, where the state is error.")]
+    problem: Annotated[str | None, Meta(description="An explanation, if the state is error.")]
 
     @classmethod
     def of(cls, journal: Journal) -> Self:
-        """From a plot's journal."""
+        """Return the state of a journal."""
         end = journal.end
         return cls(
             id=journal.id,
@@ -89,8 +86,8 @@ class PlotSoFar(msgspec.Struct, frozen=True):
         )
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """Why a request was not served."""
+class Refusal(Struct, frozen=True):
+    """An explanation of an error."""
 
     message: str
-    problems: Annotated[dict[str, str] | UnsetType, Meta(description="What is wrong with each field at fault.")] = UNSET
+    problems: Annotated[dict[str, str] | UnsetType, Meta(description="The mistake in each wrong field.")] = UNSET

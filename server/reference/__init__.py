@@ -1,1 +1,1 @@
-"""The description of the server's addresses: as an OpenAPI document for programs, as a page for people."""
+"""The reference of the API: an OpenAPI document for programs, and a page for people."""

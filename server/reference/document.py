@@ -1,4 +1,4 @@
-"""The OpenAPI document: what Litestar reads off the routes, made true. https://spec.openapis.org/oas/v3.1.0"""
+"""The OpenAPI document (https://spec.openapis.org/oas/v3.1.0): Litestar's, completed."""
 
 from importlib.metadata import version
 from typing import Any
@@ -10,62 +10,47 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License, Tag
 
 from server.engine import AnyEngine
-from server.http.responses import EVENT_STREAM, FORM, JSON
-from server.reference.examples import answers, paths, requests
+from server.http.responses import FORM, JSON
+from server.http.sse import EVENT_STREAM
+from server.reference.examples import paths, requests, responses
 from server.reference.schemas import COMPLETION_EVENT, PLOT_EVENT, PLOT_FORM, reference, schemas
 
 Document = dict[str, Any]
 
 DESCRIPTION = """\
-A few words in, a few plot lines out. Where the server has keys, send one as \
-`Authorization: Bearer KEY`; where it has none, nobody needs one.
+A few words in, a few plot lines out. If the server has keys, send one as `Authorization: Bearer KEY`.
 
-What is described here is all that there is: another address is answered with 404, another method with 405 and `Allow`,
-in the form of the other errors beside it. Fields that are not described are ignored.
+The response to any other address is 404, and to any other method 405 with `Allow`, in the same form as the other
+errors. The server ignores unknown fields.
 """
 
 TAGS = [
-    Tag("completions", "The completions of OpenAI's API: for programs that speak it already."),
-    Tag("plots", "Plots by a writer's words, as event streams that survive a lost connection."),
+    Tag("completions", "The completions of OpenAI's API, for its existing clients."),
+    Tag("plots", "Plots from a few words, as event streams that survive a lost connection."),
     Tag("server", "The server itself."),
 ]
 
+
+def _header(description: str, **schema: Any) -> Document:
+    return {"description": description, "required": True, "schema": schema}
+
+
+RETRY_AFTER = {"Retry-After": _header("Seconds to wait before the next try.", type="integer", minimum=1)}
+
 HEADERS = {
-    "201": {
-        "Location": {
-            "description": "Path of what is there of the plot.",
-            "required": True,
-            "schema": {"type": "string"},
-        }
-    },
-    "401": {"WWW-Authenticate": {"description": "Bearer.", "required": True, "schema": {"type": "string"}}},
-    "429": {
-        "Retry-After": {
-            "description": "Seconds after which to try again.",
-            "required": True,
-            "schema": {"type": "integer", "minimum": 1},
-        }
-    },
-    "503": {
-        "Retry-After": {
-            "description": "Seconds after which to try again.",
-            "required": True,
-            "schema": {"type": "integer", "minimum": 1},
-        }
-    },
+    "201": {"Location": _header("The path of the plot so far.", type="string")},
+    "401": {"WWW-Authenticate": _header("Bearer.", type="string")},
+    "429": RETRY_AFTER,
+    "503": RETRY_AFTER,
 }
-"""What every answer of a status carries."""
+"""The headers of every response with a status."""
 
-
-PARAMETERS = {"model": "The model's name, as the list tells it.", "plot_id": "The plot's id, as its start told it."}
-"""What stands in the paths."""
+PARAMETERS = {"model": "The model's name, from the list of models.", "plot_id": "The plot's id, from its start."}
+"""Descriptions of the parameters in paths."""
 
 
 class Reference(JsonRenderPlugin):
-    """Completes the document and serves it. Made for one engine, whose model decides on some of what may be asked.
-
-    model: that model's name.
-    """
+    """Completes the document with the limits of an engine's model, and serves it. model: its name."""
 
     def __init__(self, engine: AnyEngine) -> None:
         super().__init__(media_type=MediaType.JSON)
@@ -74,17 +59,17 @@ class Reference(JsonRenderPlugin):
         self._document: Document | None = None
 
     def document(self, app: Litestar) -> Document:
-        """The whole document, the same for as long as the app is there."""
+        """Return the complete document, built once for the app."""
         if self._document is None:
             self._document = _complete(app.openapi_schema.to_schema(), self._engine)
         return self._document
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: Document) -> bytes:
-        """The document as JSON."""
+        """Return the document as JSON."""
         return msgspec.json.encode(self.document(request.app))
 
     def config(self) -> OpenAPIConfig:
-        """What Litestar has to know to read its part off the routes."""
+        """Return Litestar's configuration of its part of the document."""
         return OpenAPIConfig(
             title="Plotify",
             version=version("plotify"),
@@ -98,7 +83,7 @@ class Reference(JsonRenderPlugin):
 
 
 def operations(document: Document) -> dict[str, Document]:
-    """The document's operations by id, each with its `method` and `path`."""
+    """Return the document's operations by id, each with its `method` and `path`."""
     return {
         operation["operationId"]: operation | {"method": method.upper(), "path": path}
         for path, methods in document["paths"].items()
@@ -117,18 +102,18 @@ def _complete(document: Document, engine: AnyEngine) -> Document:
     )
     found = operations(document)
     for operation in found.values():
-        answers_ = operation["responses"]
-        # Litestar presumes that it answers what does not fit itself; where nothing is declared, nothing can be unfit.
-        if "$ref" not in answers_.get("400", {}).get("content", {}).get(JSON, {}).get("schema", {"$ref"}):
-            del answers_["400"]
+        found_responses = operation["responses"]
+        # Litestar adds its own 400 to every operation with parameters. Without a declared 400, none can happen.
+        if "$ref" not in found_responses.get("400", {}).get("content", {}).get(JSON, {}).get("schema", {"$ref"}):
+            del found_responses["400"]
         for status, headers in HEADERS.items():
-            if status in answers_:
-                answers_[status].setdefault("headers", {}).update(headers)
+            if status in found_responses:
+                found_responses[status].setdefault("headers", {}).update(headers)
         for parameter in operation.get("parameters", []):
             if parameter["in"] == "path":
                 name = parameter["name"]
                 parameter |= {"description": PARAMETERS[name], "example": paths(engine.bundle.manifest)[name]}
-    # As those who write SDKs read OpenAPI before 3.2: the schema of a stream is that of each of its events.
+    # Before OpenAPI 3.2, tools take the schema of a stream as that of each event.
     for id, event in (("createCompletion", COMPLETION_EVENT), ("followPlot", PLOT_EVENT)):
         found[id]["responses"]["200"]["content"][EVENT_STREAM] = {"schema": {"$ref": reference(event)}}
     found["startPlot"]["requestBody"]["content"][FORM] = {"schema": {"$ref": reference(PLOT_FORM)}}
@@ -139,7 +124,7 @@ def _complete(document: Document, engine: AnyEngine) -> Document:
     for id, kinds in requests(engine.bundle.manifest).items():
         for kind, examples in kinds.items():
             found[id]["requestBody"]["content"][kind]["examples"] = examples
-    for (id, status), kinds in answers(engine.bundle.manifest).items():
+    for (id, status), kinds in responses(engine.bundle.manifest).items():
         for kind, examples in kinds.items():
             found[id]["responses"][status]["content"][kind]["examples"] = examples
     return document

@@ -1,27 +1,38 @@
-"""Examples of what is asked and answered, in the words of the model that is served. Tests send and compare them."""
+"""Examples of requests and responses for the model of the server. Tests send and compare them."""
 
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
+from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec.json import encode
 
 from server.bundle import Manifest
-from server.http.responses import EVENT_STREAM, FORM, JSON
+from server.completions.errors import RequestError, UnknownModel, error_response
+from server.completions.schema import Choice, Completion, FinishReason, Model, ModelList
+from server.http.responses import FORM, JSON
+from server.http.sse import EVENT_STREAM
+from server.observability.routes import Health, Readiness
+from server.plots.journal import Done, Event, Token
+from server.plots.plots import UnknownPlot
+from server.plots.schema import PlotSoFar, Refusal, Started
+from server.writing.usage import Usage
 
 Examples = dict[str, dict[str, Any]]
-"""By name: each with a summary and its value."""
+"""Examples by name, each with its `value` and perhaps a `summary`."""
 
 OPENING = "A detective in Lisbon"
 PLOT = "Xr3K0dVnSg6vYq1bZtW2uA"
+CREATED = 1_790_000_000
+"""Seconds since 1970."""
 
 
 def paths(manifest: Manifest) -> dict[str, str]:
-    """What stands in a path, by the name of the parameter."""
+    """Return the examples of the parameters in paths, by name."""
     return {"model": manifest.name, "plot_id": PLOT}
 
 
 def requests(manifest: Manifest) -> dict[str, dict[str, Examples]]:
-    """Of bodies that are accepted, by operation and media type."""
+    """Return the examples of bodies that the server accepts, by operation and media type."""
     model, genre = manifest.name, manifest.prompt.genres[0]
     asked = {"model": model, "prompt": OPENING, "max_tokens": 60, "temperature": 0.8, "seed": 1}
     brief = {"prompt": OPENING, "genre": genre, "length": "line", "wildness": 3, "seed": 1}
@@ -29,8 +40,8 @@ def requests(manifest: Manifest) -> dict[str, dict[str, Examples]]:
         "createCompletion": {
             JSON: {
                 "whole": {"summary": "In one piece", "value": asked},
-                "stream": {"summary": "As it is written", "value": asked | {"stream": True}},
-                "genre": {"summary": "Led towards a genre", "value": asked | {"genre": genre}},
+                "stream": {"summary": "As a stream", "value": asked | {"stream": True}},
+                "genre": {"summary": "In a genre", "value": asked | {"genre": genre}},
                 "scores": {
                     "summary": "The log probabilities of a text",
                     "value": {"model": model, "prompt": OPENING, "max_tokens": 0, "echo": True, "logprobs": 1},
@@ -44,94 +55,56 @@ def requests(manifest: Manifest) -> dict[str, dict[str, Examples]]:
     }
 
 
-def answers(manifest: Manifest) -> dict[tuple[str, str], dict[str, Examples]]:
-    """Of answers, by operation and status, then by media type."""
-    model = {"id": manifest.name, "object": "model", "created": 1790000000, "owned_by": "plotify"}
-    usage = {"prompt_tokens": 8, "completion_tokens": 3, "total_tokens": 11}
-    choice = {"text": " finds a letter", "index": 0, "logprobs": None, "finish_reason": "length"}
-    completion = {
-        "id": "cmpl-5f0c",
-        "object": "text_completion",
-        "created": 1790000000,
-        "model": manifest.name,
-        "choices": [choice],
-        "usage": usage,
-    }
-    chunks = [
-        {key: value for key, value in completion.items() if key != "usage"} | {"choices": [choice | given]}
-        for given in ({"text": " finds", "finish_reason": None}, {"text": " a letter"})
-    ]
-    told = [
-        ("token", {"text": " finds"}),
-        ("token", {"text": " a letter."}),
-        ("done", {"finish_reason": "stop", "usage": usage, "seed": 1}),
-    ]
-    unknown_model = _failure(
-        f"model: there is no 'gpt-4' here; this server has {manifest.name!r}.", param="model", code="model_not_found"
-    )
-    unknown_plot = _refusal(
-        "There is no plot none: there never was one, it has ended and is forgotten, or the server was started anew "
-        "meanwhile. A plot can be read for 300 seconds after its end."
-    )
+def responses(manifest: Manifest) -> dict[tuple[str, str], dict[str, Examples]]:
+    """Return the examples of responses, by operation and status, then by media type."""
+    model = Model(id=manifest.name, created=CREATED)
+    usage = Usage(8, 3, 11)
+
+    def completion(text: str, reason: FinishReason | None, used: Usage | UnsetType = UNSET) -> Completion:
+        choices = [Choice(text, 0, finish_reason=reason)]
+        return Completion(id="cmpl-5f0c", created=CREATED, model=manifest.name, choices=choices, usage=used)
+
+    whole = completion(" finds a letter", "length", usage)
+    chunks = completion(" finds", None), completion(" a letter", "length")
+    plot_events: tuple[Event, ...] = Token(" finds"), Token(" a letter."), Done("stop", usage, 1)
+    unknown_model = _json(error_response(UnknownModel("gpt-4", manifest.name)))
+    unknown_plot = _json(Refusal(UnknownPlot.of("none", 300).message))
     problem = "Choose a number from 1 to 5."
+    so_far = PlotSoFar(PLOT, "done", OPENING, " finds a letter.", 1, usage, 3, "stop", None)
     return {
         ("createCompletion", "200"): {
-            JSON: {"whole": {"summary": "In one piece", "value": completion}},
+            JSON: {"whole": {"summary": "In one piece", "value": to_builtins(whole)}},
             EVENT_STREAM: _events({"data": text} for text in (*map(_text, chunks), "[DONE]")),
         },
-        ("createCompletion", "400"): _failure("temperature: expected `float` <= 10.0.", param="temperature"),
+        ("createCompletion", "400"): _json(error_response(RequestError("expected `float` <= 10.0.", "temperature"))),
         ("createCompletion", "404"): unknown_model,
-        ("listModels", "200"): _value({"object": "list", "data": [model]}),
-        ("retrieveModel", "200"): _value(model),
+        ("listModels", "200"): _json(ModelList(data=[model])),
+        ("retrieveModel", "200"): _json(model),
         ("retrieveModel", "404"): unknown_model,
-        ("startPlot", "201"): _value(
-            {"id": PLOT, "seed": 1, "self": f"/api/plots/{PLOT}", "events": f"/api/plots/{PLOT}/events"}
-        ),
-        ("startPlot", "422"): _refusal(problem, problems={"wildness": problem}),
-        ("readPlot", "200"): _value(
-            {
-                "id": PLOT,
-                "state": "done",
-                "prompt": OPENING,
-                "text": " finds a letter.",
-                "seed": 1,
-                "usage": usage,
-                "last_event_id": 3,
-                "finish_reason": "stop",
-                "problem": None,
-            }
-        ),
+        ("startPlot", "201"): _json(Started(PLOT, 1, f"/api/plots/{PLOT}", f"/api/plots/{PLOT}/events")),
+        ("startPlot", "422"): _json(Refusal(problem, {"wildness": problem})),
+        ("readPlot", "200"): _json(so_far),
         ("readPlot", "404"): unknown_plot,
         ("stopPlot", "404"): unknown_plot,
         ("followPlot", "200"): {
             EVENT_STREAM: _events(
-                {"id": str(id), "event": name, "data": _text(data)} for id, (name, data) in enumerate(told, start=1)
+                {"id": str(id), "event": each.name, "data": _text(each)} for id, each in enumerate(plot_events, 1)
             )
         },
         ("followPlot", "404"): unknown_plot,
-        ("readReadiness", "200"): _value({"status": "ready"}),
-        ("readReadiness", "503"): _value({"status": "restarting"}),
-        ("readHealth", "200"): _value(
-            {"status": "ok", "model": manifest.name, "running": 2, "waiting": 0, "written": 54321}
-        ),
+        ("readReadiness", "200"): _json(Readiness(status="ready")),
+        ("readReadiness", "503"): _json(Readiness(status="restarting")),
+        ("readHealth", "200"): _json(Health(model=manifest.name, running=2, waiting=0, written=54321)),
     }
 
 
-def _value(value: Any) -> dict[str, Examples]:
-    return {JSON: {"answer": {"value": value}}}
+def _json(value: Struct) -> dict[str, Examples]:
+    return {JSON: {"answer": {"value": to_builtins(value)}}}
 
 
 def _events(events: Iterable[dict[str, str]]) -> Examples:
     return {f"event {number}": {"value": event} for number, event in enumerate(events, start=1)}
 
 
-def _text(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _failure(message: str, param: str, code: str | None = None) -> dict[str, Examples]:
-    return _value({"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}})
-
-
-def _refusal(message: str, **more: Any) -> dict[str, Examples]:
-    return _value({"message": message} | more)
+def _text(value: Struct) -> str:
+    return encode(value).decode()

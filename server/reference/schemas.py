@@ -1,4 +1,4 @@
-"""The schemas of what is asked and answered: msgspec's own, so that they promise what is enforced."""
+"""The schemas of requests and responses. They are msgspec's own, so the server enforces them."""
 
 from typing import Any
 
@@ -13,20 +13,9 @@ from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.writing.brief import ANY_GENRE
 
 REQUESTS = (CompletionRequest, StreamOptions, PlotRequest)
-ANSWERS = (
-    Completion,
-    Model,
-    ModelList,
-    ErrorResponse,
-    Started,
-    PlotSoFar,
-    Token,
-    Done,
-    Failed,
-    Refusal,
-    Health,
-    Readiness,
-)
+PLOT_EVENTS = (Token, Done, Failed)
+PLOTS = (Started, PlotSoFar, *PLOT_EVENTS, Refusal)
+ANSWERS = (Completion, Model, ModelList, ErrorResponse, *PLOTS, Health, Readiness)
 PLOT_FORM = "PlotForm"
 COMPLETION_EVENT = "CompletionEvent"
 PLOT_EVENT = "PlotEvent"
@@ -35,7 +24,7 @@ Schema = dict[str, Any]
 
 
 def schemas(engine: AnyEngine) -> dict[str, Schema]:
-    """JSON schemas by name, with what only the running server knows: its model, genres, vocabulary and rows."""
+    """Return the JSON schemas by name, with the engine's model, genres, vocabulary and rows."""
     _, found = msgspec.json.schema_components((*REQUESTS, *ANSWERS), ref_template=reference("{name}"))
     for name in found.keys() - {struct.__name__ for struct in REQUESTS}:
         _complete_answer(found[name])
@@ -53,16 +42,16 @@ def schemas(engine: AnyEngine) -> dict[str, Schema]:
 
 
 def reference(name: str) -> str:
-    """The address of a schema within the document."""
+    """Return the reference to a schema of the document."""
     return f"#/components/schemas/{name}"
 
 
 def _completion_event() -> Schema:
-    """An event has fields, of which data is text; that text is JSON."""
+    """Return the schema of an event, with JSON as the text of its data."""
     data = [{"const": "[DONE]"}, _json_text(Completion), _json_text(ErrorResponse)]
     return {
         "title": COMPLETION_EVENT,
-        "description": f"Its data is a {Completion.__name__}; the last one's `[DONE]`, or an {ErrorResponse.__name__}.",
+        "description": f"The data is a {Completion.__name__}; the last is `[DONE]` or an {ErrorResponse.__name__}.",
         "type": "object",
         "properties": {"data": {"type": "string", "anyOf": data}},
         "required": ["data"],
@@ -70,29 +59,22 @@ def _completion_event() -> Schema:
 
 
 def _plot_event() -> Schema:
-    kinds = [
-        {"properties": {"event": {"const": event.name}, "data": _json_text(event)}} for event in (Token, Done, Failed)
-    ]
     return {
         "title": PLOT_EVENT,
-        "description": "Each is a `token` with a Token; the last one is `done` with a Done, or `error` with a Failed.",
+        "description": "A `token` with a Token; the last event is `done` with a Done, or `error` with a Failed.",
         "type": "object",
         "properties": {
-            "event": {"enum": [event.name for event in (Token, Done, Failed)]},
+            "event": {"enum": [event.name for event in PLOT_EVENTS]},
             "id": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "Its number: 1, 2, and so on."},
             "data": {"type": "string", "description": "JSON."},
         },
         "required": ["event", "id", "data"],
-        "oneOf": kinds,
+        "oneOf": [{"properties": {"event": {"const": event.name}, "data": _json_text(event)}} for event in PLOT_EVENTS],
     }
 
 
 def _json_text(struct: type[msgspec.Struct]) -> Schema:
-    return {
-        "type": "string",
-        "contentMediaType": JSON,
-        "contentSchema": {"$ref": reference(struct.__name__)},
-    }
+    return {"type": "string", "contentMediaType": JSON, "contentSchema": {"$ref": reference(struct.__name__)}}
 
 
 def _genres(engine: AnyEngine) -> list[str]:
@@ -100,7 +82,7 @@ def _genres(engine: AnyEngine) -> list[str]:
 
 
 def _complete_answer(answer: Schema) -> None:
-    """What has a default may be absent of a request; in an answer it is there."""
+    """Require the fields with a default: they may be absent from a request, but not from a response."""
     fields = answer["properties"]
     given = [name for name, field in fields.items() if "default" in field or name in answer["required"]]
     answer["required"] = given
@@ -114,7 +96,7 @@ def _narrow_completion(fields: Schema, engine: AnyEngine) -> None:
     fields["genre"]["enum"] = [*_genres(engine), None]
     for name in ("n", "best_of"):
         fields[name]["anyOf"][0]["maximum"] = engine.config.rows
-    # Decoding would let kinds of prompts be mixed; `ParsedRequest.read` does not.
+    # Decoding allows mixed kinds of prompts; `ParsedRequest.read` refuses them.
     text = {"type": "string", "minLength": 1}
     tokens = {
         "type": "array",
@@ -127,7 +109,7 @@ def _narrow_completion(fields: Schema, engine: AnyEngine) -> None:
 
 
 def _typed(field: Schema) -> Schema:
-    """A field of a form: the text that stands for the values of a field of JSON."""
+    """Return the schema of a form's field: the text for the values of a JSON field."""
     (text,) = (kind for kind in field.get("anyOf", [field]) if kind["type"] == "string")
     typed: Schema = {"description": field["description"]} | text
     if "enum" in field:

@@ -1,20 +1,22 @@
-"""What can be wrong with a shelf."""
+"""Errors of the shelf."""
+
+from server.errors import PlotifyError
 
 
-class ShelfError(Exception):
-    """Something that a shelf cannot do; the message says what, and what to do. told: the same for writers."""
+class ShelfError(PlotifyError):
+    """The shelf cannot do what it is asked to."""
 
-    @property
-    def told(self) -> str:
-        return str(self)
+    status = 422
 
 
 class NotOnShelf(ShelfError):
-    """There is no such plot, passage or picture, or it is on another's shelf: nobody is told which."""
+    """This shelf has no such plot, passage or picture. The error keeps the other shelves secret."""
+
+    status = 404
 
 
 class NotKept(ShelfError):
-    """Something that a shelf does not take. field: the argument at fault."""
+    """The shelf does not accept a value. field: the argument at fault."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -22,12 +24,16 @@ class NotKept(ShelfError):
 
 
 class ShelfFull(ShelfError):
-    """There are as many plots on the shelf, or passages in the plot, as there may be."""
+    """The shelf has as many plots as it may have, or the plot as many passages."""
+
+    status = 409
 
 
 class ShelfUnusable(ShelfError):
-    """The database cannot be opened, or fails; the message is for operators."""
+    """The database cannot be opened, or fails. The error's text is for operators."""
+
+    status = 503
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         return "The shelf cannot be reached just now. Try again in a moment."

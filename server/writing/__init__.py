@@ -1,1 +1,1 @@
-"""Writing a plot for a brief: what a writer asks for, the text as it comes, and the feed that its readers follow."""
+"""Writes plots: the brief, the text in progress, and the feed for its readers."""

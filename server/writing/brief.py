@@ -1,4 +1,4 @@
-"""What a writer asks for, in a writer's words, and what that is for the engine."""
+"""A writer's brief, and the engine's request for it."""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from server.bundle import Manifest, SamplingDefaults
 from server.engine import Request, Sampling
 from server.engine.request import MAX_BAD_WORD_LENGTH, MAX_BAD_WORDS
+from server.errors import PlotifyError
 from server.http.request_id import request_id
 
 ANY_GENRE = "any"
@@ -15,9 +16,9 @@ SEED_DIGITS = 9
 
 @dataclass(frozen=True)
 class Length:
-    """Once `enough` tokens are written, the plot ends with the sentence; at `most` tokens it ends wherever it is.
+    """A length: after `enough` tokens, the plot ends with the sentence; after `most` tokens, anywhere.
 
-    words: about how many are wanted.
+    words: the approximate number of words.
     """
 
     label: str
@@ -35,9 +36,9 @@ LENGTHS = {
 
 @dataclass(frozen=True)
 class Wildness:
-    """One step of the dial, around the model's own decoding defaults.
+    """A step of the dial, around the model's own sampling defaults.
 
-    temperature: factor on the default. top_p: how far from the default towards 1 (over 0) or towards 0 (under 0).
+    temperature: factor on the default. top_p: share of the way from the default to 1 (positive) or to 0 (negative).
     """
 
     label: str
@@ -45,7 +46,7 @@ class Wildness:
     top_p: float
 
     def sampling(self, defaults: SamplingDefaults) -> Sampling:
-        """How tokens are chosen at this step, for a model."""
+        """Return the sampling parameters of this step for a model."""
         room = 1 - defaults.top_p if self.top_p > 0 else defaults.top_p
         return Sampling(
             temperature=min(defaults.temperature * self.temperature, 10.0),
@@ -65,11 +66,13 @@ WILDNESSES = {
 }
 
 DEFAULTS = {"prompt": "", "genre": ANY_GENRE, "length": "lines", "wildness": "3", "avoid": "", "seed": ""}
-"""The form as it is first shown: every field's name, and its value as typed."""
+"""The fields of the blank form, and their values as text."""
 
 
-class BriefError(Exception):
-    """A form that cannot be worked from. `problems` says for each field at fault what is wrong with it."""
+class BriefError(PlotifyError):
+    """The brief has mistakes. problems: an explanation for each field at fault."""
+
+    status = 422
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__(" ".join(problems.values()))
@@ -78,10 +81,10 @@ class BriefError(Exception):
 
 @dataclass(frozen=True)
 class Brief:
-    """What a writer asks for. No genre: any; no seed: a surprise. avoid: words that are not to be written.
+    """A writer's wishes. genre: None for any; seed: None for random; avoid: words to keep out.
 
-    least: tokens before which a plot does not end. words: how many the whole text has, of which the prompt may be the
-    end alone; None where it is all of it.
+    least: tokens of the plot, at least. words: the number of words of the whole text, if the prompt is only its end;
+    None if it is all of it.
     """
 
     prompt: str
@@ -95,9 +98,9 @@ class Brief:
 
     @classmethod
     def read(cls, typed: dict[str, str], manifest: Manifest, blank: bool = False) -> "Brief":
-        """From the form's fields as they were typed; absent ones have their default. Raises BriefError.
+        """Parse the fields of the form; absent ones have their default. Raises BriefError.
 
-        blank: whether a plot may begin with nothing.
+        blank: allow an empty prompt.
         """
         typed = DEFAULTS | typed
         problems = {}
@@ -116,7 +119,7 @@ class Brief:
             problems["avoid"] = f"At most {MAX_BAD_WORDS} words, of at most {MAX_BAD_WORD_LENGTH} letters each."
         seed = typed["seed"].strip()
         if not re.fullmatch(f"[0-9]{{0,{SEED_DIGITS}}}", seed):
-            problems["seed"] = "A seed is a whole number of up to nine digits; leave it empty for a surprise."
+            problems["seed"] = "A seed is a whole number of up to nine digits; leave it empty for a random one."
         if problems:
             raise BriefError(problems)
         return cls(
@@ -129,14 +132,14 @@ class Brief:
         )
 
     def request(self, manifest: Manifest, max_tokens: int, client: str = "") -> Request:
-        """What the engine is asked for by a client; `max_tokens` cuts the length."""
+        """Return the engine's request for a client. `max_tokens` limits the length."""
         own = len(self.prompt.split())
         written = own if self.words is None else self.words
-        # The model was taught what a whole text of a length is like: what is there counts, and what is wanted.
+        # The model was trained on the lengths of whole texts: count the words so far and the words to come.
         length = manifest.prompt.length_of(written + self.length.words)
 
         def fill(genre: str | None) -> str:
-            # Without words of the writer's, the space behind the genre is the model's to write.
+            # Without an opening, the model generates the space after the genre.
             return manifest.prompt.fill(self.prompt, genre, length, begins=written == own).rstrip()
 
         sampling = replace(
@@ -146,10 +149,5 @@ class Brief:
             min_tokens=self.least,
             seed=self.seed,
         )
-        return Request(
-            fill(self.genre),
-            sampling,
-            against=fill(None) if self.genre else None,
-            client=client,
-            id=request_id.get(),
-        )
+        against = fill(None) if self.genre else None
+        return Request(fill(self.genre), sampling, against, client=client, id=request_id.get())

@@ -1,4 +1,4 @@
-"""A log that grows, for any number of readers."""
+"""A growing log for any number of readers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 class Feed(Generic[T]):
-    """Readers are positions in it, and hold nothing up. Belongs to one event loop.
+    """A growing log. Each reader is a position in it, and delays nobody. It belongs to one event loop.
 
-    items: all that came so far. ended: whether no more will come.
+    items: everything so far. ended: nothing more will come.
     """
 
     def __init__(self) -> None:
@@ -19,17 +19,17 @@ class Feed(Generic[T]):
         self._grown = asyncio.Event()
 
     def append(self, item: T, last: bool = False) -> None:
-        """Adds what came; nothing follows the last."""
+        """Add an item. last: nothing follows it."""
         self.items.append(item)
         self.ended = last
-        # Wakes those who wait now; whoever comes later looks at the items first.
+        # Wake the readers who wait now. Later ones look at the items first.
         self._grown.set()
         self._grown.clear()
 
     async def follow(self, after: int = 0, heartbeat: float | None = None) -> AsyncIterator[list[T]]:
-        """What is behind the first `after`, as it comes, until the end; all that is there at once.
+        """Yield the items after the first `after` until the end, all that are ready in one list.
 
-        An empty list whenever nothing has come for `heartbeat` seconds.
+        Yield an empty list after `heartbeat` seconds without an item.
         """
         while True:
             if ready := self.items[after:]:
@@ -45,6 +45,6 @@ class Feed(Generic[T]):
                     yield []
 
     async def until_ended(self) -> None:
-        """Returns when the last item is there."""
+        """Wait for the last item."""
         while not self.ended:
             await self._grown.wait()

@@ -1,4 +1,4 @@
-"""The form's fields, however a request carries them."""
+"""Reads the fields of a form from a request."""
 
 from typing import Any
 
@@ -10,30 +10,30 @@ from server.http.request import TimedRequest
 from server.writing.brief import DEFAULTS
 
 STEERING = tuple(name for name in DEFAULTS if name != "prompt")
-"""What goes with a text: genre, length and so on."""
+"""The fields besides the text: genre, length and so on."""
 
 
 async def form_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
-    """The fields of a posted form as they were typed; of those of one name the last. None, for another kind of body."""
+    """Return the fields of a posted form; empty for any other body. The last field of a name counts."""
     if request.content_type[0] != RequestEncodingType.URL_ENCODED:
         return {}
     return {name: value for name, value in (await request.form()).multi_items() if isinstance(value, str)}
 
 
 def query_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
-    """The fields of the desk that the address has."""
+    """Return the fields of the desk in the query."""
     return {name: value for name, value in request.query_params.multi_items() if name in (*STEERING, "text")}
 
 
 class BriefCarrier(TimedRequest):
-    """A request whose brief comes as JSON or as the fields of a form."""
+    """A request with a brief, as JSON or as a form."""
 
     async def body(self) -> bytes:
-        """The body; an empty one is a brief without fields, to be told what it lacks."""
+        """Return the body. An empty one is a brief without fields, to be refused with an explanation."""
         return await super().body() or b"{}"
 
     async def json(self) -> Any:
-        """The brief's fields. Raises ClientException: 415 for a body of another kind, 400 for one that is not JSON."""
+        """Return the brief's fields. Raises ClientException: 415 for another media type, 400 for bad JSON."""
         kind, known = self.content_type[0], (RequestEncodingType.JSON.value, RequestEncodingType.URL_ENCODED.value)
         if kind not in known:
             raise ClientException(f"The body's type is {kind[:80]!r}; send {' or '.join(known)}.", status_code=415)
@@ -42,4 +42,4 @@ class BriefCarrier(TimedRequest):
         try:
             return await super().json()
         except (SerializationException, UnicodeDecodeError, RecursionError) as error:
-            raise ClientException(f"The body is not JSON that can be read: {error}.") from error
+            raise ClientException(f"The body is not JSON: {error}.") from error

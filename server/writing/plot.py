@@ -1,4 +1,4 @@
-"""A plot as it is being written: the engine's stream, ended where a writer would end it."""
+"""A plot in progress: the engine's stream, until a good end."""
 
 import re
 from collections.abc import AsyncIterator
@@ -7,13 +7,13 @@ from server.engine import AnyEngine, EngineError, FinishReason, PromptTooLong, S
 from server.writing.brief import Brief, BriefError
 
 SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
-"""A full stop after at least three letters: not the one of "Mr." or of an initial."""
+"""A full stop after at least three letters; not after "Mr." or an initial."""
 
 
 def begin(engine: AnyEngine, brief: Brief, max_tokens: int, client: str = "", count: int = 1) -> "list[Plot]":
-    """So many plots of a client's brief, whose prompt is read once, with seeds that follow one another.
+    """Start `count` plots of a brief, with consecutive seeds. The engine reads the prompt once.
 
-    Raises BriefError for a prompt that is too long and EngineBusy when there is no room.
+    Raises BriefError for a prompt over the context, EngineBusy if there is no room.
     """
     try:
         streams = engine.submit_several(brief.request(engine.bundle.manifest, max_tokens, client), count)
@@ -23,11 +23,10 @@ def begin(engine: AnyEngine, brief: Brief, max_tokens: int, client: str = "", co
 
 
 class Plot:
-    """What is written for a brief; iterate over it for the text, piece by piece, in order.
+    """The text for a brief. Iterate over it for the pieces, in order.
 
-    opening: the writer's words. seed: what gives this plot again. prompt_tokens: how many the prompt has.
-    tokens: how many were written. finish_reason: None until the end. failure: what to tell the reader when the engine
-    failed, otherwise None.
+    opening: the writer's words. seed: gives the same plot again. prompt_tokens, tokens: numbers of tokens of the prompt
+    and the generated text. finish_reason: None until the end. failure: an explanation if the engine failed, else None.
     """
 
     def __init__(self, stream: Stream, brief: Brief) -> None:
@@ -46,7 +45,7 @@ class Plot:
         tail = ""
         try:
             async for chunk in self._stream:
-                # A sentence has ended for certain once the next word begins: a quotation mark may follow a full stop.
+                # The next word proves the end of a sentence: a quotation mark may follow the full stop.
                 if self.tokens >= self._enough and chunk.text[:1].isspace() and SENTENCE_END.search(tail):
                     self._stream.cancel("stop")
                     self.finish_reason = "stop"
@@ -60,15 +59,15 @@ class Plot:
             self.failure = f"The plot broke off: {error}."
         finally:
             self.cancel()
-            self._stream = None  # a plot may be kept for long after its end
+            self._stream = None  # someone may keep the plot long after its end
 
     def cancel(self) -> None:
-        """Ends the work, wherever it is; for a plot that has ended, nothing. From any thread."""
+        """Stop the work, if it has not ended. Callable from any thread."""
         if (stream := self._stream) is not None:
             stream.cancel()
 
 
 def _too_long(prompt: str, error: PromptTooLong) -> str:
-    # The share that fits, less a little: tokens are not spread evenly over the characters.
+    # A little less than the share that fits: tokens have different lengths.
     room = int(len(prompt) * error.limit / error.tokens * 0.95)
-    return f"Too long for the model: {len(prompt):,} characters, and it can read about {room:,} of them. Shorten it."
+    return f"Too long for the model: {len(prompt):,} characters. It can read about {room:,}. Shorten the text."

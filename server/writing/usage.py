@@ -1,4 +1,4 @@
-"""What an answer cost, in tokens."""
+"""The tokens of a request and its response."""
 
 from typing import Annotated
 
@@ -6,8 +6,8 @@ from msgspec import Meta, Struct
 
 
 class Usage(Struct, frozen=True):
-    """How many tokens were read and written."""
+    """Numbers of tokens."""
 
-    prompt_tokens: Annotated[int, Meta(description="Of the prompts, each read once, with the template of a genre.")]
-    completion_tokens: Annotated[int, Meta(description="Of all that was written.")]
-    total_tokens: Annotated[int, Meta(description="Both.")]
+    prompt_tokens: Annotated[int, Meta(description="Of the prompts, each counted once, with the template of a genre.")]
+    completion_tokens: Annotated[int, Meta(description="Of all generated text.")]
+    total_tokens: Annotated[int, Meta(description="The sum of both.")]

@@ -1,4 +1,4 @@
-"""Settings, files, links, constants and metrics in the docs exist, and tables are readable."""
+"""Settings, files, links, classes, constants and metrics in the docs exist, and tables are readable."""
 
 import re
 from dataclasses import fields
@@ -11,6 +11,10 @@ from tests.documentation import DOCS, PAGES, ROOT, prose
 
 MAX_CELL = 200
 """The most characters in a table's cell. Longer text belongs outside of a table."""
+
+CODE = ("server", "training", "export", "benchmarks")
+OPERATORS = {"GroupQueryAttention"}
+"""Operators of ONNX Runtime, in camel case like classes."""
 
 FOLDERS = "server|training|export|benchmarks|tests|templates"
 
@@ -62,6 +66,14 @@ def test_modules_have_their_folder(page: Path) -> None:
 def test_tables_have_short_cells(page: Path) -> None:
     rows = [line for line in prose(page.read_text()).splitlines() if line.startswith("|")]
     assert [cell for row in rows for cell in row.strip("|").split("|") if len(cell.strip()) > MAX_CELL] == []
+
+
+def test_classes_of_the_architecture() -> None:
+    code = "\n".join(file.read_text() for package in CODE for file in (ROOT / package).rglob("*.py"))
+    defined = {*re.findall(r"^ *class (\w+)\b", code, re.MULTILINE), *OPERATORS}
+    named = set(re.findall(r"`([A-Z]\w*[a-z]\w*)`", (DOCS / "architecture.md").read_text()))
+    assert len(named) > 10
+    assert named - defined == set()
 
 
 def test_files_and_constants() -> None:

@@ -19,8 +19,8 @@ from server.desk.writers import COOKIE_SECONDS
 from server.engine import InvalidRequest, Sampling
 from server.engine.model.cache import BLOCK
 from server.http.connection import MAX_HEAD
+from server.http.sse import RETRY
 from server.observability.recorder import SLOW
-from server.plots.events import RETRY
 from server.settings import Settings, SettingsError, variable
 from server.shelf import bounds
 from server.writing.brief import LENGTHS, WILDNESSES

@@ -1,4 +1,4 @@
-"""What parses input has its own error for all that is wrong with it, and no other, whatever comes."""
+"""Parsers raise only their own error, for any input."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ from server.plots.schema import PlotRequest
 from server.settings import Settings, SettingsError, variable
 from server.writing.brief import DEFAULTS, Brief, BriefError
 
-# Fixtures of this module give the same to every example.
+# All examples share the fixtures of this module.
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 FEWER = settings(SHARED, max_examples=40)
 
@@ -46,7 +46,7 @@ SETTINGS = st.dictionaries(st.sampled_from([variable(field.name) for field in fi
 
 @st.composite
 def mutations(draw: st.DrawFn) -> Callable[[bytes], bytes]:
-    """Changes a few places of any content: overwritten, cut out, doubled, cut off."""
+    """Draw a function that overwrites, cuts out, doubles or cuts off a few places of any content."""
     share = st.floats(0, 1, exclude_max=True)
     places = draw(st.lists(st.tuples(share, st.integers(1, 64), st.integers(0, 3), st.binary(max_size=4)), min_size=1))
 
@@ -77,7 +77,7 @@ def mutations(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 def test_an_order(engine: Engine, body: bytes) -> None:
     refusal: Exception | None = None
     try:
-        # Of the model that is served, so that more than the name is looked at.
+        # With the name of the model, so that the other fields are checked.
         request = msgspec.json.decode(body, type=CompletionRequest)
         ParsedRequest.read(msgspec.structs.replace(request, model="plotify-tiny"), engine)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -126,7 +126,7 @@ def test_an_environment(environment: dict[str, str]) -> None:
 
 @pytest.fixture
 def folder(tiny_bundle: Path, tmp_path: Path) -> Path:
-    """A bundle that may be spoilt, with one model."""
+    """A copy of the bundle to damage, with one model."""
     folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     for name in ("fp32", "fp16"):
         (folder / f"model.{name}.onnx").unlink()
@@ -138,7 +138,7 @@ def folder(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 @contextmanager
 def replaced(file: Path, change: Callable[[bytes], bytes]) -> Iterator[None]:
-    """With other content for as long."""
+    """Replace the content of a file for the time of a `with`."""
     content = file.read_bytes()
     file.write_bytes(change(content))
     try:
@@ -149,7 +149,7 @@ def replaced(file: Path, change: Callable[[bytes], bytes]) -> Iterator[None]:
 
 @contextmanager
 def signed(folder: Path, name: str, change: Callable[[bytes], bytes]) -> Iterator[None]:
-    """With another file in the bundle, whose sha256 the manifest has."""
+    """Replace a file of the bundle, and its sha256 in the manifest, for the time of a `with`."""
     before = hashlib.sha256((folder / name).read_bytes()).hexdigest().encode()
     with replaced(folder / name, change):
         after = hashlib.sha256((folder / name).read_bytes()).hexdigest().encode()
@@ -158,7 +158,7 @@ def signed(folder: Path, name: str, change: Callable[[bytes], bytes]) -> Iterato
 
 
 def load(folder: Path) -> None:
-    """All that is read of a bundle, without a thread or a session."""
+    """Read everything of a bundle, without a thread or a session."""
     with suppress(BundleError):
         bundle = Bundle.load(folder)
         for genre in (None, *bundle.manifest.prompt.genres):

@@ -1,4 +1,4 @@
-"""A server, and the client that most people have."""
+"""A server, and the client of the `openai` package."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ MODEL = "plotify-tiny"
 
 @pytest.fixture(scope="module")
 def live(bundle: Bundle) -> Iterator[LiveServer]:
-    """One server for all tests of a module; none of them may leave work behind."""
+    """One server for all tests of a module. No test may leave work behind."""
     with serving(bundle, rows=8) as server:
         yield server
 
@@ -25,5 +25,5 @@ def openai(live: LiveServer) -> Iterator[OpenAI]:
 
 
 def connected(live: LiveServer) -> OpenAI:
-    """The client of a server; it tries everything once, so that an error is an error."""
+    """The client of a server, without retries."""
     return OpenAI(base_url=f"{live.address}/v1", api_key="none", max_retries=0, timeout=60)

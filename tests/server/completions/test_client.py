@@ -21,7 +21,7 @@ from tests.server.reading import PROMPT, text_of, tokens_of
 
 
 def gathered(chunks: Iterable[Completion]) -> dict[int, list[CompletionChoice]]:
-    """The chunks' choices by their index."""
+    """Return the choices of the chunks, by index."""
     found: dict[int, list[CompletionChoice]] = {}
     for chunk in chunks:
         for choice in chunk.choices:

@@ -1,4 +1,4 @@
-"""What cannot be served: the exception that the client raises, and the field that it names."""
+"""Requests with mistakes: the client's exception, and the field it names."""
 
 import json
 import re
@@ -53,7 +53,7 @@ ENDLESS = Sampling(max_tokens=100, ignore_end=True)
         ({"best_of": 5}, "best_of", "writes 4 at once"),
         ({"n": 2, "best_of": 1}, "best_of", "less than n"),
         ({"best_of": 2, "stream": True}, "best_of", "known only at the end"),
-        ({"stream_options": {"include_usage": True}}, "stream_options", "only with stream"),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "go only with stream"),
         ({"stream_options": True}, "stream_options", "expected"),
         ({"logprobs": 21}, "logprobs", "<= 20"),
         ({"logprobs": True}, "logprobs", "got `bool`"),
@@ -75,7 +75,7 @@ ENDLESS = Sampling(max_tokens=100, ignore_end=True)
         ({"min_p": 1.5}, "min_p", "<= 1"),
         ({"repetition_penalty": 0}, "repetition_penalty", ">= 0.1"),
         ({"genre": "Opera"}, "genre", "knows Comedy, Drama, Horror, and 'any'"),
-        ({"genre": "Horror", "prompt": [5]}, "genre", "only for a prompt that is text"),
+        ({"genre": "Horror", "prompt": [5]}, "genre", "go only with prompts of text"),
         ({"genre": "Horror", "prompt": ""}, "prompt", "empty"),
     ],
 )
@@ -97,9 +97,9 @@ def test_a_bad_field_is_named(client: TestClient[Litestar], fields: dict[str, An
         (b'{"model": "plotify-tiny", "more": ' + b"[" * 100_000, "not JSON"),
         (b'{"model": "\xff"}', "not JSON"),
         (b'{"model": "plotify-tiny", "prompt": "\xc3"}', "not JSON"),
-        (b"[]", "expected `object`"),
+        (b"[]", "^The body: expected `object`"),
         (b'"A fox"', "expected `object`"),
-        (b"{}", "model is missing"),
+        (b"{}", "^model: this field is missing"),
         (b'{"model": "plotify-tiny", "temperature": NaN}', "not JSON"),
         (b'{"model": "plotify-tiny", "temperature": 1e999}', "out of range"),
         (b'{"model": "plotify-tiny", "prompt": "\\ud800"}', "not JSON|surrogate"),
@@ -159,7 +159,7 @@ def test_a_body_that_is_too_large(client: TestClient[Litestar]) -> None:
 
 
 def test_the_type_of_the_body_is_not_looked_at(client: TestClient[Litestar]) -> None:
-    """curl says form-urlencoded where nobody says another."""
+    """By default, curl sends form-urlencoded."""
     content = json.dumps({"model": MODEL, "prompt": PROMPT})
     for kind in ("application/x-www-form-urlencoded", "text/plain", "application/msgpack", ""):
         answer = client.post("/v1/completions", content=content, headers={"Content-Type": kind})
@@ -167,7 +167,7 @@ def test_the_type_of_the_body_is_not_looked_at(client: TestClient[Litestar]) -> 
 
 
 def test_more_log_probabilities_than_are_told(client: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parsed_request, "MAX_TOLD_LOGPROBS", 2 * (3 + 5) * 2 * (1 + 1))
+    monkeypatch.setattr(parsed_request, "MAX_LOGPROBS_RETURNED", 2 * (3 + 5) * 2 * (1 + 1))
     fields = {"model": MODEL, "prompt": [[5] * 3] * 2, "max_tokens": 5, "n": 2, "logprobs": 1, "echo": True}
     assert client.post("/v1/completions", json=fields).status_code == 200
     for more in ({"prompt": [[5] * 3] * 3}, {"max_tokens": 6}, {"n": 3}, {"logprobs": 2}, {"best_of": 3}):
@@ -179,7 +179,7 @@ def test_more_log_probabilities_than_are_told(client: TestClient[Litestar], monk
 
 
 def test_a_full_queue_takes_nothing_of_a_request_and_says_when_to_come_again(slow_live: LiveServer) -> None:
-    """It has two rows, and four may be waited for."""
+    """The engine has two rows, and room for four requests in the queue."""
     engine, openai = slow_live.engine, connected(slow_live)
     running = engine.submit_several(Request(PROMPT, ENDLESS), 2)
     next(running[0])

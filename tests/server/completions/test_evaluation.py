@@ -1,4 +1,4 @@
-"""lm-evaluation-harness measures the server: what it finds is the checkpoint's own perplexity."""
+"""lm-evaluation-harness measures the perplexity of the checkpoint through the server."""
 
 import json
 import math
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.skipif(
 
 
 def log_likelihood(checkpoint: Path, tokens: list[int], context: int, start: int) -> float:
-    """Of a text, in windows of `context` tokens: each token is foretold once, from as many before it as fit.
+    """Return the log likelihood of a text in windows of `context` tokens. Each token counts once.
 
-    start: the token that stands before the text.
+    start: the token before the text.
     """
     total, line = 0.0, [start, *tokens]
     for begin in range(0, len(tokens), context - 1):

@@ -1,4 +1,4 @@
-"""Whatever is sent, the server answers it, or says what is wrong."""
+"""The server responds to any request, or explains its mistake."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the server sends, byte by byte, and what becomes of the work when nobody reads it."""
+"""The server's bytes, and the end of the work when the client leaves."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The fields of a request: what the engine takes, and what is documented."""
+"""The fields of a request have the bounds of the engine, and are in the docs."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ BOUNDED = [name for name in SAMPLING if name not in ("max_tokens", "top_k", "see
 
 
 def bounds(name: str) -> dict[str, Any]:
-    """The least and the most that a field of the request may be: {"ge" or "gt": …, "le": …}."""
+    """Return the bounds of a field: {"ge" or "gt": …, "le": …}."""
     optional = CompletionRequest.__annotations__[name].__origin__
     constraints = optional.__args__[0].__metadata__[0]
     return {kind: value for kind in ("ge", "gt", "le") if (value := getattr(constraints, kind)) is not None}

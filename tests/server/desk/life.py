@@ -1,4 +1,4 @@
-"""`plotify serve` in a process that was forked from one which has imported it: starting it costs little."""
+"""`plotify serve` in a forked process, where it starts fast because it is imported already."""
 
 import os
 from multiprocessing.connection import Connection
@@ -11,7 +11,7 @@ from server.cli import main
 
 
 def serve(bundle: str, database: str, said: Connection) -> None:
-    """Serves until it is killed, and says so where its output would be."""
+    """Serve until killed, with a line of output at the start."""
     os.dup2(said.fileno(), 1)
     os.environ["PLOTIFY_DATABASE"] = database
     main(["serve", "--model", bundle, "--port", "0"])

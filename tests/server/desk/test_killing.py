@@ -1,4 +1,4 @@
-"""What the desk said is kept is there, whenever the server is killed."""
+"""Text that the desk called kept survives, whenever the server is killed."""
 
 import contextlib
 import multiprocessing
@@ -17,9 +17,9 @@ LIVES = 50
 
 
 class Life:
-    """A server, and a writer who keeps a plot on it again and again while it grows.
+    """A server, and a writer of growing plots.
 
-    kept: the text that the desk acknowledged last, by plot. address: of the server, once it listens.
+    kept: the last acknowledged text, by plot. address: of the server, once it listens.
     """
 
     def __init__(self, bundle: Path, database: Path, cookies: httpx.Cookies) -> None:
@@ -42,7 +42,7 @@ class Life:
         self._heard.close()
 
     def client(self) -> httpx.Client:
-        """A browser of the writer's."""
+        """Return a browser of the writer."""
         return httpx.Client(base_url=self.address, cookies=self.cookies, timeout=30)
 
     def _write(self) -> None:
@@ -62,7 +62,7 @@ class Life:
 
 
 def test_nothing_is_lost_that_the_desk_said_is_kept(tiny_bundle: Path, tmp_path: Path) -> None:
-    """Fifty servers are killed at random moments, each while the next one starts on the same file."""
+    """Fifty servers are killed at random moments, while the next one starts on the same file."""
     lives: list[Life] = []
     cookies = httpx.Cookies()
     try:
@@ -70,7 +70,7 @@ def test_nothing_is_lost_that_the_desk_said_is_kept(tiny_bundle: Path, tmp_path:
             lives.append(Life(tiny_bundle, tmp_path / "shelf.sqlite", cookies))
             if number:
                 lives[-2].kill()
-            # One in ten dies while it starts, the others in the midst of keeping.
+            # One in ten dies at its start, the others while they keep texts.
             begun = time.monotonic()
             while number % 10 != 9 and not lives[-1].kept:
                 assert time.monotonic() < begun + 60, "the server keeps nothing"

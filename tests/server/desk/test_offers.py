@@ -1,4 +1,4 @@
-"""Offers: written side by side, kept at their end, whoever reads and whatever fails."""
+"""Offers: several texts at once, kept at their end, with or without readers and failures."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Shelf:
-    """Keeps what is not empty, under numbers from 4 on; refuses where it is told to."""
+    """Keeps texts, except empty ones, with numbers from 4 on; or refuses them."""
 
     def __init__(self, error: ShelfError | None = None) -> None:
         self.kept: list[str] = []
@@ -49,7 +49,7 @@ def end(plots: list[Dictated]) -> None:
 
 
 async def settled(offer: Offer) -> Settled:
-    """How an offer ended."""
+    """Return the end of an offer."""
     async with asyncio.timeout(30):
         await offer.feed.until_ended()
     last = offer.feed.items[-1]
@@ -59,7 +59,7 @@ async def settled(offer: Offer) -> Settled:
 
 
 async def until(there: Callable[[], bool]) -> None:
-    """Returns once something is so."""
+    """Wait until a condition is true."""
     async with asyncio.timeout(30):
         while not there():
             await asyncio.sleep(0)

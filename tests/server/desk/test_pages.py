@@ -1,4 +1,4 @@
-"""The page as a browser without JavaScript sees it, and what is answered to odd requests."""
+"""The page in a browser without JavaScript, and the responses to odd requests."""
 
 import re
 from html import unescape
@@ -22,7 +22,7 @@ SCRIPT = "\"'><script>alert(1)</script>&amp;"
 
 
 def problem(page: str, field: str) -> str | None:
-    """What the page says is wrong with a field."""
+    """Return the problem with a field on the page."""
     found = re.search(rf'<p class="problem" id="{field}-problem">(.*?)</p>', page, re.DOTALL)
     return unescape(found[1]) if found else None
 
@@ -123,7 +123,7 @@ def test_what_is_typed_stays_text(client: Client) -> None:
     ],
 )
 def test_garbage_is_refused_or_read_as_text(client: Client, content: bytes, kind: str, status: int) -> None:
-    """What is no form has no token."""
+    """A body that is not a form has no token."""
     known = f"do=continue&token={form(client)['token']}&".encode() if kind.endswith("form-urlencoded") else b""
     response = client.post("/desk", content=known + content, headers={"Content-Type": kind})
     assert response.status_code == status
@@ -172,20 +172,23 @@ def test_addresses_that_are_none(client: Client) -> None:
 
 @pytest.mark.parametrize("name", ["nope.css", "desk.js/nope", "desk.js/..", "a" * 300, "%00", "desk.js%00", "%ff", ""])
 def test_a_file_that_is_none(client: Client, name: str) -> None:
-    """Of some names the file system says more than that there is no such file."""
+    """For some names, the file system raises other errors."""
     assert client.get(f"/static/{name}").status_code == 404
 
 
 @pytest.mark.parametrize("host", ["a:b", "a:99999", ": 127.0.0.1", "<b>"])
 @pytest.mark.parametrize(("path", "other"), [("/", 200), ("/docs", 400), ("/nope", 404), ("/v1/nope", 404)])
 def test_a_host_that_is_none(client: Client, host: str, path: str, other: int) -> None:
-    """Litestar itself refuses what has a character that no address has."""
+    """Litestar itself refuses hosts with impossible characters."""
     answer = client.get(path, headers={"Host": host})
     assert answer.status_code == (400 if set(host) & set(" <") else other)
 
 
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
 def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
-    """Asked for from the server's own machine, which sees all pages."""
+    """The client is on the server's own machine, so it sees all pages."""
     with serving(bundle) as live, httpx.Client(base_url=live.address) as client:
         pages = "".join(client.get(address).text for address in ("/", "/shelf", "/docs", "/status"))
         addresses = set(re.findall(r'"(/static/[^"]*)"', pages))
@@ -194,6 +197,8 @@ def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
             answer = client.get(address)
             assert answer.status_code == 200
             assert "immutable" in answer.headers["cache-control"]
+            kind = TYPES[Path(address.split("?")[0]).suffix]
+            assert answer.headers["content-type"].split(";")[0] == kind
             assert len(answer.content) < 10_000
 
 

@@ -1,4 +1,4 @@
-"""A plot's picture, in its pages: drawn while the page comes, kept, shown to those it is shared with."""
+"""A plot's picture: drawn while its page streams, kept, and shared."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from tests.server.pictures.services import KEY, PNG, Services, services
 
 @contextmanager
 def running() -> Iterator[Services]:
-    """The picture services, on a loop and a thread of their own."""
+    """The picture services, on their own loop and thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

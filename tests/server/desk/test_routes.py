@@ -1,4 +1,4 @@
-"""The desk as a browser without JavaScript asks for it, and as its script does."""
+"""The desk, with requests of a browser without JavaScript, and of its script."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ ASKED = {"do": "continue", "length": "line", "seed": "7", "text": "A fox"}
 
 @pytest.fixture
 def client(bundle: Bundle, tmp_path: Path) -> Iterator[TestClient[Litestar]]:
-    """With room for three continuations, a genre's included."""
+    """An engine with room for three continuations with a genre."""
     with Engine(bundle, EngineConfig(threads=1, queue=4, rows=8)) as engine:
         app = create_app(engine, Settings(database=str(tmp_path / "shelf.sqlite")))
         app.debug = False
@@ -40,14 +40,14 @@ def visitor(client: TestClient[Litestar]) -> Visitor:
 
 
 def events_of(answer: httpx.Response) -> list[tuple[str, Any]]:
-    """What a stream said, by name."""
+    """Return the events of a stream, by name."""
     assert answer.headers["content-type"].startswith(EVENTS)
     frames = [frame.split("\n") for frame in answer.text.split("\n\n") if frame.startswith("event: ")]
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in frames]
 
 
 def another(visitor: Visitor) -> Visitor:
-    """Someone else at the same server; the first one's cookie is gone then."""
+    """Return another visitor of the same server. The cookie of the first one is lost."""
     visitor.client.cookies.clear()
     return Visitor(visitor.client)
 
@@ -132,7 +132,7 @@ def test_the_scripts_answers(visitor: Visitor) -> None:
 
 
 def test_what_is_taken_joins_the_text_as_it_is_on_the_page(visitor: Visitor) -> None:
-    """Also where that was kept meanwhile: what was offered was offered after another text."""
+    """Even after the edited text was kept: the offer was for another text."""
     plot = visitor.keep("A fox")["plot"]
     offered = events_of(visitor.send(ASKED | {"plot": plot}, EVENTS))
     way = "".join(data["text"] for name, data in offered if name == "piece" and data["index"] == 0)

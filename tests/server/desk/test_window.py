@@ -1,4 +1,4 @@
-"""What the model reads of a long text."""
+"""The part of a long text for the model."""
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ def test_it_is_the_end_of_the_text_and_fits(tokenizer: Tokenizer, text: str, roo
 
 @given(text=texts)
 def test_a_text_that_fits_is_seen_whole(tokenizer: Tokenizer, text: str) -> None:
-    """Sentences may have a token more where they are counted one by one than in one piece."""
+    """Counted one by one, sentences may have a token more than in one piece."""
     room = sum(len(tokenizer.encode(character)) for character in text)
     assert window(text, tokenizer, room) == text
 
@@ -41,7 +41,7 @@ def test_it_is_no_less_than_a_quarter_of_what_there_is_room_for(tokenizer: Token
 
 
 def test_it_begins_at_the_same_place_for_long_while_a_text_grows(tokenizer: Tokenizer) -> None:
-    """Each beginning that is new has the engine read all of it anew."""
+    """With each new beginning, the engine must read the whole window again."""
     texts = [SENTENCE * count for count in range(1, 60)]
     room = 10 * len(tokenizer.encode(SENTENCE))
     starts = [len(text) - len(window(text, tokenizer, room)) for text in texts]

@@ -1,4 +1,4 @@
-"""Whose shelf it is: cookies and tokens that only the server can make."""
+"""Cookies and tokens of writers: only the server can make them."""
 
 import string
 
@@ -30,7 +30,7 @@ def test_another_secret_makes_other_cookies() -> None:
 
 
 def test_a_token_is_no_cookie_and_no_other_writers() -> None:
-    """A form's token is on the page, where a cookie cannot be read: the one does not give the other."""
+    """A page shows its token, but the token does not give away the cookie."""
     assert WRITERS.read(f"{OWNER}.{WRITERS.token(OWNER)}") is None
     assert not WRITERS.knows(OWNER, WRITERS.cookie(OWNER).partition(".")[2])
     assert not WRITERS.knows(WRITERS.new(), WRITERS.token(OWNER))

@@ -1,4 +1,4 @@
-"""A browser without pages: it keeps its cookie, and sends the form with the token that it was given."""
+"""A minimal browser: it keeps its cookie, and sends forms with their token."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import httpx
 
 
 class Visitor:
-    """Someone with a shelf of their own. token: what their pages' forms say."""
+    """A writer with a shelf. token: of the forms in their pages."""
 
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
@@ -18,12 +18,12 @@ class Visitor:
         self.token = found[1]
 
     def send(self, fields: Mapping[str, str], accept: str = "text/html") -> httpx.Response:
-        """Presses a button of the desk; the answer itself, not where it leads."""
+        """Press a button of the desk. Return the response, before any redirect."""
         form = {"token": self.token} | dict(fields)
         return self.client.post("/desk", data=form, headers={"Accept": accept}, follow_redirects=False)
 
     def keep(self, text: str, plot: str = "") -> dict[str, Any]:
-        """Has a text kept; what the plot is then."""
+        """Keep a text. Return the state of the plot."""
         answer = self.send({"do": "keep", "text": text, "plot": plot}, "application/json")
         assert answer.status_code == 200, answer.text
         state: dict[str, Any] = answer.json()
@@ -31,7 +31,7 @@ class Visitor:
 
 
 def typed(page: str) -> str:
-    """What is in the text area of a page."""
+    """Return the text in the text area of a page."""
     found = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", page, re.DOTALL)
     assert found
     return unescape(found[1])

@@ -181,7 +181,7 @@ def test_a_model_that_cannot_be_loaded_again_lets_nobody_wait_and_is_tried_again
             list(failing)
         with pytest.raises(EngineError, match="the model failed and cannot be loaded again"):
             list(waiting)
-        with pytest.raises(EngineBusy, match="the model failed, and is being loaded anew; try again"):
+        with pytest.raises(EngineBusy, match="the model failed, and is being loaded again; try again"):
             engine.submit(LONG)
         (folder / "bundle.json").write_bytes(manifest)
         deadline = time.monotonic() + 30

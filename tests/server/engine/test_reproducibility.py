@@ -140,7 +140,7 @@ def only(bundle: Bundle, precision: str) -> Bundle:
     return replace(bundle, manifest=replace(manifest, precisions={precision: manifest.precisions[precision]}))
 
 
-REFUSAL = r"model\.int8\.onnx: on this processor a text would depend on those .*; choose another precision$"
+REFUSAL = r"model\.int8\.onnx: on this processor a text would depend on the other texts .*; choose another precision$"
 
 
 def test_a_model_whose_rows_depend_on_one_another_is_refused(entangled: Bundle) -> None:

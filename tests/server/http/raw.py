@@ -1,20 +1,20 @@
-"""Bytes to a server as no HTTP library would send them, and what comes back."""
+"""Sends raw bytes to a server, and reads the response."""
 
 import socket
 from urllib.parse import urlsplit
 
 SECONDS = 30.0
-"""After which a test no longer waits for an answer."""
+"""Seconds until a test stops waiting for a response."""
 
 
 def connected(address: str) -> socket.socket:
-    """A connection to the server at an address."""
+    """Connect to the server at an address."""
     parts = urlsplit(address)
     return socket.create_connection((parts.hostname, parts.port), timeout=SECONDS)
 
 
 def rest(connection: socket.socket) -> bytes:
-    """All that comes until the server ends the connection. Raises TimeoutError where it does not."""
+    """Return all bytes until the server ends the connection. Raises TimeoutError if it does not."""
     pieces = []
     while piece := connection.recv(65536):
         pieces.append(piece)
@@ -22,7 +22,7 @@ def rest(connection: socket.socket) -> bytes:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """One answer that says how long its body is: its head, and the body."""
+    """Return the head and the body of one response with a Content-Length."""
     head, found, body = b"", b"", b""
     while not found:
         head += _more(connection)

@@ -1,4 +1,4 @@
-"""Who gets in: every route of the app, with and without a key."""
+"""Access to every route of the app, with and without a key."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def bearing(name: str) -> dict[str, str]:
 
 
 def routes(app: Litestar) -> Iterator[tuple[str, str, Any]]:
-    """Path, method and handler of each."""
+    """Yield the path, method and handler of each route."""
     for route in app.routes:
         if route.path.startswith("/openapi"):
             continue
@@ -99,18 +99,18 @@ def test_each_api_says_so_in_its_form(locked: Client) -> None:
     answer = locked.post("/v1/completions", json=asked)
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.json()["error"] == {
-        "message": "A key is needed: send Authorization: Bearer KEY.",
+        "message": "This needs a key: send Authorization: Bearer KEY.",
         "type": "invalid_request_error",
         "param": None,
         "code": "invalid_api_key",
     }
     answer = locked.post("/v1/completions", json=asked, headers=bearing("operator"))
     assert answer.json()["error"]["code"] == "insufficient_permissions"
-    assert answer.json()["error"]["message"] == "The key operator is not for this; it needs the scope completion."
+    assert answer.json()["error"]["message"] == "The key operator lacks the scope completion."
     answer = locked.post("/api/plots", json={"prompt": "A fox"}, headers={"Authorization": "Bearer nonsense"})
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
-    assert answer.json() == {"message": "This key is not valid, or no longer."}
-    assert "This server is for programs that have a key." in locked.get("/").text
+    assert answer.json() == {"message": "This key is not valid."}
+    assert "This server is only for programs with a key." in locked.get("/").text
 
 
 def test_the_client_of_openai_works_with_a_key(bundle: Bundle) -> None:
@@ -187,7 +187,7 @@ def test_a_broken_file_of_keys_stops_the_start(engine: Engine, tmp_path: Path) -
 
 @pytest.mark.parametrize(("proxies", "clients"), [("", 1), ("127.0.0.1", 2), ("10.0.0.0/8", 1), ("127.0.0.0/8", 2)])
 def test_headers_of_proxies_are_believed_only_of_those_named(tiny_bundle: Path, proxies: str, clients: int) -> None:
-    """Each client has one request in a minute: how many are answered says how many clients there are."""
+    """Each client has one request a minute, so the number of responses is the number of clients."""
     environment = os.environ | {"PLOTIFY_PROXIES": proxies, "PLOTIFY_RATE": "1"}
     command = [sys.executable, "-c", "from server.cli import main; main()", "serve", "--port", "0"]
     with subprocess.Popen(
@@ -225,5 +225,5 @@ def test_without_keys_operators_are_on_the_servers_machine(
     if local:
         access.check_operator(ASGIConnection(scope))  # type: ignore[arg-type]
     else:
-        with pytest.raises(PermissionDeniedException, match="for those on the server's own machine"):
+        with pytest.raises(PermissionDeniedException, match="only clients on the server's own machine have access"):
             access.check_operator(ASGIConnection(scope))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""HEAD is answered as GET is, but for the body."""
+"""HEAD has the same response as GET, without the body."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def client(bundle: Bundle) -> Iterator[httpx.Client]:
     "path", ["/", "/docs", "/shelf", "/static/desk.js", "/healthz", "/v1/models", "/status", "/nope", "/v1/nope"]
 )
 def test_the_head_is_that_of_a_get_and_the_body_is_left_out(client: httpx.Client, path: str) -> None:
-    head, whole = client.head(path), client.get(path)  # in one connection: no byte of a body came between
+    head, whole = client.head(path), client.get(path)  # on one connection, so no byte of a body comes between
     assert (head.status_code, head.content) == (whole.status_code, b"")
     assert head.status_code == (404 if "nope" in path else 200)
     told, expected = ({*each.headers.items()} for each in (head, whole))

@@ -1,4 +1,4 @@
-"""Every answer tells browsers what not to do with it."""
+"""Every response has the security headers."""
 
 import httpx
 from litestar import Litestar

@@ -1,4 +1,4 @@
-"""Keys: their entries, and the file that holds them."""
+"""Keys: their entries, and the file with them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from server.http.keys import Key, Keys, KeysError
 
 
 def made(name: str = "alice", *scopes: str) -> tuple[str, str]:
-    """An entry, and the key that it is of."""
+    """Return an entry, and its key."""
     key, secret = Key.make(name, frozenset(scopes or ("completion",)))
     return key.entry, secret
 
@@ -75,7 +75,7 @@ def test_the_file_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.L
     assert keys.find(old_secret)
     file.write_text("a broken file")
     assert keys.find(old_secret), "those that were there before stay"
-    assert "The keys stay as they were" in caplog.text
+    assert "The keys are unchanged" in caplog.text
     assert "broken" not in caplog.text
     caplog.clear()
     assert keys.find(old_secret)

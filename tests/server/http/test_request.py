@@ -1,4 +1,4 @@
-"""Bodies that do not arrive whole, or are too deep to be read."""
+"""Incomplete bodies, and bodies with too many levels."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ Message = dict[str, Any]
 
 
 def left(app: Litestar, path: str, kind: str) -> list[Message]:
-    """What the app sends to a client that leaves in the middle of its body."""
+    """Return the messages of the app to a client that leaves in the middle of its body."""
     scope = {
         "type": "http",
         "method": "POST",
@@ -69,7 +69,7 @@ def test_a_client_that_leaves_in_the_middle_is_no_failure(
 @pytest.mark.parametrize("path", ["/api/plots", "/v1/completions"])
 @pytest.mark.parametrize("opening", ["[", '{"x":', '[{"x":'])
 def test_json_that_is_too_deep_is_told(client: TestClient[Litestar], path: str, opening: str) -> None:
-    # In a field that nobody knows: the others are refused for their types before they are deep.
+    # In an unknown field, because the known ones are refused for their types first.
     content = '{"model": "plotify-tiny", "x": ' + opening * 20_000
     answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400

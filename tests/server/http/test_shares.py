@@ -1,4 +1,4 @@
-"""How much one client may ask for, and who a client is."""
+"""The identity of clients, and the limits of each."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -75,12 +75,12 @@ def test_every_way_in_says_that_the_share_is_used_up(bundle: Bundle, slow_decodi
         assert [answer.status_code for answer in answers] == [429] * 3
         assert all(answer.headers["retry-after"] for answer in answers)
         assert answers[0].json()["error"]["code"] == "rate_limit_exceeded"
-        assert "you have 1 texts under way" in answers[1].json()["message"]
-        assert "you have 1 texts under way" in answers[2].text
+        assert "You have 1 texts under way" in answers[1].json()["message"]
+        assert "You have 1 texts under way" in answers[2].text
 
 
 def test_only_so_many_requests_for_text_in_a_minute(engine: Engine) -> None:
-    """Of each client; those that ask for no text are not counted."""
+    """The limit of each client. Requests without text do not count."""
     with TestClient(create_app(engine, Settings(rate=3))) as client:
         for _ in range(5):
             assert client.get("/v1/models").status_code == 200
@@ -96,7 +96,7 @@ def test_only_so_many_requests_for_text_in_a_minute(engine: Engine) -> None:
         assert [answer.status_code for answer in answers] == [429] * 3
         for answer in answers:
             assert 1 <= int(answer.headers["retry-after"]) <= 60
-            assert "That were 3 requests in a minute" in answer.text
+            assert "You may send 3 requests a minute." in answer.text
         assert answers[0].json()["error"]["code"] == "rate_limit_exceeded"
         assert client.get(plot.json()["events"]).text.endswith("\n\n")
 

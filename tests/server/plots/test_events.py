@@ -42,7 +42,7 @@ def leave(connection: socket.socket, abruptly: bool) -> None:
 
 @pytest.fixture
 def impatient_live(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> Iterator[LiveServer]:
-    """A server that gives a plot up two seconds after its last reader has left, long before it would end by itself."""
+    """A server with a grace of two seconds. Its plots take much longer."""
     slow_down(monkeypatch, 0.4)
     with serving(bundle, Settings(plot_grace=2)) as server:
         yield server
@@ -95,7 +95,7 @@ def test_tokens_come_one_by_one(slow_live: LiveServer, slow_decoding: float) -> 
 def test_a_connection_cut_ten_times_is_resumed_to_the_identical_text(
     undisturbed: str, slow_live: LiveServer, chance: int
 ) -> None:
-    """Cut at any byte: in the headers, in the middle of an event."""
+    """The cut may be at any byte: in the headers, or in the middle of an event."""
     lengths = random.Random(chance)
     found: list[ServerSentEvent] = []
     with cutting(slow_live.address, [lengths.randrange(1, 700) for _ in range(10)]) as cuts:
@@ -120,7 +120,7 @@ def test_a_connection_cut_ten_times_is_resumed_to_the_identical_text(
 
 @pytest.fixture
 def undisturbed(bundle: Bundle) -> str:
-    """The text of the plot LONG, from a server that nobody troubles."""
+    """Return the text of the plot LONG, from a server without interruptions."""
     with serving(bundle) as live:
         plot = start(live.address, LONG)
         text = text_of(follow(plot))

@@ -1,4 +1,4 @@
-"""The log of a plot: every reader gets all of it, once, from wherever it begins, cut wherever it is cut."""
+"""The journal of a plot: every reader gets each event once, from any start, with any cut."""
 
 import asyncio
 import re
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.engine import EngineError
-from server.plots.events import HEARTBEAT, RETRY, UnknownEvent, frames, position
+from server.http.sse import HEARTBEAT, RETRY
+from server.plots.events import UnknownEvent, frames, position
 from server.plots.journal import Done, Event, Failed, Journal, Token
 from server.writing.usage import Usage
 from tests.server.dictated import Dictated
@@ -20,7 +21,7 @@ TEXTS = st.lists(st.text(min_size=1), max_size=20)
 
 
 async def written(texts: list[str]) -> Journal:
-    """The journal of a plot that has ended."""
+    """Return the journal of a plot that has ended."""
     plot = Dictated()
     for text in texts:
         plot.say(text)
@@ -31,7 +32,7 @@ async def written(texts: list[str]) -> Journal:
 
 
 def parse(stream: bytes) -> list[ServerSentEvent]:
-    """The events that are whole."""
+    """Return the complete events."""
     decoder = SSEDecoder()
     lines = stream.decode(errors="replace").split("\n")[:-1]
     return [event for line in lines if (event := decoder.decode(line)) is not None]
@@ -134,7 +135,7 @@ def test_silence_is_filled_with_comments() -> None:
     ("failure", "says"),
     [
         (EngineError("out of memory"), "The plot broke off: out of memory."),
-        (ZeroDivisionError("division by zero"), "The plot broke off: something went wrong here."),
+        (ZeroDivisionError("division by zero"), "The plot broke off: something went wrong in the server."),
     ],
 )
 def test_a_plot_that_breaks_off_ends_with_an_error(failure: Exception, says: str) -> None:

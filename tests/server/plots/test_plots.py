@@ -1,4 +1,4 @@
-"""How long plots are written and kept. Time is virtual: it passes when all wait."""
+"""The lives of plots. Time is virtual: it passes when all tasks wait."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -18,7 +18,7 @@ GRACE, TTL = 30, 300
 
 
 def plotted(scene: Callable[[Plots], Coroutine[Any, Any, None]], limit: int = 10) -> None:
-    """Plays a scene with plots, and closes them."""
+    """Run a scene with plots, and close them."""
 
     async def play() -> None:
         plots = Plots(GRACE, TTL, limit)
@@ -122,7 +122,7 @@ def test_a_plot_that_has_ended_can_be_read_for_its_time_and_no_longer() -> None:
         await asyncio.sleep(2)
         with pytest.raises(UnknownPlot, match=f"There is no plot {journal.id}: .* for 300 seconds after its end"):
             plots.find(journal.id)
-        # Who came in time reads on.
+        # A reader who came in time reads on.
         assert [event async for events in journal.feed.follow(0, 15) for event in events] == journal.feed.items
         await plots.leave(journal)
 

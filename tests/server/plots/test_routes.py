@@ -1,4 +1,4 @@
-"""What /api/plots answers to requests that are right, wrong or odd."""
+"""The responses of /api/plots to right, wrong and odd requests."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def ended(client: Client, plot: dict[str, Any]) -> dict[str, Any]:
-    """What there is of a plot at its end."""
+    """Return a plot at its end."""
     assert client.get(plot["events"]).status_code == 200
     found: dict[str, Any] = client.get(plot["self"]).json()
     return found
@@ -55,14 +55,14 @@ def test_json_and_a_form_start_the_same_plot(client: Client) -> None:
         ("", JSON, 422, "Write a few words"),
         ("", "", 415, "The body's type is ''; send"),
         ('{"prompt": "' + "a long way " * 500 + '"}', JSON, 422, "Too long for the model"),
-        ('{"prompt": 5}', JSON, 400, "The body is not a brief: prompt: Expected `str`, got `int`"),
+        ('{"prompt": 5}', JSON, 400, "The body does not describe a plot: prompt: Expected `str`, got `int`"),
         ('{"prompt": "x", "wildness": 2.5}', JSON, 400, "wildness: Expected `int | str | null`, got `float`."),
-        ("[]", JSON, 400, "The body is not a brief: data: Expected `object`, got `array`."),
-        ("{", JSON, 400, "The body is not JSON that can be read: "),
-        (b"\xff", JSON, 400, "The body is not JSON that can be read: "),
-        (b'{"prompt":"\xff"}', JSON, 400, "The body is not JSON that can be read: "),
-        ('{"prompt": "\\ud800"}', JSON, 400, "The body is not JSON that can be read: "),
-        ("[" * 100_000, JSON, 400, "The body is not JSON that can be read: "),
+        ("[]", JSON, 400, "The body does not describe a plot: data: Expected `object`, got `array`."),
+        ("{", JSON, 400, "The body is not JSON: "),
+        (b"\xff", JSON, 400, "The body is not JSON: "),
+        (b'{"prompt":"\xff"}', JSON, 400, "The body is not JSON: "),
+        ('{"prompt": "\\ud800"}', JSON, 400, "The body is not JSON: "),
+        ("[" * 100_000, JSON, 400, "The body is not JSON: "),
         ('{"prompt": "x"}', "text/plain", 415, "The body's type is 'text/plain'; send application/json or"),
         ('{"prompt": "x"}', "", 415, "The body's type is ''; send"),
         ("--x\r\n", "multipart/form-data; boundary=x", 415, "The body's type is 'multipart/form-data'; send"),
@@ -125,7 +125,7 @@ def test_the_last_event_id_is_taken_from_the_header_else_from_the_query(client: 
     assert last > 6
     rest = client.get(plot["events"], params={"last-event-id": "3"}).text
     assert rest.startswith("retry: 1000\nid: 4\n")
-    # A browser that comes back by itself keeps the query it began with.
+    # A browser that reconnects sends its first query again.
     rest = client.get(plot["events"], params={"last-event-id": "3"}, headers={"Last-Event-ID": "5"}).text
     assert rest.startswith("retry: 1000\nid: 6\n")
     for wrong in ("x", "-1", "1.0", str(last + 1), "9" * 5000):
@@ -180,7 +180,7 @@ def test_a_plot_that_breaks_off_says_so(client: Client, monkeypatch: pytest.Monk
 
 
 def test_a_plot_that_has_ended_holds_nothing_of_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It can be read for long, and there may be many."""
+    """Ended plots can be many, and stay for long."""
     submit = engine.submit_several
     streams: list[weakref.ref[Stream]] = []
 
@@ -212,7 +212,7 @@ def test_a_plot_is_forgotten(engine: Engine) -> None:
         answer = client.get(plots[0]["self"])
         assert answer.status_code == 404
         assert answer.json()["message"] == (
-            f"There is no plot {plots[0]['id']}: there never was one, it has ended and is forgotten, or the server was "
-            "started anew meanwhile. A plot can be read for 300 seconds after its end."
+            f"There is no plot {plots[0]['id']}: it never existed, it ended and was forgotten, or the server has "
+            "restarted. You can read a plot for 300 seconds after its end."
         )
         assert client.get(plots[1]["self"]).json()["state"] == "done"

@@ -1,4 +1,4 @@
-"""What schemathesis asks of a server of the tests, and what it looks at beside its own checks: its hooks."""
+"""Hooks for schemathesis: they limit its requests, and add a check."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ MAX_TOKENS = 4
 """New tokens of a completion."""
 
 TOGETHER = {"n", "best_of", "stream_options", "genre", "logprobs", "prompt"}
-"""Fields of a completion that may be wrong beside another, or for this model, and right by themselves."""
+"""Fields of a completion that may be right alone, but wrong with another one or for this model."""
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Keeps the work small: what comes of a long answer comes of a short one, too."""
+    """Keep the work small: short responses show the same as long ones."""
     body = case.body
     if isinstance(body, dict) and isinstance(tokens := body.get("max_tokens"), int) and tokens > MAX_TOKENS:
         body["max_tokens"] = MAX_TOKENS
@@ -25,14 +25,14 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
 
 @schemathesis.check
 def what_is_described_is_accepted(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
-    """What agrees with the schemas is refused only for what schemas cannot say."""
+    """Requests that fit the schemas are refused only for mistakes that schemas cannot describe."""
     if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code in (404, 405, 503):
         return
     if response.status_code >= 400:
         answer = response.json()
         match case.operation.definition.raw["operationId"]:
             case "createCompletion":
-                # To JSON Schema 1.0 is an integer.
+                # In JSON Schema, 1.0 is an integer.
                 whole = "got `float`" in answer["error"]["message"]
                 assert answer["error"]["param"] in TOGETHER or whole, answer
             case "startPlot":

@@ -1,4 +1,4 @@
-"""The server does what its OpenAPI document says, whatever is sent: schemathesis makes that up, right and wrong."""
+"""The server keeps to its OpenAPI document, for right and wrong requests by schemathesis."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from tests.server.live import serving, wait_until_idle
 
 SECONDS = 40
-"""That it may look for; what it has not come to by then, it leaves out."""
+"""The time limit of schemathesis."""
 
 
 def test_nothing_is_answered_but_what_is_described(bundle: Bundle) -> None:

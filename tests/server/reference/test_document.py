@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, and with examples that are true."""
+"""The OpenAPI document is valid and complete, and its examples are true."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.engine import Engine
-from server.http.responses import EVENT_STREAM
+from server.http.sse import EVENT_STREAM
 from server.reference.document import operations
 
 Client = TestClient[Litestar]
@@ -66,12 +66,12 @@ def test_every_status_is_declared_with_what_it_carries(document: dict[str, Any])
     declared = {id: set(operation["responses"]) for id, operation in operations(document).items()}
     assert declared == {
         "createCompletion": {"200", "400", "401", "403", "404", "408", "413", "429", "500", "503", "504"},
-        "listModels": {"200", "401", "403"},
-        "retrieveModel": {"200", "401", "403", "404"},
-        "startPlot": {"201", "400", "401", "403", "408", "413", "415", "422", "429", "503"},
-        "readPlot": {"200", "404"},
-        "stopPlot": {"204", "404"},
-        "followPlot": {"200", "204", "400", "404"},
+        "listModels": {"200", "401", "403", "500"},
+        "retrieveModel": {"200", "401", "403", "404", "500"},
+        "startPlot": {"201", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503"},
+        "readPlot": {"200", "404", "500"},
+        "stopPlot": {"204", "404", "500"},
+        "followPlot": {"200", "204", "400", "404", "500"},
         "readHealth": {"200"},
         "readReadiness": {"200", "503"},
     }
@@ -109,7 +109,7 @@ def test_every_example_agrees_with_its_schema(document: dict[str, Any]) -> None:
 
 
 def asked(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Operation, media type, name and body of each example of a request."""
+    """Yield the operation, media type, name and body of each example of a request."""
     for id, operation in operations(document).items():
         for media, content in operation.get("requestBody", {}).get("content", {}).items():
             for name, example in content["examples"].items():
@@ -140,7 +140,7 @@ def test_every_request_is_accepted_and_answered_as_its_example(client: Client, d
 
 
 def check_events(document: dict[str, Any], content: dict[str, Any], text: str) -> None:
-    """That the events of a stream are as they are described, and the last ones like those of the example."""
+    """Check that the events of a stream fit their schema, and the last one its example."""
     *events, rest = text.removeprefix("retry: 1000\n").split("\n\n")
     assert rest == ""
     read = [dict(line.split(": ", 1) for line in event.split("\n")) for event in events]

@@ -1,4 +1,4 @@
-"""From the form's fields to what the engine is asked for, and the plot that comes of it."""
+"""Briefs: from the fields of the form to the engine's request, and to the plot."""
 
 import asyncio
 from dataclasses import replace
@@ -68,7 +68,7 @@ def test_a_model_that_was_taught_lengths_reads_the_one_that_the_whole_text_will_
     assert filled(3, "line").prompt == "Plot, line: word word word"
     assert filled(3, "lines").prompt.startswith("Plot, lines: word")
     assert filled(20, "line").prompt.startswith("Plot, lines: word")
-    # of a long text the model reads the end alone, and is told so
+    # the model reads only the end of a long text, and its prompt says so
     assert filled(20, "line", words=400).prompt.startswith("Plot, page: … word")
     guided = filled(3, "line", genre=bundle.manifest.prompt.genres[0])
     assert guided.prompt == f"{bundle.manifest.prompt.genres[0]}, line: word word word"
@@ -106,13 +106,13 @@ def test_everything_that_is_wrong_is_said_at_once(bundle: Bundle) -> None:
 def test_a_prompt_too_long_is_a_problem_of_the_prompt(engine: Engine) -> None:
     brief = read(engine.bundle, prompt="A fox and a hen. " * 200)
     with pytest.raises(
-        BriefError, match=r"^Too long for the model: 3,399 characters, and it can read about \d+ of them"
+        BriefError, match=r"^Too long for the model: 3,399 characters\. It can read about \d+\. Shorten"
     ):
         begin(engine, brief, 256)
 
 
 class WrittenStream:
-    """A stream whose chunks are given beforehand."""
+    """A stream with given chunks."""
 
     seed = 1
     prompt_tokens = 3
@@ -152,4 +152,4 @@ def test_a_plot_that_is_long_enough_ends_with_its_sentence(
 
     assert asyncio.run(write()) == written
     assert plot.finish_reason == reason
-    assert stream.endings[0] == ("stop" if reason == "stop" else "cancelled")  # of one that has ended, nothing
+    assert stream.endings[0] == ("stop" if reason == "stop" else "cancelled")  # to cancel an ended plot changes nothing
