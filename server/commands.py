@@ -3,45 +3,58 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
 from server.http.keys import NAME, SCOPES, Key
-from server.settings import DEVICES, LOG_LEVELS, PRECISIONS, Settings, SettingsError
+from server.settings import Settings, SettingsError, constraints, variable
 
-PRECISION_HELP = "Which of the bundle's models writes. Default: $PLOTIFY_PRECISION, else auto: its fastest."
-DEVICE_HELP = "Where it computes. Default: $PLOTIFY_DEVICE, else auto: a GPU where there is one."
-MODEL_HELP = "The bundle: a folder that `plotify export` wrote. Default: $PLOTIFY_MODEL, else the one that ships."
+
+def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command with an option for each of these settings; an option has priority over the environment."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            bounds, choices = constraints(name)
+            kind: click.ParamType[Any] = click.STRING
+            if choices:
+                kind = click.Choice(choices)
+            elif bounds.ge is not None:
+                kind = click.IntRange(bounds.ge, bounds.le)  # type: ignore[arg-type]  # both are whole numbers
+            help = f"{bounds.description} Default: ${variable(name)}, else {getattr(Settings, name)}."
+            command = click.option(f"--{name.replace('_', '-')}", type=kind, help=help)(command)
+        return command
+
+    return decorate
 
 
 @click.command()
 @click.argument("prompt")
-@click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
 @click.option("--genre", help="One of the model's genres; an unknown one lists them. Default: any.")
 @click.option("--max-tokens", type=int, default=120, show_default=True, help="New tokens at most.")
 @click.option("--temperature", type=float, help="0 for the likeliest words, higher is wilder. Default: the model's.")
 @click.option("--top-p", type=float, help="Draw from the likeliest words up to this probability. Default: the model's.")
 @click.option("--guidance", type=float, help="How strongly the genre leads, from 1 on. Default: the model's.")
-@click.option("--precision", type=click.Choice(PRECISIONS), help=PRECISION_HELP)
-@click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
-@click.option("--seed", type=int, help="The same seed gives the same plot. Default: another one each time.")
+@click.option("--seed", type=int, help="The same seed gives the same plot. Default: a new one each time.")
+@settings_options("model", "precision", "device")
 def generate(
     prompt: str,
-    model: Path | None,
     genre: str | None,
     max_tokens: int,
     temperature: float | None,
     top_p: float | None,
     guidance: float | None,
-    precision: str | None,
-    device: str | None,
     seed: int | None,
+    **flags: Any,
 ) -> None:
-    """Write on from PROMPT, printing words as they come.
+    """Continue PROMPT and print the words as they are generated.
 
     \b
     Example:
@@ -50,7 +63,7 @@ def generate(
     from server.bundle import Bundle, BundleError
     from server.engine import Engine, EngineConfig, EngineError, Request, Sampling
 
-    settings = _settings(model=model, precision=precision, device=device)
+    settings = _settings(flags)
     opening = prompt.strip()
     if not opening:
         raise click.UsageError("The prompt is empty; write a few words to begin with.")
@@ -82,27 +95,9 @@ def generate(
 
 
 @click.command()
-@click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
-@click.option("--host", help="Address to listen on; 0.0.0.0 for every network. Default: $PLOTIFY_HOST, else 127.0.0.1.")
-@click.option("--port", type=int, help="Port to listen on; 0 for any free one. Default: $PLOTIFY_PORT, else 8000.")
-@click.option("--precision", type=click.Choice(PRECISIONS), help=PRECISION_HELP)
-@click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
-@click.option("--threads", type=int, help="Threads that compute; 0 for all cores. Default: $PLOTIFY_THREADS, else 0.")
-@click.option("--rows", type=int, help="Sequences that are written at once. Default: $PLOTIFY_ROWS, else 64.")
-@click.option("--replicas", type=int, help="Processes that write. Default: $PLOTIFY_REPLICAS, else 1.")
-@click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Default: $PLOTIFY_LOG_LEVEL, else warning.")
-def serve(
-    model: Path | None,
-    host: str | None,
-    port: int | None,
-    precision: str | None,
-    device: str | None,
-    threads: int | None,
-    rows: int | None,
-    replicas: int | None,
-    log_level: str | None,
-) -> None:
-    """Serve the page and its streams, until interrupted. docs/settings.md lists what the environment can set.
+@settings_options("model", "host", "port", "precision", "device", "threads", "rows", "replicas", "log_level")
+def serve(**flags: Any) -> None:
+    """Serve the pages and the API until interrupted. docs/settings.md lists all settings of the environment.
 
     \b
     Example:
@@ -119,17 +114,7 @@ def serve(
     from server.observability.logs import configure
     from server.shelf import ShelfUnusable
 
-    settings = _settings(
-        model=model,
-        host=host,
-        port=port,
-        precision=precision,
-        device=device,
-        threads=threads,
-        rows=rows,
-        replicas=replicas,
-        log_level=log_level,
-    )
+    settings = _settings(flags)
     configure(settings.log_level, settings.log_format)
     listener = _listen(settings.host, settings.port)
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
@@ -219,11 +204,11 @@ def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -
         raise click.ClickException(str(error)) from error
 
 
-def _settings(**flags: Path | str | int | None) -> Settings:
-    """The environment's settings, overridden by the flags that were given."""
+def _settings(flags: dict[str, Any]) -> Settings:
+    """Return the environment's settings, overridden by the flags that were given."""
+    given = {variable(name): str(value) for name, value in flags.items() if value is not None}
     try:
-        given = {name: value for name, value in flags.items() if value is not None}
-        return dataclasses.replace(Settings.read(), **given)  # type: ignore[arg-type]
+        return Settings.read(os.environ | given)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
 

@@ -63,7 +63,8 @@ class ReplicatedEngine(AnyEngine):
     def __init__(self, handle: "DeploymentHandle[Any]", settings: Settings) -> None:
         self.bundle = Bundle.load(settings.model)
         self.tokenizer = Tokenizer(self.bundle.tokenizer, self.bundle.manifest.model.context)
-        self.device, self.precision = settings.device, settings.precision
+        self.device: str = settings.device
+        self.precision: str = settings.precision
         self.config = EngineConfig.of(settings)
         self.replicas = settings.replicas
         self.observers = Observers()

@@ -176,7 +176,7 @@ def test_settings_that_go_together(values: dict[str, str]) -> None:
     ("values", "says"),
     [
         ({"pictures": "midjourney"}, "PLOTIFY_PICTURES is 'midjourney'; choose one of none, stability"),
-        ({"pictures_key": "topsecret"}, "PLOTIFY_PICTURES_KEY is set, and PLOTIFY_PICTURES is 'none'; it has no use"),
+        ({"pictures_key": "topsecret"}, "PLOTIFY_PICTURES_KEY is set, but PLOTIFY_PICTURES is 'none' and ignores it"),
         ({"pictures": "stability"}, "PLOTIFY_PICTURES is 'stability', which needs PLOTIFY_PICTURES_KEY"),
         ({"pictures": "openai"}, "which needs PLOTIFY_PICTURES_KEY"),
         ({"pictures": "local"}, "which needs PLOTIFY_PICTURES_MODEL"),
@@ -187,7 +187,7 @@ def test_settings_that_go_together(values: dict[str, str]) -> None:
         ({"pictures": "stability", "pictures_key": "topsecret\n"}, "PLOTIFY_PICTURES_KEY holds white space"),
         ({"pictures": "stability", "pictures_key": "topsecrét"}, "PLOTIFY_PICTURES_KEY holds white space"),
         ({"pictures": "automatic1111", "pictures_key": "topsecret"}, "must be user:password"),
-        ({"pictures_cap": 0}, "PLOTIFY_PICTURES_CAP is 0; it must be from 1"),
+        ({"pictures_cap": 0}, "PLOTIFY_PICTURES_CAP is 0; it must be a whole number from 1"),
     ],
     ids=str,
 )

@@ -31,8 +31,9 @@ class Trial:
 
     def __init__(self, kind: str, running: Services, **changes: Any) -> None:
         key, path = LOGIN if kind == "automatic1111" else KEY, "/v1" if kind == "openai" else ""
+        named: Any = kind
         self.settings = replace(
-            Settings(pictures=kind, pictures_url=running.address + path, pictures_key=key, pictures_cap=CAP), **changes
+            Settings(pictures=named, pictures_url=running.address + path, pictures_key=key, pictures_cap=CAP), **changes
         )
         self.now = 0.0
         self.cap = HourlyCap(self.settings.pictures_cap, lambda: self.now)
