@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import os
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -13,6 +12,7 @@ from typing import Any
 
 import click
 
+from server.extras import missing
 from server.http.keys import NAME, SCOPES, Key
 from server.settings import Settings, SettingsError, constraints, variable
 
@@ -191,11 +191,8 @@ def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -
 
     try:
         from server.cluster import local
-    except ModuleNotFoundError as missing:
-        raise click.ClickException(
-            f"`plotify serve --replicas` needs {missing.name}, which is not installed. Install it with:\n"
-            f"  {sys.executable} -m pip install -c constraints.txt -e '.[scale]'"
-        ) from missing
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"`plotify serve --replicas` cannot run: {missing(error.name, 'scale')}") from error
     try:
         Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
         asyncio.run(_open_shelf(settings.database))

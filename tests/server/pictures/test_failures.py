@@ -75,7 +75,7 @@ def test_a_wrong_key_is_for_whoever_runs_the_server(kind: str, caplog: pytest.Lo
     async def work(trial: Trial, running: Services) -> None:
         error = await trial.fails()
         assert (error.fault, trial.counted, running.asked) == (Fault.NOT_CONFIGURED, 0, [])
-        assert "Tell whoever runs it" in str(error)
+        assert "Ask the server's operator" in str(error)
         assert_no_secret(error, caplog, trial.settings)
 
     caplog.set_level(logging.DEBUG)
@@ -96,7 +96,7 @@ def test_a_service_that_is_not_there_costs_nothing(caplog: pytest.LogCaptureFixt
 def test_a_service_that_hangs_is_given_up(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     async def work(trial: Trial, running: Services) -> None:
         running.trouble = ["hang"]
-        trial.provider.service.patience = 0.2
+        trial.provider.patience = 0.2
         error = await trial.fails()
         assert (error.fault, trial.counted) == (Fault.BROKEN, 1)
         assert "took too long" in str(error)

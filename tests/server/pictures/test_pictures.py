@@ -61,7 +61,7 @@ def test_each_client_has_one_under_way_and_the_others_wait_for_their_turn() -> N
         asking = [asyncio.create_task(ask(pictures, str(number))) for number in range(MAX_ACTIVE)]
         while painter.drawing < 2:
             await asyncio.sleep(0)
-        with pytest.raises(PictureError, match="on its way") as caught:
+        with pytest.raises(PictureError, match="already have a picture in progress") as caught:
             await ask(pictures, "3")
         assert caught.value.fault is Fault.BUSY
         with pytest.raises(PictureError, match="Many pictures") as caught:
@@ -71,7 +71,7 @@ def test_each_client_has_one_under_way_and_the_others_wait_for_their_turn() -> N
         found = await asyncio.gather(*asking)
         assert painter.most == painter.at_once
         assert all(isinstance(steps[-1], Picture) for steps in found)
-        assert [steps[0] == Progress("Waiting for those before") for steps in found].count(True) == MAX_ACTIVE - 2
+        assert [steps[0] == Progress("Waiting for earlier pictures") for steps in found].count(True) == MAX_ACTIVE - 2
         assert isinstance((await ask(pictures, "3"))[-1], Picture)
         await pictures.close()
         assert painter.closed == 1
@@ -88,7 +88,7 @@ def test_a_reader_who_leaves_makes_room(waiting: bool) -> None:
         while painter.drawing < len(others):
             await asyncio.sleep(0)
         steps = pictures.illustrate("It rains.", "Rain", None, "a")
-        assert await anext(steps) == Progress("Waiting for those before" if waiting else "Drawing")
+        assert await anext(steps) == Progress("Waiting for earlier pictures" if waiting else "Drawing")
         await steps.aclose()
         cancelled = asyncio.create_task(ask(pictures, "a"))
         await asyncio.sleep(0)
@@ -108,12 +108,12 @@ def test_what_is_no_picture_is_not_passed_on(caplog: pytest.LogCaptureFixture) -
     async def work() -> None:
         painter = Painter(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
         painter.told.set()
-        with pytest.raises(PictureError, match="is no picture") as caught:
+        with pytest.raises(PictureError, match="did not send a picture") as caught:
             await ask(Pictures(Settings(), provider=painter), "a")
         assert caught.value.fault is Fault.BROKEN
 
     asyncio.run(work())
-    assert caplog.messages == ["No picture by A painter: neither PNG, JPEG nor WebP"]
+    assert caplog.messages == ["No picture from A painter: neither PNG, JPEG nor WebP"]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Trial:
         self.now = 0.0
         self.cap = HourlyCap(self.settings.pictures_cap, lambda: self.now)
         self.provider = PROVIDERS[kind](self.settings, self.cap, patience=20)
-        self.provider.service.pause = self._pause
+        self.provider.pause = self._pause
         self.pauses: list[float] = []
         self.pictures = Pictures(self.settings, provider=self.provider)
 
