@@ -1,4 +1,4 @@
-"""The tables. A plot is a tree of passages; its text is the path from the blank page, passage 0, to the current one."""
+"""The tables. A plot is a tree of passages. Its text is the path from the blank page, passage 0, to the current one."""
 
 from datetime import datetime
 
@@ -10,10 +10,10 @@ from server.shelf.volume import By
 
 
 class PlotRow(DefaultBase):
-    """A plot. Passages are counted without the blank page, and numbered in the order in which they came.
+    """A plot. passages: the number of passages without the blank page; they are numbered in order of arrival.
 
-    title: as given; empty: the first words of the text stand for it. text: the path's words joined, kept here so that
-    a list and a search need not walk the tree.
+    title: the given one, or empty if the first words of the text stand in. text: the joined words of the path, kept
+    here so that lists and searches need not walk the tree.
     """
 
     __tablename__ = "plots"
@@ -32,10 +32,10 @@ class PlotRow(DefaultBase):
 
 
 class PassageRow(DefaultBase):
-    """A passage. by: whose words, "writer" or "model".
+    """A passage. by: its author, "writer" or "model".
 
-    revises: the passage that the text ended with when an edit in its midst made this one. redo: where undo was last, or
-    the child that was visited last, if one was.
+    revises: the last passage of the text before an edit in its middle made this one. redo: the passage that redo leads
+    to: the one that was undone last, or the child that was visited last.
     """
 
     __tablename__ = "passages"
@@ -67,7 +67,7 @@ class PictureRow(DefaultBase):
 
 
 class SecretRow(DefaultBase):
-    """What cookies are signed with, 256 random bits: one row, which its migration makes."""
+    """The secret that signs cookies, 256 random bits, in one row from its migration."""
 
     __tablename__ = "secrets"
 
