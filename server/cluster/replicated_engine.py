@@ -1,4 +1,4 @@
-"""Replicas of the engine, in other processes, behind the interface of one engine."""
+"""Replicas of the engine in other processes, behind the interface of one engine."""
 
 import asyncio
 import dataclasses
@@ -41,23 +41,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-"""Replicas that one request may lose before it ends with an error."""
+"""Replicas that a request may lose before it ends with an error."""
 
 MIN_PAUSE = 0.1
-"""Seconds before a request goes to another replica; they double with each further one."""
+"""Seconds before a request goes to another replica. They double each time."""
 
 LOOK = 0.25
-"""Seconds between looks for queued requests without a reader; running ones are looked at with each output."""
+"""Seconds between checks for queued requests without a reader. Running ones are checked with each output."""
 
 ASK, PATIENCE = 1.0, 5.0
-"""Seconds between requests for the replicas' statistics, and until their answers must be there."""
+"""Seconds between requests for the replicas' statistics, and the time limit for the answers."""
 
 
 class ReplicatedEngine(AnyEngine):
-    """The engine's interface over replicas that Ray Serve runs. Belongs to the event loop in which `opened` is awaited.
+    """The engine's interface over replicas on Ray Serve. Belongs to the event loop in which `opened` is awaited.
 
-    It decides who may wait, as an engine does, for all replicas together: each has a queue that holds more. A request
-    whose replica is lost goes to another; its readers see a pause. Counts go on where replicas come and go.
+    Its queue limit covers all replicas together, so each replica has a longer queue. If a replica is lost, its requests
+    go to others, and their readers see a pause. Counts continue when replicas come and go.
     """
 
     def __init__(self, handle: "DeploymentHandle[Any]", settings: Settings) -> None:
@@ -84,7 +84,7 @@ class ReplicatedEngine(AnyEngine):
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def opened(self) -> "ReplicatedEngine":
-        """Itself, once it knows of replicas that can write."""
+        """Wait until a replica is ready, and return self."""
         self._loop = asyncio.get_running_loop()
         while self._state != "ready":
             await asyncio.sleep(LOOK)
@@ -148,7 +148,7 @@ class ReplicatedEngine(AnyEngine):
         self._draining = True
 
     def close(self) -> None:
-        """Ends what is under way; not from the event loop that it belongs to."""
+        """End all requests. Do not call it from the engine's own event loop."""
         self._closed = True
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
@@ -164,7 +164,7 @@ class ReplicatedEngine(AnyEngine):
                 if not each.begun and each.wanted:
                     queued_rows[each.remote.request.client] += each.remote.rows
             taken = sum(each.remote.rows for each in groups if each.begun)
-            free = max(self.config.rows * self.replicas - taken, 0)  # of a lost replica, rows are still taken
+            free = max(self.config.rows * self.replicas - taken, 0)  # a lost replica's rows still count
             self._admission.check_room(
                 client, active, group.remote.count, queued_rows, free, self.queue_seconds, self.replicas
             )
@@ -203,7 +203,7 @@ class ReplicatedEngine(AnyEngine):
             group.fail(EngineError(f"the request failed: {error}"), self.observers)
 
     async def _generate(self, group: RemoteGroup) -> None:
-        """Has it written by a replica, and where that is lost by another. Raises EngineError."""
+        """Generate on a replica, and on another one if it is lost. Raises EngineError."""
         pause = MIN_PAUSE
         for _ in range(ATTEMPTS):
             lost = await self._attempt(group)
@@ -213,10 +213,10 @@ class ReplicatedEngine(AnyEngine):
             await asyncio.sleep(pause)
             pause *= 2
             group.restart()
-        raise EngineError("the replicas that wrote it were lost, one after the other")
+        raise EngineError("its replicas were lost one after another")
 
     async def _attempt(self, group: RemoteGroup) -> Exception | None:
-        """Has it written by one replica; why that was lost, None where it was not. Raises EngineError."""
+        """Generate on one replica. Returns the error if the replica is lost, otherwise None. Raises EngineError."""
         answer = cast(
             "DeploymentResponseGenerator[RemoteOutput]", self._handle.options(stream=True).generate.remote(group.remote)
         )
@@ -230,7 +230,7 @@ class ReplicatedEngine(AnyEngine):
                 if not group.running:
                     return None
             return EngineClosed()
-        except RayTaskError as error:  # what the replica raised
+        except RayTaskError as error:  # raised in the replica
             raise EngineError(f"the replica failed: {error.cause}") from error
         except (RayError, RayServeException) as error:
             return error
@@ -238,7 +238,7 @@ class ReplicatedEngine(AnyEngine):
             answer.cancel()  # type: ignore[no-untyped-call]
 
     def _leave(self, group: RemoteGroup) -> None:
-        """Has those no longer written that nobody reads, where others of the group are."""
+        """Cancel the continuations without a reader, unless none is left: then the whole request is cancelled."""
         for number in group.remove_cancelled():
             if group.running:
                 task = asyncio.create_task(self._cancel(group.remote.id, number))
@@ -246,7 +246,7 @@ class ReplicatedEngine(AnyEngine):
                 task.add_done_callback(self._cancelling.discard)
 
     async def _cancel(self, id: str, number: int) -> None:
-        with suppress(RayError, RayServeException, TimeoutError):  # then it is written to its end, for nobody
+        with suppress(RayError, RayServeException, TimeoutError):  # then it just runs to its end
             await self._handle.broadcast("cancel", id, number).results_async(timeout_s=PATIENCE, return_exceptions=True)
 
     async def _look(self) -> None:
@@ -263,10 +263,10 @@ class ReplicatedEngine(AnyEngine):
             await self._ask()
 
     async def _ask(self) -> None:
-        """Asks all replicas how they are doing."""
+        """Update the statistics of all replicas."""
         try:
             answers = await self._handle.broadcast("stats").results_async(timeout_s=PATIENCE, return_exceptions=True)
-        except TimeoutError:  # one hangs, and the others cannot be told from it; Ray Serve will replace it
+        except TimeoutError:  # one hangs; Ray Serve will replace it
             logger.warning("A replica does not answer")
             return
         except (RayError, RayServeException) as error:
