@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def chart(file: Path, width: float, height: float = 4.0) -> Iterator["Figure"]:
-    """Yields a figure of this size, in inches, and writes it in the end."""
+    """Yield a figure of this size in inches, and write it to `file` at the end."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -23,7 +23,7 @@ def chart(file: Path, width: float, height: float = 4.0) -> Iterator["Figure"]:
 
 
 def finish(panel: "Axes", title: str, across: str, up: str) -> None:
-    """Labels a panel, and gives it a legend if it has labels."""
+    """Set the title and the axis labels of a panel, and add a legend if there are labels."""
     panel.set(title=title, xlabel=across, ylabel=up)
     panel.grid(alpha=0.3)
     panel.spines[["top"]].set_visible(False)

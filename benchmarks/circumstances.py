@@ -1,4 +1,4 @@
-"""The circumstances of a benchmark, which stand beside its figures: date, machine, versions."""
+"""The circumstances of a benchmark, to report with its figures: date, machine, versions."""
 
 import os
 import platform
@@ -18,11 +18,11 @@ PACKAGES = (
 )
 
 INSTRUCTIONS = {"AVX2": {"avx2"}, "AVX-512": {"avx512f"}, "VNNI": {"avx512_vnni", "avx_vnni"}, "AMX": {"amx_int8"}}
-"""The instructions by which ONNX Runtime and the peers choose their kernels, with the flags that Linux has for each."""
+"""Instruction sets with kernels in ONNX Runtime and the peers, and Linux's flags for each."""
 
 
 def circumstances() -> dict[str, Any]:
-    """Date, commit, machine, its load now, the benchmark's own included, and the versions of what is installed."""
+    """Return date, commit, machine, its load (with the benchmark's own), and the installed versions."""
     machine = {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -33,13 +33,13 @@ def circumstances() -> dict[str, Any]:
 
 
 def peak_resident_bytes() -> int:
-    """The most memory that this process has held at once."""
+    """Return the peak memory of this process, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): kilobytes, but on macOS bytes
 
 
 def _commit() -> str | None:
-    """Of the checkout, with a plus where it was changed since; None where there is none."""
+    """Return the commit of the checkout, with a plus if it has changes; None outside of a checkout."""
     describe = ("git", "-C", Path(__file__).parent, "describe", "--always", "--dirty=+", "--abbrev=12")
     try:
         done = subprocess.run(describe, capture_output=True, text=True)
@@ -49,7 +49,7 @@ def _commit() -> str | None:
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """This machine's, with those of `INSTRUCTIONS` that it has: "AMD EPYC (AVX2, AVX-512, VNNI)"."""
+    """Return this machine's processor and its `INSTRUCTIONS`, as "AMD EPYC (AVX2, AVX-512, VNNI)"."""
     first = cpuinfo.read_text().split("\n\n")[0] if cpuinfo.is_file() else ""
     fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
     flags = set(fields.get("flags", "").split())
@@ -59,7 +59,7 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Of the distributions that are installed."""
+    """Return the versions of the installed ones of these distributions."""
     found = {}
     for package in packages:
         with suppress(PackageNotFoundError):

@@ -1,4 +1,4 @@
-"""The group `plotify bench`; a command's module is imported when the command is called."""
+"""The command group `plotify bench`. It imports a command's module when the command is called."""
 
 import importlib
 
@@ -17,7 +17,7 @@ COMMANDS = {name: module for module, names in MODULES.items() for name in names}
 
 
 class Benchmarks(click.Group):
-    """Finds a command in its module."""
+    """Imports each command from its module."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -33,8 +33,8 @@ class Benchmarks(click.Group):
 def bench() -> None:
     """Measure how fast a model answers.
 
-    Figures of one run compare with one another; those of another day or machine only with care, so each comes with its
-    circumstances.
+    You can compare the figures of one run with each other. Compare figures of other days or machines with care: each
+    comes with its circumstances.
 
     \b
     Examples:

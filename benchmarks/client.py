@@ -1,4 +1,4 @@
-"""The client of the benchmarks: one request of each kind that people and programs make, read to its end."""
+"""The benchmarks' client: sends every kind of request to a server and reads the answers to their end."""
 
 import asyncio
 import html
@@ -27,26 +27,32 @@ from server.writing.brief import ANY_GENRE
 
 Kind = Literal["stream", "whole", "plot", "page"]
 KINDS: tuple[Kind, ...] = ("stream", "whole", "plot", "page")
-"""A stream and a whole answer of /v1, a plot of /api/plots with its events, the desk's page with its three texts."""
+"""A stream of /v1, a whole answer of /v1, a plot of /api/plots with its events, the desk's page."""
 
 End = Literal["whole", "refused", "told", "cut", "wrong"]
 
 PATIENCE = 600.0
-"""Seconds after which a request that has not ended hangs."""
+"""Seconds after which an unfinished request counts as hanging."""
 
 TOKEN = re.compile(r'name="token" value="(\w+)"')
 PIECE = re.compile(r'<span slot="text-(\d)">(.*?)</span>', re.DOTALL)
 FAILURE = re.compile(r'<p slot="after" class="problem">(.*?)</p>', re.DOTALL)
 GENRES = (ANY_GENRE, "Crime", "Horror")
 MAX_ROWS = 2 * COUNT
-"""Rows of a page in a genre, which takes the most."""
+"""Rows of a page in a genre, the request with the most rows."""
 
 MAX_PROMPT = 40  # words
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One request. tokens: of /v1, exactly so many. length, genre: of a plot or page, as typed."""
+    """One request.
+
+    Attributes:
+        tokens: the exact number of new tokens, for /v1.
+        length: the length field of a plot or page.
+        genre: the genre field of a plot or page.
+    """
 
     kind: Kind
     prompt: str
@@ -57,7 +63,7 @@ class SampleRequest:
 
     @property
     def rows(self) -> int:
-        """Rows of the cache that it takes: a page is three texts, and a text in a genre takes two."""
+        """The number of cache rows needed: a page has three texts, and a text in a genre takes two rows."""
         guided = self.kind in ("plot", "page") and self.genre != ANY_GENRE
         return (COUNT if self.kind == "page" else 1) * (2 if guided else 1)
 
@@ -73,18 +79,23 @@ class SampleRequest:
         return {"prompt": self.prompt, "genre": self.genre, "length": self.length, "seed": str(self.seed)}
 
     def form(self, token: str) -> dict[str, str]:
-        """The fields for /desk. token: of the visitor's pages."""
+        """Return the fields for /desk, with the token of the visitor's pages."""
         return self.brief | {"text": self.prompt, "token": token, "do": "continue"}
 
 
 def sample_requests(
     seed: int, tokens: int, genres: Sequence[str], kinds: Sequence[Kind] = KINDS, length: str = "line"
 ) -> Iterator[SampleRequest]:
-    """Without end, the same for the same seed; the kinds take turns. genres: of the model; tokens: of /v1, at most."""
+    """Yield requests without end, their kinds in turn. The same seed gives the same requests.
+
+    Args:
+        tokens: the most new tokens of a request to /v1.
+        genres: the model's genres.
+    """
     draw = random.Random(seed)
     known = [genre for genre in GENRES if genre in (ANY_GENRE, *genres)]
     for number in count():
-        # In the middle of a sentence: after its end a plot may be over at once.
+        # Cut in the middle of a sentence: after a whole one, a plot may end at once.
         words = opening(draw, 20 + MAX_PROMPT).split()[: draw.randint(3, MAX_PROMPT)]
         written = draw.randint(1 + tokens // 2, tokens)
         kind, chosen = kinds[number % len(kinds)], draw.choice(known)
@@ -93,19 +104,21 @@ def sample_requests(
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody at the desk: their browser's Cookie, and the token of the forms on their pages."""
+    """A visitor of the desk: the browser's Cookie header, and the token of the forms on the pages."""
 
     cookie: str
     token: str
 
 
 class Reply(Stream):
-    """The answer to a request, while it comes and afterwards. Times are those of `perf_counter`.
+    """The answer to a request, during and after reading it. Times are those of `perf_counter`.
 
-    ended: its end. place: of a plot, its path. end: None until then; "whole"; "refused",
-    for 429 and 503 in the interface's own form; "told", for an error that the server tells in that form, by its status
-    or in the stream; "cut", for a connection that was lost, which the client sees; "wrong" for everything else.
-    problem: why it is not whole.
+    Attributes:
+        ended: the time of its end.
+        place: the path of a plot.
+        end: None before the end; "whole"; "refused" for 429 or 503 in the interface's own form; "told" for another
+            error in that form, as a status or in the stream; "cut" for a lost connection; "wrong" for all else.
+        problem: the reason if it is not whole.
     """
 
     def __init__(self, request: SampleRequest, due: float | None = None) -> None:
@@ -118,28 +131,28 @@ class Reply(Stream):
 
     @property
     def first(self) -> float | None:
-        """The time of its first text."""
+        """The time of the first text."""
         return self.arrivals[0] if self.arrivals else None
 
     @property
     def complaint(self) -> str:
-        """Its kind and its problem."""
+        """The kind of the request and the problem."""
         return f"{self.request.kind}: {self.problem}"
 
 
 class Refused(Exception):
-    """The server says that it has no room."""
+    """The server has answered that it has no room."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """A client of one server. session: its connections. model: the name of the model that it asks for."""
+    """A client of one server, with its connections and the name of the server's model."""
 
     session: aiohttp.ClientSession
     model: str
 
     async def ask(self, reply: Reply) -> Reply:
-        """Reads the reply to its request until it ends; raises nothing, and returns the same reply."""
+        """Send the reply's request, read the reply to its end, and return it. Never raises."""
         try:
             async with asyncio.timeout(PATIENCE):
                 match reply.request.kind:
@@ -164,14 +177,20 @@ class Client:
         return reply
 
     async def ask_alone(self, request: SampleRequest, patience: float = 60.0) -> Reply:
-        """Asks until it is served, or refused for so many seconds."""
+        """Repeat a request until it is not refused, for at most `patience` seconds."""
         until = perf_counter() + patience
         while (reply := await self.ask(Reply(request))).end == "refused" and perf_counter() < until:
             await asyncio.sleep(0.1)
         return reply
 
     async def complete(self, body: dict[str, Any], stream: Stream) -> None:
-        """Reads an answer of /v1/completions. Raises Refused, Failure, ValueError, SSEError and aiohttp.ClientError."""
+        """Send a request to /v1/completions, and read its answer into `stream`.
+
+        Raises:
+            Refused: the server has no room.
+            Failure: the server has answered with another error.
+            ValueError, SSEError, aiohttp.ClientError: the answer is not valid.
+        """
         async with self.session.post("/v1/completions", json={"model": self.model} | body) as response:
             await _check(response)
             stream.opened = perf_counter()
@@ -185,7 +204,7 @@ class Client:
         raise ValueError("the stream ended without [DONE]")
 
     async def visit(self) -> Visitor:
-        """Opens the desk as a new visitor: a shelf takes 1,000 plots."""
+        """Open the desk as a new visitor. Each needs its own shelf: one takes 1,000 plots at most."""
         async with self.session.get("/") as response:
             await _check(response)
             found = TOKEN.search(await response.text())
@@ -194,7 +213,7 @@ class Client:
             return Visitor(response.cookies.output(attrs=[], header="", sep=";").strip(), found[1])
 
     async def keep(self, visitor: Visitor, text: str) -> dict[str, str]:
-        """Has a text kept on the visitor's shelf; the desk's answer, with the plot's `plot` and `address`."""
+        """Keep a text on the visitor's shelf, and return the desk's answer with its `plot` and `address`."""
         form = {"token": visitor.token, "do": "keep", "text": text}
         headers = {"Cookie": visitor.cookie, "Accept": "application/json"}
         async with self.session.post("/desk", data=form, headers=headers) as response:
@@ -202,13 +221,13 @@ class Client:
             return kept
 
     async def engine_load(self) -> tuple[int, int]:
-        """Sequences that run in the engine and requests that wait for it, by its own word."""
+        """Return the number of running sequences and of queued requests, from /healthz."""
         async with self.session.get("/healthz") as response:
             health = await response.json()
             return health["running"], health["waiting"]
 
     async def until_idle(self, seconds: float) -> bool:
-        """Waits until the engine has nothing to do; False if it still has after so many seconds."""
+        """Wait until the engine is idle. Return False if it still isn't after `seconds`."""
         until = perf_counter() + seconds
         while any(await self.engine_load()):
             if perf_counter() > until:
@@ -217,7 +236,7 @@ class Client:
         return True
 
     async def take_all_rows(self, rows: int, tokens: int) -> bool:
-        """Asks for so many tokens in each of the rows, which one request gets once all are free; True if all came."""
+        """Send one request that needs all `rows`, with `tokens` in each. Return True if all came back."""
         body = {"model": self.model, "prompt": "All of them", "n": rows, "max_tokens": tokens}
         async with self.session.post("/v1/completions", json=body | {"ignore_eos": True, "seed": 1}) as response:
             return response.status == 200 and len((await response.json())["choices"]) == rows
@@ -255,13 +274,13 @@ class Client:
             raise Failure(html.unescape(failed[1]))
         if not said.rstrip().endswith("</html>"):
             raise ValueError("the page is not whole")
-        # The three are written side by side; which piece comes first is for chance to say.
+        # The three texts arrive interleaved, in an order that depends on timing.
         reply.text = html.unescape("".join(text for _, text in sorted(PIECE.findall(said), key=itemgetter(0))))
 
 
 @asynccontextmanager
 async def connect(server: Serving, connections: int = 0) -> AsyncIterator[Client]:
-    """A client with a new connection for each request, or with so many that it keeps."""
+    """Yield a client. It keeps up to `connections` connections; 0 opens a new one for each request."""
     connector = aiohttp.TCPConnector(limit=connections, force_close=not connections)
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
     async with aiohttp.ClientSession(server.address, connector=connector, timeout=timeout) as session:
@@ -269,9 +288,10 @@ async def connect(server: Serving, connections: int = 0) -> AsyncIterator[Client
 
 
 def run_streams(server: Serving, prompts: Sequence[Prompt], tokens: int, greedy: bool, clients: int) -> list[Timing]:
-    """Streams of /v1/completions, one for each of `prompts`, by so many `clients` that keep their connections.
+    """Read a stream of /v1/completions for each of `prompts`, `clients` at a time, over kept connections.
 
-    Raises ChildProcessError for a server that fails, and for an answer that is not what was asked for.
+    Raises:
+        ChildProcessError: the server has failed, or a stream has the wrong number of tokens.
     """
     same = {"max_tokens": tokens, "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True}}
     same |= SAMPLING[greedy]
@@ -298,7 +318,7 @@ def run_streams(server: Serving, prompts: Sequence[Prompt], tokens: int, greedy:
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
-    """Raises Refused and Failure where the server says so in the form that the interface has for it."""
+    """Raise Refused or Failure for an error in the interface's own form, and ValueError for any other."""
     if response.status < 400:
         return
     said = await response.text()

@@ -1,6 +1,6 @@
-"""The baseline: a checkpoint served as the first Plotify did, eagerly, one request at a time, behind the same API.
+"""The eager baseline: serves a checkpoint like the first Plotify, one request at a time, same API.
 
-`python -m benchmarks.eager_server --model FOLDER --framework tensorflow`; docs/load.md says how it is set up.
+Run `python -m benchmarks.eager_server --model FOLDER --framework tensorflow`. docs/load.md explains the set-up.
 """
 
 import asyncio
@@ -32,17 +32,18 @@ from server.http.responses import EVENT_STREAM
 from server.writing.usage import Usage
 
 OnToken = Callable[[int], None]
-"""Gets each new token as soon as it is drawn; an exception of it ends the writing."""
+"""Takes each new token as soon as it is drawn. An exception from it ends the generation."""
 
 
 class Left(Exception):
-    """The client has gone: there is nobody to write for."""
+    """The client has left."""
 
 
 class Eager:
-    """A framework's own `generate`, float32, with its KV cache, on all cores.
+    """A framework's own `generate`, in float32, with its KV cache, on all cores.
 
-    framework: "pytorch" for GPT2LMHeadModel, "tensorflow" for TFGPT2LMHeadModel.
+    Args:
+        framework: "pytorch" for GPT2LMHeadModel, "tensorflow" for TFGPT2LMHeadModel.
     """
 
     def __init__(self, checkpoint: Checkpoint, framework: str) -> None:
@@ -61,16 +62,16 @@ class Eager:
         self._end = self._model.config.eos_token_id
 
     def write(self, prompt: Sequence[int], order: CompletionRequest, limit: int, on_token: OnToken) -> None:
-        """Writes up to `limit` tokens; `on_token` gets each, and the end-of-text token, which ends it.
+        """Generate up to `limit` tokens, and pass each to `on_token`, the end-of-text token included.
 
-        `generate` asks for the inputs of every step; the last of them is the token that was just drawn.
+        `generate` calls `prepare_inputs_for_generation` before each step; its last input is the token just drawn.
         """
         steps = 0
 
         @functools.wraps(self._inputs)
         def inputs(tokens: Any, **more: Any) -> Any:
             nonlocal steps
-            if steps:  # the first one reads the prompt
+            if steps:  # the first step is the prefill
                 on_token(int(tokens[0, -1]))
             steps += 1
             return self._inputs(tokens, **more)
@@ -92,9 +93,10 @@ class Eager:
 
 
 class Baseline:
-    """One model, one request at a time; requests that come meanwhile wait, in order.
+    """Serves one model, one request at a time; the others wait in order.
 
-    written: tokens that were sent since it began.
+    Attributes:
+        written: the number of tokens sent since the start.
     """
 
     def __init__(self, checkpoint: Checkpoint, eager: Eager) -> None:
@@ -102,32 +104,36 @@ class Baseline:
         self.written = 0
         self._eager = eager
         self._pieces = token_bytes(checkpoint.tokenizer)
-        self._thread = ThreadPoolExecutor(1)  # its queue is the one that requests wait in
+        self._thread = ThreadPoolExecutor(1)  # requests wait in its queue
         warming = CompletionRequest("", temperature=0)
         eager.write([checkpoint.model.end_of_text], warming, 2, lambda token: None)
 
     def read(self, order: CompletionRequest) -> list[int]:
-        """The prompt's token ids. Raises RequestError for a request that this baseline does not serve."""
+        """Return the prompt's token ids.
+
+        Raises:
+            RequestError: the baseline does not serve such a request.
+        """
         shape = self.checkpoint.model
         if order.model != self.checkpoint.name:
-            said = f"model: this server has {self.checkpoint.name!r} only."
+            said = f"model: this server has only {self.checkpoint.name!r}."
             raise RequestError(said, "model", "model_not_found", 404)
         if order.n != 1 or order.best_of not in (1, None) or order.logprobs is not None or order.echo:
-            raise RequestError("The baseline writes one plain continuation: leave n, best_of, logprobs and echo out.")
+            raise RequestError("The baseline gives one plain continuation: leave out n, best_of, logprobs and echo.")
         match order.prompt:
             case str() as text:
                 prompt = self.checkpoint.encode(text)
             case [int(), *_] as ids if all(isinstance(token, int) and token < shape.vocab_size for token in ids):
                 prompt = cast(list[int], ids)
             case _:
-                raise RequestError("prompt: a text, or token ids of the vocabulary.", "prompt")
+                raise RequestError("prompt: must be a text, or token ids from the vocabulary.", "prompt")
         if not 0 < len(prompt) < shape.context:
-            said = f"prompt: {len(prompt)} tokens; 1 to {shape.context - 1} can be read."
+            said = f"prompt: {len(prompt)} tokens; must be 1 to {shape.context - 1}."
             raise RequestError(said, "prompt", "context_length_exceeded")
         return prompt
 
     async def write(self, prompt: Sequence[int], order: CompletionRequest) -> AsyncGenerator[Choice | Usage, None]:
-        """A choice for each token, as it comes, and one with the end; then the usage."""
+        """Yield a choice for each token as it comes, one with the finish reason, and then the usage."""
         limit = min(order.max_tokens or 0, self.checkpoint.model.context - len(prompt))
         detokenizer, written, ended = Detokenizer(self._pieces), 0, False
         drawn: asyncio.Queue[int | None] = asyncio.Queue()
@@ -161,7 +167,7 @@ class Baseline:
 
 
 def create_app(baseline: Baseline) -> Litestar:
-    """The part of OpenAI's API that a load test needs, and the count of what was written."""
+    """Return an app with the part of OpenAI's API needed by a load test, and with the count of tokens."""
     name = baseline.checkpoint.name
 
     def completion(choices: list[Choice], usage: Any = msgspec.UNSET) -> Completion:
@@ -205,12 +211,12 @@ def create_app(baseline: Baseline) -> Litestar:
 
 
 @click.command()
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="A checkpoint of `plotify train`.")
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="A checkpoint from `plotify train`.")
 @click.option("--framework", default="tensorflow", show_default=True, type=click.Choice(["tensorflow", "pytorch"]))
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for every network.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 listens on every network.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free port.")
 def main(model: Path, framework: str, host: str, port: int) -> None:
-    """Serve a checkpoint eagerly, one request at a time, until interrupted: the baseline.
+    """Serve a checkpoint eagerly, one request at a time, until interrupted. This is the baseline.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The commands `plotify bench engine`, `arrivals` and `operators`: the engine without the web in between."""
+"""The commands `plotify bench engine`, `arrivals` and `operators`: measure the engine without HTTP."""
 
 import asyncio
 import json
@@ -31,20 +31,20 @@ def engine(
     precision: frame.Precision,
     device: frame.Device,
     prompt_tokens: Annotated[int, frame.count(64)],
-    new_tokens: Annotated[int, frame.count(64, "New tokens of each.")],
+    new_tokens: Annotated[int, frame.count(64, "New tokens per request.")],
     concurrency: Annotated[tuple[int, ...], frame.several("1,8", "Clients at a time.")],
-    requests: Annotated[int, frame.count(2, "Of each client, in each round.")],
-    rounds: Annotated[int, frame.count(3, "Turns of each concurrency.")],
+    requests: Annotated[int, frame.count(2, "Requests per client and round.")],
+    rounds: Annotated[int, frame.count(3, "Rounds per concurrency.")],
     greedy: frame.Greedy,
-    threads: Annotated[int, frame.count(0, "0: one for each core.", least=0)],
+    threads: Annotated[int, frame.count(0, "0 takes one per core.", least=0)],
     json_file: frame.JsonFile,
 ) -> None:
-    """Whole requests through the engine, warm, without the web in between.
+    """Measure whole requests through the warm engine, without HTTP.
 
-    Prompts of random tokens; the end of text does not stop a request, so that each is the same amount of work. The
-    concurrencies take turns, so that a machine that gets slower gets slower for all of them; tokens per second are the
-    median of the rounds, the latencies those of all requests. "Beside" is what scheduling, sampling and
-    detokenizing add to the time that the session itself runs.
+    Prompts are random tokens, and requests do not end at the end of text, so each is the same amount of work. The
+    concurrencies take turns, so a machine that slows down slows down all of them. Tokens per second are the median of
+    the rounds, latencies are those of all requests. "Beside" is the time that scheduling, sampling and detokenizing add
+    to the model's own.
 
     \b
     Examples:
@@ -63,7 +63,7 @@ def engine(
                     prompts = make_prompts(bundle, clients * (requests if turn else 1), prompt_tokens, seed=turn)
                     before = running.seconds, running.model_seconds
                     timings = run_on_engine(running, prompts, sampling, clients)
-                    if turn:  # the first one warms
+                    if turn:  # the first round is a warm-up
                         measured[clients].append(timings)
                         spent[clients].append((running.seconds - before[0], running.model_seconds - before[1]))
                     advance(clients)
@@ -73,9 +73,9 @@ def engine(
         f"{bundle.manifest.name}, {running.precision}: whole requests through the engine",
         ("clients", "tokens/s", "first token", "next token", "beside"),
         ((str(clients), *each.cells, f"{beside[clients]:+.1%}") for clients, each in summaries.items()),
-        f"first, next token: {RANKS} in milliseconds; beside: what the engine adds to the model's own time",
+        f"first, next token: {RANKS} in milliseconds; beside: the time added by the engine to the model's own",
     )
-    click.echo(f"memory: {peak_resident_bytes() / 1e6:.0f} MB resident at most, this benchmark included")
+    click.echo(f"memory: {peak_resident_bytes() / 1e6:.0f} MB resident at peak, this benchmark included")
     settings = frame.settings("prompt_tokens", "new_tokens", "threads", "rounds", model=bundle.manifest.name)
     settings |= {"precision": running.precision, "sampling": SAMPLED[greedy], "resident_bytes": peak_resident_bytes()}
     results = (
@@ -92,21 +92,25 @@ def engine(
 
 
 def beside_the_model(spent: Sequence[tuple[float, float]]) -> float:
-    """The time that the engine adds to its model's own, as a share of it: `spent` has seconds of both for each turn."""
+    """Return the time added by the engine to the model's own, as a share of the model's.
+
+    Args:
+        spent: the seconds of the engine and of the model, for each round.
+    """
     return sum(took for took, _ in spent) / sum(in_model for _, in_model in spent) - 1
 
 
 def open_engine(model: str, precision: str | None, device: str, threads: int, rows: int) -> Engine:
-    """The engine on a bundle, or on GPT-2 small. Raises as `open_bundle`, and EngineError."""
+    """Return an engine on a bundle or on GPT-2 small. Raises EngineError and the errors of `open_bundle`."""
     config = EngineConfig(precision, device=device, threads=threads, rows=max(rows, 2), queue=rows)
     return Engine(frame.open_bundle(model), config)
 
 
 def run_on_engine(engine: Engine, prompts: Sequence[Prompt], sampling: Sampling, concurrency: int) -> list[Timing]:
-    """Whole requests through the engine's public interface, one for each of `prompts`, by `concurrency` clients.
+    """Run a request for each of `prompts` through the engine's public interface, `concurrency` at a time.
 
-    The clients are tasks on one event loop, as they are in the server. Each request gets a seed of its own, and all the
-    tokens that `sampling` allows: the end of text does not end it, so that the work is the same in every run.
+    The clients are tasks on one event loop, as in the server. Each request has its own seed and generates all tokens
+    allowed by `sampling`: it does not end at the end of text, so the work is the same in every run.
     """
 
     async def ask(numbered: tuple[int, Prompt]) -> Timing:
@@ -120,12 +124,12 @@ def run_on_engine(engine: Engine, prompts: Sequence[Prompt], sampling: Sampling,
 
 
 PROMPT_TOKENS = 64
-"""Of each of the running streams."""
+"""Prompt tokens of each running stream."""
 
 Arrival = tuple[list[float], float]
 
 ARRIVES_AFTER = 24
-"""Tokens that the running streams have when the long prompt arrives."""
+"""Tokens of the running streams when the long prompt arrives."""
 
 
 @frame.command
@@ -133,17 +137,17 @@ def arrivals(
     model: frame.Model,
     precision: frame.Precision,
     device: frame.Device,
-    again_tokens: Annotated[int, frame.count(512, "Of a text asked twice.", least=33)],
-    streams: Annotated[int, frame.count(16, "That run when the other comes.")],
-    long_tokens: Annotated[int, frame.count(900, "Of the prompt that comes.")],
-    new_tokens: Annotated[int, frame.count(160, "Of each stream.", least=32)],
+    again_tokens: Annotated[int, frame.count(512, "Tokens of a prompt sent twice.", least=33)],
+    streams: Annotated[int, frame.count(16, "Streams running when the long prompt arrives.")],
+    long_tokens: Annotated[int, frame.count(900, "Tokens of the long prompt.")],
+    new_tokens: Annotated[int, frame.count(160, "New tokens per stream.", least=32)],
     rounds: Annotated[int, frame.count(5)],
     json_file: frame.JsonFile,
 ) -> None:
-    """Asking again for a long text, and a long text that arrives among running streams, as a writer feels them.
+    """Measure a prompt sent again, and a long prompt that arrives among running streams.
 
-    "Again" is the time to the first token of a text that was read before, beside that of the first time. The streams'
-    gaps are the seconds between their tokens from before the long prompt arrives to their end.
+    The first figures are the times to the first token of a new prompt, and of the same prompt with the prefix cache.
+    The gaps of the streams are the seconds between their tokens, from before the long prompt arrives to their end.
 
     \b
     Example:
@@ -152,11 +156,11 @@ def arrivals(
     with open_engine(model, precision, device, 0, 64) as running:
         for read, written in ((again_tokens, 4), (long_tokens, 4), (PROMPT_TOKENS, new_tokens)):
             frame.check_context(running.bundle.manifest.model.context, read, written)
-        with Console(stderr=True).status("Asking again"):
+        with Console(stderr=True).status("Sending prompts twice"):
             cold, again = ask_again(running, again_tokens, rounds)
-        with Console(stderr=True).status("Letting a long prompt arrive"):
+        with Console(stderr=True).status("Sending long prompts among running streams"):
             turns = [arrive_among(running, streams, new_tokens, long_tokens, seed) for seed in range(rounds + 1)]
-        arrived = turns[1:]  # the first one warms
+        arrived = turns[1:]  # the first one is a warm-up
     ratio = median(again) / median(cold)
     ratios = [float(np.percentile(gaps, 99)) / median(gaps) for gaps, _ in arrived]
     gap = median(gap for gaps, _ in arrived for gap in gaps)
@@ -165,11 +169,11 @@ def arrivals(
         f"{name}, {running.precision}",
         ("", ""),
         (
-            (f"first token, {again_tokens} tokens read", f"{milliseconds(median(cold))} ms"),
+            (f"first token after {again_tokens} tokens", f"{milliseconds(median(cold))} ms"),
             ("the same text again", f"{milliseconds(median(again))} ms, {ratio:.1%}"),
             (f"{streams} streams: gap between tokens, p50", f"{milliseconds(gap)} ms"),
             (f"p99, while {long_tokens} tokens arrive", f"{median(ratios):.2f} times that (median of {rounds} rounds)"),
-            ("first token of these", f"{milliseconds(median(first for _, first in arrived))} ms"),
+            ("first token after these", f"{milliseconds(median(first for _, first in arrived))} ms"),
         ),
     )
     results = [
@@ -180,9 +184,9 @@ def arrivals(
 
 
 def ask_again(engine: Engine, tokens: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Asks for so many texts of `tokens` tokens twice, with different seeds, nothing else running.
+    """Send `rounds` prompts of `tokens` tokens twice each, with different seeds, on an idle engine.
 
-    Returns the seconds to the first token of each, when the engine reads it for the first time, and again.
+    Return the seconds to each first token: with a new prompt, and with the same prompt again.
     """
 
     def first_token(prompt: Prompt, seed: int) -> float:
@@ -193,17 +197,19 @@ def ask_again(engine: Engine, tokens: int, rounds: int) -> tuple[list[float], li
         list(stream)
         return took
 
-    # More than the rounds: the first text warms.
+    # One more than the rounds: the first prompt is a warm-up.
     prompts = make_prompts(engine.bundle, rounds + 1, tokens)
     _, *pairs = [(first_token(prompt, 1), first_token(prompt, 2)) for prompt in prompts]
     return [cold for cold, _ in pairs], [again for _, again in pairs]
 
 
 def arrive_among(engine: Engine, streams: int, new_tokens: int, long_tokens: int, seed: int) -> Arrival:
-    """Runs `streams` streams of `new_tokens` tokens each; a prompt of `long_tokens` arrives while they run.
+    """Run `streams` streams of `new_tokens` tokens each, and send a prompt of `long_tokens` meanwhile.
 
-    Another seed makes other prompts: the engine must not have read them before. Returns the seconds between the tokens
-    of the streams, and those to the first token of the long prompt.
+    Use another seed in each round: the prompts must be new to the prefix cache.
+
+    Returns:
+        The seconds between the tokens of the streams, and the seconds to the long prompt's first token.
     """
     prompts = make_prompts(engine.bundle, streams, PROMPT_TOKENS, seed)
     (long,) = make_prompts(engine.bundle, 1, long_tokens, seed)
@@ -223,7 +229,7 @@ def arrive_among(engine: Engine, streams: int, new_tokens: int, long_tokens: int
         await begun.wait()
         arrived = await read(long, 4, begun)
         times = await asyncio.gather(*running)
-        # From the first token on: before it, the streams wait for one another's prompts.
+        # Leave out the first tokens, while the streams wait for each other's prefill.
         gaps = [float(gap) for each in times for gap in np.diff(each[ARRIVES_AFTER // 2 :])]
         return gaps, arrived[1] - arrived[0]
 
@@ -231,10 +237,10 @@ def arrive_among(engine: Engine, streams: int, new_tokens: int, long_tokens: int
 
 
 PREFILL_ROWS = 8
-"""Prompts that are read in one run."""
+"""Prompts in one prefill run."""
 
 STEPS = 12
-"""Runs of each kind, of which the first two are not counted."""
+"""Runs of each kind. The first two do not count."""
 
 
 Profile = tuple[dict[str, float], int]
@@ -242,7 +248,7 @@ Profile = tuple[dict[str, float], int]
 
 
 class ProfiledRunner(Runner):
-    """A runner with a session that notes how long each node takes, in files that begin with `prefix`."""
+    """A runner with ONNX Runtime's profiling: it records the time of each node, in files named `prefix`…"""
 
     prefix = ""
 
@@ -252,7 +258,7 @@ class ProfiledRunner(Runner):
         return super()._open(path, options)
 
     def end_profiling(self) -> str:
-        """Stops noting; the file that was written."""
+        """Stop profiling, and return the name of the file."""
         return str(self._session.end_profiling())
 
 
@@ -261,9 +267,11 @@ def operators(
     model: frame.Model,
     precision: frame.Precision,
     rows: Annotated[int, frame.count(64, "Rows of a decode.")],
-    tokens: Annotated[int, frame.count(64, "Of each row, and of each prompt.")],
+    tokens: Annotated[int, frame.count(64, "Tokens per row and per prompt.")],
 ) -> None:
-    """The operators that a step's time goes to, by ONNX Runtime's own profile, which makes it a little slower.
+    """Show the time of each operator in a step, by ONNX Runtime's own profiler.
+
+    Profiling makes the steps a little slower.
 
     \b
     Example:
@@ -284,13 +292,13 @@ def operators(
 
 
 def profile_decode(bundle: Bundle, precision: str, rows: int, tokens: int) -> Profile:
-    """One token of each of `rows` rows that hold `tokens` tokens."""
+    """Profile the decode of one token in `rows` rows of `tokens` tokens."""
     ids = [[token for (token,) in make_prompts(bundle, rows, 1, step)] for step in range(STEPS)]
     return _profile(bundle, precision, rows, lambda runner, step: runner.decode(ids[step], [tokens] * rows))
 
 
 def profile_prefill(bundle: Bundle, precision: str, tokens: int) -> Profile:
-    """`PREFILL_ROWS` prompts of `tokens` tokens each."""
+    """Profile the prefill of `PREFILL_ROWS` prompts of `tokens` tokens each."""
     ids = make_prompts(bundle, PREFILL_ROWS, tokens)
     return _profile(bundle, precision, PREFILL_ROWS, lambda runner, step: runner.prefill(0, 0, ids))
 

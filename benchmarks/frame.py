@@ -1,4 +1,4 @@
-"""The frame of a command of `plotify bench`: its options, the bundle, progress, table and JSON file."""
+"""The frame of every `plotify bench` command: options, the bundle, progress, table and JSON file."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,21 +22,21 @@ from server.settings import SHIPPED_MODEL
 GPT2_SMALL = "gpt2-small"
 
 Option = Callable[[str, str], Callable[[Callable[..., None]], object]]
-"""Makes a decorator of click's from a flag and a name; the annotation of a command's parameter holds it."""
+"""Makes a click decorator from a flag and a name. It is part of the annotation of a parameter."""
 
 
 def option(help: str | None = None, **more: Any) -> Option:
-    """An option of a command, with the arguments of click.option."""
+    """Return an option with the arguments of click.option."""
     return partial(click.option, help=help, **{"show_default": True} | more)
 
 
 def count(default: int, help: str | None = None, *, least: int = 1, most: int | None = None) -> Option:
-    """An option that is a whole number."""
+    """Return an option for a whole number."""
     return option(help, default=default, type=click.IntRange(least, most))
 
 
 def choice(default: str, known: Iterable[str], help: str | None = None, **more: Any) -> Option:
-    """An option that is one of some names."""
+    """Return an option for one of the known names."""
     return option(help, default=default, type=click.Choice(list(known)), **more)
 
 
@@ -45,17 +45,17 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 Argument = Annotated[str, lambda flag, name: click.argument(name)]
 Model = Annotated[str, option("A bundle, or gpt2-small.", default=GPT2_SMALL)]
-Precision = Annotated[str | None, option("One that the bundle carries. [default: its fastest]")]
+Precision = Annotated[str | None, option("One of the bundle's precisions. [default: the fastest]")]
 Device = Annotated[str, choice("auto", ("auto", "cpu", "cuda"))]
 Greedy = Annotated[bool, option("Take the likeliest token. [default: draw, temperature 1, top-p 0.9]", is_flag=True)]
-JsonFile = Annotated[Path | None, option("Also write the figures here.", type=FILE)]
+JsonFile = Annotated[Path | None, option("Also write the figures to this file.", type=FILE)]
 ShippedModel = Annotated[
     str, option("A bundle, or gpt2-small. [default: the shipped one]", default=str(SHIPPED_MODEL), show_default=False)
 ]
 
 
 class Command(click.Command):
-    """A command that says in one line why a bundle, the engine or a process failed."""
+    """A command with a one-line message if a bundle, the engine or a process fails."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -65,7 +65,7 @@ class Command(click.Command):
 
 
 def command(function: Callable[..., None]) -> click.Command:
-    """The command of a benchmark, which has the function's name, and the options that its annotations hold."""
+    """Return a click command with the function's name and the options in its annotations."""
     hints = get_type_hints(function, include_extras=True)
     for shared in [hint for hint in hints.values() if get_origin(hint) is Unpack]:
         hints |= get_type_hints(get_args(shared)[0], include_extras=True)
@@ -76,7 +76,7 @@ def command(function: Callable[..., None]) -> click.Command:
 
 
 def whole_numbers(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
-    """Of "1,8,32". Raises click.BadParameter for anything but numbers over 0."""
+    """Return the numbers in "1,8,32". Raises click.BadParameter for anything but numbers over 0."""
     try:
         found = tuple(int(number) for number in given.split(","))
     except ValueError as wrong:
@@ -87,7 +87,7 @@ def whole_numbers(context: click.Context, parameter: click.Parameter, given: str
 
 
 def numbers(context: click.Context, parameter: click.Parameter, given: str | None) -> tuple[float, ...]:
-    """Of "0.5,2"; none of nothing. Raises click.BadParameter for anything but numbers over 0."""
+    """Return the numbers in "0.5,2"; none for None. Raises click.BadParameter unless all are over 0."""
     try:
         found = tuple(float(number) for number in given.split(",")) if given else ()
     except ValueError as wrong:
@@ -98,30 +98,32 @@ def numbers(context: click.Context, parameter: click.Parameter, given: str | Non
 
 
 def names_of(known: Iterable[str], given: str) -> tuple[str, ...]:
-    """Of "served,eager", or "all" for each of `known`. Raises click.BadParameter for a name that is none of them."""
+    """Return the names in "served,eager", or all of `known` for "all". Raises click.BadParameter."""
     known = tuple(known)
     found = known if given == "all" else tuple(dict.fromkeys(filter(None, given.split(","))))
     for name in found:
         if name not in known:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(known)}")
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(known)}")
     return found
 
 
 def several(default: str, help: str) -> Option:
-    """An option that is a list of whole numbers."""
+    """Return an option for a list of whole numbers."""
     return option(help, default=default, callback=whole_numbers)
 
 
 def names(default: str, help: str, known: Iterable[str]) -> Option:
-    """An option that is a list of names."""
+    """Return an option for a list of known names."""
     return option(help, default=default, callback=lambda *given: names_of(known, given[-1]))
 
 
 def open_bundle(model: str, prompt_tokens: int = 0, new_tokens: int = 0) -> Bundle:
-    """A bundle by its folder, or GPT-2 small with random weights, which are made first if they are not there.
+    """Return the bundle in the folder `model`, or GPT-2 small with random weights, made on first use.
 
-    Raises BundleError, ChildProcessError if the weights cannot be made, and click.UsageError if prompt and new tokens
-    are more than the model's context.
+    Raises:
+        BundleError: the folder is not a valid bundle.
+        ChildProcessError: the random weights cannot be made.
+        click.UsageError: prompt and new tokens do not fit into the model's context.
     """
     bundle = Bundle.load(weights().bundle if model == GPT2_SMALL else Path(model))
     check_context(bundle.manifest.model.context, prompt_tokens, new_tokens)
@@ -129,14 +131,16 @@ def open_bundle(model: str, prompt_tokens: int = 0, new_tokens: int = 0) -> Bund
 
 
 def check_context(context: int, prompt_tokens: int, new_tokens: int) -> None:
-    """Raises click.UsageError if prompt and new tokens are more than the model's context."""
+    """Raise click.UsageError if prompt and new tokens do not fit into the model's context."""
     if prompt_tokens + new_tokens > context:
-        raise click.UsageError(f"{prompt_tokens} prompt and {new_tokens} new tokens are over the model's {context}.")
+        raise click.UsageError(
+            f"{prompt_tokens} prompt and {new_tokens} new tokens are more than the model's context of {context}."
+        )
 
 
 @contextmanager
 def progress(description: str, total: float) -> Iterator[Callable[..., None]]:
-    """A bar on standard error; yields a function that advances it by one, or by `by`, and may describe the step."""
+    """Show a progress bar on standard error. Yield a function to advance it and to describe the step."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=total)
@@ -150,7 +154,7 @@ def progress(description: str, total: float) -> Iterator[Callable[..., None]]:
 def print_table(
     title: str, headings: Iterable[str], rows: Iterable[Sequence[str]], caption: str | None = None, bold: str = "-"
 ) -> None:
-    """Prints a table with its figures on the right; rows that begin with `bold` are in bold letters."""
+    """Print a table with right-aligned figures. Rows that begin with `bold` are bold."""
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False)
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index else "left", no_wrap=True)
@@ -160,13 +164,13 @@ def print_table(
 
 
 def settings(*names: str, **more: Any) -> dict[str, Any]:
-    """For the JSON file: `more`, and the running command's options of these names as they were given."""
+    """Return settings for the JSON file: `more`, and the running command's options of these names."""
     given = click.get_current_context().params
     return more | {name: given[name] for name in names}
 
 
 def write_json(file: Path | None, settings: dict[str, Any], results: Iterable[dict[str, Any]]) -> None:
-    """Writes the running command's results with the circumstances of this moment."""
+    """Write the running command's settings, results and circumstances, if there is a file."""
     if file is not None:
         content = {"benchmark": click.get_current_context().info_name, **circumstances(), "settings": settings}
         content["results"] = list(results)

@@ -1,7 +1,7 @@
-"""GPT-2 at its real size with random weights, for benchmarks where no model hub is: `python -m benchmarks.gpt2_small`.
+"""GPT-2 small with random weights, for benchmarks offline: `python -m benchmarks.gpt2_small`.
 
-How fast a model computes does not depend on what it has learnt. The checkpoint is written in the layout that
-`plotify train` leaves, its twin in Hugging Face's, and the bundle by `plotify export`, checks and all.
+The speed of a model does not depend on its weights. This writes a checkpoint in the layout of `plotify train`, the same
+weights in Hugging Face's layout, and a bundle made by `plotify export` with all its checks.
 """
 
 import itertools
@@ -33,7 +33,7 @@ TEXTS = (
 
 @dataclass(frozen=True)
 class Weights:
-    """The same weights three times: for TensorFlow, for Hugging Face's PyTorch models, and for the engine."""
+    """The same weights in three folders: for TensorFlow, for Hugging Face's PyTorch, and for the engine."""
 
     checkpoint: Path
     hf: Path
@@ -41,10 +41,12 @@ class Weights:
 
 
 def weights(folder: Path = FOLDER) -> Weights:
-    """Those in `folder`, made there first where they are not: once, in a few minutes, in a process of its own.
+    """Return the weights in `folder`. If needed, make them first, in a separate process, in minutes.
 
-    A bundle that lacks one of `PRECISIONS`, as one of an earlier version does, is made anew, too. Raises
-    ChildProcessError when that fails, after it has said why on standard error.
+    A bundle without one of `PRECISIONS`, from an earlier version, is made again.
+
+    Raises:
+        ChildProcessError: they could not be made. The reason is on standard error.
     """
     made = Weights(folder / "checkpoint", folder / "hf", folder / "bundle")
     manifest = made.bundle / "bundle.json"
@@ -52,12 +54,12 @@ def weights(folder: Path = FOLDER) -> Weights:
     if not set(PRECISIONS) <= set(carried):
         done = subprocess.run([sys.executable, "-m", "benchmarks.gpt2_small", "--out", str(folder)], check=False)
         if done.returncode:
-            raise ChildProcessError("GPT-2 with random weights could not be made; what is written above says why")
+            raise ChildProcessError("GPT-2 with random weights could not be made; the reason is above")
     return made
 
 
 def make_tokenizer() -> Tokenizer:
-    """A byte-level BPE of GPT-2's size: the bytes, and invented syllables of two to four letters."""
+    """Return a byte-level BPE of GPT-2's size: all bytes, and invented syllables of two to four letters."""
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     space = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(" ")[0][0]
     two = [(first, second) for first in letters for second in letters]
@@ -75,7 +77,7 @@ def make_tokenizer() -> Tokenizer:
 
 
 def write_checkpoint(folder: Path) -> None:
-    """The TensorFlow checkpoint, in the layout of `plotify train`."""
+    """Write the TensorFlow checkpoint, in the layout of `plotify train`."""
     import tensorflow as tf
     from transformers import GPT2Config, TFGPT2LMHeadModel
 
@@ -86,7 +88,7 @@ def write_checkpoint(folder: Path) -> None:
     tf.keras.utils.set_random_seed(1)
     model = TFGPT2LMHeadModel(GPT2Config(bos_token_id=end_of_text, eos_token_id=end_of_text))
     model(tf.constant([[end_of_text]]))
-    for weight in model.weights:  # biases too, which start out as zeros and would hide a mistake
+    for weight in model.weights:  # biases too: they start as zeros, and could hide a mistake
         weight.assign(weight + tf.random.normal(weight.shape, stddev=0.01))
     round_matrices(model)
     model.save_pretrained(folder)
@@ -104,7 +106,7 @@ def write_checkpoint(folder: Path) -> None:
 
 
 def write_twin(checkpoint: Path, folder: Path) -> None:
-    """The same weights in Hugging Face's layout for PyTorch."""
+    """Write the same weights in Hugging Face's layout for PyTorch."""
     from export.checkpoint import read_checkpoint
     from export.convert import load_tensorflow, to_torch
 
@@ -115,7 +117,7 @@ def write_twin(checkpoint: Path, folder: Path) -> None:
 @click.command()
 @click.option("--out", default=FOLDER, show_default=True, type=click.Path(path_type=Path))
 def make(out: Path) -> None:
-    """Make GPT-2 at its real size with random weights in the folder --out, for benchmarks.
+    """Make GPT-2 small with random weights in the folder --out, for benchmarks.
 
     \b
     Example:
@@ -126,9 +128,9 @@ def make(out: Path) -> None:
     from export.bundle import export_bundle
 
     console = Console(stderr=True)
-    console.print("Making GPT-2 at its real size with random weights")
+    console.print("Making GPT-2 small with random weights")
     made = Weights(out / "checkpoint", out / "hf", out / "bundle")
-    for part in (made.checkpoint, made.hf, made.bundle):  # beside them lie the peers' own files of these weights
+    for part in (made.checkpoint, made.hf, made.bundle):  # keep the folder with the peers' own files
         shutil.rmtree(part, ignore_errors=True)
     made.checkpoint.mkdir(parents=True)
     write_checkpoint(made.checkpoint)

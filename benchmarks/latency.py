@@ -1,4 +1,4 @@
-"""Times of tokens, and their figures: tokens per second, time to first token (TTFT), inter-token latency (ITL)."""
+"""Latency figures: tokens per second, time to first token (TTFT), inter-token latency (ITL)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ import numpy as np
 
 PERCENTILES = (50, 95, 99)
 RANKS = " / ".join(f"p{rank}" for rank in PERCENTILES)
-"""The heading of percentiles."""
+"""The heading of a column of percentiles."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One request: when it was submitted and ended, and its arrivals, each a time and the number of tokens in it.
+    """The times of one request, in seconds of a monotonic clock.
 
-    Times in seconds of one monotonic clock. Tokens come together when only the last of them completes a character.
+    Attributes:
+        arrivals: the time of each arrival, and its number of tokens. Tokens arrive together if only the last of them
+            completes a character.
     """
 
     submitted: float
@@ -25,27 +27,32 @@ class Timing:
 
     @classmethod
     def of(cls, submitted: float, ended: float, arrivals: Sequence[float], tokens: int) -> "Timing":
-        """Counts one token for each arrival, and the rest of `tokens` with the last: a stream does not tell more."""
+        """Return a timing with one token for each arrival, and the rest of `tokens` with the last one.
+
+        A stream does not give the number of tokens in each arrival.
+        """
         counts = [1] * (len(arrivals) - 1) + [1 + max(0, tokens - len(arrivals))]
         return cls(submitted, ended, tuple(zip(arrivals, counts, strict=False)))
 
     @property
     def tokens(self) -> int:
-        """New tokens."""
+        """The number of new tokens."""
         return sum(count for _, count in self.arrivals)
 
     @property
     def gaps(self) -> list[float]:
-        """Seconds from one token to the next, after the first arrival; tokens that came together share theirs."""
+        """The inter-token latencies in seconds. Tokens in the same arrival share its gap."""
         gaps = ((time - before, count) for (before, _), (time, count) in pairwise(self.arrivals))
         return [gap / count for gap, count in gaps for _ in range(count)]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The rounds of one benchmark. Latencies are percentiles in seconds, by their rank: 50, 95, 99.
+    """The figures of one benchmark. Latencies are percentiles in seconds, by rank: 50, 95, 99.
 
-    tokens_per_second: the median of `each_round`.
+    Attributes:
+        tokens_per_second: the median of `each_round`.
+        each_round: the tokens per second of each round.
     """
 
     tokens_per_second: float
@@ -55,14 +62,14 @@ class Summary:
 
     @property
     def cells(self) -> tuple[str, str, str]:
-        """The figures for a table: tokens per second, and the percentiles of both latencies in milliseconds."""
+        """The cells of a table: tokens per second, and percentiles of both latencies in milliseconds."""
         latencies = (self.time_to_first_token, self.inter_token_latency)
         first, later = (" / ".join(map(milliseconds, each.values())) for each in latencies)
         return f"{self.tokens_per_second:.1f}", first, later
 
 
 def summarise(rounds: Sequence[Sequence[Timing]]) -> Summary:
-    """Takes at least one round of at least one request."""
+    """Return the figures of at least one round with at least one request."""
     timings = [timing for each in rounds for timing in each]
     speeds = [tokens_per_second(each) for each in rounds]
     return Summary(
@@ -74,16 +81,16 @@ def summarise(rounds: Sequence[Sequence[Timing]]) -> Summary:
 
 
 def tokens_per_second(timings: Sequence[Timing]) -> float:
-    """New tokens of requests that ran side by side, over the time from the first submission to the last end."""
+    """Return all new tokens, divided by the time from the first submission to the last end."""
     seconds = max(timing.ended for timing in timings) - min(timing.submitted for timing in timings)
     return sum(timing.tokens for timing in timings) / seconds
 
 
 def percentiles(values: Sequence[float]) -> dict[int, float]:
-    """`PERCENTILES` of `values`; none of no values."""
+    """Return the `PERCENTILES` of `values`; an empty dict if there are none."""
     return {rank: float(np.percentile(values, rank)) for rank in PERCENTILES} if values else {}
 
 
 def milliseconds(seconds: float) -> str:
-    """For a table: whole ones from a tenth of a second on."""
+    """Return the milliseconds for a table, without decimals from a tenth of a second on."""
     return f"{1e3 * seconds:.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.1f}"

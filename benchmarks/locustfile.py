@@ -1,8 +1,8 @@
-"""Users for Locust, against any server with OpenAI's completions: `locust -f benchmarks/locustfile.py --host URL`.
+"""Locust users for any server with OpenAI's completions, as in `locust -f benchmarks/locustfile.py`.
 
-Locust counts beside each POST "first token" and "next token" in milliseconds, and "tokens per second" of a whole
-stream, which is a speed in the columns of times. The rate of "next token" counts those of all users in a second.
-Locust patches the standard library when it is imported, so this runs in no process but its own. docs/load.md has more.
+Besides each POST, Locust counts "first token" and "next token" in milliseconds. It also counts the "tokens per second"
+of each stream, a speed in the columns of times. The rate of "next token" is the tokens of all users per second. Locust
+patches the standard library on import, so this module needs its own process. docs/load.md has more.
 """
 
 import random
@@ -24,47 +24,50 @@ from benchmarks.openings import opening
 from benchmarks.streams import DONE, Failure, Stream, events
 
 REFUSED_PAUSE = 1.0
-"""Seconds until a refused user asks again."""
+"""Seconds until a refused user tries again."""
 
 WORDS_A_SECOND = 4.0
-"""That a person reads."""
+"""A person's reading speed."""
 
 
 SHAPES_HELP = "; ".join(f"{name}: {how}" for name, how in shapes.SHAPES.items()) + ". Ramp and spike divide -t."
 BEHAVIOURS_HELP = (
-    "people think, ask, read and ask again; clients ask as fast as they are answered; mixed: half of each; "
-    "poisson: requests come at random, however many are under way."
+    "people: think, send, read and send again; clients: send the next request after each answer; mixed: half of each; "
+    "poisson: send requests at random times, however many are running."
 )
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """Adds the users' options, for the command line and Locust's page; `python -m benchmarks.locustfile` lists them."""
-    own = parser.add_argument_group("Plotify", "What users do, and how many there are when.")
+    """Add the users' options to the command line and to Locust's page.
+
+    `python -m benchmarks.locustfile` lists them.
+    """
+    own = parser.add_argument_group("Plotify", "The users' behaviour, and their number over time.")
 
     def add(name: str, default: Any, help: str, **more: Any) -> None:
         own.add_argument(name, default=default, type=type(default), help=help, **more)
 
     add("--shape", "steady", SHAPES_HELP, choices=list(shapes.SHAPES))
-    add("--levels", "", "Users of a ramp's stages, such as 1,8,32. Default: 1, 2, 4 ... -u.")
+    add("--levels", "", "Users in each stage of a ramp, such as 1,8,32. Default: 1, 2, 4 ... -u.")
     add("--behaviour", "mixed", BEHAVIOURS_HELP, choices=list(BEHAVIOURS))
-    add("--rate", 1.0, "Of poisson: requests a second, of each user.")
-    add("--max-tokens", 64, "New tokens of a request.")
-    add("--prompt-words", 40, "Of a client's prompt; a person begins with 12.")
-    add("--longest", 256, "Tokens of a text that a person still goes on with.")
-    add("--think", 5.0, "Seconds that a person thinks, on average.")
-    add("--temperature", 1.0, "0: the likeliest token.")
+    add("--rate", 1.0, "With poisson: requests per second of each user.")
+    add("--max-tokens", 64, "New tokens per request.")
+    add("--prompt-words", 40, "Words of a client's prompt; a person begins with 12.")
+    add("--longest", 256, "A person stops continuing a text with more tokens than this.")
+    add("--think", 5.0, "Average thinking time of a person in seconds.")
+    add("--temperature", 1.0, "0 takes the likeliest token.")
     own.add_argument("--ignore-eos", action="store_true", help="No text ends early. Not every server knows this field.")
-    add("--stage-seconds", 30.0, "Of the knee: how long a stage takes.")
-    add("--patience", 600.0, "Seconds of silence after which a stream has failed.")
-    add("--draw-seed", 1, "The same gives the same prompts and pauses.")
-    add("--record", "", "A folder for one line of JSON for each request.")
+    add("--stage-seconds", 30.0, "With knee: seconds of each stage.")
+    add("--patience", 600.0, "Seconds without data after which a stream has failed.")
+    add("--draw-seed", 1, "Seed of the prompts and pauses.")
+    add("--record", "", "Write one line of JSON for each request to this folder.")
     for action in own._group_actions:
-        action.include_in_web_ui = True  # without which Locust's page leaves it out
-    add("--key", "", "Where the server has API keys.", env_var="LOCUST_KEY")
+        action.include_in_web_ui = True  # Locust's page would leave it out otherwise
+    add("--key", "", "API key, if the server needs one.", env_var="LOCUST_KEY")
 
 
 class Load:
-    """The state that the users of this process share."""
+    """The shared state of the users in this process."""
 
     def __init__(self, environment: Environment) -> None:
         self.options = cast(Any, environment.parsed_options)
@@ -74,7 +77,7 @@ class Load:
 
 
 def prepare(environment: Environment, **_: Any) -> None:
-    """Once in each process, before its users."""
+    """Make the shared state, once in each process before its users start."""
     environment.load = Load(environment)  # type: ignore[attr-defined]
 
 
@@ -83,7 +86,7 @@ locust_events.init.add_listener(prepare)
 
 
 class Reader(FastHttpUser):
-    """A user that asks for a completion and reads it as it comes."""
+    """A user with streamed completions."""
 
     abstract = True
     behaviour = ""
@@ -100,18 +103,22 @@ class Reader(FastHttpUser):
         self.draw = random.Random(f"{self.options.draw_seed} {worker} {next(self.load.numbers)}")
 
     def on_start(self) -> None:
-        """Asks for the model's name, once in a process."""
+        """Request the model's name, once in each process."""
         while not self.load.model:
             with self.client.get("/v1/models", catch_response=True) as answer:
                 try:
                     self.load.model = answer.json()["data"][0]["id"]
-                except Exception as wrong:  # whatever a server may send instead
+                except Exception as wrong:  # the server may send anything
                     answer.failure(Failure(f"no list of models: {type(wrong).__name__}"))
             if not self.load.model:
                 gevent.sleep(REFUSED_PAUSE)
 
     def ask(self, prompt: str, due: float | None = None) -> tuple[Asked, str]:
-        """One request, from when it was due (now, if that is None) to its end, which is counted; and its text."""
+        """Send one request, and count it. Return its record and its text.
+
+        Args:
+            due: the time to count from; None for now.
+        """
         body = {"model": self.load.model, "prompt": prompt, "seed": self.draw.randrange(1_000_000)}
         body |= {"max_tokens": self.options.max_tokens, "temperature": self.options.temperature}
         body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -131,7 +138,7 @@ class Reader(FastHttpUser):
                     answer.failure(Failure(problem))
                 else:
                     answer.success()
-        finally:  # also of a user that the end of the run stops
+        finally:  # also if the end of the run stops this user
             read = stream.usage.get("prompt_tokens", 0)
             times = (stream.submitted, perf_counter(), stream.arrivals)
             asked = Asked(self.behaviour, *times, read, stream.tokens, problem)
@@ -143,12 +150,12 @@ class Reader(FastHttpUser):
         return asked, stream.text
 
     def _follow(self, answer: Any, stream: Stream) -> str | None:
-        """Reads the stream to its end; its problem, if there is one."""
+        """Read the stream to its end. Return its problem, None if there is none."""
         if not answer.status_code:
             return f"no answer: {answer.error}"
         if answer.status_code != 200:
             return f"status {answer.status_code}: {answer.text}"[:200]
-        # Line by line: the iterators of Locust's client wait until a block is full, which would be a second of tokens.
+        # Read line by line: the iterators of Locust's client wait for a full block, about a second of tokens.
         lines = iter(lambda: bytes(answer.stream.readline(b"\n")), b"")
         try:
             for event in events(answer.headers.get("content-type", ""), lines).iter_sse():
@@ -159,7 +166,7 @@ class Reader(FastHttpUser):
                     self._count("next token" if len(stream.arrivals) > 1 else "first token", 1e3 * wait)
         except Failure as told:
             return str(told)[:200]
-        except Exception as wrong:  # a connection that breaks, and whatever a server may send instead
+        except Exception as wrong:  # the connection may break, and the server may send anything
             return f"{type(wrong).__name__}: {wrong}"[:200]
         return f"the stream ended without {DONE}"
 
@@ -169,13 +176,13 @@ class Reader(FastHttpUser):
 
 
 class Person(Reader):
-    """Thinks, asks, reads, and asks to go on with the text so far, until it is long."""
+    """Thinks, requests a text, reads it, and requests its continuation until the text is long."""
 
     behaviour = "person"
 
     @task
     def write(self) -> None:
-        """One story."""
+        """Write one story."""
         text = opening(self.draw, 12)
         gevent.sleep(self._thinking())
         while True:
@@ -187,30 +194,30 @@ class Person(Reader):
             text += more
 
     def _thinking(self) -> float:
-        """Seconds."""
+        """Draw a thinking time in seconds."""
         return self.draw.expovariate(1 / self.options.think) if self.options.think else 0.0
 
 
 class Client(Reader):
-    """Asks, reads, and asks for the next at once: a closed loop."""
+    """Sends the next request right after each answer: a closed loop."""
 
     behaviour = "client"
 
     @task
     def ask_on(self) -> None:
-        """One request."""
+        """Send one request."""
         self.ask(opening(self.draw, self.options.prompt_words))
 
 
 class Poisson(Reader):
-    """Sends requests at random times, whatever became of those before: an open loop."""
+    """Sends requests at random times, without waiting for answers: an open loop."""
 
     behaviour = "poisson"
     concurrency = 10_000
 
     @task
     def send(self) -> None:
-        """All of them, until the user is stopped. Times count from when a request was due, not when it was sent."""
+        """Send requests until the user is stopped. Times count from the due time, not from sending."""
         sent: list[gevent.Greenlet] = []
         due = perf_counter()
         try:
@@ -229,7 +236,7 @@ BEHAVIOURS: Behaviours = {"people": [Person], "clients": [Client], "mixed": [Per
 
 
 class Shape(LoadTestShape):
-    """All shapes, by the options; -u, -r and -t mean what they always do."""
+    """The number of users over time, for every shape. -u, -r and -t keep their usual meaning."""
 
     use_common_options = True
 
@@ -241,7 +248,7 @@ class Shape(LoadTestShape):
         self._tokens = 0
 
     def tick(self) -> tuple[int, float, list[type[Reader]]] | None:  # type: ignore[override]
-        """The users, how many more of them a second, and their classes; called each second; None for the end."""
+        """Return the number of users, the spawn rate and the user classes; None to stop. Called every second."""
         assert self.runner is not None
         load: Load = self.runner.environment.load  # type: ignore[attr-defined]
         options = load.options
@@ -271,5 +278,5 @@ class Shape(LoadTestShape):
         return min(2 * self._users, most) if self._users else 1
 
 
-if __name__ == "__main__":  # Locust itself answers --help before it reads a locustfile
+if __name__ == "__main__":  # Locust's own --help does not read the locustfile
     get_parser().parse_args(["--help"])

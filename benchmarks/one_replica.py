@@ -1,4 +1,4 @@
-"""`plotify serve` with one replica on Ray Serve, which the command does without Ray: for what the hop costs."""
+"""Ray Serve with one replica, to measure the cost of the hop: `plotify serve` with one uses no Ray."""
 
 import socket
 
@@ -8,7 +8,7 @@ from server.settings import Settings
 
 
 def main() -> None:
-    """Serves on a free port of the loopback, by the environment's settings."""
+    """Serve on a free port of the loopback, with the environment's settings."""
     settings = Settings.read()
     configure(settings.log_level, settings.log_format)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Invented openings of stories, the same for the same seed."""
+"""Invented openings of stories. The same seed gives the same ones."""
 
 import random
 
@@ -20,7 +20,7 @@ TURNS = (
 
 
 def opening(draw: random.Random, words: int) -> str:
-    """A text of about so many words, at least one sentence, which begins like hardly any other."""
+    """Return a text of about `words` words, at least one sentence. Few texts begin alike."""
     text = ""
     while len(text.split()) < words:
         sentence = f"{draw.choice(HEROES)} {draw.choice(DEEDS)} {draw.choice(TURNS)}."

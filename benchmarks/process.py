@@ -1,4 +1,4 @@
-"""A server in a process of its own, for as long as it is measured."""
+"""Servers under test: start one in its own process, and stop it at the end."""
 
 import os
 import re
@@ -14,15 +14,15 @@ from typing import Any
 from server.settings import variable
 
 STARTED = re.compile(r"\S.* writes with (?P<model>.+) at (?P<address>http://\S+)")
-"""The line of `plotify serve` when it is ready, and of the baseline of benchmarks.eager_server."""
+"""The line printed by `plotify serve` and benchmarks.eager_server when they are ready."""
 
 PLOTIFY = ("-c", "from server.cli import main; main()", "serve")
-"""`plotify serve`, for this very interpreter."""
+"""Arguments for this Python interpreter to run `plotify serve`."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that is ready: where, the name of its model, and its process."""
+    """A server ready for requests: its address, the name of its model, and its process id."""
 
     address: str
     model: str
@@ -30,15 +30,21 @@ class Serving:
 
 
 Server = AbstractContextManager[Serving]
-"""Runs for as long as it is entered."""
+"""Runs a server inside a `with` block."""
 
 
 @contextmanager
 def serving(arguments: Sequence[str], log: Path, **settings: Any) -> Iterator[Serving]:
-    """Runs Python with these arguments, waits until it says that it is ready, and stops it in the end.
+    """Run Python with these arguments, wait until the server is ready, and stop it at the end.
 
-    Its shelf is a temporary one, never the user's. log: for its standard error. settings: fields of `Settings`. Raises
-    ChildProcessError if it does not start.
+    The server has a temporary shelf, never the user's.
+
+    Args:
+        log: the file for its standard error.
+        settings: fields of `Settings`.
+
+    Raises:
+        ChildProcessError: it does not start.
     """
     with tempfile.TemporaryDirectory() as folder, log.open("w") as errors:
         settings = {"database": f"{folder}/shelf.sqlite"} | settings
@@ -55,5 +61,9 @@ def serving(arguments: Sequence[str], log: Path, **settings: Any) -> Iterator[Se
 
 
 def plotify(log: Path, port: int = 0, program: Sequence[str] = PLOTIFY, **settings: Any) -> Server:
-    """`serving` for `plotify serve`, or a program with the same settings, on the loopback; port 0 is any free one."""
+    """Run `plotify serve`, or a program with the same settings, on the loopback; see `serving`.
+
+    Args:
+        port: 0 takes any free port.
+    """
     return serving(program, log, host="127.0.0.1", port=port, **settings)

@@ -1,4 +1,4 @@
-"""Processor time: of the load generator, the server, other programs, and other machines on the same hardware."""
+"""Processor time of the load generator, the server, other programs, and other virtual machines."""
 
 import os
 import threading
@@ -15,16 +15,16 @@ STAT = Path("/proc/stat")
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 DISTURBING = 0.2
-"""So many cores' worth of others' work, on average, make a figure doubtful."""
+"""A figure is doubtful if others use more cores than this on average."""
 
 INTERVAL = 0.5
 """Seconds between two samples."""
 
 
 def others_seconds(stat: Path = STAT) -> float | None:
-    """Processor time of everything but this process, in seconds from some moment on; None where it is not told.
+    """Return the processor time of all other processes, in seconds; None if unknown.
 
-    Time that a hypervisor gave to another machine counts, too.
+    Only differences have a meaning. Time taken by the hypervisor for other machines counts, too.
     """
     if not stat.is_file():
         return None
@@ -35,7 +35,11 @@ def others_seconds(stat: Path = STAT) -> float | None:
 
 @dataclass(frozen=True)
 class Shares:
-    """Cores that were busy, on average over a time. stolen: given to other machines by the hypervisor."""
+    """Average numbers of busy cores.
+
+    Attributes:
+        stolen: cores given to other machines by the hypervisor.
+    """
 
     generator: float
     server: float
@@ -44,7 +48,7 @@ class Shares:
 
 
 class ProcessorWatch:
-    """Samples the processor times of two processes and of the machine, until it is left."""
+    """Samples the processor times of two processes and of the machine, inside a `with` block."""
 
     def __init__(self, generator: int, server: int) -> None:
         self._processes = (psutil.Process(generator), psutil.Process(server), psutil.Process(os.getpid()))
@@ -64,7 +68,7 @@ class ProcessorWatch:
         self._sample()
 
     def shares(self, start: float, end: float) -> Shares:
-        """From one time to another, both of `perf_counter`."""
+        """Return the shares between two times of `perf_counter`."""
         times, *spent = np.array(self._samples).T
         spans = (np.diff(np.interp((start, end), times, each))[0] for each in spent)
         generator, server, own, busy, stolen = (float(span) / (end - start) for span in spans)
@@ -76,7 +80,7 @@ class ProcessorWatch:
 
     def _sample(self) -> None:
         for index, process in enumerate(self._processes):
-            with suppress(psutil.NoSuchProcess):  # it has ended: its time stays
+            with suppress(psutil.NoSuchProcess):  # it has ended: keep its last time
                 self._spent[index] = sum(process.cpu_times()[:2])
         every = psutil.cpu_times()
         busy = sum(getattr(every, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))

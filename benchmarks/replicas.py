@@ -1,4 +1,4 @@
-"""The command `plotify bench replicas`: the extra hop, throughput by the number of replicas, the death of one."""
+"""The command `plotify bench replicas`: the cost of the hop, throughput, the loss of a replica."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from benchmarks.workload import make_prompts
 from server.bundle import Bundle
 
 KILLED_TOKENS = 192
-"""Of each text while a replica is killed, at most, and at least half as many."""
+"""The most tokens of each text while a replica is killed. The least are half as many."""
 
 KINDS = {
     "ServeReplica:plotify:Engine": "engine",
@@ -31,7 +31,7 @@ KINDS = {
     "ray": "Ray",
     "": "server",
 }
-"""Kinds of processes by a part of their command line, the most telling first."""
+"""Kinds of processes by a part of their command line. The first match counts."""
 
 
 SETUPS = {
@@ -39,14 +39,16 @@ SETUPS = {
     "one replica": (("-m", "benchmarks.one_replica"), 1),
     "two replicas": (PLOTIFY, 2),
 }
-"""The program and the number of replicas of each server to measure."""
+"""Program and number of replicas of each server to measure."""
 
 
 @dataclass(frozen=True)
 class ReplicasSummary(Summary):
-    """The figures of a setup. seconds_per_token: of a core, by the kind of process that spent them.
+    """The figures of a setup.
 
-    resident_bytes: after the load, of the processes of a kind.
+    Attributes:
+        seconds_per_token: seconds of a core for each token, by the kind of process.
+        resident_bytes: memory of each process after the load, by kind.
     """
 
     seconds_per_token: dict[str, float]
@@ -55,7 +57,13 @@ class ReplicasSummary(Summary):
 
 @dataclass(frozen=True)
 class Killed:
-    """The fate of texts after their replica was killed. silence: the longest of any, in seconds, and without a kill."""
+    """The texts after a replica was killed.
+
+    Attributes:
+        identical: texts equal to those without a kill.
+        silence: the longest gap in any stream, in seconds.
+        silence_before: the same without a kill.
+    """
 
     texts: int
     whole: int
@@ -69,17 +77,18 @@ def replicas(
     model: frame.ShippedModel,
     precision: frame.Precision,
     prompt_tokens: Annotated[int, frame.count(64)],
-    new_tokens: Annotated[int, frame.count(64, "New tokens of each.")],
+    new_tokens: Annotated[int, frame.count(64, "New tokens per stream.")],
     concurrency: Annotated[int, frame.count(64, "Streams at a time.", least=4)],
-    rounds: Annotated[int, frame.count(3, "Of two streams for each client.")],
-    texts: Annotated[int, frame.count(16, "Under way when a replica dies.")],
+    rounds: Annotated[int, frame.count(3, "Rounds of two streams per client.")],
+    texts: Annotated[int, frame.count(16, "Texts running when a replica is killed.")],
     json_file: frame.JsonFile,
 ) -> None:
-    """The cost and the gain of replicas on Ray Serve, on this machine; needs the extra scale.
+    """Measure the cost and the gain of replicas on Ray Serve. Needs the extra `scale`.
 
-    The same streams of /v1/completions, from one server after the other: one process without Ray, one replica behind
-    Ray Serve, which is the cost of the extra hop, and two replicas, each with half of the cores and of the rows. Then a
-    replica's process is killed while texts are written: exits with 1 unless each ends as its seed's.
+    Three servers on this machine get the same streams of /v1/completions, one after the other: one process without Ray;
+    one replica behind Ray Serve, for the cost of the extra hop; two replicas, each with half of the cores and rows.
+    Then a replica's process is killed during generation. The command exits with 1 unless every text is still the one of
+    its seed.
 
     \b
     Example:
@@ -115,8 +124,8 @@ def replicas(
     alone, hop, two = (each.tokens_per_second for each in found.values())
     click.echo(f"behind Ray Serve: {hop / alone:.1%} of the tokens per second; two replicas to one: {two / hop:.2f}")
     click.echo(
-        f"a replica was killed: {killed.identical} of {killed.texts} texts are their seeds', {killed.whole} whole; "
-        f"the longest silence was {killed.silence:.2f} s ({killed.silence_before:.2f} s without)"
+        f"a replica was killed: {killed.identical} of {killed.texts} texts are identical, {killed.whole} whole; "
+        f"the longest silence was {killed.silence:.2f} s ({killed.silence_before:.2f} s without a kill)"
     )
     settings = frame.settings("prompt_tokens", "new_tokens", "concurrency", "rounds", model=bundle.manifest.name)
     settings |= {"precision": precision, "killed": asdict(killed)}
@@ -128,7 +137,12 @@ def replicas(
 def measure(
     server: Serving, bundle: Bundle, tokens: tuple[int, int], clients: int, rounds: int, advance: Callable[[], None]
 ) -> ReplicasSummary:
-    """So many rounds of two streams for each client, after one that warms. tokens: of each prompt, and new ones."""
+    """Measure rounds of two streams for each client, after a warm-up round.
+
+    Args:
+        tokens: prompt tokens and new tokens of each stream.
+        advance: is called after each round.
+    """
     timings: list[list[Timing]] = []
     warm: dict[str, float] = {}
     for turn in range(rounds + 1):
@@ -147,7 +161,7 @@ def measure(
 
 
 def kill(server: Serving, texts: int, seed: int) -> Killed:
-    """Has texts written at once, twice; when all have begun the second time, the process of a replica is killed."""
+    """Generate the same texts twice, and kill a replica's process the second time, once all have begun."""
 
     async def write(victim: int | None) -> list[Reply]:
         replies = [Reply(each) for each in islice(sample_requests(seed, KILLED_TOKENS, (), ("stream",)), texts)]
@@ -170,12 +184,12 @@ def kill(server: Serving, texts: int, seed: int) -> Killed:
 
 
 def _spent(server: Serving) -> dict[str, float]:
-    """Seconds of a core that its processes took so far, by their kind."""
+    """Return the seconds of a core used so far by the server's processes, by kind."""
     return {kind: sum(sum(each.cpu_times()[:2]) for each in found) for kind, found in _processes(server).items()}
 
 
 def _processes(server: Serving) -> dict[str, list[psutil.Process]]:
-    """The server's, and all that it started, by their kind."""
+    """Return the server's process and all its children, by kind."""
     found = defaultdict(list)
     own = psutil.Process(server.pid)
     for process in (own, *own.children(recursive=True)):

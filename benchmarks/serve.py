@@ -1,4 +1,4 @@
-"""The command `plotify bench serve`: the server beside the bare engine, each in a process of its own."""
+"""The command `plotify bench serve`: compares the server with the bare engine."""
 
 import multiprocessing
 import tempfile
@@ -27,18 +27,17 @@ def serve(
     model: frame.Model,
     precision: frame.Precision,
     prompt_tokens: Annotated[int, frame.count(64)],
-    new_tokens: Annotated[int, frame.count(64, "New tokens of each.")],
+    new_tokens: Annotated[int, frame.count(64, "New tokens per stream.")],
     concurrency: Annotated[int, frame.count(64, "Streams at a time.")],
-    requests: Annotated[int, frame.count(2, "Of each client, in each round.")],
-    rounds: Annotated[int, frame.count(3, "Turns of each side.")],
+    requests: Annotated[int, frame.count(2, "Requests per client and round.")],
+    rounds: Annotated[int, frame.count(3, "Rounds per side.")],
     greedy: frame.Greedy,
     json_file: frame.JsonFile,
 ) -> None:
-    """The share of the engine's speed that is left behind HTTP and server-sent events.
+    """Measure the share of the engine's speed left behind HTTP and server-sent events.
 
-    The server and the bare engine, each in a process of its own, take turns at the same requests; those of the server
-    are streams of /v1/completions, read by this process, which shares the machine with it: its share of a core is said
-    beside the figures.
+    The server and the bare engine, each in its own process, take turns with the same requests. The server's are streams
+    of /v1/completions. This process reads them on the same machine, so its share of a core is printed with the figures.
 
     \b
     Example:
@@ -60,7 +59,7 @@ def serve(
             alone = run_bare(bare, prompts, sampling, concurrency)
             spent, start = time.process_time(), time.perf_counter()
             streamed = run_streams(server, prompts, new_tokens, greedy, concurrency)
-            if turn:  # the first one warms
+            if turn:  # the first round is a warm-up
                 sides["the engine alone"].append(alone)
                 sides["behind HTTP"].append(streamed)
                 shares.append((time.process_time() - spent) / (time.perf_counter() - start))
@@ -75,7 +74,7 @@ def serve(
         f"first, next token: {RANKS} in milliseconds",
     )
     click.echo(f"behind HTTP: {ratio:.1%} of the engine's tokens per second (median of {rounds} rounds)")
-    click.echo(f"this process, which reads the streams, took {median(shares):.0%} of a core meanwhile")
+    click.echo(f"reading the streams in this process took {median(shares):.0%} of a core meanwhile")
     settings = frame.settings("prompt_tokens", "new_tokens", "concurrency", "rounds", model=server.model)
     settings |= {"precision": precision, "sampling": SAMPLED[greedy], "ratio": ratio}
     settings["reader_share_of_a_core"] = median(shares)
@@ -83,22 +82,30 @@ def serve(
 
 
 def start_server(bundle: Path, precision: str, rows: int, log: Path) -> Server:
-    """Serves a bundle without a memory of prompts, so that each is read.
+    """Serve a bundle without a prefix cache, so every prompt is prefilled.
 
-    rows: sequences at once, and as many more that may wait. log: for its standard error. Raises ChildProcessError if it
-    does not start.
+    Args:
+        rows: the number of rows, and of rows in the queue.
+        log: the file for its standard error.
+
+    Raises:
+        ChildProcessError: it does not start.
     """
     return plotify(log, model=bundle, precision=precision, rows=max(rows, 2), queue=rows, kept=0)
 
 
 def bare_engine(bundle: Path, precision: str, rows: int) -> ProcessPoolExecutor:
-    """A process with the engine alone. rows: sequences at once, and as many more that may wait."""
+    """Return a process with only the engine. `rows` is the number of rows, and of rows in the queue."""
     spawn = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(1, spawn, initializer=_load, initargs=(bundle, precision, rows))
 
 
 def run_bare(bare: ProcessPoolExecutor, *load: Any) -> list[Timing]:
-    """As `run_on_engine`; its clock is this process's, too. Raises ChildProcessError if the process ends."""
+    """Do the same as `run_on_engine` in the other process. Both processes have the same clock.
+
+    Raises:
+        ChildProcessError: the process has ended.
+    """
     try:
         return bare.submit(_run, *load).result()
     except BrokenProcessPool as ended:
@@ -106,7 +113,7 @@ def run_bare(bare: ProcessPoolExecutor, *load: Any) -> list[Timing]:
 
 
 def _load(bundle: Path, precision: str, rows: int) -> None:
-    """Opens the engine of this process, which ends with it."""
+    """Open the engine of this process, for the life of the process."""
     global _engine
     _engine = Engine(Bundle.load(bundle), EngineConfig(precision, queue=rows, rows=max(rows, 2), kept=0))
 

@@ -1,4 +1,4 @@
-"""Server-sent events, and a completion's stream that is read event by event."""
+"""Server-sent events, and the text of a stream as it arrives."""
 
 from collections.abc import AsyncIterable, Iterable
 from time import perf_counter
@@ -12,19 +12,26 @@ DONE = "[DONE]"
 
 
 class Failure(Exception):
-    """The server says that it failed; Locust counts such answers by their words."""
+    """The server has answered with an error. Locust counts these by message."""
 
 
 def events(content_type: str, pieces: Iterable[bytes] | AsyncIterable[bytes]) -> EventSource:
-    """The events of a response, each as soon as its last piece is there; other content types are an SSEError."""
+    """Return the events of a response, each as soon as it is complete.
+
+    Raises:
+        SSEError: the content type is another one.
+    """
     return EventSource(httpx.Response(200, headers={"Content-Type": content_type}, content=pieces))
 
 
 class Stream:
-    """A text as far as it has come. Times are those of `perf_counter`.
+    """The text of a stream so far. Times are those of `perf_counter`.
 
-    submitted: when it was due. opened: when its headers came. arrivals: of each piece of text. usage: tokens by the
-    server's count, once it is there.
+    Attributes:
+        submitted: the time the request was due.
+        opened: the time of its headers.
+        arrivals: the time of each piece of text.
+        usage: the server's counts of tokens, once they have arrived.
     """
 
     def __init__(self, submitted: float | None = None) -> None:
@@ -36,11 +43,11 @@ class Stream:
 
     @property
     def tokens(self) -> int:
-        """New tokens, as the server counts them, else one for each arrival."""
+        """The number of new tokens: the server's count, or one for each arrival without it."""
         return self.usage.get("completion_tokens", len(self.arrivals))
 
     def add(self, text: str) -> float | None:
-        """Takes one more piece; seconds since the last one, or the beginning, and None for an empty piece."""
+        """Add a piece of text. Return the seconds since the previous one or the beginning; None if empty."""
         if not text:
             return None
         before = self.arrivals[-1] if self.arrivals else self.submitted
@@ -49,7 +56,11 @@ class Stream:
         return self.arrivals[-1] - before
 
     def read(self, chunk: dict[str, Any]) -> float | None:
-        """Takes a chunk of /v1/completions; seconds as `add`. Raises Failure for an error."""
+        """Add a chunk of /v1/completions. Return the same as `add`.
+
+        Raises:
+            Failure: the chunk is an error.
+        """
         if "error" in chunk:
             raise Failure(str(chunk["error"].get("message", chunk["error"])))
         self.usage = chunk.get("usage") or self.usage

@@ -69,7 +69,7 @@ def texts_to_score(checkpoint: Checkpoint) -> list[ScoredText]:
         before = len(checkpoint.prompt.join_document(document, "").rstrip().encode())
         encoded = checkpoint.tokenizer.encode(checkpoint.prompt.join_document(document), add_special_tokens=False)
         ends = np.cumsum([len(token) for token in encoded.tokens[: checkpoint.model.context]])
-        # The very first token cannot be predicted: nothing stands before it.
+        # The very first token cannot be predicted: nothing comes before it.
         first = max(1, int(np.searchsorted(ends, before, side="right")))
         if first < len(ends):
             counted = int(ends[-1] - ends[first - 1])

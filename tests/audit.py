@@ -1,7 +1,7 @@
-"""Whether a pinned package has a known vulnerability, as far as that can be found out: `python -m tests.audit`.
+"""Audit of the pinned packages for known vulnerabilities: `python -m tests.audit`.
 
-pip-audit asks PyPI for each package of constraints.txt, and for ONNX Runtime, which pyproject.toml pins. Where PyPI is
-not reached there is nothing to fail: that is said.
+pip-audit asks PyPI about each package in constraints.txt, and about ONNX Runtime, pinned in pyproject.toml. Without
+PyPI the audit says so and passes.
 """
 
 import json
@@ -14,11 +14,11 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 ACCEPTED: dict[str, str] = {}
-"""Vulnerabilities that are known and stay, by their id, each with the reason."""
+"""Accepted vulnerabilities: their ids, and the reasons."""
 
 
 def audit() -> tuple[bool, str]:
-    """Whether nothing was found, and what to tell."""
+    """Run the audit. Return True if it found nothing, and a message."""
     (runtime,) = re.findall(r'"(onnxruntime==\S+) ', (ROOT / "pyproject.toml").read_text())
     asked = subprocess.run(
         [
@@ -35,22 +35,27 @@ def audit() -> tuple[bool, str]:
 
 
 def verdict(report: str, said: str) -> tuple[bool, str]:
-    """Of pip-audit's report in JSON, which is empty where it failed, and what it said on standard error."""
+    """Return True if pip-audit found nothing, and a message.
+
+    Args:
+        report: its JSON; empty if it failed.
+        said: its standard error.
+    """
     if not report:
         return True, f"The packages could not be audited: {said.strip().rpartition(chr(10))[2]}"
     packages: list[dict[str, Any]] = json.loads(report)["dependencies"]
     asked = [package for package in packages if "skip_reason" not in package]
     found = [
         f"{package['name']} {package['version']} has {each['id']}, "
-        + (f"mended in {', '.join(each['fix_versions'])}" if each["fix_versions"] else "which is not mended yet")
+        + (f"fixed in {', '.join(each['fix_versions'])}" if each["fix_versions"] else "without a fix yet")
         for package in asked
         for each in package["vulns"]
     ]
     if found:
         return False, "\n".join(found)
     if not asked:
-        return True, "The packages could not be audited: PyPI told of none of them."
-    return True, f"{len(asked)} of {len(packages)} packages were audited; no known vulnerability."
+        return True, "The packages could not be audited: PyPI knows none of them."
+    return True, f"{len(asked)} of {len(packages)} packages were audited; no known vulnerabilities."
 
 
 if __name__ == "__main__":

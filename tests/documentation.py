@@ -1,4 +1,4 @@
-"""The documentation, to be read and run by tests."""
+"""Access to the documentation, for tests that read it and run its examples."""
 
 import re
 from pathlib import Path
@@ -10,28 +10,28 @@ ADDRESS = "http://127.0.0.1:8000"
 
 
 def words(page: str) -> str:
-    """The text of a page of docs/, with each run of white space as one space."""
+    """Return the text of a page in docs/, with single spaces between words."""
     return " ".join((DOCS / page).read_text(encoding="utf-8").split())
 
 
 def prose(text: str) -> str:
-    """A page without its code blocks."""
+    """Return a page without its code blocks."""
     return re.sub(r"^```.*?^```$|^    [^\n]*$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def examples(page: str, language: str) -> list[str]:
-    """The blocks of code in a language on a page of docs/."""
+    """Return the code blocks in a language on a page in docs/."""
     return re.findall(
         rf"^```{language}\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
 
 
 def example(page: str, language: str, address: str) -> str:
-    """The only one, with the server's address in it."""
+    """Return the only code block in a language on a page, with the server's address."""
     (block,) = examples(page, language)
     return aimed(block, address)
 
 
 def aimed(block: str, address: str) -> str:
-    """An example with the server's address in place of the documented one."""
+    """Return an example with the server's address in place of the documented one."""
     return block.replace(ADDRESS, address)

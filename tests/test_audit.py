@@ -1,4 +1,4 @@
-"""The audit of the packages says what is wrong, and does not fail for want of a network."""
+"""The audit of the packages reports vulnerabilities, and passes without a network."""
 
 import json
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ def test_a_vulnerability_fails_and_is_named_with_what_mends_it() -> None:
     bad = [{"name": name, "version": "1.0", "vulns": vulns} for name, vulns in (("a", found), ("b", open_still))]
     assert verdict(report(SOUND, UNKNOWN, *bad), "") == (
         False,
-        "a 1.0 has PYSEC-1, mended in 1.1, 2.0\nb 1.0 has PYSEC-2, which is not mended yet",
+        "a 1.0 has PYSEC-1, fixed in 1.1, 2.0\nb 1.0 has PYSEC-2, without a fix yet",
     )
 
 
 def test_what_is_sound_is_counted() -> None:
-    assert verdict(report(SOUND, UNKNOWN), "") == (True, "1 of 2 packages were audited; no known vulnerability.")
+    assert verdict(report(SOUND, UNKNOWN), "") == (True, "1 of 2 packages were audited; no known vulnerabilities.")
 
 
 def test_without_its_data_it_says_so_and_passes() -> None:
-    assert verdict(report(UNKNOWN), "") == (True, "The packages could not be audited: PyPI told of none of them.")
+    assert verdict(report(UNKNOWN), "") == (True, "The packages could not be audited: PyPI knows none of them.")
     assert verdict("", "WARNING: one\nERROR: no route to host\n") == (
         True,
         "The packages could not be audited: ERROR: no route to host",

@@ -1,4 +1,4 @@
-"""The stages don't import one another; what two of them must both know is held together here."""
+"""The contract between the stages: they don't import each other, and agree on shared values."""
 
 from dataclasses import asdict
 

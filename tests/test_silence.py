@@ -1,4 +1,4 @@
-"""No program of the project reports to anybody: it looks up no name, and keeps nothing to be sent."""
+"""No telemetry: the project's programs look up no host names, and store nothing to send."""
 
 import os
 import re
@@ -15,7 +15,7 @@ PLOTIFY = str(Path(sys.executable).with_name("plotify"))
 
 
 def unsilenced(home: Path) -> dict[str, str]:
-    """The environment of a user who has set nothing, with a home of its own."""
+    """Return the environment of a new user, without the variables against telemetry."""
     kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
 
@@ -45,7 +45,7 @@ with Engine(Bundle.load(SHIPPED_MODEL), EngineConfig(threads=1)) as engine:
     time.sleep(float(sys.argv[1]))
 """
 UPLOADS = 12
-"""Seconds in which ONNX Runtime, where it reports, has looked up the name of the host that it reports to."""
+"""Seconds after which ONNX Runtime with telemetry would have looked up its host."""
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed (apt-get install strace)")

@@ -1,8 +1,8 @@
-"""A minute checkpoint in the layout that `plotify train` leaves: `python tests/tiny_checkpoint.py FOLDER`.
+"""A tiny checkpoint in the layout of `plotify train`: `python tests/tiny_checkpoint.py FOLDER`.
 
-Run as a process of its own, so that TensorFlow stays out of the one that runs the tests. The weights are random but
-drawn widely, so that the logits have clear winners; the sentences are invented here, some of them with accents and
-other scripts, so that characters are split across tokens.
+Run it in a separate process, to keep TensorFlow out of the tests' own. The weights are random with a large deviation,
+so the logits have clear winners. Some of the invented sentences have accents or other scripts, so tokens split
+characters.
 """
 
 import itertools
@@ -29,7 +29,7 @@ VOCABULARY, CONTEXT = 400, 128
 
 
 def documents() -> list[dict[str, object]]:
-    """60 held-out documents of one to six sentences; the longest are over the context."""
+    """Return 60 held-out documents of one to six sentences. The longest exceed the context."""
     sentences = [" ".join(parts) for parts in itertools.product(HEROES, DEEDS, PLACES, ENDS)]
     return [
         {
@@ -43,7 +43,7 @@ def documents() -> list[dict[str, object]]:
 
 
 def write(folder: Path) -> None:
-    """Writes config.json, tf_model.h5, tokenizer.json, test.jsonl and plotify.json into `folder`."""
+    """Write config.json, tf_model.h5, tokenizer.json, test.jsonl and plotify.json into `folder`."""
     import tensorflow as tf
     from transformers import GPT2Config, TFGPT2LMHeadModel
 
@@ -51,7 +51,7 @@ def write(folder: Path) -> None:
     from training.tokenizer import END_OF_TEXT, train_tokenizer
 
     held_out = documents()
-    # A third of the documents only: the other characters stay split into bytes.
+    # Use a third of the documents, so the characters in the others stay split into bytes.
     tokenizer = train_tokenizer([str(document["text"]) for document in held_out[::3]], VOCABULARY)
     end_of_text = tokenizer.token_to_id(END_OF_TEXT)
 
@@ -68,7 +68,7 @@ def write(folder: Path) -> None:
     )
     model = TFGPT2LMHeadModel(config)
     model(tf.constant([[end_of_text]]))
-    for weight in model.weights:  # biases and norms too, which start out equal
+    for weight in model.weights:  # biases and norms too: all of them start equal
         weight.assign(weight + tf.random.normal(weight.shape, stddev=0.05))
     round_matrices(model)
     model.save_pretrained(folder)

@@ -90,7 +90,7 @@ def prepare(
     "--out", type=FOLDER, required=True, help="Folder for the checkpoint; an unfinished run there is resumed."
 )
 @click.option("--epochs", default=6, type=click.IntRange(1), show_default=True, help="Times to read the data.")
-@click.option("--max-steps", type=click.IntRange(min=1), help="End after so many steps, if that is sooner.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps, if that is sooner.")
 @click.option(
     "--batch-tokens",
     default=4096,

@@ -247,7 +247,7 @@ class TrainingRun:
             self.test.documents,
             {"corpora": self.corpora, "training": training},
         )
-        # of this process, if it had steps to do
+        # the speed of this process; it has none if it resumed after the last step
         speed = {"tokens_per_second": round(median(self.speeds))} if self.speeds else {}
         metrics = {**training, **speed, "history": state.history}
         write_whole(self.out / "metrics.json", json.dumps(metrics, indent=1) + "\n")

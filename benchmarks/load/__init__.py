@@ -1,1 +1,1 @@
-"""A load test: Locust, in a process of its own, against servers in theirs; the figures, their doubts, the report."""
+"""Load tests: Locust against servers, each in its own process; then figures, doubts and a report."""

@@ -1,4 +1,4 @@
-"""The command `plotify bench load`: Locust's users against the server, and against the eager baseline."""
+"""The command `plotify bench load`: Locust users against the server and the eager baseline."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,32 +12,34 @@ from benchmarks.load.report import write_report
 from benchmarks.load.run import TARGETS, LoadRun, run_locust, start, warm
 from benchmarks.load.shapes import SHAPES, planned_runs
 
-RATE = "Requests a second, such as 0.5,2: an open loop, in place of --users."
+RATE = "Requests per second, such as 0.5,2: an open loop, in place of --users."
 
 
 @frame.command
 def load(
     model: frame.Model,
-    checkpoint: Annotated[Path | None, frame.option("Of the bundle, for eager and pytorch.", type=frame.FILE)],
-    precision: Annotated[str, frame.option("Of the bundle.", default="auto")],
-    target: Annotated[tuple[str, ...], frame.names("served,eager", "One after another.", TARGETS)],
+    checkpoint: Annotated[
+        Path | None, frame.option("The bundle's checkpoint, for eager and pytorch.", type=frame.FILE)
+    ],
+    precision: Annotated[str, frame.option("One of the bundle's precisions.", default="auto")],
+    target: Annotated[tuple[str, ...], frame.names("served,eager", "Servers to test, one after another.", TARGETS)],
     shape: Annotated[str, frame.choice("steady", SHAPES)],
-    users: Annotated[tuple[int, ...], frame.several("1,8,32", "At a time: a closed loop.")],
+    users: Annotated[tuple[int, ...], frame.several("1,8,32", "Users at a time: a closed loop.")],
     rate: Annotated[tuple[float, ...], frame.option(RATE, callback=frame.numbers)],
     behaviour: Annotated[str, frame.choice("clients", ("clients", "people", "mixed"))],
-    seconds: Annotated[float, frame.option("Of each load.", default=60.0, type=click.FloatRange(3, 3600))],
-    max_tokens: Annotated[int, frame.count(64, "New tokens of a request.")],
-    prompt_words: Annotated[int, frame.count(24, "Of a client's prompt.")],
-    think: Annotated[float, frame.option("Seconds, of a person.", default=5.0, type=click.FloatRange(0))],
-    seed: Annotated[int, frame.option("Of prompts, pauses and arrivals.", default=1)],
-    out: Annotated[Path, frame.option("For the report.", required=True, type=frame.FOLDER)],
-    history: Annotated[Path, frame.option("Appended to.", default=HISTORY, type=frame.FILE)],
+    seconds: Annotated[float, frame.option("Seconds per load.", default=60.0, type=click.FloatRange(3, 3600))],
+    max_tokens: Annotated[int, frame.count(64, "New tokens per request.")],
+    prompt_words: Annotated[int, frame.count(24, "Words of a client's prompt.")],
+    think: Annotated[float, frame.option("Thinking time in seconds.", default=5.0, type=click.FloatRange(0))],
+    seed: Annotated[int, frame.option("Seed of prompts, pauses and arrivals.", default=1)],
+    out: Annotated[Path, frame.option("Folder for the report.", required=True, type=frame.FOLDER)],
+    history: Annotated[Path, frame.option("File to append the figures to.", default=HISTORY, type=frame.FILE)],
 ) -> None:
-    """Locust's users against the server, and against the eager baseline.
+    """Measure Locust users against the server and against the eager baseline.
 
-    Each target runs in a process of its own, one after another, on the loopback; so does Locust. The report in --out is
-    report.html, which needs no other file; its pictures, load.json and requests.csv are beside it, and the logs of
-    Locust and the targets below. Figures that are not to be trusted are marked. docs/load.md explains every number.
+    The targets run one after another on the loopback. Each has its own process, and so has Locust. The report in --out
+    is report.html, a page without other files. Beside it are its pictures, load.json and requests.csv; the logs of
+    Locust and the targets are in folders below. Doubtful figures are marked. docs/load.md explains every number.
 
     \b
     Examples:
@@ -46,14 +48,14 @@ def load(
       plotify bench load --model models/plotify-mini --target served --rate 1,4,16 --out report
     """
     if max(users) > 4096:
-        raise click.UsageError(f"{max(users)} users are more than one load generator can be; see docs/load.md.")
+        raise click.UsageError(f"{max(users)} users are too many for one load generator; see docs/load.md.")
     if model == frame.GPT2_SMALL and checkpoint is None:
         checkpoint = weights().checkpoint
     if checkpoint is None and set(target) - {"served"}:
-        raise click.UsageError("The baseline reads a checkpoint: give it with --checkpoint, or --target served.")
+        raise click.UsageError("The baseline needs a checkpoint: add --checkpoint, or choose --target served.")
     planned = planned_runs(shape, users, rate, seconds)
     length = len(target) * sum(each.seconds for each in planned)
-    click.echo(f"{length / 60:.1f} minutes of load, and the time to start and to warm", err=True)
+    click.echo(f"{length / 60:.1f} minutes of load, and the time to start and warm up", err=True)
     runs: list[LoadRun] = []
     bundle = frame.open_bundle(model, 0, max_tokens)
     behaviour = "poisson" if rate else behaviour

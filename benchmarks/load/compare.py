@@ -1,6 +1,6 @@
-"""The commands `plotify bench compare` and `plotify bench trend`, and the history of runs that they read.
+"""The commands `plotify bench compare` and `plotify bench trend`, and the history of load tests.
 
-The history is a file with a line of JSON for each run: its load.json.
+The history is a file with the load.json of each run, one per line.
 """
 
 import json
@@ -27,21 +27,21 @@ MEASURES = {
     "first token, p95": (("first_token", "seconds", "95"), False, _milliseconds),
     "next token, p50": (("next_token", "seconds", "50"), False, _milliseconds),
 }
-"""The measures by which two runs are compared: the place in a result, True where more is better, and the format."""
+"""The measures to compare: the place in a result, True if more is better, and the format."""
 
 SAME = ("model", "precision", "behaviour", "max_tokens", "prompt_words", "shape")
-"""Settings that two runs should share."""
+"""Settings to share between two runs."""
 
 
 def share(context: click.Context, parameter: click.Parameter, given: str | None) -> float | None:
-    """Of "15%" or "0.15". Raises click.BadParameter for a text that is no share over 0."""
+    """Return the share in "15%" or "0.15". Raises click.BadParameter unless it is over 0."""
     if given is None:
         return None
     with suppress(ValueError):
         found = float(given.removesuffix("%")) / (100 if given.endswith("%") else 1)
         if 0 < found < float("inf"):
             return found
-    raise click.BadParameter(f"{given!r} is no share over 0 such as 15%")
+    raise click.BadParameter(f"{given!r} is not a share over 0, such as 15%")
 
 
 @frame.command
@@ -49,15 +49,15 @@ def compare(
     a: frame.Argument,
     b: frame.Argument,
     fail_above: Annotated[
-        float | None, frame.option("Exit with 1 where B is worse by more, such as 15%.", callback=share)
+        float | None, frame.option("Exit with 1 if B is worse by more than this, such as 15%.", callback=share)
     ],
-    history: Annotated[Path, frame.option("For @1.", default=HISTORY, type=frame.FILE)],
+    history: Annotated[Path, frame.option("File for @1.", default=HISTORY, type=frame.FILE)],
 ) -> None:
-    """The changes from load test A to B: each a report's folder, or @1 for the last of the history, @2 before it.
+    """Compare load test A with B.
 
-    Only what both measured: the same target under the same load. A figure that was not to be trusted in either is shown
-    and never fails. Exits with 1 where B is worse by more than --fail-above, or where there is nothing to compare; with
-    2 where a run is not there.
+    Each is a report's folder, or @1 for the last run in the history, @2 for the one before. Only results of the same
+    target under the same load are compared. Doubtful figures in either run are shown, but never fail. Exits with 1 if B
+    is worse by more than --fail-above, or if there is nothing to compare; with 2 if a run is missing.
 
     \b
     Example:
@@ -84,8 +84,8 @@ def compare(
         raise click.ClickException(f"{a} and {b} have no target under the same load in common")
     frame.print_table("", ("target", "load", "", "A", "B", ""), rows)
     if any(row[-1].endswith("?") for row in rows):
-        remarks.insert(0, "?: not to be trusted in A or B; their reports say why")
-    for remark in (*(f"not the same: {difference}" for difference in differing(before, after)), *remarks):
+        remarks.insert(0, "?: doubtful in A or B; their reports give the reasons")
+    for remark in (*(f"different {difference}" for difference in differing(before, after)), *remarks):
         click.echo(remark, err=True)
     if failed:
         raise click.exceptions.Exit(1)
@@ -96,7 +96,7 @@ def trend(
     history: Annotated[Path, frame.option(default=HISTORY, type=frame.FILE)],
     out: Annotated[Path, frame.option("A PNG.", required=True, type=PICTURE)],
 ) -> None:
-    """Tokens per second of each load test in the history, as a picture.
+    """Draw the tokens per second of each load test in the history.
 
     \b
     Example:
@@ -104,21 +104,25 @@ def trend(
     """
     runs = read_history(history)
     if not runs:
-        raise click.UsageError(f"{history}: there is no run in it; `plotify bench load` appends to it")
+        raise click.UsageError(f"{history}: has no runs; `plotify bench load` appends them")
     out.parent.mkdir(parents=True, exist_ok=True)
     draw_trend(out, runs)
     click.echo(str(out))
 
 
 def append(history: Path, content: dict[str, Any]) -> None:
-    """Adds a line: a load.json."""
+    """Append a load.json as a line."""
     history.parent.mkdir(parents=True, exist_ok=True)
     with history.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(content) + "\n")
 
 
 def read_history(history: Path) -> list[dict[str, Any]]:
-    """All runs of a history, the oldest first. Raises click.UsageError."""
+    """Return all runs of a history, the oldest first.
+
+    Raises:
+        click.UsageError: the file cannot be read, or a line is not a load test.
+    """
     try:
         lines = filter(str.strip, history.read_text(encoding="utf-8").splitlines())
     except OSError as wrong:
@@ -127,9 +131,10 @@ def read_history(history: Path) -> list[dict[str, Any]]:
 
 
 def find(name: str, history: Path) -> dict[str, Any]:
-    """A run by its name: a report's folder or its load.json, or @1 for the last of the history, @2 for the one before.
+    """Return a run by its name: a report's folder, its load.json, or @1 for the last run in the history.
 
-    Raises click.UsageError.
+    Raises:
+        click.UsageError: there is no such run.
     """
     if name.startswith("@"):
         runs = read_history(history)
@@ -140,12 +145,12 @@ def find(name: str, history: Path) -> dict[str, Any]:
     try:
         return _checked(file.read_text(encoding="utf-8"), str(file))
     except (OSError, UnicodeDecodeError) as wrong:
-        said = f"{file}: cannot be read ({wrong}); name a report's folder, or @1 of the history"
+        said = f"{file}: cannot be read ({wrong}); use a report's folder, or @1 for the last run in the history"
         raise click.UsageError(said) from wrong
 
 
 def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """The differences that make two runs hard to compare: other settings, another machine."""
+    """Return the differences in settings and machine between two runs. They make a comparison doubtful."""
     pairs = {name: (before["settings"].get(name), after["settings"].get(name)) for name in SAME}
     pairs["machine"] = before["machine"]["processor"], after["machine"]["processor"]
     return [f"{name}: {one}, then {other}" for name, (one, other) in pairs.items() if one != other]
@@ -158,7 +163,7 @@ def _checked(text: str, where: str) -> dict[str, Any]:
             return dict(content)
     except (json.JSONDecodeError, KeyError, TypeError):
         pass
-    raise click.UsageError(f"{where}: is no load test's; `plotify bench load` writes load.json and the history")
+    raise click.UsageError(f"{where}: not from a load test; `plotify bench load` writes load.json and the history")
 
 
 def _at(result: dict[str, Any], path: Sequence[str]) -> float | None:
@@ -169,7 +174,7 @@ def _at(result: dict[str, Any], path: Sequence[str]) -> float | None:
 
 
 def draw_trend(file: Path, entries: Sequence[dict[str, Any]]) -> None:
-    """Tokens per second of each run of a history, in their order: a line for each target and load."""
+    """Draw the tokens per second of the runs in order, with a line for each target and load."""
     lines: dict[str, list[tuple[int, float]]] = {}
     for number, entry in enumerate(entries):
         for result in entry["results"]:

@@ -1,4 +1,4 @@
-"""The figures of a load test, from the records of its generator, and the doubts about them."""
+"""The figures of a load test, computed from the generator's records, and reasons to doubt them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,40 +13,50 @@ from benchmarks.load.shapes import knee, users_label
 from benchmarks.processor_time import DISTURBING, Shares
 
 SETTLING = 0.2
-"""The first fifth of a stage is not counted: requests of the stage before are still under way."""
+"""The share of a stage left out at its start, while requests of the previous stage are still running."""
 
 SATURATED = 0.8
-"""A load generator that takes so much of its one core is late itself, and calls it the server's latency."""
+"""Above this share of its one core, the load generator's own delays look like the server's latency."""
 
 STOLEN = 0.05
-"""So many cores given to other machines make a figure doubtful."""
+"""A figure is doubtful if the hypervisor gives more cores than this to other machines."""
 
 FOREVER = 1e9
-"""Seconds, of a token that never came."""
+"""Seconds until a token that never came."""
 
 TOLERANCE = 0.05
-"""A percentile that requests cut short could not have raised by more is as good as measured."""
+"""A percentile counts as measured if unfinished requests could raise it by this share at most."""
 
 SAMPLES = {50: 5, 95: 20, 99: 100}
-"""Samples that a percentile needs to mean anything, by its rank."""
+"""The fewest samples for a percentile, by its rank."""
 
 MIN_TOKENS = 100
-"""So many have to come, or a speed is made of the first and the last of them."""
+"""The fewest tokens for a speed; with fewer, the first and the last of them decide it."""
 
 DIFFERENCE = 0.02
-"""Share by which the generator's count of tokens may differ from the server's own."""
+"""The largest share by which the generator's count of tokens may differ from the server's."""
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Seconds by rank, those that there are samples for. at_least: ranks that requests cut short would have raised."""
+    """Percentiles with enough samples.
+
+    Attributes:
+        seconds: the percentiles by rank.
+        at_least: the ranks that unfinished requests could have raised.
+    """
 
     seconds: dict[int, float] = field(default_factory=dict)
     at_least: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, whole: Sequence[float], cut: Sequence[float] = ()) -> "Percentiles":
-        """whole: times that were measured to their end; cut: times that would have been longer."""
+        """Return the percentiles of some times.
+
+        Args:
+            whole: complete times.
+            cut: times of requests cut off before their end; the true times are longer.
+        """
         values = [*whole, *cut]
         ranks = [rank for rank in PERCENTILES if len(values) >= SAMPLES[rank]]
         seconds = {rank: float(np.percentile(values, rank)) for rank in ranks}
@@ -57,12 +67,17 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class LoadFigures:
-    """One target under one load.
+    """The figures of one target under one load.
 
-    level: users at a time, or in an open loop requests a second. seconds: that were counted. requests: that were
-    under way in that time; answered: that came to their end in it. prompt_tokens: of these, the median, as the server
-    counts them. tokens: that came in it. first_token: of those with a first token in it, or that still waited for it
-    when the run cut them off. doubts: why not to trust it.
+    Attributes:
+        level: users at a time; in an open loop, requests per second.
+        seconds: the time counted.
+        requests: the requests running in this time.
+        answered: the requests completed in this time.
+        prompt_tokens: the median of their prompt tokens, by the server's count.
+        tokens: the tokens received in this time.
+        first_token: TTFT of the requests with a first token in this time, or cut off while waiting for it.
+        doubts: reasons not to trust the figures.
     """
 
     target: str
@@ -82,13 +97,13 @@ class LoadFigures:
 
 
 def windows(stages: Sequence[Stage]) -> list[tuple[float, float, int]]:
-    """From, to and users of each stage of a run, without the time in which it settles."""
+    """Return start, end and users of each stage of a run, without the time to settle."""
     pairs = ((stage, after.at) for stage, after in pairwise(stages) if stage.users)
     return [(stage.at + SETTLING * (end - stage.at), end, stage.users) for stage, end in pairs]
 
 
 def figures_of(run: LoadRun, shape: str) -> list[LoadFigures]:
-    """The figures of each stage of a run, and of the two halves of a soak, which ought to be alike."""
+    """Return the figures of each stage of a run. A soak has two halves, to compare with each other."""
     found = []
     for number, (start, end, users) in enumerate(windows(run.stages)):
         name, middle = users_label(users), (start + end) / 2
@@ -108,7 +123,7 @@ def figures_of(run: LoadRun, shape: str) -> list[LoadFigures]:
 def summarise(
     target: str, level: float, label: str, asked: Sequence[Asked], start: float, end: float, shares: Shares
 ) -> LoadFigures:
-    """The figures of the time from `start` to `end`."""
+    """Return the figures of the time from `start` to `end`."""
     under_way = [each for each in asked if each.submitted < end and each.ended >= start]
     first = [each.arrivals[0] - each.submitted for each in asked if each.arrivals and start <= each.arrivals[0] < end]
     waiting = [min(each.ended, end) - each.submitted for each in under_way if not each.arrivals and each.problem == CUT]
@@ -139,7 +154,7 @@ def summarise(
 
 
 def knees(figures: Sequence[LoadFigures]) -> str:
-    """For each target, the users from which on twice as many bring hardly more, if it came to that."""
+    """Return each target's knee in words: twice these users bring hardly more tokens per second."""
     found = []
     for target in dict.fromkeys(each.target for each in figures):
         own = sorted((each for each in figures if each.target == target), key=lambda each: each.level)
@@ -150,7 +165,7 @@ def knees(figures: Sequence[LoadFigures]) -> str:
 
 
 def miscounted(received: int, written: int) -> str | None:
-    """A doubt where generator and server do not agree on how many tokens there were."""
+    """Return a doubt if generator and server disagree on the number of tokens."""
     if abs(received - written) <= DIFFERENCE * max(written, 1):
         return None
     return f"the generator received {received} tokens, the server counts {written}"
@@ -160,7 +175,7 @@ def _doubts(tokens: int, failures: int, shares: Shares) -> Iterator[str]:
     if failures:
         yield f"{failures} of the requests failed"
     if tokens < MIN_TOKENS:
-        yield f"too few samples: {tokens} tokens came, a speed wants {MIN_TOKENS}"
+        yield f"too few samples: {tokens} tokens received, at least {MIN_TOKENS} needed"
     if shares.generator > SATURATED:
         yield f"the load generator was saturated: it took {shares.generator:.2f} of its one core"
     if shares.others > DISTURBING:

@@ -1,4 +1,4 @@
-"""The report of a load test: a page that needs no other file, charts, and the figures as JSON and CSV."""
+"""The report of a load test: a self-contained page, charts, and the figures as JSON and CSV."""
 
 import base64
 import csv
@@ -24,7 +24,7 @@ COLUMNS = "target load behaviour submitted first_token ended prompt_tokens token
 
 
 def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Sequence[LoadRun]) -> None:
-    """Writes all files of the report, and a line of history."""
+    """Write all files of the report, and append a line to the history."""
     shape = settings["shape"]
     figures = [each for run in runs for each in figures_of(run, shape)]
     axis = "requests a second" if shape == "poisson" else "users"
@@ -38,7 +38,7 @@ def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Seque
     if shape == "knee":
         settings = {**settings, "knee": knees(figures)}
     counts = [{name: getattr(run, name) for name in ("target", "label", "received", "written")} for run in runs]
-    # In JSON no numbers are keys.
+    # JSON has no numbers as keys.
     results = json.loads(json.dumps([asdict(each) for each in figures]))
     frame.write_json(out / "load.json", {**settings, "counts": counts}, results)
     content = json.loads((out / "load.json").read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Seque
 
 
 def write_page(file: Path, content: dict[str, Any], figures: Sequence[LoadFigures], pictures: Sequence[Path]) -> None:
-    """Fills the template. content: as load.json has it, for the circumstances and the settings."""
+    """Write the page from its template. `content` is that of load.json."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(("html", "jinja")),
@@ -71,25 +71,25 @@ def write_page(file: Path, content: dict[str, Any], figures: Sequence[LoadFigure
 
 
 def pairs(figures: Sequence[LoadFigures]) -> list[tuple[LoadFigures, LoadFigures]]:
-    """The figures of ours and of the baseline, for each load that both had."""
+    """Return our figures and the baseline's, for each load with both."""
     baseline = {each.label: each for each in figures if each.target == BASELINE}
     return [(each, baseline[each.label]) for each in figures if each.target == OURS and each.label in baseline]
 
 
 def told(found: Percentiles, rank: int, unit: str = "") -> str:
-    """A percentile in milliseconds, with > where it would have been longer; a dash where there are too few samples."""
+    """Return a percentile in milliseconds, with > if it is a lower bound; a dash without enough samples."""
     if rank not in found.seconds:
         return NONE
     return f"{'> ' if rank in found.at_least else ''}{milliseconds(found.seconds[rank])}{unit}"
 
 
 def times(more: float | None, less: float | None) -> str:
-    """The ratio of two figures; a dash where one of them is not there."""
+    """Return the ratio of two figures; a dash if one is missing."""
     return f"{more / less:.1f} ×" if more and less else NONE
 
 
 def write_requests(file: Path, runs: Sequence[LoadRun]) -> None:
-    """A line for each request: the target, the load, and when it was submitted, began and ended, in seconds."""
+    """Write a CSV line for each request, with its times in seconds."""
     with file.open("w", newline="", encoding="utf-8") as lines:
         table = csv.writer(lines)
         table.writerow(COLUMNS.split())
@@ -105,11 +105,11 @@ if TYPE_CHECKING:
 
 LINES = {50: "-", 95: "--", 99: ":"}
 BIN = 1.0
-"""Seconds of a step of the time line."""
+"""Width of a step of the time line, in seconds."""
 
 
 def draw_latency(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
-    """Percentiles of first and next token against the load; an arrow at figures that would have been longer."""
+    """Draw the percentiles of first and next token against the load. An arrow marks a lower bound."""
     with chart(file, 10) as figure:
         for panel, title in zip(figure.subplots(1, 2), ("first token", "next token"), strict=True):
             name = title.replace(" ", "_")
@@ -129,7 +129,7 @@ def draw_latency(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
 
 
 def draw_throughput(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
-    """Tokens per second against the load; hollow where the figure is doubtful."""
+    """Draw the tokens per second against the load. Doubtful figures are hollow."""
     with chart(file, 6) as figure:
         panel = figure.subplots()
         for number, target in enumerate(_targets(figures)):
@@ -140,11 +140,11 @@ def draw_throughput(file: Path, figures: Sequence[LoadFigures], axis: str) -> No
                 panel.plot(level, speed, "o", color=f"C{number}", markerfacecolor=face)
         panel.set_yscale("log")
         _loads(panel, figures)
-        finish(panel, "throughput (hollow: not to be trusted)", axis, "tokens/s")
+        finish(panel, "throughput (hollow: doubtful)", axis, "tokens/s")
 
 
 def draw_time_line(file: Path, run: LoadRun) -> None:
-    """One run, second by second: users, tokens, and how long each request waited for its first token."""
+    """Draw one run second by second: users, tokens, and the time to the first token of each request."""
     start = run.stages[0].at
     end = max(run.stages[-1].at, start + BIN)
     with chart(file, 10, 5) as figure:

@@ -1,4 +1,4 @@
-"""Starts a target, warms it, runs Locust against it, and keeps the records of both."""
+"""Runs of a load test: start a target, warm it up, run Locust against it, and collect the records."""
 
 import shutil
 import subprocess
@@ -18,16 +18,21 @@ from benchmarks.processor_time import ProcessorWatch
 TARGETS = {"served": "Plotify", "eager": "TensorFlow eager, the baseline", "pytorch": "PyTorch eager"}
 ROOT = Path(__file__).resolve().parents[2]
 SPARE = 60.0
-"""Seconds that Locust may take beyond its run to start and to stop."""
+"""Seconds for Locust to start and to stop, besides its run."""
 
 WARM_TOKENS = 8
 PATIENCE = 600.0
-"""Seconds until a server that says nothing has failed, as with Locust's users."""
+"""Seconds without data after which a server has failed, the same as for Locust's users."""
 
 
 @dataclass(frozen=True)
 class LoadRun:
-    """The records of one run of Locust. level: users, or requests a second. written: tokens by the server's count."""
+    """The records of one run of Locust.
+
+    Attributes:
+        level: users, or requests per second.
+        written: the number of tokens, by the server's count.
+    """
 
     target: str
     label: str
@@ -39,12 +44,12 @@ class LoadRun:
 
     @property
     def received(self) -> int:
-        """Tokens by the generator's count."""
+        """The number of tokens, by the generator's count."""
         return sum(each.tokens for each in self.asked)
 
 
 def start(target: str, bundle: Path, checkpoint: Path | None, precision: str, users: int, log: Path) -> Server:
-    """One of `TARGETS` on a free port of the loopback, in a process of its own, with room for so many in its queue."""
+    """Start one of `TARGETS` on a free port of the loopback, with room for `users` in its queue."""
     if target == "served":
         return plotify(log, model=bundle, precision=precision, queue=max(64, users))
     framework = "tensorflow" if target == "eager" else target
@@ -53,18 +58,19 @@ def start(target: str, bundle: Path, checkpoint: Path | None, precision: str, us
 
 
 def warm(server: Serving) -> None:
-    """Asks for two short texts. Raises ChildProcessError if that fails."""
+    """Request two short texts. Raises ChildProcessError if that fails."""
     body = {"model": server.model, "prompt": "A fox", "max_tokens": WARM_TOKENS, "ignore_eos": True}
     for _ in range(2):
         _ask(server, "POST", "/v1/completions", json=body)
 
 
 def run_locust(target: str, server: Serving, planned: PlannedRun, folder: Path, flags: Sequence[Any]) -> LoadRun:
-    """Runs Locust against a server, as planned and for `SPARE` more at most; its log and CSV files go to `folder`.
+    """Run Locust against a server as planned, for at most `SPARE` seconds longer. `folder` has its files.
 
-    Raises ChildProcessError if it fails; failures of the server are no failure of this.
+    Raises:
+        ChildProcessError: Locust has failed. The server's failures are not errors here.
     """
-    shutil.rmtree(folder, ignore_errors=True)  # the records of an earlier run are none of this one
+    shutil.rmtree(folder, ignore_errors=True)  # it may have records of an earlier run
     folder.mkdir(parents=True)
     files = ("--csv", folder / "locust", "--record", folder / "requests")
     plain = ("--headless", "--only-summary", "--exit-code-on-error", 0, "--host", server.address)
@@ -88,12 +94,12 @@ def run_locust(target: str, server: Serving, planned: PlannedRun, folder: Path, 
 
 
 def _written(server: Serving) -> int:
-    """Tokens since the server began, by its own count."""
+    """Return the number of tokens since the server's start, by its own count."""
     return int(_ask(server, "GET", "/healthz").json()["written"])
 
 
 def _ask(server: Serving, method: str, path: str, **more: Any) -> httpx.Response:
-    """Raises ChildProcessError for a server that does not answer well: it is one of ours, and has failed."""
+    """Send a request. Raises ChildProcessError if the answer is an error: one of our servers has failed."""
     try:
         return httpx.request(method, server.address + path, timeout=PATIENCE, **more).raise_for_status()
     except httpx.HTTPError as failed:

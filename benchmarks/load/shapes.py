@@ -1,4 +1,4 @@
-"""The shapes of a load, which are numbers of users over time, and the runs of Locust that they take."""
+"""Load shapes: the number of users over time, and the runs of Locust for each shape."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,21 +9,25 @@ SHAPES = {
     "steady": "all users, all the time",
     "ramp": "more users stage by stage, each as long as the others",
     "spike": "an eighth of the users, then all for a third of the time, then an eighth again",
-    "soak": "all users, for long: it ought to be as fast, and as well, at the end as in the beginning",
+    "soak": "all users, for long: the end should be as fast as the beginning",
     "knee": "twice the users at each stage, until that brings less than a tenth more tokens per second",
 }
 
 MIN_GAIN = 0.1
-"""Twice the users have to bring so much more; with less, they wait for each other."""
+"""Twice the users must bring this share more tokens per second; with less, they wait for each other."""
 
 
 def stages(most: int) -> tuple[int, ...]:
-    """1, 2, 4 and so on, and `most` at last."""
+    """Return 1, 2, 4 and so on, and `most` at the end."""
     return (*takewhile(lambda users: users < most, (2**power for power in range(most.bit_length()))), most)
 
 
 def users_at(shape: str, elapsed: float, seconds: float, users: int, levels: Sequence[int]) -> int | None:
-    """The users after `elapsed` of `seconds`; None when it is over. levels: those of a ramp. Not for the knee."""
+    """Return the users after `elapsed` of `seconds`; None at the end. For all shapes but the knee.
+
+    Args:
+        levels: the users in each stage of a ramp.
+    """
     if elapsed >= seconds:
         return None
     if shape == "ramp":
@@ -34,18 +38,18 @@ def users_at(shape: str, elapsed: float, seconds: float, users: int, levels: Seq
 
 
 def knee(speeds: Sequence[float]) -> bool:
-    """True if the last of the stages' tokens per second shows that more users bring no more."""
+    """Return True if the last stage brought hardly more tokens per second than the one before."""
     return len(speeds) > 1 and speeds[-1] < (1 + MIN_GAIN) * speeds[-2]
 
 
 def users_label(users: int) -> str:
-    """The number in words."""
+    """Return the number of users in words."""
     return "1 user" if users == 1 else f"{users} users"
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of Locust: its name, the load that it puts on, and Locust's own flags for that."""
+    """One run of Locust: its name, its load, and Locust's flags for it."""
 
     label: str
     level: float
@@ -54,10 +58,13 @@ class PlannedRun:
 
 
 def planned_runs(shape: str, users: Sequence[int], rates: Sequence[float], seconds: float) -> list[PlannedRun]:
-    """The runs that each target goes through. rates: of an open loop, requests a second; none for a closed one.
+    """Return the runs for each target.
 
-    A steady load is a run for each number of users or each rate, the other shapes are one run; `seconds` are those of
-    one number of users, so a ramp takes as much longer as it has stages.
+    A steady load has a run for each number of users or each rate. The other shapes are one run each.
+
+    Args:
+        rates: requests per second in an open loop; empty for a closed loop.
+        seconds: the time for one number of users. A ramp takes this time for each of its stages.
     """
 
     def planned(label: str, count: int, length: float, *more: Any) -> PlannedRun:

@@ -1,1 +1,1 @@
-"""The engines that a user would pick instead of ours, on the same weights, prompts and cores (docs/peers.md)."""
+"""Peers: our engine against others, with the same weights, prompts and cores (docs/peers.md)."""

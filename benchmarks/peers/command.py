@@ -1,4 +1,4 @@
-"""The command `plotify bench peers`."""
+"""The command `plotify bench peers`: compares our engine with others."""
 
 import hashlib
 import json
@@ -40,14 +40,14 @@ PRECISIONS = {"cpu": ("fp32", "int8"), "cuda": RUNS_ON_CUDA}
 
 
 def ours(device: str, precision: str, rows: int) -> tuple[Plotify, ...]:
-    """Our engine in a precision; on a GPU as many rows as that, with decodes kept as CUDA graphs and without."""
+    """Return our engine in a precision; on a GPU, with `rows` rows, with CUDA graphs and without."""
     if device == "cpu":
         return (Plotify(precision),)
     return tuple(Plotify(precision, device, rows, capture) for capture in (True, False))
 
 
 def names(known: Mapping[str, Collection[str]], help: str | None = None) -> frame.Option:
-    """An option that is a list of names known for the device, "all" for each of them."""
+    """Return an option for a list of the names known for the device, or "all"."""
 
     def read(context: click.Context, parameter: click.Parameter, given: str) -> tuple[str, ...]:
         return frame.names_of(known[context.params["device"]], given)
@@ -56,10 +56,10 @@ def names(known: Mapping[str, Collection[str]], help: str | None = None) -> fram
 
 
 def different(context: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
-    """Of "1,8,64". Raises click.BadParameter for anything but different numbers over 0."""
+    """Return the numbers in "1,8,64". Raises click.BadParameter unless they are different and over 0."""
     found = frame.whole_numbers(context, parameter, given)
     if len(set(found)) < len(found):
-        raise click.BadParameter(f"{given!r} must hold different numbers, 1 or more")
+        raise click.BadParameter(f"{given!r} must have different numbers, 1 or more")
     return found
 
 
@@ -68,20 +68,20 @@ def peers(
     model: Annotated[str, frame.option("A folder with checkpoint, hf and bundle in it.", default="gpt2-small")],
     device: Annotated[str, frame.choice("cpu", FAMILIES, is_eager=True)],
     peers: Annotated[tuple[str, ...], names(FAMILIES)],
-    precisions: Annotated[tuple[str, ...], names(PRECISIONS, "Of our engine.")],
+    precisions: Annotated[tuple[str, ...], names(PRECISIONS, "Precisions of our engine.")],
     concurrency: Annotated[tuple[int, ...], frame.option("Requests at once.", default="1,8,64", callback=different)],
-    rounds: Annotated[int, frame.count(3, "Turns of each, after a warm one.")],
+    rounds: Annotated[int, frame.count(3, "Rounds, after a warm-up.")],
     prompt_tokens: Annotated[int, frame.count(64)],
-    new_tokens: Annotated[int, frame.count(64, "New tokens of each.")],
-    out: Annotated[Path, frame.option("For figures and logs.", required=True, type=frame.FOLDER)],
+    new_tokens: Annotated[int, frame.count(64, "New tokens per request.")],
+    out: Annotated[Path, frame.option("Folder for figures and logs.", required=True, type=frame.FOLDER)],
 ) -> None:
-    """Our engine against the engines you could run the same model with instead.
+    """Compare our engine with other engines for the same model.
 
-    The same weights, prompts and cores for all, greedy; each in a process of its own, by turns. gpt2-small is GPT-2 at
-    its real size with random weights, made at the first run; so are the files that the others want. A peer that is not
-    installed is named with the line that installs it. Peers on a processor: tensorflow, pytorch, optimum, ctranslate2,
-    llama.cpp, openvino; on a GPU, with --device cuda: pytorch, eager and compiled, beside our engine with CUDA graphs
-    and without, all in float16. docs/peers.md says how each is set up.
+    All have the same weights, prompts and cores, and decode greedily. Each has its own process, and they take turns.
+    gpt2-small is GPT-2 small with random weights. The first run makes it, and the files for the other engines. If a
+    peer is not installed, you get the line to install it. Peers on a processor: tensorflow, pytorch, optimum,
+    ctranslate2, llama.cpp, openvino. On a GPU, with --device cuda: pytorch, eager and compiled, and our engine with and
+    without CUDA graphs, all in float16. docs/peers.md explains the set-up of each.
 
     \b
     Examples:
@@ -95,7 +95,7 @@ def peers(
     frame.check_context(config["n_positions"], prompt_tokens, new_tokens)
     contenders: list[Peer] = [peer for name in peers for peer in FAMILIES[device][name]()]
     contenders += [each for precision in precisions for each in ours(device, precision, max(concurrency))]
-    slow = math.inf if device == "cuda" else SLOW_SECONDS  # there a warm turn is slow only where it compiles
+    slow = math.inf if device == "cuda" else SLOW_SECONDS  # on a GPU, only compiling makes a warm-up slow
     workload = Workload(concurrency, rounds, prompt_tokens, new_tokens, config["vocab_size"], slow)
     with frame.progress("", workload.steps(len(contenders))) as advance:
         folder, logs = conversions(weights), out / "logs"
@@ -110,22 +110,26 @@ def peers(
     print_peers(title, figures, workload)
     click.echo(f"Measured on {cores()} cores of {processor()}.")
     for remark in remarks(figures, workload):
-        click.echo(remark)  # unwrapped, so that a line that installs can be copied
+        click.echo(remark)  # unwrapped, so you can copy the pip lines
 
 
 def find_weights(model: str) -> Weights:
-    """Those of gpt2-small, made first if they are not there, or of a folder. Raises click.ClickException."""
+    """Return the weights of gpt2-small, made if needed, or those in a folder.
+
+    Raises:
+        click.ClickException: a file is missing.
+    """
     if model == "gpt2-small":
         return gpt2_small.weights()
     folder = Path(model)
     for file in ("checkpoint/tf_model.h5", "hf/model.safetensors", "bundle/bundle.json"):
         if not (folder / file).is_file():
-            raise click.ClickException(f"{folder}: {file} is missing; see docs/peers.md for what belongs there")
+            raise click.ClickException(f"{folder}: {file} is missing; docs/peers.md lists the files")
     return Weights(folder / "checkpoint", folder / "hf", folder / "bundle")
 
 
 def conversions(weights: Weights) -> Path:
-    """Where the peers' own files of these very weights are kept: other weights get another folder."""
+    """Return the folder for the peers' own files of these weights. Other weights have another folder."""
     with (weights.hf / "model.safetensors").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return weights.hf.parent / "peers" / digest[:12]

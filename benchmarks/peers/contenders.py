@@ -1,7 +1,7 @@
-"""Contenders that take turns: each in a process of its own for the whole run, the others waiting without computing.
+"""Contenders: run engines in turn, each in its own process for the whole run, while the others idle.
 
-So none loads, warms or shares threads with another, one that crashes takes nobody along, and a machine that gets
-slower gets slower for all of them.
+So no contender shares threads or warm caches with another, a crash affects only one, and a machine that slows down
+slows down all of them.
 """
 
 import faulthandler
@@ -24,16 +24,18 @@ from benchmarks.gpt2_small import Weights
 from benchmarks.processor_time import others_seconds
 
 Prompt = Sequence[int]
-"""Token ids. All prompts of one call have the same length, so that no contender has to pad."""
+"""Token ids. All prompts of one call have the same length, so no contender must pad."""
 
 
 class Peer(Protocol):
-    """A contender. It is made in one process and sent to its own, so it holds nothing before `prepare`.
+    """An engine to measure. It is sent to its own process, so it loads nothing before `prepare`.
 
-    name: what the table calls it; no two contenders share one.
-    precision: of its weights: "fp32", "fp16", "int8" or "int4". Those of "fp32" must give PyTorch's tokens.
-    install: the line that installs it.
-    packages: the distributions to name, with their versions, beside its figures.
+    Attributes:
+        name: its unique name in the table.
+        precision: the precision of its weights: "fp32", "fp16", "int8" or "int4". With "fp32" it must give PyTorch's
+            tokens.
+        install: the command to install it.
+        packages: the distributions to report with their versions.
     """
 
     name: str
@@ -42,23 +44,27 @@ class Peer(Protocol):
     packages: tuple[str, ...]
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Converts the weights, unless `folder` holds the result already, and loads the model, ready to generate.
+        """Convert the weights, unless `folder` already has the result, and load the model.
 
-        folder: shared by all contenders; each gives its files a name of its own. Raises ImportError where a package is
-        absent.
+        Args:
+            folder: is shared by all contenders; each uses its own file names.
+
+        Raises:
+            ImportError: a package is not installed.
         """
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
-        """`new_tokens` ids after each prompt, the likeliest each time, whether or not one of them ends the text.
+        """Return `new_tokens` ids after each prompt, decoded greedily, without ending at the end of text.
 
-        All prompts come at once, to be served in the way that suits this contender best.
+        A contender may batch the prompts as suits it best.
         """
 
 
 def convert_once(target: Path, convert: Callable[[Path], object]) -> Path:
-    """`target`, a file or a folder, which `convert` writes to the path it is given unless it is there already.
+    """Return `target`, a file or a folder. If it is missing, let `convert` write it first.
 
-    It appears whole or not at all: a conversion that was killed leaves only a neighbour, which the next one clears.
+    It appears whole or not at all: a killed conversion leaves only an unfinished neighbour, and the next one deletes
+    that.
     """
     if target.exists():
         return target
@@ -73,20 +79,27 @@ def convert_once(target: Path, convert: Callable[[Path], object]) -> Path:
 
 
 REST = 0.3
-"""Seconds between turns: threads may look for more work for a while after the last (OpenMP's for up to 0.2 s)."""
+"""Seconds between turns. Threads may spin for a while after a turn (OpenMP's for up to 0.2 s)."""
 
 SLOW_SECONDS = 60.0
-"""After a warm turn longer than this a contender gets `SLOW_ROUNDS` counted ones at this concurrency."""
+"""After a warm-up longer than this, a contender has only `SLOW_ROUNDS` rounds at this concurrency."""
 
 SLOW_ROUNDS = 1
 
 PROBES, PROBE_TOKENS = 8, 8
-"""Prompts and new tokens of each by which contenders are compared with the reference."""
+"""Prompts, and new tokens of each, for comparing contenders with the reference."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """`concurrency` requests at once, one number after another: so many counted rounds of each after a warm one."""
+    """The work of every contender.
+
+    Attributes:
+        concurrency: numbers of requests at once, measured one after another.
+        rounds: counted rounds of each, after a warm-up.
+        vocabulary: the number of tokens in the vocabulary.
+        slow_seconds: see `SLOW_SECONDS`.
+    """
 
     concurrency: tuple[int, ...]
     rounds: int
@@ -96,28 +109,31 @@ class Workload:
     slow_seconds: float = SLOW_SECONDS
 
     def prompts(self, count: int, seed: int) -> list[list[int]]:
-        """`count` prompts of random tokens, never the last of the vocabulary, which ends GPT-2's texts."""
+        """Return `count` prompts of random tokens, without the last id, GPT-2's end of text."""
         ids = np.random.default_rng(seed).integers(0, self.vocabulary - 1, (count, self.prompt_tokens))
         prompts: list[list[int]] = ids.tolist()
         return prompts
 
     @property
     def probe_tokens(self) -> int:
-        """New tokens that are compared with the reference's."""
+        """The number of new tokens to compare with the reference's."""
         return min(PROBE_TOKENS, self.new_tokens)
 
     def steps(self, contenders: int) -> int:
-        """Steps of the contenders at most: preparing, comparing, and their turns."""
+        """Return the most steps of the contenders: preparing, comparing, and their turns."""
         return contenders * (2 + len(self.concurrency) * (self.rounds + 1))
 
 
 @dataclass
 class PeerFigures:
-    """The figures of one contender.
+    """The figures of one contender. The dicts are by concurrency.
 
-    problem: why it has no figures, or none from some concurrency on. texts: its tokens after the probes.
-    warm_seconds: of the turn before the counted ones, by concurrency. speeds: tokens per second of each counted one.
-    others: cores that others computed with meanwhile, on average over each counted one; empty where it is not told.
+    Attributes:
+        problem: the reason if it has no figures, or none from some concurrency on.
+        texts: its tokens after the probes.
+        warm_seconds: the seconds of the warm-up.
+        speeds: the tokens per second of each counted round.
+        others: the average number of cores used by other programs in each counted round; empty if unknown.
     """
 
     name: str
@@ -133,7 +149,12 @@ class PeerFigures:
 
 @dataclass(frozen=True)
 class Failed:
-    """A contender raised, or its process ended; the message is one line. absent: a package of it is not installed."""
+    """A contender has raised an exception, or its process has ended.
+
+    Attributes:
+        error: the message, one line.
+        absent: True if a package is not installed.
+    """
 
     error: str
     absent: bool = False
@@ -141,9 +162,12 @@ class Failed:
 
 @dataclass(frozen=True)
 class Turn:
-    """The tokens of a contender, ids for each prompt, and how long it took by its own clock.
+    """One turn of a contender.
 
-    others: how long other processes computed meanwhile, in seconds of one core; None where it is not told.
+    Attributes:
+        texts: the token ids for each prompt.
+        seconds: its duration, by the contender's own clock.
+        others: the seconds of a core used by other processes meanwhile; None if unknown.
     """
 
     texts: list[list[int]]
@@ -152,13 +176,14 @@ class Turn:
 
 
 Answer = dict[str, str] | Failed | Turn
-"""Of a contender: the versions of its packages once it has loaded the model, then its turns."""
+"""A message from a contender: the versions of its packages after loading the model, then its turns."""
 
 
 class Contender:
-    """A peer in a process of its own, which is started at once and ended by `close`.
+    """A peer in its own process. The process starts at once; `close` ends it.
 
-    log: a file for the standard output and error of the process, its traceback included.
+    Args:
+        log: a file for the process's standard output and error, with its tracebacks.
     """
 
     def __init__(self, peer: Peer, weights: Weights, folder: Path, log: Path) -> None:
@@ -170,7 +195,7 @@ class Contender:
         theirs.close()
 
     def wait(self) -> None:
-        """Waits until it is ready or has failed; then its figures have the versions or the problem."""
+        """Wait until it is ready or has failed, and record its versions or its problem."""
         answer = self._receive()
         if isinstance(answer, dict):
             self.figures.versions = answer
@@ -179,8 +204,8 @@ class Contender:
             self.figures.problem = absent if answer.absent else answer.error
 
     def take(self, prompts: Sequence[Prompt], new_tokens: int) -> Turn | None:
-        """One turn. None, with the problem in the figures, if it fails or does not write all that was asked for."""
-        with suppress(ConnectionError):  # it has ended, which receiving notices, too
+        """Take one turn. If it fails or returns too few tokens, record the problem and return None."""
+        with suppress(ConnectionError):  # it has ended, and `_receive` notices that
             self._connection.send((prompts, new_tokens))
         answer = self._receive()
         if isinstance(answer, Turn):
@@ -191,7 +216,7 @@ class Contender:
         return None
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self._connection.close()
         self._process.join(timeout=5)
         if self._process.is_alive():
@@ -217,10 +242,12 @@ def compete(
     logs: Path,
     progress: Callable[[str], None] = lambda step: None,
 ) -> list[PeerFigures]:
-    """The figures of each peer, in the order given.
+    """Measure all peers, and return the figures of each in the same order.
 
-    folder: for the files that the peers convert. logs: a folder for a file of each. progress: told of each step before
-    it.
+    Args:
+        folder: for the peers' converted files.
+        logs: a folder for their logs.
+        progress: is called with a description before each step.
     """
     contenders: list[Contender] = []
     try:
@@ -245,7 +272,7 @@ def compete(
 def _take_round(
     contenders: Sequence[Contender], workload: Workload, concurrency: int, number: int, progress: Callable[[str], None]
 ) -> None:
-    """A turn of each, the same prompts for all; round 0 warms."""
+    """Give each contender a turn with the same prompts. Round 0 is the warm-up."""
     prompts = workload.prompts(concurrency, seed=1 + number)
     for contender in _able(contenders):
         figures = contender.figures
@@ -270,7 +297,7 @@ def _able(contenders: Sequence[Contender]) -> list[Contender]:
 
 
 def _serve(turns: Connection, peer: Peer, weights: Weights, folder: Path, log: Path) -> None:
-    """The contender's side: prepares, then answers turns until the other side hangs up."""
+    """Run the contender's side: prepare, then answer turns until the other side closes."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)

@@ -1,4 +1,4 @@
-"""The peers under transformers' `generate`: TensorFlow, PyTorch eager and compiled, Optimum on ONNX Runtime."""
+"""The peers with transformers' `generate`: TensorFlow, PyTorch eager and compiled, Optimum."""
 
 import os
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ INSTALL = {
     "cuda": "pip install torch==2.13.0+cu130 'transformers>=4.57,<4.58' "
     "--extra-index-url https://download.pytorch.org/whl/cu130",
 }
-"""For CUDA the build of version 13, which ONNX Runtime's wants, too."""
+"""For CUDA this is the build for version 13, the same as ONNX Runtime's."""
 
 
 @dataclass
 class TensorFlowEager:
-    """`TFGPT2LMHeadModel.generate` on the checkpoint itself: what the project began with."""
+    """`TFGPT2LMHeadModel.generate` on the checkpoint itself, like the first Plotify."""
 
     name: str = "TensorFlow eager"
     precision: str = "fp32"
@@ -31,8 +31,8 @@ class TensorFlowEager:
     _model: Any = None
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Loads the checkpoint; nothing is converted. Raises ImportError."""
-        # Read once, when TensorFlow is first imported: transformers needs Keras 2.
+        """Load the checkpoint. There is nothing to convert. Raises ImportError."""
+        # TensorFlow reads this on its first import: transformers needs Keras 2.
         os.environ["TF_USE_LEGACY_KERAS"] = "1"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import tensorflow
@@ -53,9 +53,11 @@ class TensorFlowEager:
 
 @dataclass
 class PyTorchEager:
-    """`GPT2LMHeadModel.generate`. Its tokens are what those of the other contenders are compared with.
+    """`GPT2LMHeadModel.generate`. The other contenders' tokens are compared with its tokens.
 
-    precision: "fp32" or "fp16". device: "cpu" or "cuda".
+    Attributes:
+        precision: "fp32" or "fp16".
+        device: "cpu" or "cuda".
     """
 
     name: str = "PyTorch eager"
@@ -69,7 +71,7 @@ class PyTorchEager:
         self.install = INSTALL[self.device]
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Loads the weights; nothing is converted. Raises ImportError, also of a PyTorch without its device."""
+        """Load the weights. There is nothing to convert. Raises ImportError, also if PyTorch has no CUDA."""
         import torch
 
         if self.device == "cuda" and torch.version.cuda is None:
@@ -93,30 +95,31 @@ class PyTorchEager:
 
 @dataclass
 class PyTorchCompiled(PyTorchEager):
-    """`GPT2LMHeadModel.generate` with a static cache, which makes transformers compile the decodes.
+    """`GPT2LMHeadModel.generate` with a static cache, so transformers compiles the decodes.
 
-    https://huggingface.co/docs/transformers/v4.57.1/llm_optims: "reduce-overhead" on a GPU keeps them as CUDA graphs.
-    Prompts are read as without the compiler. Each number of prompts is compiled by itself, in its first turn.
+    On a GPU "reduce-overhead" keeps them as CUDA graphs; see
+    https://huggingface.co/docs/transformers/v4.57.1/llm_optims. Prefill is not compiled. Each number of prompts is
+    compiled separately, in its first turn.
     """
 
     name: str = "PyTorch torch.compile"
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Loads the weights; what is compiled is compiled with the first prompts. Raises ImportError."""
+        """Load the weights. The first prompts compile the model. Raises ImportError."""
         super().prepare(weights, folder)
         from transformers import CompileConfig
 
-        # Of shapes that it has not seen PyTorch would make one graph for all, slower than one for each; with more than
-        # it keeps, or with what it cannot compile, it raises rather than goes on without.
+        # dynamic=False: one graph for each shape is faster than one for all. fullgraph=True: raise an error instead of
+        # running uncompiled, if PyTorch cannot compile the model or has too many graphs.
         config = CompileConfig(fullgraph=True, dynamic=False, mode="reduce-overhead")
-        config._compile_all_devices = True  # on a processor, too, where transformers otherwise would not
+        config._compile_all_devices = True  # transformers would not compile on a processor otherwise
         self._model.generation_config.cache_implementation = "static"
         self._model.generation_config.compile_config = config
 
 
 @dataclass
 class OptimumOnnx(PyTorchEager):
-    """fp32, with a KV cache, on the CPU provider."""
+    """Optimum's ONNX model in fp32, with a KV cache, on the CPU provider."""
 
     name: str = "Optimum ONNX Runtime"
     packages: tuple[str, ...] = ("optimum-onnx", "onnxruntime", "onnxruntime-gpu")
@@ -125,12 +128,12 @@ class OptimumOnnx(PyTorchEager):
         self.install = "pip install optimum-onnx==0.1.0"
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Exports into FOLDER/optimum-onnx. Raises ImportError."""
+        """Export to FOLDER/optimum-onnx. Raises ImportError."""
         import torch
         from onnxruntime import SessionOptions
         from optimum.onnxruntime import ORTModelForCausalLM
 
-        torch.set_num_threads(cores())  # chooses the tokens; the model is ONNX Runtime's
+        torch.set_num_threads(cores())  # PyTorch only chooses the tokens; ONNX Runtime runs the model
         exported = convert_once(
             folder / "optimum-onnx",
             lambda path: ORTModelForCausalLM.from_pretrained(weights.hf, export=True).save_pretrained(path),
@@ -142,7 +145,7 @@ class OptimumOnnx(PyTorchEager):
 
 
 def never_ending(model: Any) -> Any:
-    """`model`, of transformers or Optimum, which no token ends any more and which is greedy."""
+    """Make a model of transformers or Optimum decode greedily and ignore the end of text, and return it."""
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0  # nothing is padded, but `generate` warns without one
     model.generation_config.do_sample = False

@@ -1,4 +1,4 @@
-"""The peers with an engine of their own in C++: CTranslate2, llama.cpp and OpenVINO."""
+"""The peers with engines in C++: CTranslate2, llama.cpp and OpenVINO."""
 
 import ctypes
 import json
@@ -17,10 +17,12 @@ COMPUTE_TYPES = {"fp32": "float32", "int8": "int8"}
 
 
 class CTranslate2:
-    """precision: "fp32", or "int8", for which CTranslate2 quantises the weights as it loads them.
+    """CTranslate2.
 
-    replicas: a batch is split among as many workers as there are cores, which share the weights and have a core each;
-    otherwise all cores work on one batch.
+    Args:
+        precision: "fp32", or "int8": CTranslate2 quantizes the weights when it loads them.
+        replicas: split a batch between workers with one core each and shared weights; otherwise all cores work on one
+            batch.
     """
 
     install = "pip install ctranslate2==4.8.5"
@@ -33,7 +35,7 @@ class CTranslate2:
         self.precision, self._replicas = precision, replicas
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Converts into FOLDER/ctranslate2, at fp32 for both. Raises ImportError."""
+        """Convert to FOLDER/ctranslate2, in fp32 for both precisions. Raises ImportError."""
         import ctranslate2
         from tokenizers import Tokenizer
 
@@ -49,16 +51,16 @@ class CTranslate2:
             intra_threads=1 if self._replicas else cores(),
         )
         tokenizer = Tokenizer.from_file(str(weights.hf / "tokenizer.json"))
-        # Prompts are given as tokens, not ids.
+        # It takes prompts as token strings, not as ids.
         self._tokens = [tokenizer.id_to_token(token) or "" for token in range(tokenizer.get_vocab_size())]
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
-        """One batch, or one for each replica, greedy."""
+        """Generate one batch, or one for each replica, greedily."""
         results = self._model.generate_batch(
             [[self._tokens[token] for token in prompt] for prompt in prompts],
             max_batch_size=-(-len(prompts) // cores()) if self._replicas else 0,
             max_length=new_tokens,
-            min_length=new_tokens,  # the end of the text is not chosen before
+            min_length=new_tokens,  # do not end before
             beam_size=1,
             sampling_topk=1,
             include_prompt_in_result=False,
@@ -80,11 +82,15 @@ PARTS = {
     "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down",
 }
-"""GGUF's names of GPT-2's parts, by transformers' names."""
+"""GGUF's names for GPT-2's parts, by transformers' names."""
 
 
 class LlamaCpp:
-    """kind: llama.cpp's name of the weights' type: "f32", "q8_0" or "q4_0"."""
+    """llama.cpp.
+
+    Args:
+        kind: llama.cpp's name for the type of the weights: "f32", "q8_0" or "q4_0".
+    """
 
     install = "pip install llama-cpp-python==0.3.36 gguf==0.19.0"
     packages: tuple[str, ...] = ("llama-cpp-python", "gguf")
@@ -96,7 +102,7 @@ class LlamaCpp:
         self.name, self.precision, self._kind = f"llama.cpp {kind}", PRECISIONS[kind], kind
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Writes FOLDER/f32.gguf and quantises that as llama.cpp's own tool does. Raises ImportError, RuntimeError."""
+        """Write FOLDER/f32.gguf, and quantize it like llama.cpp's own tool. Raises ImportError, RuntimeError."""
         import llama_cpp
 
         llama_cpp.llama_backend_init()
@@ -108,7 +114,7 @@ class LlamaCpp:
             raise RuntimeError(f"llama.cpp cannot load {file}")
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
-        """One batch: a decode over all prompts, then one over the newest token of each sequence, and so on."""
+        """Generate one batch: prefill all prompts, then decode one token of each sequence at a time."""
         import llama_cpp
 
         rows, prompt_tokens = len(prompts), len(prompts[0])
@@ -123,7 +129,7 @@ class LlamaCpp:
         return texts
 
     def _fit(self, rows: int, prompt_tokens: int, new_tokens: int) -> None:
-        """Makes a context for so many sequences of this length, unless the last one was the same."""
+        """Make a context for `rows` sequences of this length, unless the last one was the same."""
         import llama_cpp
 
         shape = (rows, prompt_tokens + new_tokens)
@@ -138,10 +144,13 @@ class LlamaCpp:
         settings.n_threads = settings.n_threads_batch = cores()
         self._context, self._shape = llama_cpp.llama_init_from_model(self._model, settings), shape
         if not self._context:
-            raise RuntimeError(f"llama.cpp makes no context for {rows} sequences of {shape[1]} tokens")
+            raise RuntimeError(f"llama.cpp cannot make a context for {rows} sequences of {shape[1]} tokens")
 
     def _decode(self, tokens: np.ndarray, position: int) -> np.ndarray:
-        """The likeliest next token, int64 [rows], of each row of `tokens`, int64 [rows, length], from `position` on."""
+        """Compute `tokens`, int64 [rows, length], from `position` on.
+
+        Return the likeliest next token of each row, int64 [rows].
+        """
         import llama_cpp
 
         rows, length = tokens.shape
@@ -169,13 +178,16 @@ class LlamaCpp:
         settings = llama_cpp.llama_model_quantize_default_params()
         settings.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{self._kind.upper()}")
         if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(settings)):
-            raise RuntimeError(f"llama.cpp cannot quantise {source} to {self._kind}")
+            raise RuntimeError(f"llama.cpp cannot quantize {source} to {self._kind}")
 
 
 def write_gguf(hf: Path, file: Path) -> None:
-    """Writes the fp32 weights of `hf`, a folder in transformers' PyTorch layout, without a vocabulary.
+    """Write the fp32 weights in `hf`, a folder in transformers' PyTorch layout, without a vocabulary.
 
-    llama.cpp takes the token embedding for the head, too, as GPT-2 does. Raises KeyError for a part of another model.
+    llama.cpp uses the token embedding as the head, too, like GPT-2.
+
+    Raises:
+        KeyError: a weight does not belong to GPT-2.
     """
     import gguf
     from safetensors.numpy import load_file
@@ -192,7 +204,7 @@ def write_gguf(hf: Path, file: Path) -> None:
     writer.add_tokenizer_model("no_vocab")
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     for name, weight in load_file(hf / "model.safetensors").items():
-        if name != "lm_head.weight":  # the token embedding, which some versions write twice
+        if name != "lm_head.weight":  # some versions write the token embedding again as the head
             writer.add_tensor(gguf_name(name), _laid_out(name, weight))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -201,7 +213,7 @@ def write_gguf(hf: Path, file: Path) -> None:
 
 
 def gguf_name(name: str) -> str:
-    """Of "transformer.h.3.attn.c_attn.weight", "blk.3.attn_qkv.weight"."""
+    """Return GGUF's name for "transformer.h.3.attn.c_attn.weight": "blk.3.attn_qkv.weight"."""
     part, kind = name.removeprefix("transformer.").rsplit(".", 1)
     if not part.startswith("h."):
         return f"{PARTS[part]}.{kind}"
@@ -210,7 +222,10 @@ def gguf_name(name: str) -> str:
 
 
 def _laid_out(name: str, weight: np.ndarray) -> np.ndarray:
-    """Transformers keeps GPT-2's matrices [in, out]; GGUF wants [out, in], which the embeddings already are."""
+    """Return a weight in GGUF's layout: matrices are [out, in], but [in, out] in transformers.
+
+    The embeddings need no change.
+    """
     is_matrix = weight.ndim == 2 and "emb" not in gguf_name(name)
     return np.ascontiguousarray(weight.T if is_matrix else weight, dtype=np.float32)
 
@@ -220,16 +235,23 @@ HINTS: dict[str, dict[str, str]] = {
     "int8": {},
     "int8 in f32": {"INFERENCE_PRECISION_HINT": "f32"},
 }
-"""By itself OpenVINO computes in bfloat16 where the processor can, and keeps the cache in 8 bits: not fp32 any more.
-Where the processor can, int8 weights are nevertheless faster with f32 for few requests at once."""
+"""OpenVINO's hints for each variant.
+
+By default OpenVINO computes in bfloat16 if the processor can, and keeps the cache in 8 bits. That would not be fp32.
+But with int8 weights and few requests at once, f32 is faster even on such a processor.
+"""
 
 BATCHED_TOKENS = 4096
-"""Tokens of one step at most: all the prompts that arrive together. With OpenVINO's own 256 it is slower at 64."""
+"""The most tokens in one step, enough for all prompts. OpenVINO's default, 256, is slower at 64."""
 
 
 class OpenVino:
-    """hints: "fp32"; "int8" for int8 weights and OpenVINO's own choice of everything else; "int8 in f32" for int8
-    weights with products in float32."""
+    """OpenVINO GenAI with continuous batching.
+
+    Args:
+        hints: "fp32"; "int8" for int8 weights and OpenVINO's own choice otherwise; "int8 in f32" for int8 weights and
+            products in float32.
+    """
 
     install = "pip install openvino-genai==2026.4.1.0 optimum-intel==1.27.0 nncf==3.4.0"
     packages: tuple[str, ...] = ("openvino", "openvino-genai", "optimum-intel", "nncf")
@@ -239,7 +261,7 @@ class OpenVino:
         self.name, self.precision, self._hints = f"OpenVINO {hints}", hints.split()[0], HINTS[hints]
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Exports into FOLDER/openvino-fp32 or openvino-int8. Raises ImportError."""
+        """Export to FOLDER/openvino-fp32 or FOLDER/openvino-int8. Raises ImportError."""
         import openvino_genai
         from optimum.intel import OVModelForCausalLM
 
@@ -252,12 +274,12 @@ class OpenVino:
         exported = convert_once(folder / f"openvino-{self.precision}", export)
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.max_num_batched_tokens = BATCHED_TOKENS
-        scheduler.enable_prefix_caching = False  # no two prompts have a beginning in common
+        scheduler.enable_prefix_caching = False  # no two prompts share a prefix
         config = {"INFERENCE_NUM_THREADS": cores(), **self._hints}
         self._pipeline = openvino_genai.ContinuousBatchingPipeline(exported, scheduler, "CPU", config)
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
-        """A request for each prompt, all submitted together."""
+        """Submit a request for each prompt, all together."""
         import numpy as np
         import openvino_genai
         from openvino import Tensor
@@ -272,7 +294,7 @@ class OpenVino:
 
 
 def _write_tokenizer(hf: Path, folder: Path) -> None:
-    """The pipeline opens with one only, although it gets and gives token ids here."""
+    """Write a tokenizer: the pipeline needs one to open, although it only handles token ids here."""
     from openvino import save_model
     from openvino_tokenizers import convert_tokenizer
     from transformers import PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""Our own engine as one more contender: whole requests through its public interface, all of them at once."""
+"""Our own engine as a contender: whole requests through its public interface, all at once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,14 +13,18 @@ from server.engine import Engine, EngineConfig, Request, Sampling, Stream
 from server.engine.errors import DeviceError
 
 MANY = 4096
-"""More requests than anyone measures at once; none is turned away."""
+"""The size of the queue: more requests than any benchmark sends, so none is refused."""
 
 
 @dataclass
 class Plotify:
-    """precision: one that the bundle carries.
+    """Our own engine.
 
-    device: "cpu" or "cuda". rows: requests that are written at once. capture: on a GPU, keep decodes as CUDA graphs.
+    Attributes:
+        precision: one of the bundle's precisions.
+        device: "cpu" or "cuda".
+        rows: the most sequences to run at once.
+        capture: on a GPU, keep decodes as CUDA graphs.
     """
 
     precision: str
@@ -36,27 +40,32 @@ class Plotify:
         self.name = f"Plotify {self.precision}{'' if self.capture else ' without graphs'}"
 
     def prepare(self, weights: Weights, folder: Path) -> None:
-        """Loads the bundle; nothing is converted. Raises BundleError, and DeviceError of a GPU that cannot do it so."""
+        """Load the bundle. There is nothing to convert.
+
+        Raises:
+            BundleError: the bundle has no such model.
+            DeviceError: the GPU cannot run it, or not with CUDA graphs.
+        """
         self._engine = Engine(
             Bundle.load(weights.bundle),
             EngineConfig(self.precision, cores(), queue=MANY, rows=self.rows, device=self.device, capture=self.capture),
         )
         if self.device == "cuda" and self.capture:
             if not self._engine.captures:
-                raise DeviceError("cuda: ONNX Runtime keeps no CUDA graphs of this model; the log says why")
+                raise DeviceError("cuda: ONNX Runtime cannot keep CUDA graphs of this model; the log has the reason")
             meet_every_count(self._engine)
 
     def generate(self, prompts: Sequence[Prompt], new_tokens: int) -> list[list[int]]:
-        """A request for each prompt, submitted together and read by one event loop, as the web application does."""
+        """Submit a request for each prompt, all together, and read them on one event loop, like the server."""
         assert self._engine is not None, "prepare comes first"
         return asyncio.run(_read_all(self._engine, prompts, new_tokens))
 
 
 def meet_every_count(engine: Engine) -> None:
-    """Decodes with one row, with two, and so on up to all of them.
+    """Decode with one row, with two, and so on up to all rows, to capture every CUDA graph.
 
-    A CUDA graph is captured when its number of rows is first met. A server has met them all before long; here some
-    would come up only in turns that count, since how many requests a step takes in depends on when each arrives.
+    A graph is captured at the first decode with its number of rows. A server soon has all of them. Here some numbers
+    could come up first in a counted turn: the number of rows in a step depends on the arrival of the requests.
     """
     request = Request([0], Sampling(max_tokens=2, temperature=0, ignore_end=True))
     for count in range(1, engine.config.rows + 1):

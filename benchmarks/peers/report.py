@@ -1,4 +1,4 @@
-"""The figures of all contenders: ratios, agreement, the table, JSON and a chart."""
+"""The report on all contenders: ratios, agreement, a table, JSON and a chart."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,18 +12,18 @@ from benchmarks.peers.contenders import PROBES, PeerFigures, Workload
 from benchmarks.processor_time import DISTURBING
 
 OURS = "Plotify"
-"""The beginning of the names of our engine's contenders."""
+"""The names of our engine's contenders begin with this."""
 
 REFERENCE = "PyTorch eager"
-"""The others' tokens are compared with those of this contender."""
+"""The contender to compare the others' tokens with."""
 
 ALONE = ("llama.cpp q4_0", "llama.cpp q8_0", "TensorFlow eager")
-"""The contenders with which one request alone is compared."""
+"""The contenders to compare with at one request at a time."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Shares, 0 to 1, of the probes where the first new token is the reference's, and where all of them are."""
+    """The share of probes, 0 to 1, with the reference's first new token, and with all its new tokens."""
 
     first: float
     all: float
@@ -31,7 +31,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Tokens per second of `ours` over those of `theirs`, with so many requests at once."""
+    """The ratio of our tokens per second to theirs, with `concurrency` requests at once."""
 
     concurrency: int
     ours: str
@@ -43,7 +43,7 @@ class Ratio:
 
 
 def agreements(figures: Sequence[PeerFigures]) -> dict[str, Agreement]:
-    """By name, for all that wrote something; empty when the reference did not."""
+    """Return the agreement of each contender with tokens, by name; empty without the reference's tokens."""
     written = {each.name: each.texts for each in figures if each.texts}
 
     def share(texts: Sequence[Sequence[int]], tokens: int | None) -> float:
@@ -56,8 +56,10 @@ def agreements(figures: Sequence[PeerFigures]) -> dict[str, Agreement]:
 
 
 def ratios(figures: Sequence[PeerFigures]) -> list[Ratio]:
-    """Of what was measured: int8, and fp16 on a GPU, to the best peer, fp32 to the best fp32 peer; alone, our best to
-    those of `ALONE`.
+    """Return the ratios of all measured contenders.
+
+    int8 and fp16 compare with the best peer, fp32 with the best fp32 peer. With one request at a time, our best
+    quantized or fp16 engine also compares with each of `ALONE`.
     """
     ours = [each for each in figures if each.name.startswith(OURS)]
     peers = [each for each in figures if not each.name.startswith(OURS)]
@@ -74,7 +76,7 @@ def ratios(figures: Sequence[PeerFigures]) -> list[Ratio]:
 
 
 def _ratio(concurrency: int, ours: Sequence[PeerFigures], theirs: Sequence[PeerFigures]) -> Ratio | None:
-    """Of the fastest of each side; None where one side has no figures."""
+    """Return the ratio of the fastest of each side; None if a side has no figures."""
     mine, rivals = ([each for each in side if each.speeds.get(concurrency)] for side in (ours, theirs))
     if not mine or not rivals:
         return None
@@ -87,7 +89,10 @@ def _ratio(concurrency: int, ours: Sequence[PeerFigures], theirs: Sequence[PeerF
 
 
 def print_peers(title: str, figures: Sequence[PeerFigures], workload: Workload) -> None:
-    """A row for each contender, a column for each concurrency; `remarks` belong underneath."""
+    """Print a table with a row for each contender and a column for each concurrency.
+
+    Print `remarks` below it.
+    """
     alike = agreements(figures)
 
     def row(each: PeerFigures) -> list[str]:
@@ -101,7 +106,7 @@ def print_peers(title: str, figures: Sequence[PeerFigures], workload: Workload) 
 
 
 def remarks(figures: Sequence[PeerFigures], workload: Workload) -> list[str]:
-    """Lines to be read with the table: what its figures are, which are missing or of fewer rounds, and the ratios."""
+    """Return lines to print below the table: its units, missing or fewer rounds, and the ratios."""
     lines = [
         f"Tokens per second, whole requests of {workload.prompt_tokens} + {workload.new_tokens} tokens, medians.",
         f"Agreement: share of {PROBES} prompts with PyTorch's first token / first {workload.probe_tokens} tokens.",
@@ -113,7 +118,9 @@ def remarks(figures: Sequence[PeerFigures], workload: Workload) -> list[str]:
             counted = len(each.speeds.get(concurrency, []))
             if counted < workload.rounds:
                 why = "it failed" if each.problem else f"its warm turn took {warm:.0f} s"
-                lines.append(f"{each.name}, {concurrency} at once: {counted} of {workload.rounds} rounds, as {why}")
+                lines.append(
+                    f"{each.name}, {concurrency} at once: {counted} of {workload.rounds} rounds, because {why}"
+                )
         for concurrency, cores in each.others.items():
             if max(cores) > DISTURBING:
                 lines.append(
@@ -124,7 +131,7 @@ def remarks(figures: Sequence[PeerFigures], workload: Workload) -> list[str]:
 
 
 def as_results(figures: Sequence[PeerFigures]) -> list[dict[str, Any]]:
-    """The figures of each contender for JSON, where no number is a key."""
+    """Return the figures of each contender for JSON. JSON has no numbers as keys."""
 
     def by_count(found: dict[int, Any]) -> dict[str, Any]:
         return {str(count): value for count, value in found.items()}
@@ -143,7 +150,7 @@ def as_results(figures: Sequence[PeerFigures]) -> list[dict[str, Any]]:
 
 
 def draw(file: Path, title: str, figures: Sequence[PeerFigures], workload: Workload) -> None:
-    """A bar chart as PNG: a panel for each concurrency, a bar for each contender that was measured."""
+    """Draw a bar chart: a panel for each concurrency, a bar for each measured contender."""
     measured = [each for each in figures if each.speeds]
     colours = ["tab:orange" if each.name.startswith(OURS) else "tab:blue" for each in measured]
     with chart(file, 4 * len(workload.concurrency) + 1, 1.5 + 0.32 * len(measured)) as figure:

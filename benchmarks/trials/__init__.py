@@ -1,1 +1,1 @@
-"""Trials of a server under load and faults, each in a module of its own; docs/trials.md describes them."""
+"""Trials: a server under load, faults and bad input. docs/trials.md describes them."""

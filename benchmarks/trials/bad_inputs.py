@@ -1,7 +1,7 @@
-"""Bad input, as attackers and broken programs may send it.
+"""Bad input, such as attackers and broken programs may send.
 
-Fields, forms, headers, addresses and texts are made up by schemathesis and hypothesis. By hand is only what they cannot
-say: requests that are no HTTP, bodies that are no JSON, and what is deep or huge.
+schemathesis and hypothesis generate fields, forms, headers, addresses and texts. This module adds what they cannot
+generate: requests that are not HTTP, bodies that are not JSON, and deep or huge values.
 """
 
 import json
@@ -24,10 +24,10 @@ from benchmarks.client import Visitor
 from benchmarks.trials.raw import FORM, JSON, raw_request
 
 BATCH = 25
-"""Inputs of a kind that are made up together."""
+"""Inputs of a kind to generate together."""
 
 DEEP = 20_000
-"""Levels of brackets: more than any stack has."""
+"""Levels of brackets, more than any stack can hold."""
 
 DEEDS = ["continue", "keep", "undo", "redo", "stop", "rename", "share", "withdraw"]
 DESK_FIELDS = ["token", "plot", "text", "do", "choose", "genre", "length", "wildness", "avoid", "seed", "title"]
@@ -44,7 +44,7 @@ BODIES = (
     *(b'{"prompt":"' + rb"\u0041" * 40_000 + b'"}', b'{"prompt":' + b"9" * 200_000 + b"}", b" " * 262_145),
     b"{" + b",".join(b'"%d":0' % number for number in range(20_000)) + b"}",
 )
-"""No JSON, or JSON that nobody means, some of it at the bound of a body."""
+"""Not JSON, or JSON without sense, some of it at the limit of a body's size."""
 
 VALUES = (
     *("NaN", "-Infinity", "1e309", "-1e400", "1e999999999", "5e-324", "-0", "01", "+1", "0x10", "1_0", "undefined"),
@@ -53,14 +53,14 @@ VALUES = (
     *("[" + ",".join([value] * 600) + "]" for value in ("0", '"a"')),
     *("[" * DEEP + "]" * DEEP, '{"a":' * DEEP + "1" + "}" * DEEP),
 )
-"""Values of a field, spelled as no library writes JSON, or huge."""
+"""Values of a field, in JSON that no library writes, or huge."""
 
 STRANGE = (
     *("e" + "\u0301" * 60, "Z" + "\u0336\u0337\u0338" * 40, "👩‍👩‍👧‍👦", "🇵🇹" * 9, "\u0e33" * 30, "ﷺ" * 20, "\u202e"),
     *("\ud800", "\udfff", "\0", "\x1b[31m", "'s" * 100, " " * 300, "\t" * 50, "\r\n\r\n", "a" * 500, "1" * 300),
     *("<|endoftext|>", "%zz", "{genre.__class__}", "${7*7}", "<script>alert(1)</script>", "../../etc/passwd", '"'),
 )
-"""Texts that have broken servers before, some of them with half a surrogate pair."""
+"""Texts known to have broken servers, some with half a surrogate pair."""
 
 PATHS = (
     *b"/../../../../etc/passwd /%2e%2e/%2e%2e/etc/passwd /..%5c..%5c /%c0%ae%c0%ae/ //example.org/ /%00 /%ff".split(),
@@ -81,7 +81,7 @@ TYPES = (*b"|text/plain|application/json; charset=utf-16|multipart/form-data|;;=
 METHODS = (*b"HEAD|OPTIONS|PUT|DELETE|TRACE|CONNECT|PRI|get|*||GET,POST|G\0T".split(b"|"), b"G" * 9_000)
 VERSIONS = (*b"|HTTP/0.9|HTTP/1.0|HTTP/2|HTTP/1.1.1|HTTP/-1.1|http/1.1|HTTP/11|RTSP/1.0".split(b"|"), b"1" * 5_000)
 LENGTHS = (*b"-1|0|5|+5|5, 6|0x5|5.0||five|\xb2|262144|262145|18446744073709551616".split(b"|"), b"9" * 400)
-"""Content-Length, mostly not that of the body."""
+"""Values of Content-Length, mostly not the body's."""
 
 CHUNKED = (
     *(b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"5\r\nhel", b"5\r\nhello0\r\n\r\n", b"3\r\nhello\r\n0\r\n\r\n"),
@@ -99,7 +99,7 @@ SETTINGS = settings(database=None, deadline=None, phases=[Phase.generate], suppr
 
 @dataclass(frozen=True)
 class Known:
-    """The server's OpenAPI document, the path of a plot, and of one on the shelf of a visitor."""
+    """Valid parts for requests: the OpenAPI document, the path of a plot, a visitor with a kept plot."""
 
     document: dict[str, Any]
     plot: str
@@ -110,7 +110,12 @@ class Known:
 
 @dataclass(frozen=True)
 class Input:
-    """The bytes that are sent on one connection. kind: the way in which they are bad."""
+    """The bytes to send on one connection.
+
+    Attributes:
+        number: the index among all inputs of a seed.
+        kind: a name from `KINDS`.
+    """
 
     number: int
     kind: str
@@ -118,7 +123,10 @@ class Input:
 
 
 def bad_inputs(known: Known, seed: int, numbers: Sequence[int]) -> Iterator[Input]:
-    """The bad inputs of these numbers, the same for the same seed and what is known; the kinds take turns."""
+    """Yield the bad inputs with these numbers; the kinds take turns.
+
+    The same seed, numbers and `known` give the same inputs.
+    """
     kinds = [(name, make(known)) for name, make in KINDS.items()]
 
     @lru_cache(len(kinds))
@@ -132,7 +140,7 @@ def bad_inputs(known: Known, seed: int, numbers: Sequence[int]) -> Iterator[Inpu
 
 
 def _examples(strategy: SearchStrategy[bytes], seed: str, count: int) -> list[bytes]:
-    """At most `count` bytes of a strategy, the same for the same seed."""
+    """Return at most `count` examples of a strategy. The same seed gives the same ones."""
     found: list[bytes] = []
 
     @hypothesis.seed(seed)
@@ -146,12 +154,16 @@ def _examples(strategy: SearchStrategy[bytes], seed: str, count: int) -> list[by
 
 
 def _of(pool: Sequence[Any]) -> SearchStrategy[Any]:
-    """As sampled_from, without a description that holds all of a huge pool."""
+    """Do the same as `sampled_from`, without a description of the whole huge pool."""
     return st.integers(0, len(pool) - 1).map(lambda index: pool[index])
 
 
 def _completion(model: str, /, **fields: str) -> bytes:
-    """The body of a completion, short in its answer; fields: spelled as JSON already, so that they may be none."""
+    """Return the body of a completion with a short answer.
+
+    Args:
+        fields: values already spelled as JSON, so they may be invalid.
+    """
     content = {"model": f'"{model}"', "prompt": '"A fox"', "max_tokens": "2"} | fields
     return _spelled("{" + ",".join(f'"{name}":{value}' for name, value in content.items()) + "}")
 
@@ -161,13 +173,13 @@ def _spelled(text: str) -> bytes:
 
 
 def _at_desk(known: Known, fields: bytes, path: bytes = b"/desk", kind: bytes = FORM) -> bytes:
-    """A form of the visitor's pages."""
+    """Return a form of the visitor's pages."""
     token = b"token=%b&" % known.visitor.token.encode()
     return raw_request(path, token + fields, kind, [b"Cookie: " + known.visitor.cookie.encode()])
 
 
 def _valid(draw: random.Random, known: Known) -> bytes:
-    """A request that is as it should be, short in its answer."""
+    """Return a valid request with a short answer."""
     form, kept, plot = b"prompt=A+fox&genre=any&length=line&seed=1", known.kept.encode(), known.plot.encode()
     whole, streamed = _completion(known.model), _completion(known.model, stream="true")
     posts = (POSTS[0], whole), (POSTS[0], streamed), (POSTS[1], b'{"prompt":"A fox","length":"line"}')
@@ -183,7 +195,7 @@ def _valid(draw: random.Random, known: Known) -> bytes:
 
 
 def _mutate(draw: random.Random, known: Known) -> bytes:
-    """Changes a valid request in a few places: flipped, cut, doubled, or grown together with another."""
+    """Return a valid request with a few mutations: flipped, cut, repeated or inserted bytes."""
     content = bytearray(_valid(draw, known))
     for _ in range(draw.randint(1, 4)):
         at, other = sorted(draw.randrange(len(content) + 1) for _ in range(2))
@@ -206,7 +218,7 @@ def _mutate(draw: random.Random, known: Known) -> bytes:
 
 
 def _break_frame(draw: random.Random, known: Known) -> bytes:
-    """Breaks the frame of a request: its length, its chunks, its version, its method, its number of headers."""
+    """Return a request with a broken frame: length, chunks, version, method, or number of headers."""
     body, path = _completion(known.model), draw.choice(POSTS)
     head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %b\r\n" % (path, draw.choice((JSON, FORM)))
     match draw.randrange(9):
@@ -224,7 +236,7 @@ def _break_frame(draw: random.Random, known: Known) -> bytes:
             return raw_request(path, body, headers=flood)
         case 6:
             return raw_request(path, body, headers=[draw.choice((b"X: ", b"")) + b"x" * draw.choice((9_000, 70_000))])
-        case 7:  # pipelined, the last one perhaps cut off
+        case 7:  # pipelined requests, the last one sometimes cut off
             several = b"".join(_valid(draw, known).replace(b"close", b"keep-alive") for _ in range(draw.randint(2, 12)))
             return several[: len(several) - draw.choice((0, 0, 1, 40))]
         case _:
@@ -236,7 +248,7 @@ def _by_hand(make: Callable[[random.Random, Known], bytes], known: Known) -> Sea
 
 
 def _malformed(known: Known) -> SearchStrategy[bytes]:
-    """Bodies that are no JSON, or JSON that nobody means."""
+    """Generate bodies that are not JSON, or JSON without sense."""
     schemas = known.document["components"]["schemas"]["CompletionRequest"]["properties"]
     fields = st.dictionaries(st.sampled_from(sorted(schemas)), _of(VALUES), min_size=1, max_size=3)
     bodies = _of(BODIES) | fields.map(lambda found: _completion(known.model, **found)) | st.binary()
@@ -245,7 +257,7 @@ def _malformed(known: Known) -> SearchStrategy[bytes]:
 
 
 def _misfilled(known: Known) -> SearchStrategy[bytes]:
-    """Requests that don't agree with the OpenAPI document: of the wrong type, out of range, without a field."""
+    """Generate requests against the OpenAPI document: wrong types, out of range, missing fields."""
     schema = schemathesis.openapi.from_dict(known.document)
     wrong = (schema[path][method].as_strategy(GenerationMode.NEGATIVE) for path in schema for method in schema[path])
     return st.one_of(*wrong).map(_case)
@@ -260,14 +272,14 @@ def _case(case: Case[Any]) -> bytes:
 
 
 def _texts() -> SearchStrategy[str]:
-    """Any text, with halves of surrogate pairs and what has broken servers before, some of it long."""
+    """Generate any text, with halves of surrogate pairs and strange pieces, some of it long."""
     piece = st.text(st.characters(exclude_categories=()), min_size=1) | _of(STRANGE)
     repeated = st.builds(lambda text, times: text * times, piece, st.sampled_from((1, 1, 30)))
     return st.lists(repeated, min_size=1, max_size=6).map(lambda pieces: "".join(pieces)[:60_000])
 
 
 def _posted(known: Known) -> SearchStrategy[bytes]:
-    """Forms of the desk with values that nobody can type, or that are none."""
+    """Generate forms of the desk with values that nobody can type, or with broken encodings."""
 
     def form(fields: dict[str, str], safe: str, between: str, times: int, path: bytes, kind: bytes) -> bytes:
         pairs = [f"{name}={quote(value, safe, errors='surrogatepass')}" for name, value in fields.items()]
@@ -284,7 +296,7 @@ def _posted(known: Known) -> SearchStrategy[bytes]:
 
 
 def _astray(known: Known) -> SearchStrategy[bytes]:
-    """Addresses that are none, and queries that make no sense."""
+    """Generate invalid addresses and senseless queries."""
     starts = (*PAGES, known.plot.encode(), known.kept.encode(), b"/api/plots", b"/static", b"/shared", b"")
     more = _of(PATHS) | st.binary(max_size=60).map(quote_from_bytes).map(str.encode) | st.binary(max_size=60)
     query = st.just(b"") | st.builds(b"?%b=%b".__mod__, st.tuples(st.sampled_from((b"text", b"genre", b"")), more))
@@ -294,7 +306,7 @@ def _astray(known: Known) -> SearchStrategy[bytes]:
 
 
 def _headed(known: Known) -> SearchStrategy[bytes]:
-    """Headers that lie, or make no sense: hosts, cookies, keys, ranges, ids of events."""
+    """Generate false or senseless headers: hosts, cookies, keys, ranges, event ids."""
     values = st.binary(max_size=200) | _texts().map(lambda text: _spelled(text).replace(b"\n", b" ")[:8000])
     headers = st.lists(st.tuples(st.sampled_from(HEADERS), values).map(b": ".join), min_size=1, max_size=4)
     paths = st.sampled_from((known.plot.encode() + b"/events", known.plot.encode(), *PAGES))
@@ -304,7 +316,7 @@ def _headed(known: Known) -> SearchStrategy[bytes]:
 
 
 def _strange(known: Known) -> SearchStrategy[bytes]:
-    """Text that is Unicode, and hard to count, to split and to show."""
+    """Generate requests with Unicode text that is hard to count, to split and to show."""
 
     def request(text: str, ascii: bool, plot: bool, more: dict[str, str | bool]) -> bytes:
         told = {"prompt": text, "length": "line"} if plot else {"prompt": text, "model": known.model, "max_tokens": 2}
@@ -325,4 +337,4 @@ KINDS: dict[str, Callable[[Known], SearchStrategy[bytes]]] = {
     "headed": _headed,
     "strange": _strange,
 }
-"""Strategies for each kind."""
+"""The strategy of each kind."""

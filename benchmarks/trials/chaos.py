@@ -1,4 +1,4 @@
-"""The trials of `plotify bench chaos`: clients who leave, a server that is killed, a model that fails."""
+"""The trials of `plotify bench chaos`: clients leave, the server is killed, the model fails."""
 
 import asyncio
 import json
@@ -23,21 +23,21 @@ from benchmarks.trials.trial import Target, TrialResult, resident_bytes, until_r
 from benchmarks.workload import closed_loop
 
 WAVE = 100
-"""Clients who leave before the server is looked at."""
+"""Clients in a wave. The server is checked after each wave."""
 
 AT_ONCE = 32
 IDLE = 1.0
-"""Seconds after which the engine has nothing to do any longer."""
+"""Seconds after the last client until the engine must be idle."""
 
 GRACE = 1
-"""Seconds that a plot is written on while nobody follows it, and can be read afterwards: the least that can be set."""
+"""Seconds that a plot goes on without readers, and is kept after its end: the lowest settings."""
 
 FLAT = 0.03
 LONG = 400
-"""Tokens: far more than anybody stays for."""
+"""New tokens of a request, far more than any client waits for."""
 
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: closing resets the connection."""
+"""Value of SO_LINGER to reset the connection on closing."""
 
 PATHS = {"stream": b"/v1/completions", "whole": b"/v1/completions", "page": b"/desk", "plot": b"/api/plots"}
 MOMENTS = ("in the request", "before the answer", "in the answer")
@@ -45,9 +45,13 @@ MOMENTS = ("in the request", "before the answer", "in the answer")
 
 @dataclass(frozen=True)
 class Wave:
-    """The state after a wave. plots: of plots, or of the other kinds. running: the most sequences at once meanwhile.
+    """The state after a wave.
 
-    idle: seconds from when the last client left until the engine had nothing to do. resident: bytes.
+    Attributes:
+        plots: True if the requests were plots, False for the other kinds.
+        running: the most sequences running at once.
+        idle: seconds from the last client's leaving until the engine was idle.
+        resident: resident memory in bytes.
     """
 
     plots: bool
@@ -57,10 +61,11 @@ class Wave:
 
 
 def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
-    """`count` requests of which each is dropped at a random moment; `advance` is called for each.
+    """Send `count` requests, and drop each at a random moment; call `advance` for each.
 
-    They come in waves, after each of which the engine has to become idle. Every fourth wave is of plots, which have
-    their grace before; the others end with their client. Before and after, one request takes all rows.
+    They come in waves. After each wave the engine must become idle. In every fourth wave they are plots: these go on
+    for their grace period, while the others end with their client. Before and after all waves, one request takes all
+    rows.
     """
     draw = random.Random(seed)
     ending = sample_requests(seed, LONG, target.genres, ("stream", "whole", "page"), "paragraph")
@@ -80,9 +85,9 @@ def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None
             return Wave(plots, max(running), perf_counter() - left_at, resident_bytes(server))
 
         async with connect(server) as client:
-            for plots in (False, True):  # warms
+            for plots in (False, True):  # the warm-up
                 await wave(plots, WAVE, lambda: None)
-            await client.take_all_rows(target.rows, target.context)  # of each row all memory
+            await client.take_all_rows(target.rows, target.context)  # touch the memory of every row
             before = resident_bytes(server)
             sizes = [min(WAVE, count - done) for done in range(0, count, WAVE)]
             waves = [await wave(number % 4 == 0, size, advance) for number, size in enumerate(sizes, 1)]
@@ -102,7 +107,7 @@ def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None
         f"{count:,} requests dropped at random moments",
         f"no row leaked, engine idle within {IDLE:g} s after, memory flat (±{FLAT:.0%})",
         f"{'all rows usable' if usable else 'rows leaked'}; idle after {idle:.2f} s at most "
-        f"(plots, whose grace is {GRACE} s: {idle_plots:.2f} s); memory {change:+.1%}",
+        f"(plots, with a grace period of {GRACE} s: {idle_plots:.2f} s); memory {change:+.1%}",
         usable and idle <= IDLE and idle_plots <= GRACE + IDLE and abs(change) <= FLAT,
         {
             "requests": count,
@@ -117,9 +122,9 @@ def disconnect(target: Target, count: int, seed: int, advance: Callable[[], None
 
 
 async def _drop(server: Serving, client: Client, request: SampleRequest, draw: random.Random) -> None:
-    """Sends a request, or a part of one, and is gone."""
+    """Send a request, or a part of one, and leave."""
     sent = await _spelled(client, request)
-    if request.kind == "plot" and draw.random() < 0.5:  # the other half leave in or after the request for it
+    if request.kind == "plot" and draw.random() < 0.5:  # leave the events; the other half leave the POST
         async with client.session.post("/api/plots", json=request.brief) as answer:
             if answer.status == 201:
                 sent = raw_request((await answer.json())["events"].encode())
@@ -156,11 +161,11 @@ CLIENTS = 32
 
 
 def kill(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
-    """`count` times kill -9 in mid-stream and a start on the same port; `advance` is called for each.
+    """Kill the server in mid-stream and restart it, `count` times; call `advance` for each.
 
-    Half of the clients read streams of /v1. Theirs break off, and asked for again with the same seed they begin with
-    the same text. Half follow plots, which are written in memory only: they break off too, and the next server says
-    that it knows nothing of them. Beside them a writer has plots kept on a shelf, which must all be there.
+    Half of the clients read streams of /v1. These break off. The same request with the same seed must begin with the
+    same text. The other half follow plots. These exist only in memory, so the next server must answer that it does not
+    know them. Meanwhile a writer keeps plots on a shelf, and none of these may get lost.
     """
     wanted = sample_requests(seed, LONG, target.genres, ("stream", "plot"), "paragraph")
     draw = random.Random(seed)
@@ -174,7 +179,7 @@ def kill(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
             for reply in cut:
                 found[await _come_back(client, reply)] += 1
             if missing := await shelf.missing(client):
-                problems.append(f"{missing} plots that were kept are gone")
+                problems.append(f"{missing} kept plots are lost")
             replies = [Reply(request) for request in islice(wanted, CLIENTS)]
             asking = [asyncio.create_task(client.ask(reply)) for reply in replies]
             writing = asyncio.create_task(shelf.fill(client))
@@ -209,8 +214,8 @@ def kill(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
         f"kill -9 in mid-stream, {count} times",
         "restarts clean; clients resume or get a clear error; nothing acknowledged is lost",
         f"ready again after {max(starts):.1f} s at most; {found['stream broke off']:,} streams of /v1 and "
-        f"{found['plot broke off']:,} of plots broke off, which each client saw; {found['again']:,} of /v1 asked for "
-        f"again are the same; {found['unknown']:,} plots of /api were gone, as each 404 says; {shelf.kept:,} plots "
+        f"{found['plot broke off']:,} of plots broke off, and each client saw it; {found['again']:,} of /v1 gave the "
+        f"same text again; {found['unknown']:,} plots of /api were gone, and each 404 said so; {shelf.kept:,} plots "
         f"were kept on shelves, {shelf.lost} of them lost",
         found["stream broke off"] > 0,
         {
@@ -225,14 +230,19 @@ def kill(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
 
 
 class Shelf:
-    """Texts that the server said it keeps. kept, lost: how many; those of the last writer are looked for."""
+    """The texts that the server has acknowledged as kept.
+
+    Attributes:
+        kept: the number of texts.
+        lost: the number of missing ones, among each server's last writer's.
+    """
 
     def __init__(self) -> None:
         self.kept = self.lost = 0
         self._last: list[tuple[Visitor, str, str]] = []
 
     async def fill(self, client: Client) -> None:
-        """Has one plot after another kept on a new shelf, until the connection is lost."""
+        """Keep one plot after another on a new shelf, until the connection is lost."""
         try:
             visitor = await client.visit()
             while True:
@@ -243,7 +253,7 @@ class Shelf:
             return
 
     async def missing(self, client: Client) -> int:
-        """Counts the texts that were kept before the server was killed and are not there."""
+        """Return the number of texts kept by the previous server and missing now."""
         last, self._last = self._last, []
         missing = 0
         for visitor, plot, text in last:
@@ -254,28 +264,28 @@ class Shelf:
 
 
 async def _come_back(client: Client, cut: Reply) -> str:
-    """Names what a client finds that had a reply of the server before."""
+    """Come back to a reply cut off by the previous server, and return the outcome in words."""
     if cut.place is not None:
         async with client.session.get(cut.place) as response:
             if response.status == 200:
                 return "kept"
             said = (await response.json())["message"]
             return "unknown" if response.status == 404 and "started anew" in said else f"not clear: {said}"
-    if cut.request.kind == "plot":  # it was not acknowledged
+    if cut.request.kind == "plot":  # the server had not acknowledged it
         return "unacknowledged"
     again = await client.ask_alone(cut.request)
     return "again" if again.end == "whole" and again.text.startswith(cut.text) else "not the same text again"
 
 
 FAULTY = ("-m", "benchmarks.trials.faulty", "serve")
-"""`plotify serve`, with a model that fails when it is told to."""
+"""`plotify serve` with a model that fails on a signal."""
 
 STREAMS = 16
 AFTERWARDS = 4
 
 
 def crash(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
-    """`count` times an exception in the session among 16 streams; `advance` is called for each."""
+    """Raise an exception in the session among 16 streams, `count` times; call `advance` for each."""
     wanted = sample_requests(seed, LONG, target.genres, KINDS, "paragraph")
     check = list(islice(sample_requests(seed + 1, 8, target.genres), AFTERWARDS))
     ends: Counter[str] = Counter()
@@ -303,9 +313,9 @@ def crash(target: Target, count: int, seed: int, advance: Callable[[], None]) ->
         served = asyncio.run(run(server))
     return TrialResult.of(
         f"an exception in the session among {STREAMS} streams, {count} times",
-        "each stream gets an error in its own form; the requests after it are served",
-        f"{ends['told']} told, {ends['whole']} whole already, {ends['refused']} refused, {len(problems)} others; "
-        f"{served} of {count * AFTERWARDS} afterwards as before",
+        "each stream gets an error in its own form; later requests are served",
+        f"{ends['told']} with an error, {ends['whole']} already whole, {ends['refused']} refused, "
+        f"{len(problems)} others; {served} of {count * AFTERWARDS} later ones the same as before",
         ends["told"] > 0 and served == count * AFTERWARDS,
         {"crashes": count, "ends": dict(ends), "served_afterwards": served, "problems": problems},
     )

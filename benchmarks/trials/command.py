@@ -1,4 +1,4 @@
-"""The commands `plotify bench soak`, `plotify bench chaos` and `plotify bench garbage`."""
+"""The commands `plotify bench soak`, `chaos` and `garbage`: run trials and print their results."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -17,35 +17,35 @@ from benchmarks.trials.soak import soak as ask_on
 from benchmarks.trials.trial import Target, TrialResult, allow_connections, table
 
 Trial = Callable[[Target, int, int, Callable[[], None]], TrialResult]
-"""Takes a target, a count of tries or seconds, a seed, and what to call after each."""
+"""Takes a target, a count of tries or seconds, a seed, and a function to call after each."""
 
 Trials = Mapping[str, tuple[int, Trial]]
-"""Trials by their names, each with its count, 0 for none."""
+"""Trials by name, each with its count; 0 skips the trial."""
 
 
 class Shared(TypedDict):
-    """The options that all of them have."""
+    """The options of all three commands."""
 
     model: frame.ShippedModel
-    precision: Annotated[str, frame.option("Of the bundle.", default="auto")]
-    rows: Annotated[int, frame.count(64, "Of the server.", least=2)]
-    seed: Annotated[int, frame.option("Of prompts, arrivals and moments.", default=1)]
+    precision: Annotated[str, frame.option("One of the bundle's precisions.", default="auto")]
+    rows: Annotated[int, frame.count(64, "The server's rows.", least=2)]
+    seed: Annotated[int, frame.option("Seed of prompts, arrivals and moments.", default=1)]
     out: Annotated[Path, frame.option(default="build/trials", type=frame.FOLDER)]
 
 
 @frame.command
 def soak(
-    streams: Annotated[int, frame.count(1000, "At once.", least=0, most=2000)],
-    seconds: Annotated[int, frame.count(600, "Of overload.", least=0, most=3600)],
-    requests: Annotated[int, frame.count(20_000, "Of the soak, all kinds in turn.", least=0)],
+    streams: Annotated[int, frame.count(1000, "Streams at once.", least=0, most=2000)],
+    seconds: Annotated[int, frame.count(600, "Seconds of overload.", least=0, most=3600)],
+    requests: Annotated[int, frame.count(20_000, "Requests of the soak, all kinds in turn.", least=0)],
     **shared: Unpack[Shared],
 ) -> None:
-    """The load that a server has to bear: 1,000 streams at once, twice what it can serve, 20,000 requests.
+    """Test a server under load: 1,000 streams at once, twice its capacity, 20,000 requests.
 
-    The server runs in a process of its own on the loopback, with its defaults but for the rows. Prints a table, what
-    was asked, the target, what was measured; soak.json in --out has all of it with the figures behind, memory.png the
-    memory over the requests, and the logs are what the servers complained of. Exits with 1 where a target was missed.
-    A count of 0 leaves a trial out. docs/trials.md says what each one does.
+    The server runs in its own process on the loopback, with default settings except for the rows. The command prints a
+    table with each trial, its target and the measurement. In --out, soak.json has the table with all figures,
+    memory.png the memory over the requests, and the logs the servers' errors. Exits with 1 if a target is missed. A
+    count of 0 skips a trial. docs/trials.md describes the trials.
 
     \b
     Examples:
@@ -59,17 +59,17 @@ def soak(
 
 @frame.command
 def chaos(
-    disconnects: Annotated[int, frame.count(2000, "Clients who leave at any moment.", least=0)],
-    kills: Annotated[int, frame.count(50, "Times kill -9.", least=0)],
+    disconnects: Annotated[int, frame.count(2000, "Clients leaving at any moment.", least=0)],
+    kills: Annotated[int, frame.count(50, "Kills with kill -9.", least=0)],
     crashes: Annotated[int, frame.count(10, "Exceptions in the model's session.", least=0)],
     **shared: Unpack[Shared],
 ) -> None:
-    """The faults that a server has to survive: clients who leave, its own end, a model that fails.
+    """Test a server under faults: clients leave, the server is killed, the model fails.
 
-    The server runs in a process of its own on the loopback, with its defaults but for the rows. Prints a table, what
-    was asked, the target, what was measured; chaos.json in --out has all of it with the figures behind, and the logs
-    are what the servers complained of. Exits with 1 where a target was missed. A count of 0 leaves a trial out.
-    docs/trials.md says what each one does.
+    The server runs in its own process on the loopback, with default settings except for the rows. The command prints a
+    table with each trial, its target and the measurement. In --out, chaos.json has the table with all figures, and the
+    logs have the servers' errors. Exits with 1 if a target is missed. A count of 0 skips a trial. docs/trials.md
+    describes the trials.
 
     \b
     Examples:
@@ -81,14 +81,14 @@ def chaos(
 
 
 @frame.command
-def garbage(count: Annotated[int, frame.count(20_000, "Of inputs.", least=0)], **shared: Unpack[Shared]) -> None:
-    """The bad input that a server has to put up with: 20,000 inputs, on raw sockets.
+def garbage(count: Annotated[int, frame.count(20_000, "Number of inputs.", least=0)], **shared: Unpack[Shared]) -> None:
+    """Test a server with bad input: 20,000 inputs on raw sockets.
 
-    Bytes, frames, JSON, fields, forms, addresses, headers and texts that are wrong, made up by schemathesis from the
-    server's OpenAPI document, by hypothesis and by hand, the same for the same seed. The server runs in a process of
-    its own on the loopback. Prints a row of the table and exits with 1 where an input was answered with 5xx (but a 503
-    that says when to come back), hung, or left a traceback in the server's log; such an input is in --out, and the row
-    says how to send it again.
+    The inputs are wrong bytes, frames, JSON, fields, forms, addresses, headers and texts. schemathesis generates them
+    from the server's OpenAPI document; others come from hypothesis and from lists. The same seed gives the same inputs.
+    The server runs in its own process on the loopback. Exits with 1 if the server answers 5xx (except a 503 with
+    Retry-After), hangs, or logs a traceback. Such an input is kept in --out, and the printed row has a command to send
+    it again.
 
     \b
     Examples:
@@ -99,9 +99,9 @@ def garbage(count: Annotated[int, frame.count(20_000, "Of inputs.", least=0)], *
 
 
 def run_trials(trials: Trials, model: str, precision: str, rows: int, seed: int, out: Path) -> None:
-    """Runs trials one after another, each with its count, 0 for none; prints the table, and writes COMMAND.json.
+    """Run trials one after another, print the table, and write COMMAND.json.
 
-    Exits with 1 where a target was missed.
+    Exit with 1 if a target is missed.
     """
     allow_connections()
     out.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def run_trials(trials: Trials, model: str, precision: str, rows: int, seed: int,
         if count:
             with frame.progress(name, count) as advance:
                 results.append(trial(target, count, seed, advance))
-    # In a file each row is one line, as Markdown wants it.
+    # In a file, each row must be one line to be Markdown.
     Console(width=None if sys.stdout.isatty() else 1000).print(table(results))
     settings = frame.settings("rows", "seed", model=bundle.manifest.name, precision=precision)
     frame.write_json(out / f"{click.get_current_context().info_name}.json", settings, map(asdict, results))

@@ -1,4 +1,4 @@
-"""`plotify` with a model that fails in the step after each SIGUSR1: `python -m benchmarks.trials.faulty serve`."""
+"""`plotify` with a model that fails after each SIGUSR1: `python -m benchmarks.trials.faulty serve`."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from server.engine.model.runner import Runner
 
 
 def fail_on_signal() -> None:
-    """Makes the next decode of any runner raise RuntimeError after each SIGUSR1."""
+    """Make the next decode of any runner raise RuntimeError after each SIGUSR1."""
     decode, failing = Runner.decode, threading.Event()
 
     def decode_or_fail(runner: Runner, *arguments: Any) -> Any:

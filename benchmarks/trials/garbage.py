@@ -1,4 +1,4 @@
-"""Bad input on raw sockets: each is answered or turned away, and the server is as it was."""
+"""The trial of `plotify bench garbage`: sends bad input on raw sockets. The server must survive it."""
 
 import asyncio
 import re
@@ -18,22 +18,22 @@ from benchmarks.workload import closed_loop
 
 AT_ONCE = 32
 TOGETHER = 400
-"""Inputs that are made up while those before them are sent."""
+"""Inputs to generate at a time, while the previous ones are sent."""
 
 TRACEBACK = re.compile(r"^Traceback .*\n(?:[ \t].*\n|\n)*(\S.*)", re.MULTILINE)
-"""Its last line names the exception."""
+"""A traceback in a log. The last line names the exception."""
 
 KEPT = 86400
-"""Seconds that the plot in the inputs' addresses is kept."""
+"""Seconds to keep the plot in the inputs' addresses."""
 
 TOKENS = 8
-"""Of a plot: the answers are not on trial."""
+"""Tokens of a plot. They are few, because the answers don't matter here."""
 
 
 def send_garbage(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
-    """`count` bad inputs, each on a connection of its own; `advance` is called for each.
+    """Send `count` bad inputs, each on its own connection; call `advance` for each.
 
-    One that is not answered as it should be is written to the target's folder, to be sent again.
+    Inputs with a wrong answer are kept in the target's folder.
     """
     statuses: Counter[int] = Counter()
     problems: list[str] = []
@@ -69,7 +69,7 @@ def send_garbage(target: Target, count: int, seed: int, advance: Callable[[], No
     answered = ", ".join(f"{status}: {number:,}" for status, number in sorted(statuses.items()))
     return TrialResult.of(
         f"{count:,} bad inputs",
-        "no 5xx but a 503 that says when to come back, no hang, no crash",
+        "no 5xx except a 503 with Retry-After, no hang, no crash",
         f"{answered}; {closed:,} closed without an answer; {len(problems)} problems",
         not problems,
         {"inputs": count, "statuses": dict(sorted(statuses.items())), "closed": closed, "problems": problems},
@@ -77,13 +77,13 @@ def send_garbage(target: Target, count: int, seed: int, advance: Callable[[], No
 
 
 def complaints(log: Path) -> list[str]:
-    """The exceptions in a server's log, which it did not expect."""
+    """Return the unexpected exceptions in a server's log."""
     found = TRACEBACK.findall(log.read_text(errors="replace"))
     return [f"in the log: {exception}" for exception in sorted(set(found))]
 
 
 async def _known(client: Client) -> Known:
-    """A plot that has ended, and a visitor with one on the shelf."""
+    """Make a plot, wait for its end, and keep one on a visitor's shelf."""
     async with client.session.get("/openapi") as response:
         document = await response.json(content_type=None)
     async with client.session.post("/api/plots", json={"prompt": "A fox", "length": "line", "seed": 1}) as response:
@@ -96,10 +96,10 @@ async def _known(client: Client) -> Known:
 
 
 async def _afterwards(client: Client, before: Reply) -> list[str]:
-    """The problems of the server now: it has to have nothing to do, and to write the same text as before."""
+    """Return the server's problems: it must be idle, and generate the same text as before."""
     try:
         if not await client.until_idle(raw.PATIENCE):
-            return ["the engine is still at work"]
+            return ["the engine is not idle"]
     except aiohttp.ClientError as error:
         return [f"the server is gone: {error}"]
     again = await client.ask_alone(before.request)
@@ -107,7 +107,7 @@ async def _afterwards(client: Client, before: Reply) -> list[str]:
 
 
 def _keep(folder: Path, bad: Input, server: Serving) -> str:
-    """Writes down an input; the line that sends it again."""
+    """Write an input to a file, and return a command to send it again."""
     file = folder / f"garbage-{bad.number}.http"
     file.write_bytes(bad.content)
     host = urlsplit(server.address)

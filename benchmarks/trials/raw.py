@@ -1,4 +1,4 @@
-"""Requests on raw sockets, which need not be HTTP, and the server's answers to them."""
+"""Raw sockets: send bytes that need not be HTTP, and judge the server's answers."""
 
 import asyncio
 import re
@@ -11,17 +11,17 @@ from benchmarks.process import Serving
 FORM, JSON = b"application/x-www-form-urlencoded", b"application/json"
 
 SILENCE = 1.0
-"""Seconds without an answer after which the client says that nothing more comes: the server may wait for the rest."""
+"""Seconds without data until the client closes its sending side: the server may be waiting for more."""
 
 PATIENCE = 30.0
-"""Seconds after which a connection that is neither answered nor closed hangs."""
+"""Seconds after which a connection without an answer counts as hanging."""
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n(.*?)\r\n\r\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The statuses of the answers to an input, if any, and its problem: None where all is well."""
+    """The statuses of the answers to an input, if any, and the problem: None if there is none."""
 
     statuses: tuple[int, ...]
     problem: str | None
@@ -35,7 +35,7 @@ def raw_request(
     method: bytes | None = None,
     version: bytes = b"HTTP/1.1",
 ) -> bytes:
-    """A request that asks the server to close the connection after its answer."""
+    """Return a request with `Connection: close`."""
     lines = [b"%b %b %b" % (method or (b"GET" if body is None else b"POST"), path, version), b"Host: 127.0.0.1"]
     lines += [b"Connection: close", *headers]
     if body is not None:
@@ -44,7 +44,7 @@ def raw_request(
 
 
 async def send(server: Serving, content: bytes) -> Outcome:
-    """Sends these bytes on a connection of their own, and reads until the server closes it."""
+    """Send these bytes on a new connection, and read until the server closes it."""
     host = urlsplit(server.address)
     received = bytearray()
     try:
@@ -67,13 +67,13 @@ async def send(server: Serving, content: bytes) -> Outcome:
         return Outcome((), f"neither answered nor closed in {PATIENCE:g} seconds")
     except ConnectionRefusedError:
         return Outcome((), "the server is gone")
-    except OSError:  # closed while more was being sent
+    except OSError:  # the server has closed it during sending
         pass
     return judge(bytes(received))
 
 
 def judge(received: bytes) -> Outcome:
-    """The outcome of these answers: a server may refuse bad input in any way but 5xx without a time to come back."""
+    """Return the outcome of these answers. Any refusal is fine except a 5xx; a 503 needs Retry-After."""
     answers = STATUS.findall(received)
     problem = None
     if received and not answers:

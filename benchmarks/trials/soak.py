@@ -1,7 +1,6 @@
-"""The trials of `plotify bench soak`: many streams at once, twice what can be served, and many requests.
+"""The trials of `plotify bench soak`: many streams at once, twice the capacity, and many requests.
 
-Streams are as many as there are connections, each with the text that its seed gives alone; the soak looks at the memory
-that the server holds meanwhile.
+Each of the streams must have the same text as alone with its seed. The last trial watches the server's memory.
 """
 
 import asyncio
@@ -22,14 +21,14 @@ from benchmarks.process import Serving
 from benchmarks.trials.trial import Target, TrialResult, resident_bytes
 
 STREAM_TOKENS = 32
-"""Of a stream of /v1; a plot has up to 48."""
+"""New tokens of a stream of /v1; a plot has up to 48."""
 
 
 def hold_streams(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
-    """`count` connections at once, half of them streams of /v1, half of them plots; `advance` is called for each.
+    """Hold `count` streams at once, half of /v1 and half plots; call `advance` for each.
 
-    First each is asked for alone, which gives the text that it has to have. Then somebody else gets the rows until all
-    streams are open, so that none has ended before the last one begins.
+    First each request runs alone, for its expected text. Then another request takes all rows until all streams are
+    open, so none can end before the last one begins.
     """
     wanted = list(islice(sample_requests(seed, STREAM_TOKENS, target.genres, ("stream", "plot")), count))
 
@@ -66,7 +65,7 @@ def hold_streams(target: Target, count: int, seed: int, advance: Callable[[], No
 
 
 def max_at_once(replies: Sequence[Reply]) -> int:
-    """The most replies that were open at the same moment."""
+    """Return the most replies open at the same time."""
     held = [(reply.opened, reply.ended) for reply in replies if reply.opened is not None]
     changes = [(opened, 1) for opened, _ in held] + [(ended, -1) for _, ended in held if ended is not None]
     return max(accumulate(change for _, change in sorted(changes)), default=0)
@@ -75,16 +74,21 @@ def max_at_once(replies: Sequence[Reply]) -> int:
 OVERLOAD_TOKENS = 64
 OVERLOAD = 2.0
 RATIO = 2.0
-"""The 95th percentile of the time to the first token may be so many times that at capacity."""
+"""The most for p95 TTFT under overload, as a multiple of that at capacity."""
 
 WARM_SECONDS = 2.0
 SETTLING = 0.2
-"""Share of a phase in which it comes to its pace; it is not counted."""
+"""The share of a phase left out at its start."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """The figures of a load. rate: answers a second. first_token: 95th percentile, in seconds from when it was due."""
+    """The figures of a phase of load.
+
+    Attributes:
+        rate: answers per second.
+        first_token: p95 of the seconds from a request's due time to its first token.
+    """
 
     rate: float
     first_token: float
@@ -93,10 +97,10 @@ class Phase:
 
 
 def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None]) -> TrialResult:
-    """Capacity first, for a fifth of `seconds`, then twice that for `seconds`; `advance` is called each second of that.
+    """Measure the capacity for a fifth of `seconds`, then send twice that for `seconds`.
 
-    Capacity is the rate of the server while its rows are full and nobody waits for one. Then requests arrive at random,
-    a Poisson process, however many are under way. Both are the same mixture of all kinds.
+    Capacity is the server's rate with full rows and an empty queue. In overload, requests arrive as a Poisson process,
+    however many are running. Both phases have the same mixture of all kinds. Call `advance` every second of overload.
     """
     wanted = sample_requests(seed, OVERLOAD_TOKENS, target.genres)
 
@@ -115,7 +119,7 @@ def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None
     asked, whole, refused = over.ends.total(), over.ends["whole"], over.ends["refused"]
     return TrialResult.of(
         f"mixed load at twice capacity for {seconds / 60:.3g} minutes",
-        f"every request ends in a whole answer or a clean 503; p95 first token within {RATIO:g} × of that at capacity",
+        f"every request ends with a whole answer or a clean 503; p95 first token within {RATIO:g} × that at capacity",
         f"{whole:,} whole, {refused:,} refused, {asked - whole - refused} others of {asked:,}; "
         f"p95 first token {ratio:.2f} × ({over.first_token:.2f} s, at capacity {capacity.first_token:.2f} s)",
         whole + refused == asked and ratio <= RATIO,
@@ -136,9 +140,9 @@ AskOnce = Callable[[SampleRequest], Awaitable[None]]
 
 
 async def fill_rows(rows: int, requests: Iterable[SampleRequest], ask: AskOnce) -> None:
-    """Asks in turn, each time once the rows that the request takes are free; returns when all have ended.
+    """Send requests in turn, each as soon as its rows are free. Return when all have ended.
 
-    So nobody waits for rows, and nobody is refused. A request for more than there are gets all of them.
+    So no request is queued or refused. A request that needs more than all rows counts as all of them.
     """
     free, freed = rows, asyncio.Event()
 
@@ -180,7 +184,7 @@ async def _open_loop(client: Client, wanted: Iterator[SampleRequest], rate: floa
 
 
 def _phase(replies: Sequence[Reply], start: float, end: float) -> Phase:
-    """Every end counts; rate and first token are those of the time from `start` to `end`."""
+    """Return the figures of a phase: rate and first token from `start` to `end`, and all ends."""
     first = [reply.first - reply.submitted for reply in replies if reply.first and start <= reply.first < end]
     whole = sum(reply.end == "whole" and start <= (reply.ended or 0) < end for reply in replies)
     return Phase(
@@ -199,15 +203,15 @@ async def _tick(advance: Callable[[], None]) -> None:
 
 SOAK_TOKENS = 32
 WARMING = 0.1
-"""Share of the requests after which memory may not grow any longer."""
+"""The share of the requests after which memory must not grow any more."""
 
 GROWTH = 0.03
 LOOKS = 200
-"""Samples of the memory."""
+"""The number of memory samples."""
 
 
 def soak(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
-    """`count` requests of all kinds, as many at once as there are rows for; `advance` is called for each of them."""
+    """Send `count` requests of all kinds, as many at once as the rows allow; call `advance` for each."""
     wanted = islice(sample_requests(seed, SOAK_TOKENS, target.genres), count)
     ends: Counter[str] = Counter()
     problems: set[str] = set()
@@ -240,14 +244,17 @@ def soak(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
 
 
 def grown(memory: list[tuple[int, int]], warm: int) -> float:
-    """The share by which the median of the last tenth of the looks is over that of as many after `warm` requests."""
+    """Return the growth of memory after `warm` requests, as a share.
+
+    It compares the median of the last tenth of all samples with the median of as many samples after `warm`.
+    """
     after = [resident for requests, resident in memory if requests >= warm]
     few = max(1, len(memory) // 10)
     return median(after[-few:]) / median(after[:few]) - 1
 
 
 def draw_memory(file: Path, memory: list[tuple[int, int]], warm: int) -> None:
-    """Resident memory over requests, as PNG."""
+    """Draw the resident memory over the requests."""
     with chart(file, 8) as figure:
         panel = figure.subplots()
         panel.plot([requests for requests, _ in memory], [resident / 1e6 for _, resident in memory])

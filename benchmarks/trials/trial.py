@@ -1,4 +1,4 @@
-"""The frame of a trial: the server under trial, as a process of its own, and the result, a row of the table."""
+"""The frame of every trial: the server under test, and the result as a row of the table."""
 
 import asyncio
 import resource
@@ -18,7 +18,7 @@ from server.bundle import Bundle
 
 @dataclass(frozen=True)
 class Target:
-    """The settings of the server. precision, rows: as `plotify serve` takes them. logs: a folder."""
+    """The settings of the server under test, and the folder for its logs."""
 
     bundle: Bundle
     precision: str
@@ -27,47 +27,59 @@ class Target:
 
     @property
     def genres(self) -> Sequence[str]:
-        """Of the model."""
+        """The genres of the model."""
         return self.bundle.manifest.prompt.genres
 
     @property
     def context(self) -> int:
-        """Tokens of a text of the model at most."""
+        """The length of the model's context, in tokens."""
         return self.bundle.manifest.model.context
 
     def serve(self, name: str, port: int = 0, program: Sequence[str] = PLOTIFY, **settings: Any) -> Server:
-        """Starts it on the loopback, port 0 for any that is free, with its standard error in name.log.
+        """Start the server on the loopback, with its standard error in NAME.log.
 
-        settings: fields of `Settings` beside those. Raises ChildProcessError if it does not start.
+        Args:
+            port: 0 takes any free port.
+            settings: other fields of `Settings`.
+
+        Raises:
+            ChildProcessError: it does not start.
         """
         own = {"model": self.bundle.path, "precision": self.precision, "rows": self.rows}
         return plotify(self.log(name), port, program, **own, **settings)
 
     def log(self, name: str) -> Path:
-        """The file with the complaints of a server of this name."""
+        """Return the log file of a server of this name."""
         return self.logs / f"{name}.log"
 
 
 async def until_running(client: Client, replies: Sequence[Reply]) -> None:
-    """Returns when each of these replies is being generated, or has ended."""
+    """Wait until each of these replies is running or has ended."""
     while (await client.engine_load())[0] + sum(reply.end is not None for reply in replies) < len(replies):
         await asyncio.sleep(0.01)
 
 
 def resident_bytes(server: Serving) -> int:
-    """Memory that the server's process holds now."""
+    """Return the resident memory of the server's process."""
     return int(psutil.Process(server.pid).memory_info().rss)
 
 
 def allow_connections() -> None:
-    """Lets this process, and the servers that it starts, have as many connections as the system allows it."""
+    """Allow this process and its servers as many connections as the system permits."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """asked: the trial. target, measured: in words. figures: the measured numbers, for programs."""
+    """The result of a trial, in words.
+
+    Attributes:
+        asked: the trial.
+        target: its target.
+        measured: the measurement.
+        figures: the measured numbers, for programs.
+    """
 
     asked: str
     target: str
@@ -77,14 +89,14 @@ class TrialResult:
 
     @classmethod
     def of(cls, asked: str, target: str, measured: str, reached: bool, figures: dict[str, Any]) -> "TrialResult":
-        """A result that tells its first three `problems` with what was measured; with any, it is not reached."""
+        """Return a result with the first three `problems` in `measured`. Any problem means it is not reached."""
         problems = figures.get("problems", [])
         told = "; ".join((measured, *problems[:3]))
         return cls(asked, target, told, reached and not problems, figures)
 
 
 def table(results: Sequence[TrialResult]) -> Table:
-    """The results as a table, which is Markdown as it is printed."""
+    """Return the results as a table that prints as Markdown."""
     found = Table("asked", "target", "measured", "reached", box=MARKDOWN)
     for each in results:
         found.add_row(each.asked, each.target, each.measured, "yes" if each.reached else "**no**")

@@ -1,4 +1,4 @@
-"""The engine: a prompt and its sampling in, a stream of tokens out. No web code in it."""
+"""The inference engine: prompts and sampling parameters in, streams of tokens out. No web code."""
 
 from server.engine.admission import Admission, choose_seeds
 from server.engine.batch import DEFAULT_QUEUE_SECONDS

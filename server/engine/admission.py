@@ -1,4 +1,4 @@
-"""Admission: which requests an engine takes, and with which prompts and seeds."""
+"""Admission: checks requests before they are queued, encodes their prompts and chooses their seeds."""
 
 import secrets
 from collections.abc import Mapping
@@ -10,21 +10,26 @@ from server.engine.request import Request, Sampling
 from server.engine.text.tokenizer import Tokenizer
 
 MAX_DRAWN_SEED = 999_999
-"""Seeds that are drawn have at most six digits, so that a person can note one down."""
+"""Drawn seeds have at most six digits, so people can note them down."""
 
 
 @dataclass(frozen=True)
 class Admission:
-    """Checks requests before they are queued. context: the tokens that the model can read."""
+    """Checks requests before they are queued.
+
+    Attributes:
+        context: the length of the model's context, in tokens.
+    """
 
     config: EngineConfig
     tokenizer: Tokenizer
     context: int
 
     def encode(self, request: Request, count: int) -> list[list[int]]:
-        """The token ids of a request's prompts: one, or a guided pair.
+        """Return the token ids of a request's prompts: one, or a guided pair.
 
-        Raises InvalidRequest for a request of which `count` continuations can never be served at once.
+        Raises:
+            InvalidRequest: the engine can never run `count` continuations of this request at once.
         """
         sampling, rows = request.sampling, self.config.rows
         longest = self.context - min(sampling.max_tokens, 1)
@@ -33,11 +38,11 @@ class Admission:
             prompts.append(self.tokenizer.encode_prompt(request.against, longest))
         most = rows // len(prompts)
         if not most:
-            raise InvalidRequest("a guided request takes two rows, and this engine has only one; give it more")
+            raise InvalidRequest("a guided request needs two rows, and this engine has only one; configure more rows")
         if not 1 <= count <= most:
-            raise InvalidRequest(f"{count} continuations at once: this engine writes 1 to {most} of such a request")
+            raise InvalidRequest(f"{count} continuations at once: this engine allows 1 to {most} of such a request")
         if any(token >= self.tokenizer.size for token in sampling.logit_bias):
-            raise InvalidRequest(f"logit_bias: a token id lies outside the vocabulary (0 to {self.tokenizer.size - 1})")
+            raise InvalidRequest(f"logit_bias: a token id is outside the vocabulary (0 to {self.tokenizer.size - 1})")
         return prompts
 
     def check_room(
@@ -50,18 +55,25 @@ class Admission:
         queue_seconds: float,
         replicas: int = 1,
     ) -> None:
-        """Raises ClientBusy or EngineBusy if `count` more sequences have no room.
+        """Raise an error if there is no room for a client's `count` more sequences.
 
-        active: sequences that the client has already. queued_rows: the cache rows that queued requests need, by client.
-        free_rows: rows without a sequence. queue_seconds: for the hint when to come back. replicas: engines, each with
-        a queue as in the config.
+        The limit is on the cache rows already queued. The rows of the new request do not count: a large one could
+        otherwise never run. No client can lock out the others: each client's queued rows count up to `queue` +
+        `free_rows` at most, and for a client with nothing queued, the limit is higher by `queue`.
 
-        A request waits for cache rows, and a page takes up to six. One that needs more rows than may be queued is let
-        in where a request of one row would be; otherwise it could never run. No client locks out others: one without
-        queued requests finds as much room again, and of each client no more is counted than may be queued.
+        Args:
+            active: the number of sequences the client already has, queued or running.
+            queued_rows: the cache rows needed by queued requests, for each client.
+            free_rows: the number of rows without a sequence.
+            queue_seconds: becomes the error's hint when to try again.
+            replicas: the number of engines, each with a queue as in the config.
+
+        Raises:
+            ClientBusy: the client would have more sequences than the config allows.
+            EngineBusy: too many rows are queued.
         """
         if 0 < self.config.per_client < active + count:
-            raise ClientBusy(f"you have {active} texts under way, and one may have {self.config.per_client}")
+            raise ClientBusy(f"you have {active} texts under way, and the limit is {self.config.per_client}")
         most = self.config.queue * replicas
         room = most + free_rows
         counted = sum(min(rows, room) for rows in queued_rows.values())
@@ -70,6 +82,6 @@ class Admission:
 
 
 def choose_seeds(sampling: Sampling, count: int) -> range:
-    """`count` consecutive seeds, from the one of the sampling on, or from a drawn one."""
+    """Return `count` consecutive seeds. The first is the sampling's own, or is drawn if that is None."""
     first = secrets.randbelow(MAX_DRAWN_SEED + 2 - count) if sampling.seed is None else sampling.seed
     return range(first, first + count)

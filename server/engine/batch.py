@@ -1,4 +1,4 @@
-"""One step of the engine: schedule, prefill and decode, sample, deliver."""
+"""The running batch and its step: schedule, prefill and decode, sample, deliver."""
 
 import threading
 import time
@@ -20,14 +20,18 @@ from server.engine.stats import Observer, StepStats
 from server.engine.stream import Item
 
 DEFAULT_QUEUE_SECONDS = 5.0
-"""The guess for `queue_seconds` before a sequence has ended."""
+"""The value of `queue_seconds` until the first sequence has ended."""
 
 
 class Batch:
-    """A session with its KV cache, and the sequences in it. One thread calls `step`.
+    """The model, its KV cache, and the sequences in it. Only the engine's thread calls `step`.
 
-    lock: held wherever the scheduler changes, so that other threads can look. observer: gets the statistics of each
-    step. generated: tokens so far.
+    Args:
+        lock: is held while the scheduler changes, so other threads can read its state.
+        observer: receives the statistics of each step.
+
+    Attributes:
+        generated: the number of tokens so far.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class Batch:
 
     @property
     def queue_seconds(self) -> float:
-        """Seconds until the queue of now is empty, if sequences take as long as the last ones did."""
+        """The estimated seconds until the present queue is empty, from the duration of recent sequences."""
         if not self._durations:
             return DEFAULT_QUEUE_SECONDS
         mean = sum(self._durations) / len(self._durations)
@@ -57,9 +61,9 @@ class Batch:
         return scheduler.queue.rows.total() * mean / max(scheduler.rows - scheduler.free_rows, 1)
 
     def step(self) -> None:
-        """Prefills a piece of the groups that arrive, and decodes one token of each sequence.
+        """Prefill a piece of the new prompts, then decode one token of every running sequence.
 
-        After an exception, of whatever type, the cache is not to be trusted.
+        After an exception of any type, do not use the batch again: its cache may be half written.
         """
         step = StepStats()
         try:
@@ -70,17 +74,18 @@ class Batch:
                 self._prefill(prefill, step)
             if self.scheduler.decoding:
                 self._decode(step)
-        finally:  # a sequence that ended before an error is in no other list
+        finally:  # even after an error: no other list has the sequences that ended in this step
             self.generated += step.generated
             step.close(self._observer)
 
     def fail(self, error: EngineError) -> None:
-        """Ends all running sequences with an error."""
+        """End all running sequences with an error."""
         with self._lock:
             running = self.scheduler.clear()
         fail(running, error, self._observer)
 
     def _release_cancelled_and_expired(self, step: StepStats) -> None:
+        """End the queued and decoding sequences past their deadline, and release cancelled ones in decode."""
         scheduler, now = self.scheduler, time.monotonic()
         expired = [sequence for group in scheduler.queue.remove_expired(now) for sequence in group.sequences]
         leaving = [each for each in scheduler.decoding if each.channel.status.final or each.deadline <= now]
@@ -92,6 +97,7 @@ class Batch:
         self._release(leaving)
 
     def _prefill(self, prefill: Prefill, step: StepStats) -> None:
+        """Do a prefill run. If it completes its groups, sample the first token of each of their sequences."""
         logprobs = prefill.rows[0].logprobs
         if logprobs is None:
             logits = self.runner.prefill(prefill.first_row, prefill.start, prefill.pieces)
@@ -100,32 +106,35 @@ class Batch:
                 logprobs.add(logits)
             logits = logits[-1:]
         for row, last in zip(prefill.rows, logits, strict=True):
-            row.logits = last.copy()
+            row.logits = last.copy()  # the next run overwrites them
         with self._lock:
             complete = self.scheduler.finish_prefill(prefill)
         if not complete:
             return
-        found, rows = list[Floats](), list[Rows[int]]()
+        first_logits, rows = list[Floats](), list[Rows[int]]()
         for group in complete:
             step.prompt_tokens += len(group.prompts[0].tokens)
             step.cache_queries += sum(len(prompt.tokens) for prompt in group.prompts)
             step.cache_hits += sum(prompt.cache_hits for prompt in group.prompts)
-            for _ in group.sequences:  # sampling overwrites logits: each gets its own
-                rows.append(range(len(found), len(found) + len(group.prompts)))
-                found += [prompt.logits for prompt in group.prompts if prompt.logits is not None]
+            for _ in group.sequences:  # sampling overwrites logits, so each sequence needs its own copy
+                rows.append(range(len(first_logits), len(first_logits) + len(group.prompts)))
+                first_logits += [prompt.logits for prompt in group.prompts if prompt.logits is not None]
             for prompt in group.prompts:
                 prompt.logits = prompt.logprobs = None
-        self._sample([sequence for group in complete for sequence in group.sequences], np.stack(found), rows, step)
+        sequences = [sequence for group in complete for sequence in group.sequences]
+        self._sample(sequences, np.stack(first_logits), rows, step)
 
     def _decode(self, step: StepStats) -> None:
+        """Compute the latest token of every decoding row, and sample the next token of each sequence."""
         sequences, rows = self.scheduler.decoding, self.scheduler.decoding_rows
         logits = self.runner.decode([row.tokens[-1] for row in rows], [row.cached for row in rows])
         for row in rows:
             row.cached += 1
+        # Row i of the cache has row i of the logits.
         self._sample(sequences, logits, [[row.index for row in each.rows] for each in sequences], step)
 
     def _sample(self, sequences: list[Sequence], logits: Floats, rows: Iterable[Rows[int]], step: StepStats) -> None:
-        """Samples a token for each sequence, from its rows of the logits, and releases those that end."""
+        """Sample a token for each sequence from its rows of the logits, and release the sequences that end."""
         inputs = [sequence.prepare(logits, own) for sequence, own in zip(sequences, rows, strict=True)]
         ended = []
         for sequence, token in zip(sequences, self._sampler.sample(logits, inputs), strict=True):
@@ -146,7 +155,7 @@ class Batch:
 
 
 def fail(sequences: Iterable[Sequence], error: EngineError, observer: Observer) -> None:
-    """Ends sequences with an error, outside of a step."""
+    """End sequences with an error, outside of a step."""
     step = StepStats()
     for sequence in sequences:
         step.send(sequence.channel, sequence.stats, error)

@@ -12,13 +12,18 @@ if TYPE_CHECKING:
 class EngineConfig:
     """The resources and limits of an engine.
 
-    precision: one that the bundle carries; None for its fastest on the device. threads: threads of ONNX Runtime on the
-    processor, 0 for one for each physical core; as many threads, or all cores, sample. rows: sequences to run at once;
-    a guided one counts as two. kept: prompts to keep in the prefix cache. queue: rows that may be waited for. device:
-    "cpu", "cuda", or "auto" for a GPU that can run the model, if there is one. deadline: seconds after which a request
-    ends with DeadlineExceeded, time in the queue included. per_client: sequences that one client may have at once,
-    queued ones included; 0 for any number. capture: keep decodes on a GPU as CUDA graphs if the model's operators allow
-    it.
+    Attributes:
+        precision: one of the bundle's precisions; None takes the fastest on the device.
+        threads: ONNX Runtime's threads on the processor, and the threads for sampling. 0 takes one per physical core,
+            and all cores for sampling.
+        rows: the most sequences to run at once; a guided one counts as two.
+        kept: the most prompts to keep in the prefix cache.
+        queue: the most rows that queued requests may need.
+        device: "cpu", "cuda", or "auto" for a GPU if there is one and it can run the model, otherwise the processor.
+        deadline: the most seconds that a request may take, time in the queue included; then it ends with
+            DeadlineExceeded.
+        per_client: the most sequences that one client may have at once, queued ones included; 0 for any number.
+        capture: keep decodes on a GPU as CUDA graphs if the model's operators allow it.
     """
 
     precision: str | None = None
@@ -33,7 +38,7 @@ class EngineConfig:
 
     @classmethod
     def of(cls, settings: "Settings") -> Self:
-        """The configuration that the server's settings ask for."""
+        """Return the configuration given by the server's settings."""
         return cls(
             precision=None if settings.precision == "auto" else settings.precision,
             threads=settings.threads,

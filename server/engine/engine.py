@@ -1,4 +1,4 @@
-"""The engine: requests in, streams of tokens out."""
+"""The engine: queues requests, runs them on its own thread, and returns a stream of tokens for each."""
 
 import logging
 import threading
@@ -23,18 +23,22 @@ from server.engine.text.tokenizer import Tokenizer
 logger = logging.getLogger(__name__)
 
 MIN_PAUSE, MAX_PAUSE = 1.0, 30.0
-"""Seconds between attempts to load a model that cannot be loaded."""
+"""Seconds between attempts to load the model again; the pause doubles after each failure."""
 
 
 class Engine(AnyEngine):
-    """Generates many sequences at once, on one thread that owns the session and the KV cache.
+    """Generates many sequences at once, on one thread. That thread owns the session and the KV cache.
 
-    Loads the model of a checked bundle and runs it, so that the first request is as fast as the others. When a step
-    fails, the running sequences end with an EngineError, and the model is loaded again for the queued ones.
-    captures: True if decodes are kept as CUDA graphs.
+    The constructor loads the model and runs it once, so the first request is as fast as later ones. If a step fails,
+    the running sequences end with an EngineError, and the engine loads the model again for the queued ones.
 
-    Raises BundleError for a model that cannot run, DeviceError for a device that cannot run it, and RowsDiffer for a
-    precision in which a row depends on the others on this processor.
+    Attributes:
+        captures: True if decodes are kept as CUDA graphs.
+
+    Raises:
+        BundleError: the model cannot run.
+        DeviceError: the device cannot run the model. RowsDiffer if, in the chosen precision, a row depends on the rows
+            beside it on this processor.
     """
 
     def __init__(self, bundle: Bundle, config: EngineConfig | None = None) -> None:
@@ -46,8 +50,9 @@ class Engine(AnyEngine):
         self.steps, self.seconds, self.restarts = 0, 0.0, 0
         self._admission = Admission(self.config, self.tokenizer, bundle.manifest.model.context)
         self._queue = FairQueue()
-        self._changed = threading.Condition()
-        self._closed = self._draining = self._broken = False
+        self._changed = threading.Condition()  # guards queue, batch and the flags; notifies the engine's thread
+        self._closed = self._draining = False
+        self._broken = False  # True while the model cannot be loaded again
         self._generated_before, self._seconds_before = 0, 0.0
         self._sampler = BatchSampler(self.config.threads)
         self._batch: Batch | None = self._load_fastest() if self.config.precision is None else self._load()
@@ -141,28 +146,29 @@ class Engine(AnyEngine):
         return Batch(runner, self._sampler, self._queue, config, self._changed, self.observers)
 
     def _load_fastest(self) -> Batch:
-        """The fastest of the bundle's models in which a row does not depend on the others on this processor."""
+        """Load the fastest precision in which a row does not depend on the rows beside it on this processor."""
         slower = self.bundle.fastest_first(self.device)[1:]
         while True:
             try:
                 return self._load()
-            except RowsDiffer as differ:
+            except RowsDiffer as error:
                 if not slower:
                     raise
                 self.precision = slower.pop(0)
-                logger.warning("Writing in %s instead: %s", self.precision, differ)
+                logger.warning("Using the precision %s instead: %s", self.precision, error)
 
     def _serve(self) -> None:
+        """Run the engine's thread: steps until it is closed, and a new load after a failure."""
         while (batch := self._next_work()) is not None:
             start = time.perf_counter()
             try:
                 batch.step()
                 self.steps += 1
             except Exception as error:
-                logger.exception("A step failed; the model is loaded anew")
+                logger.exception("A step failed; loading the model again")
                 self._retire(batch, EngineError(f"the model failed: {error}"))
             self.seconds += time.perf_counter() - start
-            del batch  # its memory is needed for the next one
+            del batch  # free its memory before the next one is loaded
             if self._batch is None:
                 self._reload()
         if self._batch is not None:
@@ -170,30 +176,30 @@ class Engine(AnyEngine):
         self._fail_queued(EngineClosed())
 
     def _next_work(self) -> Batch | None:
-        """Blocks until there is work. Returns None once the engine is closed."""
+        """Wait for work, and return the batch to step. Return None once the engine is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or (self._batch and not self._batch.scheduler.idle))
             return None if self._closed else self._batch
 
     def _retire(self, batch: Batch, error: EngineError) -> None:
-        """Ends the running sequences; the queued ones are for the next session."""
+        """Drop the batch, and end its running sequences. Queued requests wait for the next batch."""
         with self._changed:
             self._generated_before, self._seconds_before = self.generated, self.model_seconds
             self._batch = None
         batch.fail(error)
 
     def _reload(self) -> None:
-        """Loads the model again, as often as it takes. Queued requests end if the first attempt fails."""
+        """Load the model again, and retry until it works. If an attempt fails, end the queued requests."""
         pause = MIN_PAUSE
         while not self._closed:
             try:
                 if Bundle.load(self.bundle.path).manifest != self.bundle.manifest:
-                    raise BundleError(f"{self.bundle.path}: another bundle by now; restart the server for it")
+                    raise BundleError(f"{self.bundle.path}: the bundle has changed; restart the server to use it")
                 batch = self._load()
             except Exception as error:
-                logger.error("The model cannot be loaded; again in %g seconds: %s", pause, error)
+                logger.error("The model cannot be loaded; retrying in %g seconds: %s", pause, error)
                 self._broken = True
-                self._fail_queued(EngineError("the model failed, and cannot be loaded"))
+                self._fail_queued(EngineError("the model failed and cannot be loaded again"))
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed, pause)
                 pause = min(2 * pause, MAX_PAUSE)

@@ -1,9 +1,9 @@
 """The queue of requests, fair between clients.
 
-Start-time fair queuing (Goyal et al. 1996), with a clock that advances by the tokens of each group that leaves, divided
-by the number of clients in the queue; Sheng et al. 2024 (arXiv:2401.00588) count tokens in the same way. A client with
-200 groups waits for itself: the first group of another goes before all of them but one. The groups of one client keep
-their order.
+This is start-time fair queuing (Goyal et al. 1996). Each group gets a start tag, and the lowest tag goes first. When a
+group leaves the queue, the clock advances by its tokens, divided by the number of clients in the queue. Sheng et al.
+2024 (arXiv:2401.00588) count tokens in the same way. A client with 200 groups delays only itself: the first group of
+another client waits for at most one of them. The groups of one client keep their order.
 """
 
 import time
@@ -14,13 +14,14 @@ from heapq import heapify, heappop, heappush
 from server.engine.sequence import SequenceGroup
 
 MAX_CLIENTS = 1024
-"""Start tags to remember before those are dropped that no longer delay a client."""
+"""The number of start tags to keep before dropping the past ones: these no longer delay a client."""
 
 
 class FairQueue:
-    """Groups in the order in which they will start. Not thread-safe.
+    """Queued groups, in the order of their start. Not thread-safe.
 
-    rows: the cache rows that each client's queued groups need.
+    Attributes:
+        rows: the cache rows needed by each client's queued groups.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class FairQueue:
         return (group for _, _, group in self._heap)
 
     def append(self, group: SequenceGroup) -> None:
-        """Adds a group, behind those of its client and beside those of others."""
+        """Add a group, behind the others of its client."""
         start = max(self._clock, self._next_start.get(group.client, 0.0))
         self._next_start[group.client] = start + group.cost
         self.rows[group.client] += group.rows
@@ -47,7 +48,7 @@ class FairQueue:
             self._next_start = {client: start for client, start in self._next_start.items() if start > self._clock}
 
     def peek(self) -> SequenceGroup | None:
-        """The next group, if there is one. Groups without readers are dropped on the way."""
+        """Return the next group, None if there is none. Drop groups without readers on the way."""
         while self._heap and self._heap[0][2].cancelled:
             group = heappop(self._heap)[2]
             self._leave(group)
@@ -55,7 +56,7 @@ class FairQueue:
         return self._heap[0][2] if self._heap else None
 
     def pop(self) -> SequenceGroup:
-        """Takes out the group that `peek` has returned."""
+        """Remove and return the group returned by `peek`."""
         group = heappop(self._heap)[2]
         self._clock += group.cost / len(self.rows)
         self._leave(group)
@@ -64,25 +65,25 @@ class FairQueue:
         return group
 
     def remove_cancelled(self) -> None:
-        """Drops the groups without readers."""
+        """Drop the groups without readers."""
         cancelled = [group for group in self if group.cancelled]
         self._remove(cancelled)
         for group in cancelled:
             group.finish_cancelled()
 
     def remove_expired(self, now: float) -> list[SequenceGroup]:
-        """Takes out the groups whose deadline has passed; `now` is in seconds of the monotonic clock."""
+        """Remove and return the groups past their deadline; `now` is in seconds of the monotonic clock."""
         expired = [group for group in self if group.deadline <= now]
         self._remove(expired)
         return expired
 
     def count(self, client: str) -> int:
-        """The number of a client's queued sequences."""
+        """Return the number of a client's queued sequences."""
         groups = [group for group in self if group.client == client]
         return sum(not sequence.channel.status.final for group in groups for sequence in group.sequences)
 
     def clear(self) -> list[SequenceGroup]:
-        """Takes out all groups."""
+        """Remove and return all groups."""
         groups = list(self)
         self._remove(groups)
         return groups
@@ -99,6 +100,6 @@ class FairQueue:
         self.rows[group.client] -= group.rows
         if not self.rows[group.client]:
             del self.rows[group.client]
-        if not self.rows:  # nobody competes, so nobody owes
+        if not self.rows:  # no client is queued, so past use no longer counts
             self._clock = 0.0
             self._next_start.clear()

@@ -1,4 +1,4 @@
-"""The interface of an engine, in this process or behind replicas in others."""
+"""The interface of an engine, either in this process or as replicas in others."""
 
 from abc import abstractmethod
 from typing import Literal, Protocol, Self
@@ -16,9 +16,17 @@ EngineState = Literal["ready", "restarting", "draining", "closed"]
 class AnyEngine(Protocol):
     """Generates many sequences at once. Close it, or use it as a context manager.
 
-    bundle, tokenizer: of the model. config: its rows, queue and limits are those of each replica. device, precision:
-    the ones in use. replicas: the number of engines behind the interface. observers: are told what happens. steps:
-    the number of steps, which took `seconds` in all. restarts: how often the model was loaded again.
+    Attributes:
+        bundle: the model's bundle.
+        tokenizer: the model's tokenizer.
+        config: rows, queue and limits, for each replica.
+        device: the device in use.
+        precision: the precision in use.
+        replicas: the number of engines behind the interface.
+        observers: receive the statistics of requests and steps.
+        steps: the number of steps so far.
+        seconds: the time of these steps.
+        restarts: the number of times the model was loaded again.
     """
 
     bundle: Bundle
@@ -35,11 +43,11 @@ class AnyEngine(Protocol):
     @property
     @abstractmethod
     def state(self) -> EngineState:
-        """ "ready" if it takes requests and can run them, otherwise the reason why not."""
+        """ "ready" if the engine takes requests and can run them, otherwise the reason why not."""
 
     @property
     def ready(self) -> bool:
-        """True if it takes requests and can run them."""
+        """True if the engine takes requests and can run them."""
         return self.state == "ready"
 
     @property
@@ -50,7 +58,7 @@ class AnyEngine(Protocol):
     @property
     @abstractmethod
     def model_seconds(self) -> float:
-        """The part of `seconds` in which the session ran."""
+        """The part of `seconds` spent in ONNX Runtime."""
 
     @property
     @abstractmethod
@@ -65,36 +73,43 @@ class AnyEngine(Protocol):
     @property
     @abstractmethod
     def queue_seconds(self) -> float:
-        """Seconds until the queue of now is empty, if sequences take as long as the last ones did."""
+        """The estimated seconds until the present queue is empty, from the duration of recent sequences."""
 
     @property
     @abstractmethod
     def cache_usage(self) -> float:
-        """The share of the rows' cache that is in use, from 0 to 1."""
+        """The share of the rows' KV cache in use, from 0 to 1."""
 
     def submit(self, request: Request) -> Stream:
-        """Queues a request and returns at once. From any thread.
+        """Queue a request and return its stream at once. Safe from any thread.
 
-        Raises InvalidRequest (PromptTooLong for a prompt that leaves no room for a new token, where one is asked for),
-        EngineBusy when the queue is full, and while the engine takes no requests; ClientBusy when a client's share is.
+        Raises:
+            InvalidRequest: the engine can never serve the request. PromptTooLong if the prompt and, unless `max_tokens`
+                is 0, one new token do not fit into the context.
+            EngineBusy: the queue is full, or the engine takes no requests. ClientBusy if the client already has as
+                many sequences as one client may have.
         """
         return self.submit_several(request, 1)[0]
 
     @abstractmethod
     def submit_several(self, request: Request, count: int) -> list[Stream]:
-        """Queues `count` continuations of one request, with one prefill of its prompt. From any thread.
+        """Queue `count` continuations of one request; they share one prefill. Safe from any thread.
 
-        Their seeds are consecutive, from the request's own on; each gets the text of a request of its own with its
-        seed. Raises the errors of `submit`, and InvalidRequest for more continuations than there are rows for.
+        Their seeds are consecutive and start at the request's own. Each text is the same as that of a separate request
+        with its seed.
+
+        Raises:
+            InvalidRequest: `count` continuations need more rows than the engine has.
+            EngineBusy: see `submit`.
         """
 
     @abstractmethod
     def drain(self) -> None:
-        """Takes no new requests from now on; those that it has go on to their end."""
+        """Refuse new requests from now on, and finish the present ones."""
 
     @abstractmethod
     def close(self) -> None:
-        """Stops within one step; streams that have not ended raise EngineError."""
+        """Stop within one step. Unfinished streams raise EngineError."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""A request: a prompt, and the rules by which each next token is sampled."""
+"""Requests: a prompt and its sampling parameters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,34 +11,38 @@ MAX_BAD_WORDS, MAX_BAD_WORD_LENGTH = 32, 64
 
 @dataclass(frozen=True)
 class Sampling:
-    """The rules by which tokens are sampled.
+    """The sampling parameters of a request.
 
     They apply in vLLM's order: logit bias; repetition, frequency and presence penalty; temperature; min-p; top-k;
-    top-p, a share of the tokens that min-p and top-k have left.
+    top-p. The share in top-p is of the tokens left by min-p and top-k.
 
-    max_tokens: new tokens at most; the end of the model's context may come first. 0 for none: the prompt is read only,
-    and may then fill the whole context.
-    temperature: 0 (greedy, always the likeliest token) to 10; logits are divided by it. Greedy below 0.00001.
-    top_k: only the k likeliest tokens; 0 for all.
-    top_p: only the likeliest tokens that together reach this probability, over 0 up to 1 (Holtzman et al. 2020).
-    min_p: only tokens at least this share, 0 to 1, as probable as the likeliest; 0 for all (Nguyen et al. 2024,
-    arXiv:2407.01082).
-    repetition_penalty: 0.1 to 10; over 1 makes tokens of prompt and continuation less likely (CTRL, Keskar et al.
-    2019).
-    presence_penalty: -2 to 2, subtracted from the logits of tokens that the continuation has already (OpenAI's API).
-    frequency_penalty: -2 to 2, the same, once for each time that the continuation has the token.
-    logit_bias: token ids and what to add to their logits, -100 to 100; at most 1024. It is no part of the hash.
-    stop: strings before which the text ends; at most 16, of 1 to 256 characters each.
-    bad_words: words, or several in a row, to keep out of the text; at most 32, of 1 to 64 characters each. They are
-    matched as the tokenizer spells them: a model that spells one otherwise gets past.
-    min_tokens: the text does not end before so many new tokens.
-    ignore_end: never end the text before max_tokens. For benchmarks.
-    logprobs: give the log probability of each token and of the k likeliest in its place, k from 0 to 20; None for none.
-    guidance: 1 to 10; over 1 strengthens what sets a prompt apart from its `against` (engine/sampling/guidance.py).
-    seed: 0 or more; the same seed gives the same text. None lets the engine draw one.
+    Attributes:
+        max_tokens: the most new tokens; the end of the model's context may come first. With 0 the engine only prefills
+            the prompt, and the prompt may fill the whole context.
+        temperature: 0 to 10; logits are divided by it. Below 0.00001 sampling is greedy: it takes the likeliest token.
+        top_k: keep only the k likeliest tokens; 0 keeps all.
+        top_p: over 0 up to 1; keep only the likeliest tokens that together reach this probability (Holtzman et al.
+            2020).
+        min_p: 0 to 1; keep only tokens with at least this share of the likeliest token's probability; 0 keeps all
+            (Nguyen et al. 2024, arXiv:2407.01082).
+        repetition_penalty: 0.1 to 10; over 1 makes the tokens of prompt and continuation less likely (CTRL, Keskar et
+            al. 2019).
+        presence_penalty: -2 to 2; is subtracted from the logits of tokens already in the continuation (OpenAI's API).
+        frequency_penalty: -2 to 2; is subtracted likewise, once for each occurrence in the continuation.
+        logit_bias: token ids and the values to add to their logits, -100 to 100; at most 1024. Not part of the hash.
+        stop: the text ends before any of these strings; at most 16, of 1 to 256 characters each.
+        bad_words: words or phrases to keep out of the text; at most 32, of 1 to 64 characters each. Only the
+            tokenizer's own tokens for a word are matched, so the model can still spell it with others.
+        min_tokens: the text does not end before it has this many new tokens.
+        ignore_end: never end the text before `max_tokens`. For benchmarks.
+        logprobs: return the log probabilities of each token and of the k likeliest in its place; k is 0 to 20. None
+            returns none.
+        guidance: 1 to 10; over 1 strengthens the difference between the prompt and the request's `against`
+            (engine/sampling/guidance.py).
+        seed: 0 or more; the same seed gives the same text. None lets the engine draw one.
 
-    Raises InvalidRequest for a value outside these. The engine checks that the ids of
-    logit_bias are in the vocabulary.
+    Raises:
+        InvalidRequest: a value is outside these bounds. The engine checks the token ids of `logit_bias` later.
     """
 
     max_tokens: int = 128
@@ -69,7 +73,7 @@ class Sampling:
         _check_number("repetition_penalty", self.repetition_penalty, 0.1, 10.0)
         _check_number("presence_penalty", self.presence_penalty, -2.0, 2.0)
         _check_number("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
-        # Copies, so that what was checked is what stays.
+        # Copy them, so the caller cannot change them after the check.
         object.__setattr__(self, "logit_bias", _checked_bias(self.logit_bias))
         object.__setattr__(self, "stop", _checked_strings("stop", self.stop, MAX_STOP_STRINGS, MAX_STOP_LENGTH))
         object.__setattr__(
@@ -87,13 +91,18 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt, as text or as token ids, and the sampling of its continuation.
+    """A prompt, as text or as token ids, and the sampling parameters of its continuation.
 
-    against: the prompt that the continuation is led away from, by `Sampling.guidance`; None for none. It doubles the
-    work of each token.
-    prompt_logprobs: give the log probability of each token of `prompt` and of the k likeliest in its place, k from 0 to
-    20; None for none. `against` has no part in them. Raises InvalidRequest for another k.
-    client: the one that asks; the queue is fair between clients. id: the name of the request in logs.
+    Attributes:
+        against: the prompt to guide away from, by `Sampling.guidance`; None for none. It doubles the work of each
+            token.
+        prompt_logprobs: return the log probabilities of each token of `prompt` and of the k likeliest in its place; k
+            is 0 to 20. None returns none. `against` does not change them.
+        client: the name of the client; the queue is fair between clients.
+        id: the name of the request in logs.
+
+    Raises:
+        InvalidRequest: `prompt_logprobs` is outside its bounds.
     """
 
     prompt: str | Sequence[int]
@@ -112,7 +121,7 @@ def _checked_bias(bias: object) -> dict[int, float]:
     if not isinstance(bias, Mapping):
         raise InvalidRequest(f"logit_bias must be a mapping from token ids to numbers; got {bias!r:.60}")
     if len(bias) > MAX_LOGIT_BIAS:
-        raise InvalidRequest(f"logit_bias must be of {MAX_LOGIT_BIAS} tokens at most; got {len(bias)}")
+        raise InvalidRequest(f"logit_bias must be of at most {MAX_LOGIT_BIAS} tokens; got {len(bias)}")
     for token, value in bias.items():
         _check_whole("logit_bias: a token id", token, 0)
         _check_number(f"logit_bias of token {token}", value, -100.0, 100.0)
@@ -121,12 +130,12 @@ def _checked_bias(bias: object) -> dict[int, float]:
 
 def _checked_strings(name: str, strings: object, most: int, longest: int) -> tuple[str, ...]:
     if not isinstance(strings, (tuple, list)) or not all(isinstance(string, str) for string in strings):
-        raise InvalidRequest(f"{name} must be a tuple of strings, also where it is only one; got {strings!r:.60}")
+        raise InvalidRequest(f"{name} must be a tuple of strings, even if it is only one; got {strings!r:.60}")
     if len(strings) > most:
-        raise InvalidRequest(f"{name} must be of {most} strings at most; got {len(strings)}")
+        raise InvalidRequest(f"{name} must be at most {most} strings; got {len(strings)}")
     for string in strings:
         if not 1 <= len(string) <= longest:
-            raise InvalidRequest(f"{name} must be of strings of 1 to {longest} characters; got one of {len(string)}")
+            raise InvalidRequest(f"{name} must be strings of 1 to {longest} characters; got one of {len(string)}")
     return tuple(strings)
 
 

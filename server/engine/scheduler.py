@@ -1,9 +1,8 @@
 """Continuous batching: chooses the next prefill and the rows to decode.
 
-It follows vLLM (Kwon et al. 2023, arXiv:2309.06180). The rows of decoding sequences lie at the front of the cache
-without a gap. Behind them lie the rows of the groups in prefill, as one block: their prompts are read in one run, or in
-pieces over several steps, and after the last piece the whole block joins the decoding rows. The next block begins only
-then.
+It follows vLLM (Kwon et al. 2023, arXiv:2309.06180). The decoding rows are at the front of the cache, without a gap.
+The prefilling rows come behind them. Their prompts are prefilled together in one run, or piece by piece over several
+steps. After the last piece all of them join the decoding rows, and only then do the next prompts begin.
 """
 
 from dataclasses import dataclass
@@ -17,17 +16,20 @@ MAX_PREFILL_TOKENS = 512
 """The most tokens to prefill in one step, padding included."""
 
 MIN_PREFILL_TOKENS = 32
-"""The fewest tokens to allow a prefill in one step, however few rows are decoding."""
+"""The smallest budget of prefill tokens in one step, however few rows are decoding."""
 
 FAR_BACK = 512
-"""A token behind so many others takes about twice as long to prefill as the first ones of a prompt."""
+"""Prefill of a token at this position takes about twice as long as at the start of a prompt."""
 
 
 @dataclass(frozen=True)
 class Prefill:
-    """One run over prompts, or over a piece of one.
+    """One prefill run: several whole prompts, or a piece of one prompt.
 
-    rows: one for each prompt. start: tokens that they hold already. length: tokens to read into each, padding included.
+    Attributes:
+        rows: the row of each prompt.
+        start: the number of tokens already in each row's cache.
+        length: the number of tokens to prefill in each row, padding included.
     """
 
     rows: list[CacheRow]
@@ -36,17 +38,23 @@ class Prefill:
 
     @property
     def first_row(self) -> int:
-        """The number of the first row; the others follow it."""
+        """The index of the first row in the cache; the others follow it."""
         return self.rows[0].index
 
     @property
     def pieces(self) -> list[list[int]]:
-        """The tokens for each row."""
+        """The tokens to prefill in each row, without padding."""
         return [row.tokens[self.start : self.start + self.length] for row in self.rows]
 
 
 class Scheduler:
-    """Gives the rows of a cache to sequences, and the `kept` rows behind them to the prefix cache."""
+    """Assigns the first `rows` rows of the KV cache to sequences, the next `kept` to the prefix cache.
+
+    Attributes:
+        prefilling: the groups in prefill. Their rows are behind the decoding rows.
+        decoding: the sequences in decode.
+        decoding_rows: their rows; row i of the cache is at index i.
+    """
 
     def __init__(self, cache: Cache, queue: FairQueue, rows: int, kept: int) -> None:
         self.rows = rows
@@ -59,12 +67,12 @@ class Scheduler:
 
     @property
     def running(self) -> list[Sequence]:
-        """The sequences in decode and in prefill."""
+        """All sequences in decode and in prefill."""
         return [*self.decoding, *(sequence for group in self.prefilling for sequence in group.sequences)]
 
     @property
     def cached_tokens(self) -> int:
-        """The number of their tokens in the cache."""
+        """The number of tokens in the cache, of all running sequences."""
         prompts = [prompt for group in self.prefilling for prompt in group.prompts]
         return sum(row.cached for row in (*self.decoding_rows, *prompts))
 
@@ -75,15 +83,19 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        """True when nothing is queued or running."""
+        """True if nothing is queued or running."""
         return not (self.queue or self.prefilling or self.decoding_rows)
 
     def count(self, client: str) -> int:
-        """The number of a client's running sequences."""
+        """Return the number of a client's running sequences."""
         return sum(each.client == client and not each.channel.status.final for each in self.running)
 
     def next_prefill(self) -> Prefill | None:
-        """The prefill of this step, if there is one."""
+        """Return the prefill run of this step, None if there is nothing to prefill.
+
+        All prompts run together if they are new and fit into the budget. Otherwise the first unfinished one runs, or as
+        large a piece of it as fits.
+        """
         if self.prefilling and all(group.cancelled for group in self.prefilling):
             for group in self.prefilling:
                 group.finish_cancelled()
@@ -91,18 +103,18 @@ class Scheduler:
         budget = self._prefill_budget()
         if not self.prefilling and not self._start_prefill(budget):
             return None
-        rows = [row for group in self.prefilling for row in group.prompts if row.uncached]
-        longest = whole_blocks(max(row.uncached for row in rows))
-        alone = any(row.cached or row.logprobs for row in rows)
-        if len(rows) > 1 and not alone and longest * len(rows) <= budget:
-            return Prefill(rows, 0, longest)
-        start = rows[0].cached
-        if self.decoding_rows:  # attention to what lies before a token counts, too
-            budget = max(BLOCK, budget * FAR_BACK // (FAR_BACK + start) // BLOCK * BLOCK)
-        return Prefill(rows[:1], start, min(whole_blocks(rows[0].uncached), budget))
+        unfinished = [row for group in self.prefilling for row in group.prompts if row.uncached]
+        padded_length = whole_blocks(max(row.uncached for row in unfinished))
+        alone = any(row.cached or row.logprobs for row in unfinished)
+        if len(unfinished) > 1 and not alone and padded_length * len(unfinished) <= budget:
+            return Prefill(unfinished, 0, padded_length)
+        first = unfinished[0]
+        if self.decoding_rows:  # later tokens of a prompt attend to more, and take longer
+            budget = max(BLOCK, budget * FAR_BACK // (FAR_BACK + first.cached) // BLOCK * BLOCK)
+        return Prefill([first], first.cached, min(whole_blocks(first.uncached), budget))
 
     def finish_prefill(self, prefill: Prefill) -> list[SequenceGroup]:
-        """Records a prefill. Returns the groups that it completed, whose sequences have their rows now."""
+        """Record a finished prefill run. Return the groups that are complete; their sequences now decode."""
         for row in prefill.rows:
             row.cached = min(row.cached + prefill.length, len(row.tokens))
             if not row.uncached:
@@ -115,9 +127,10 @@ class Scheduler:
         return complete
 
     def release(self, finished: list[Sequence]) -> None:
-        """Frees the rows of decoding sequences that have ended; the last rows move into the gaps."""
+        """Free the rows of ended sequences, and move the last decoding rows into the gaps."""
         for sequence in finished:
             self.decoding.remove(sequence)
+        # Fill the last gap first: then the last row is never one of the ended ones, unless it is the gap itself.
         for gap in sorted((row.index for sequence in finished for row in sequence.rows), reverse=True):
             last = self.decoding_rows.pop()
             if gap < len(self.decoding_rows):
@@ -125,18 +138,18 @@ class Scheduler:
                 self.decoding_rows[gap] = last
 
     def clear(self) -> list[Sequence]:
-        """Drops all running sequences, and empties the prefix cache. Returns the sequences."""
+        """Drop and return all running sequences, and empty the prefix cache."""
         running = self.running
         self.prefilling, self.decoding, self.decoding_rows = [], [], []
         self.prefix_cache.clear()
         return running
 
     def _prefill_budget(self) -> int:
-        """The most tokens to prefill in this step.
+        """Return the most tokens to prefill in this step.
 
-        No decoding row is to wait much longer than one step. Prefill of n tokens takes about as long as decode of n
-        rows. So the budget is a few more tokens than there are decoding rows, and grows with the queue, since a step
-        with more rows in it is worth more to all.
+        Prefill of n tokens takes about as long as decode of n rows. A budget of twice the decoding rows bounds how long
+        these rows wait for it. The budget grows with the queue, because a fuller batch generates more tokens per
+        second.
         """
         if not self.decoding_rows:
             return MAX_PREFILL_TOKENS
@@ -144,37 +157,41 @@ class Scheduler:
         return min(fair, MAX_PREFILL_TOKENS)
 
     def _start_prefill(self, budget: int) -> bool:
-        """Begins a block with the first group of the queue, and the next ones that fit into the same run."""
-        free = self.rows - len(self.decoding_rows)
-        tokens = prompts = 0
+        """Start the first group in the queue, and the next ones if they fit into the same run.
+
+        Return False if none has started. Call it only while no group is in prefill.
+        """
+        next_row = len(self.decoding_rows)
+        padded_length = prompts = 0
         while (group := self.queue.peek()) is not None:
-            if group.rows > free:
+            if group.rows > self.rows - next_row:
                 break
             scored = any(prompt.logprobs for prompt in group.prompts)
-            # A prompt whose logprobs are asked for is read whole, since the logits of each token are needed.
-            found = [(0, 0) if prompt.logprobs else self.prefix_cache.find(prompt.tokens) for prompt in group.prompts]
-            hit = any(length for _, length in found)
-            tokens = max(tokens, *(whole_blocks(len(prompt.tokens)) for prompt in group.prompts))
+            # Prompt logprobs need the logits of every token, so the prefix cache is of no use to them.
+            hits = [(0, 0) if prompt.logprobs else self.prefix_cache.find(prompt.tokens) for prompt in group.prompts]
+            reuses = any(length for _, length in hits)
+            padded_length = max(padded_length, *(whole_blocks(len(prompt.tokens)) for prompt in group.prompts))
             prompts += len(group.prompts)
-            alone = hit or scored or len(group.sequences) > 1
-            if self.prefilling and (alone or tokens * prompts > budget):
+            # A joint run begins at position 0 and gives no prompt logprobs, and several sequences need the rows behind.
+            alone = reuses or scored or len(group.sequences) > 1
+            if self.prefilling and (alone or padded_length * prompts > budget):
                 break
             self.queue.pop()
-            for prompt, (source, length) in zip(group.prompts, found, strict=True):
-                prompt.index = self.rows - free
+            for prompt, (source, length) in zip(group.prompts, hits, strict=True):
+                prompt.index = next_row
                 self._cache.copy(source, prompt.index, length)
                 prompt.cached = prompt.cache_hits = length
-                free -= 1
+                next_row += 1
             self.prefilling.append(group)
             if alone:
                 break
         return bool(self.prefilling)
 
     def _start_decoding(self, group: SequenceGroup) -> None:
-        """Gives the sequences of a group rows behind the last one.
+        """Append a group's sequences to the decoding rows.
 
-        The first sequence gets the prompts' own rows, the others copies. Sequences may have ended since the block was
-        laid out, so it closes up to the decoding rows from its front.
+        The first sequence takes over the prompts' rows, the others get copies. The prompts move forward if decoding
+        sequences have ended during the prefill.
         """
         for number, sequence in enumerate(group.sequences):
             for prompt in group.prompts:

@@ -1,8 +1,8 @@
-"""Rows of the KV cache, sequences that use them, and groups of sequences, one for each request."""
+"""Sequences, their rows of the KV cache, and their groups: one group for each request."""
 
 import math
 import time
-from collections.abc import Sequence as Tokens
+from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
 from server.bundle import ModelShape
@@ -21,11 +21,15 @@ from server.engine.text.tokenizer import Tokenizer
 
 @dataclass(eq=False)
 class CacheRow:
-    """The tokens of a sequence, or of its unguided twin, and their row of the KV cache.
+    """The tokens of a sequence, or of the second prompt of a guided pair, and their row of the KV cache.
 
-    cached: the number of tokens that the row holds. index: the number of the row; -1 before there is one. cache_hits:
-    tokens that came from the prefix cache. logits: float32 [vocab] after the last token, once a prefill is complete.
-    logprobs: gathers those of the prompt's tokens where the request asks for them.
+    Attributes:
+        tokens: the token ids of the prompt and of the text so far.
+        cached: the number of these tokens in the cache.
+        index: the index of the row in the cache; -1 before the sequence has one.
+        cache_hits: the number of tokens taken from the prefix cache.
+        logits: float32 [vocab] after the last token of a prefill run.
+        logprobs: collects the log probabilities of the prompt's tokens, if requested.
     """
 
     tokens: list[int]
@@ -37,7 +41,7 @@ class CacheRow:
 
     @property
     def uncached(self) -> int:
-        """The number of tokens that are not in the cache yet."""
+        """The number of tokens still to be computed into the cache."""
         return len(self.tokens) - self.cached
 
 
@@ -45,9 +49,12 @@ class CacheRow:
 class Sequence:
     """One continuation: its rows of the cache, its sampler, and its text on the way to the reader.
 
-    limit: the most tokens that it may generate, so that prompt and continuation fit into the model's context.
-    prompt_logprobs: for the first chunk. deadline: in seconds of the monotonic clock. client: the one that asks for it.
-    rows: one, or a guided pair: that of the prompt, and that of the prompt to guide away from.
+    Attributes:
+        limit: the most tokens to generate, from `max_tokens` and the room in the model's context.
+        prompt_logprobs: are sent with the first chunk.
+        deadline: in seconds of the monotonic clock.
+        client: the name of the requesting client.
+        rows: one row; two for a guided pair: first the prompt's, then the row of the prompt to guide away from.
     """
 
     sampling: Sampling
@@ -66,26 +73,30 @@ class Sequence:
     _unsent_logprobs: list[TokenLogprobs] = field(default_factory=list)
     _unsent_prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
 
-    def prepare(self, logits: Floats, rows: Tokens[int]) -> SamplingInput:
-        """The input to sample the next token from its `rows` of float32 logits [rows, vocab].
+    def prepare(self, logits: Floats, rows: Rows[int]) -> SamplingInput:
+        """Return the sampling input for the next token.
 
-        Guidance, bias and penalties change the first of these rows, from which the token is sampled.
+        Apply guidance, bias and penalties in place to the row of logits to sample from.
+
+        Args:
+            logits: float32 [rows, vocab], of the whole batch.
+            rows: the indices of this sequence's rows. The token is sampled from the first one.
         """
         if len(rows) > 1:
             own, against = (logits[row] for row in rows)
-            self.sampler.exclude(own)  # else nothing may be plausible beside it
+            self.sampler.exclude(own)  # before guidance: next to an excluded token no other might be plausible
             own[:] = guide(own, against, self.sampling.guidance)
         return self.sampler.prepare(logits, rows[0])
 
     def append(self, token: int) -> Chunk | None:
-        """Adds the token that was sampled. Returns the chunk of text that it completes, if any.
+        """Append a sampled token. Return a chunk if there is text to send or the sequence has ended.
 
-        The last chunk has a finish_reason; before it, each row gets the token. Raises FloatingPointError for -1, which
-        says that the logits were not finite.
+        Raises:
+            FloatingPointError: the token is -1, because the logits were not finite.
         """
         if self.prompt_logprobs is not None:
             self._unsent_prompt_logprobs, self.prompt_logprobs = self.prompt_logprobs.values, None
-        if not self.limit:
+        if not self.limit:  # max_tokens is 0: only the prefill was wanted
             return self._chunk("", "length")
         sampled = self.sampler.accept(token)
         if sampled.logprobs is not None:
@@ -104,12 +115,12 @@ class Sequence:
         return self._chunk(text) if text else None
 
     def _last_chunk(self, text: str, reason: FinishReason) -> Chunk:
-        """A chunk with the rest of the text, which may still complete a stop string."""
+        """Return the last chunk, with the text held back. That text may still complete a stop string."""
         rest, stopped = self.text.flush()
         return self._chunk(text + rest, "stop" if stopped else reason)
 
     def _chunk(self, text: str, finish_reason: FinishReason | None = None) -> Chunk:
-        """A chunk of all that was not sent yet."""
+        """Return a chunk of everything not yet sent."""
         tokens, logprobs = tuple(self._unsent), tuple(self._unsent_logprobs)
         chunk = Chunk(text, tokens, finish_reason, logprobs, self._unsent_prompt_logprobs)
         self._unsent, self._unsent_logprobs, self._unsent_prompt_logprobs = [], [], ()
@@ -118,9 +129,11 @@ class Sequence:
 
 @dataclass(eq=False)
 class SequenceGroup:
-    """The sequences of one request: its prompts, to prefill once, and the continuations that share them.
+    """The sequences of one request. They share the prefill of its prompts.
 
-    prompts: one, or a guided pair. cost: the most tokens that it takes, of prompts and continuations.
+    Attributes:
+        prompts: one row, or two for a guided pair.
+        cost: the most tokens that the request can take, prompts and continuations together.
     """
 
     prompts: list[CacheRow]
@@ -138,7 +151,11 @@ class SequenceGroup:
         tokenizer: Tokenizer,
         observer: Observer,
     ) -> "SequenceGroup":
-        """A group for a request that was admitted, with one sequence for each seed. prompts: their token ids."""
+        """Return the group of an admitted request, with one sequence for each seed.
+
+        Args:
+            prompts: the token ids of its prompts, one or a guided pair.
+        """
         sampling, prompt, wanted = request.sampling, prompts[0], request.prompt_logprobs
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         logprobs = None if wanted is None else PromptLogprobs(prompt, wanted, tokenizer.size)
@@ -164,25 +181,25 @@ class SequenceGroup:
 
     @property
     def rows(self) -> int:
-        """The number of cache rows that it needs in decode."""
+        """The number of cache rows needed in decode."""
         return len(self.prompts) * len(self.sequences)
 
     @property
     def client(self) -> str:
-        """The client that asks for it."""
+        """The name of the requesting client."""
         return self.sequences[0].client
 
     @property
     def deadline(self) -> float:
-        """The time by which it has to end, in seconds of the monotonic clock."""
+        """The time of its deadline, in seconds of the monotonic clock."""
         return self.sequences[0].deadline
 
     @property
     def cancelled(self) -> bool:
-        """True when the readers of all its sequences are gone."""
+        """True if the readers of all its sequences are gone."""
         return all(sequence.channel.status.final for sequence in self.sequences)
 
     def finish_cancelled(self) -> None:
-        """Records the end of a group that was cancelled before decode."""
+        """Record the end of a group cancelled before decode."""
         for sequence in self.sequences:
             sequence.stats.finish(sequence.channel.status)

@@ -1,4 +1,4 @@
-"""Statistics of sequences and steps, recorded by the engine and passed to its observers."""
+"""Statistics of sequences and steps: the engine records them and passes them to its observers."""
 
 import logging
 import math
@@ -15,12 +15,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class SequenceStats:
-    """The history of one sequence.
+    """The history of one sequence. Times are seconds of the monotonic clock, nan before the event.
 
-    Times are seconds of the monotonic clock, nan for events that have not happened yet. request_id: the id of its
-    request. prompt_tokens: tokens of its prompt. queued_at: it was submitted. scheduled_at: it left the queue.
-    first_token_at, last_token_at: its first and its latest token were sent. finished_at: it ended, with a final status.
-    generated: tokens sent so far.
+    Attributes:
+        request_id: the id of its request.
+        prompt_tokens: the number of tokens in its prompt.
+        queued_at: the time of its submission.
+        scheduled_at: the time of leaving the queue.
+        first_token_at: the time of sending its first token.
+        last_token_at: the time of sending its latest token.
+        finished_at: the time of its end.
+        generated: the number of tokens sent so far.
+        status: final once the sequence has ended.
     """
 
     observer: "Observer" = field(repr=False)
@@ -35,7 +41,7 @@ class SequenceStats:
     status: Status = Status.ACTIVE
 
     def finish(self, status: Status) -> None:
-        """Records the end of the sequence and tells the observer, once; later calls do nothing."""
+        """Record the end of the sequence and tell the observer. Later calls do nothing."""
         if not self.status.final:
             self.status = status
             self.finished_at = time.monotonic()
@@ -46,13 +52,17 @@ class SequenceStats:
 class StepStats:
     """The work of one step of the engine, and its outputs.
 
-    outputs: the items to deliver when the step is over. sampled: the sequences that got a token. finished: the
-    sequences that ended, and their final status. generated: tokens among the outputs. prompt_tokens: tokens of the
-    requests whose prefill was completed. cache_queries: the same, with the prompts that others are guided away from;
-    cache_hits: how many of these the prefix cache held.
-
-    `close` adds first_tokens: the sequences that got their first token, and inter_token_latencies: for every other
-    sequence that got one, the seconds since its last token.
+    Attributes:
+        outputs: the items to deliver at the end of the step.
+        sampled: the sequences with a new token.
+        finished: the sequences ended in the step, with their final status.
+        generated: the number of tokens in the outputs.
+        prompt_tokens: the number of prompt tokens, of requests with a completed prefill.
+        cache_queries: the same, plus the tokens of their `against` prompts.
+        cache_hits: the number of these found in the prefix cache.
+        first_tokens: the sequences with their first token. Filled by `close`.
+        inter_token_latencies: the seconds since the previous token, for the other sequences with a new token. Filled
+            by `close`.
     """
 
     outputs: list[tuple[Channel, Item]] = field(default_factory=list)
@@ -66,7 +76,7 @@ class StepStats:
     inter_token_latencies: list[float] = field(default_factory=list)
 
     def send(self, channel: Channel, stats: SequenceStats, item: Item) -> Status:
-        """Adds an item to the outputs. Returns the status of its sequence, which the last item ends."""
+        """Add an item to the outputs. Return the status of its sequence after it."""
         self.outputs.append((channel, item))
         if isinstance(item, Chunk):
             self.generated += len(item.token_ids)
@@ -77,13 +87,13 @@ class StepStats:
         return status
 
     def close(self, observer: "Observer") -> None:
-        """Tells the observer, then delivers the outputs: what a client has received is counted already."""
+        """Tell the observer, then deliver the outputs: tokens are counted before a client has them."""
         now = time.monotonic()
         for stats in self.sampled:
             if math.isnan(stats.first_token_at):
                 stats.first_token_at = now
                 self.first_tokens.append(stats)
-            elif stats.last_token_at != now:  # a first step may sample twice, and sends both tokens together
+            elif stats.last_token_at != now:  # a sequence's first step may sample two tokens and send them together
                 self.inter_token_latencies.append(now - stats.last_token_at)
             stats.last_token_at = now
         observer.stepped(self)
@@ -93,10 +103,10 @@ class StepStats:
 
 
 class Observer:
-    """Watches an engine. Each method returns soon: most calls come from the engine's thread."""
+    """Watches an engine. Its methods must return soon: the engine's thread makes most of the calls."""
 
     def queued(self, all_stats: list[SequenceStats]) -> None:
-        """A request is about to enter the queue. Called in the context of its submitter."""
+        """A request is about to enter the queue. Called in the context of the submitter."""
 
     def refused(self, all_stats: list[SequenceStats], error: EngineBusy) -> None:
         """The request was refused instead. Called in the same context."""
@@ -105,17 +115,17 @@ class Observer:
         """A step is over."""
 
     def finished(self, stats: SequenceStats) -> None:
-        """A queued sequence is over, even one that never left the queue. From any thread, once for each."""
+        """A sequence has ended, perhaps while still queued. Called once for each, from any thread."""
 
 
 class Observers(Observer):
-    """Calls all observers. One that fails is logged, and the engine goes on."""
+    """Calls all observers. If one raises, logs the exception and goes on."""
 
     def __init__(self) -> None:
         self._all: list[Observer] = []
 
     def add(self, observer: Observer) -> None:
-        """Adds an observer."""
+        """Add an observer."""
         self._all.append(observer)
 
     def queued(self, all_stats: list[SequenceStats]) -> None:
@@ -132,7 +142,7 @@ class Observers(Observer):
 
     @contextmanager
     def queueing(self, all_stats: list[SequenceStats]) -> Iterator[None]:
-        """Wraps the queueing of a request: calls `queued` before it, and `refused` if it raises EngineBusy."""
+        """Call `queued` before the body, which queues a request, and `refused` if it raises EngineBusy."""
         self.queued(all_stats)
         try:
             yield
@@ -145,4 +155,4 @@ class Observers(Observer):
             try:
                 call(observer)
             except Exception:
-                logger.exception("%s failed; the engine goes on", type(observer).__name__)
+                logger.exception("%s failed; the engine continues", type(observer).__name__)

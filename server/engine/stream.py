@@ -1,4 +1,4 @@
-"""Tokens on their way from the engine's thread to a reader: a thread, or a task on an event loop."""
+"""Streams: pass tokens from the engine's thread to readers, either threads or tasks on an event loop."""
 
 import asyncio
 import threading
@@ -16,13 +16,16 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some text, and the tokens that it came from; the last chunk of a stream has a finish_reason.
+    """Some text and its tokens. The last chunk of a stream has a finish_reason.
 
-    finish_reason: "stop" when the model ended the text (the end-of-text token itself is not in `token_ids`) or a stop
-    string did, "length" when max_tokens or the context's end was reached, "cancelled" when the reader wanted no more;
-    None before the end. logprobs: one for each of `token_ids` where the sampling asks for them, and one more where the
-    model ended the text, for the end-of-text token; otherwise none. prompt_logprobs: in a stream's first chunk, one for
-    each token of the prompt where the request asks for them, None for the first token, which has none.
+    Attributes:
+        token_ids: the tokens of `text`, without the end-of-text token.
+        finish_reason: "stop" at the end-of-text token or a stop string, "length" at `max_tokens` or the end of the
+            context, "cancelled" if the reader cancelled the stream; None before the end.
+        logprobs: one for each of `token_ids`, and one for an end-of-text token; empty unless `Sampling.logprobs` is
+            set.
+        prompt_logprobs: one for each token of the prompt, and None for the first; empty unless it is the first chunk
+            and `Request.prompt_logprobs` is set.
     """
 
     text: str
@@ -36,7 +39,7 @@ Item = Chunk | EngineError
 
 
 class Status(Enum):
-    """The state of a sequence. The value of a final one is its reason in metrics, logs and traces."""
+    """The state of a sequence. A final state's value is the reason in metrics, logs and traces."""
 
     ACTIVE = "active"
     STOPPED = "stop"
@@ -47,21 +50,22 @@ class Status(Enum):
 
     @property
     def final(self) -> bool:
-        """True for the end of a sequence."""
+        """True if the sequence has ended."""
         return self is not Status.ACTIVE
 
     @classmethod
     def after(cls, item: Item) -> "Status":
-        """The status of a sequence after this item."""
+        """Return the status of a sequence after this item."""
         if isinstance(item, EngineError):
             return cls.DEADLINE if isinstance(item, DeadlineExceeded) else cls.FAILED
         return cls(item.finish_reason) if item.finish_reason else cls.ACTIVE
 
 
 class Channel:
-    """The items of one sequence on their way to the reader. Safe from any thread.
+    """A queue of items from the engine to the reader of one sequence. Safe from any thread.
 
-    status: final once the last item is here, from the engine or from the reader that cancels; no item follows it.
+    Attributes:
+        status: becomes final with the last item, or when the reader cancels. No item follows.
     """
 
     def __init__(self) -> None:
@@ -71,7 +75,7 @@ class Channel:
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, item: Item) -> asyncio.Future[None] | None:
-        """Adds an item, unless the last one is here already. Returns the future that the reader awaits."""
+        """Add an item, unless the status is final. Return the future of the async reader, if one waits."""
         with self._filled:
             if self.status.final:
                 return None
@@ -82,18 +86,18 @@ class Channel:
             return waiter
 
     def abandon(self) -> None:
-        """Cancels the sequence when its reader is gone, without a lock: the garbage collector may call it."""
+        """Cancel the sequence when its reader is gone. Take no lock: the garbage collector may call this."""
         if not self.status.final:
             self.status = Status.CANCELLED
 
     def take(self) -> Item | None:
-        """The next item, None after the last one. Blocks until there is one."""
+        """Wait for the next item and return it; return None after the last one."""
         with self._filled:
             self._filled.wait_for(lambda: self._items or self.status.final)
             return self._items.popleft() if self._items else None
 
     async def take_async(self) -> Item | None:
-        """The next item, None after the last one. Waits for one without blocking the event loop."""
+        """Do the same as `take`, without blocking the event loop."""
         while True:
             with self._filled:
                 if self._items:
@@ -105,7 +109,7 @@ class Channel:
 
 
 def deliver(items: Iterable[tuple[Channel, Item]]) -> None:
-    """Puts each item into its channel, and wakes each event loop once for all of its readers."""
+    """Put each item into its channel, and wake each event loop once for all its readers."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[Channel, asyncio.Future[None]]]] = {}
     for channel, item in items:
         waiter = channel.put(item)
@@ -114,19 +118,20 @@ def deliver(items: Iterable[tuple[Channel, Item]]) -> None:
     for loop, woken in loops.items():
         try:
             loop.call_soon_threadsafe(_wake, [waiter for _, waiter in woken])
-        except RuntimeError:  # the event loop is closed, and its readers with it
+        except RuntimeError:  # the event loop is closed, so its readers are gone
             for channel, _ in woken:
                 channel.abandon()
 
 
 class Stream:
-    """One continuation, as it comes. Iterate over it with `for` or with `async for`, in one place.
+    """Gives the chunks of one continuation as they are generated. Iterate with `for` or `async for`.
 
-    Ends after the chunk with a finish_reason; raises EngineError if the engine failed. A stream that is cancelled, or
-    to which no reference is left, stops within one decode step.
+    Iterate in one place only. Iteration ends after the chunk with a finish_reason, and raises EngineError if the engine
+    failed. The engine stops within one step after you cancel the stream or drop the last reference to it.
 
-    seed: of the random numbers; the same request with this seed gives the same text. prompt_tokens: the number of
-    tokens of the prompt.
+    Attributes:
+        seed: the seed in use; the same request with this seed gives the same text.
+        prompt_tokens: the number of tokens in the prompt.
     """
 
     def __init__(self, channel: Channel, seed: int, prompt_tokens: int) -> None:
@@ -135,7 +140,7 @@ class Stream:
         self._channel = channel
 
     def cancel(self, reason: FinishReason = "cancelled") -> None:
-        """Stops the work. Chunks that are here can still be read, then one with this reason ends the stream."""
+        """Stop the generation. Chunks already here can still be read, then one with `reason` ends the stream."""
         deliver([(self._channel, Chunk("", finish_reason=reason))])
 
     def __iter__(self) -> "Stream":
@@ -161,10 +166,9 @@ class Stream:
 
 
 async def merged(streams: Sequence[Stream]) -> AsyncIterator[list[tuple[int, Item]]]:
-    """The items of several streams, each with the number of its stream.
+    """Yield the items of several streams, each with the index of its stream.
 
-    Yields all items that are ready at once, until all streams have ended. An error ends its own stream alone. Cancels
-    the streams in the end.
+    Each list holds all items ready at the time. An error ends only its own stream. On leaving, cancel all streams.
     """
     ready: list[tuple[int, Item]] = []
     filled = asyncio.Event()
@@ -178,7 +182,7 @@ async def merged(streams: Sequence[Stream]) -> AsyncIterator[list[tuple[int, Ite
             ready.append((number, error))
             filled.set()
 
-    # A stream that is cancelled ends, and its reader with it.
+    # These tasks need no cancelling: each ends with its stream, and `finally` cancels the streams.
     readers = [asyncio.create_task(read(number)) for number in range(len(streams))]
     unfinished = len(readers)
     try:

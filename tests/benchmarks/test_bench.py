@@ -1,4 +1,4 @@
-"""`plotify bench` on the minute bundle: what it prints and writes, not how fast it is."""
+"""`plotify bench engine`, `arrivals` and `operators` on the tiny bundle: output and files, not speed."""
 
 import json
 import re

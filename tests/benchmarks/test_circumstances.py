@@ -1,4 +1,4 @@
-"""Which processor a figure is from."""
+"""The circumstances of a figure: the processor and its instruction sets."""
 
 import platform
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The baseline behind the API, with the client that people have, on the minute checkpoint."""
+"""The eager baseline's API, with OpenAI's client, on the tiny checkpoint."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`plotify bench load`, for ten seconds: its figures against the server's own count, and its report."""
+"""`plotify bench load` for ten seconds: the report, and agreement with the server's own counts."""
 
 import csv
 import json
@@ -62,7 +62,7 @@ def test_both_sides_stand_in_the_headline(tiny_bundle: Path, tiny_checkpoint: Pa
 
 
 def test_the_docs_have_the_users_options() -> None:
-    # In a process of its own: Locust patches the one that imports it.
+    # This needs its own process: Locust patches the process that imports it.
     done = subprocess.run([sys.executable, "-m", "benchmarks.locustfile"], capture_output=True, text=True, cwd=ROOT)
     own = done.stdout.partition("Plotify:")[2]
     offered = re.findall(r"^  (--[a-z-]+)", own, re.MULTILINE)

@@ -155,7 +155,7 @@ def test_figures_by_hand() -> None:
 @pytest.mark.parametrize(
     ("change", "doubt"),
     [
-        (lambda requests: (requests[:5], QUIET), "too few samples: 30 tokens came"),
+        (lambda requests: (requests[:5], QUIET), "too few samples: 30 tokens received"),
         (lambda requests: ([*requests, asked(1, [], "status 503")], QUIET), "1 of the requests failed"),
         (lambda requests: (requests, Shares(0.95, 1, 0, 0)), "generator was saturated: it took 0.95"),
         (lambda requests: (requests, Shares(0.1, 1, 0.7, 0)), "other programs took 0.7 cores"),
@@ -171,7 +171,7 @@ def test_what_makes_a_figure_doubtful_is_said(
 
 
 def test_what_still_waits_at_the_end_has_waited_at_least_so_long() -> None:
-    """32 users of a server that serves one at a time: most never see a token."""
+    """The server handles one of 32 users at a time, so most never get a token."""
     requests = [asked(0, [2.0 * at]) for at in range(1, 5)] + [Asked("client", 0, 10.1, [], 3, 0, CUT)] * 28
     found = summarise("eager", 32, "32 users", requests, 3, 10, QUIET)
     assert (found.requests, found.answered) == (31, 3)

@@ -1,4 +1,4 @@
-"""`plotify bench compare` and `trend`: what they say, and their exit codes."""
+"""`plotify bench compare` and `trend`: their output and exit codes."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def bench(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def history(tmp_path: Path) -> Path:
-    """Runs of 100, 95, 70 and a doubtful 50 tokens per second."""
+    """Return a history of runs with 100, 95, 70 and a doubtful 50 tokens per second."""
     file = tmp_path / "new" / "history.jsonl"
     for run in (outcome(100), outcome(95), outcome(70), outcome(50, doubts=("others",)), outcome(70, "9 users")):
         append(file, run)
@@ -72,7 +72,7 @@ def test_a_report_is_a_run_and_another_file_is_none(tmp_path: Path) -> None:
     for content in ("{", "[]", '{"benchmark": "serve"}'):
         (tmp_path / "load.json").write_text(content)
         done = bench("compare", tmp_path, tmp_path)
-        assert (done.exit_code, "is no load test's" in done.output) == (2, True), done.output
+        assert (done.exit_code, "not from a load test" in done.output) == (2, True), done.output
 
 
 @pytest.mark.parametrize("share", ["much", "0%", "-5%", "nan"])

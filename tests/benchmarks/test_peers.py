@@ -1,6 +1,6 @@
-"""`plotify bench peers` on the minute checkpoint: that each peer runs its weights, not how fast it is.
+"""`plotify bench peers` on the tiny checkpoint: every peer runs the same weights, at any speed.
 
-Peers that are not installed are left out, and say so.
+Tests are skipped if their peer is not installed.
 """
 
 import importlib.util
@@ -63,7 +63,7 @@ def tiny_weights(tiny_checkpoint: Path, tiny_bundle: Path) -> Weights:
 
 @pytest.fixture(scope="session")
 def wide_weights(tiny_weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Weights:
-    """Random ones of width 64, in PyTorch's layout alone: under that, llama.cpp's AMX products are wrong."""
+    """Random weights of width 64, in PyTorch's layout: below that, llama.cpp's AMX products are wrong."""
     folder = tmp_path_factory.mktemp("wide") / "hf"
     run(PYTHON, "-c", WIDE, folder)
     (folder / "tokenizer.json").write_bytes((tiny_weights.hf / "tokenizer.json").read_bytes())
@@ -74,7 +74,7 @@ def wide_weights(tiny_weights: Weights, tmp_path_factory: pytest.TempPathFactory
 def test_each_peer_writes_what_pytorch_writes(
     tiny_weights: Weights, wide_weights: Weights, tmp_path: Path, family: str
 ) -> None:
-    """fp32 the same tokens; with fewer bits the same first ones more often than chance, which is 1 in 400."""
+    """In fp32 all tokens agree. With fewer bits the first agrees more often than by chance, 1 in 400."""
     _skip_unless_installed(family)
     weights = wide_weights if family == "llama.cpp" else tiny_weights
     contenders: list[Peer] = [*ON_CPU[family](), *(ON_CPU["pytorch"]() if family != "pytorch" else ())]
@@ -91,7 +91,7 @@ def test_each_peer_writes_what_pytorch_writes(
 
 @pytest.mark.parametrize("family", list(ON_CPU))
 def test_a_peer_that_waits_does_not_compute(wide_weights: Weights, tiny_weights: Weights, family: str) -> None:
-    """Or it would slow down the one whose turn it is."""
+    """Otherwise it would slow down the contender with the turn."""
     if not Path("/proc/self/stat").is_file():
         pytest.skip("processor time is read from /proc")
     _skip_unless_installed(family)
@@ -135,7 +135,7 @@ def test_the_command_writes_figures_and_a_chart(tiny_weights: Weights, tmp_path:
 def test_what_a_gpu_would_run_writes_what_pytorch_writes(
     tiny_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole command as if a GPU were there, each contender set up as for it, but on the processor."""
+    """Run the whole command with every contender set up for a GPU, but on the processor."""
     _skip_unless_installed("pytorch")
     if not shutil.which(os.environ.get("CXX", "g++")):
         pytest.skip("torch.compile wants a C++ compiler on a processor")
@@ -175,7 +175,7 @@ def test_every_number_of_rows_is_met_before_turns_count(tiny_bundle: Path, monke
     read = Runner.decode
     monkeypatch.setattr(Runner, "decode", decode)
     with Engine(Bundle.load(tiny_bundle), EngineConfig("fp32", 1, rows=5, device="cpu")) as engine:
-        met.clear()  # it has run once by itself
+        met.clear()  # the engine has already run once, to warm up
         meet_every_count(engine)
     assert met == [1, 2, 3, 4, 5]
 
@@ -256,13 +256,13 @@ def _skip_unless_installed(family: str) -> None:
     for module in MODULES[family]:
         try:
             found = importlib.util.find_spec(module)
-        except ModuleNotFoundError:  # of the package that it is in
+        except ModuleNotFoundError:  # its parent package is missing
             found = None
         if found is None:
             pytest.skip(f"{module} is not installed")
 
 
 def _processor_ticks(process: int | None) -> int:
-    """User and system time, in hundredths of a second."""
+    """Return user and system time, in hundredths of a second."""
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     return int(fields[11]) + int(fields[12])

@@ -1,4 +1,4 @@
-"""Processes and turns, with contenders that compute nothing: one that fails is named and harms no other."""
+"""Contenders: their processes and turns. A failed contender is reported and does not harm the others."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ WORKLOAD = Workload(concurrency=(1, 3), rounds=2, prompt_tokens=4, new_tokens=5,
 
 @dataclass
 class Copyist:
-    """Repeats each prompt's last token; `trouble` is what befalls it, in `prepare` or when asked for three at once."""
+    """Repeats each prompt's last token. It has its `trouble` in `prepare`, or with three prompts at once."""
 
     name: str
     trouble: str = ""

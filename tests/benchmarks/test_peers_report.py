@@ -1,4 +1,4 @@
-"""Medians, ratios and agreement by hand, and how table, JSON and chart show them."""
+"""The report on contenders: medians, ratios and agreement by hand, in table, JSON and chart."""
 
 from pathlib import Path
 
@@ -82,9 +82,9 @@ def test_fewer_rounds_and_problems_are_said() -> None:
     disturbed = figures("PyTorch eager", "fp32", 20, 40)
     disturbed.others = {1: [0.0, 0.1, 0.0], 8: [0.0, 1.24, 0.1]}
     assert remarks([slow, failed, disturbed], WORKLOAD)[2:] == [
-        "TensorFlow eager, 8 at once: 1 of 3 rounds, as its warm turn took 95 s",
+        "TensorFlow eager, 8 at once: 1 of 3 rounds, because its warm turn took 95 s",
         "OpenVINO int8: 8 at once: MemoryError",
-        "OpenVINO int8, 8 at once: 0 of 3 rounds, as it failed",
+        "OpenVINO int8, 8 at once: 0 of 3 rounds, because it failed",
         "PyTorch eager, 8 at once: others used 0.0 to 1.2 cores meanwhile; measure again on a quiet machine",
     ]
 

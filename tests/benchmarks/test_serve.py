@@ -1,4 +1,4 @@
-"""`plotify bench serve` on the minute bundle: what it prints and writes, not how fast it is."""
+"""`plotify bench serve` on the tiny bundle: output and files, not speed."""
 
 import json
 from collections.abc import Iterator
@@ -73,4 +73,4 @@ def test_a_server_that_does_not_start_is_named_with_its_reason(tmp_path: Path) -
 def test_what_does_not_fit_the_context_is_refused(tiny_bundle: Path) -> None:
     done = bench("--model", tiny_bundle, "--prompt-tokens", "125")
     assert done.exit_code == 2
-    assert "125 prompt and 6 new tokens are over the model's 128" in done.output
+    assert "125 prompt and 6 new tokens are more than the model's context of 128" in done.output

@@ -1,4 +1,4 @@
-"""The trials of benchmarks/trials in short: the server keeps what it promises, and the table says so."""
+"""The trials of benchmarks/trials, shortened: the server meets the targets, and the table says so."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ NOTHING = {
 
 
 def bench(command: str, out: Path, model: Path, rows: int, **trial: int) -> tuple[Result, TrialResult]:
-    """Runs one trial alone; its row."""
+    """Run one trial alone, and return its row."""
     chosen = NOTHING[command] | {f"--{name}": count for name, count in trial.items()}
     arguments = {"--model": model, "--out": out, "--rows": rows} | chosen
     done = CliRunner().invoke(plotify, ["bench", command, *(str(word) for pair in arguments.items() for word in pair)])
@@ -67,7 +67,7 @@ def test_streams_at_once_are_what_each_is_alone(tmp_path: Path) -> None:
 
 
 def test_twice_what_can_be_served_ends_cleanly(tmp_path: Path) -> None:
-    """How long the admitted wait is for a quiet machine to say."""
+    """There is no bound on the waiting time: that needs a quiet machine."""
     _, row = bench("soak", tmp_path, SHIPPED_MODEL, rows=4, seconds=5)
     figures = row.figures
     assert figures["problems"] == []
@@ -89,7 +89,7 @@ def test_clients_who_leave_leave_nothing_behind(tmp_path: Path) -> None:
     figures = row.figures
     assert figures["rows_usable"]
     assert figures["running"] > 1
-    assert figures["idle_seconds"] < 20, "how soon is for a quiet machine to say"
+    assert figures["idle_seconds"] < 20, "a closer bound needs a quiet machine"
     assert figures["idle_seconds_of_plots"] < 20
     assert len(figures["resident_bytes"]) == 5
 

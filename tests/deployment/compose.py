@@ -1,4 +1,4 @@
-"""compose.yaml and the files that it mounts, as they stand."""
+"""compose.yaml and its mounted files, parsed."""
 
 from dataclasses import fields
 from typing import Any
@@ -10,11 +10,11 @@ from tests.conftest import ROOT
 
 PROFILES = {"postgres", "observability", "load", "baseline", "train"}
 SETTINGS = {variable(setting.name): setting.default for setting in fields(Settings)}
-"""The server's variables, with their defaults."""
+"""The server's environment variables and their defaults."""
 
 
 def yaml(file: str) -> Any:
-    """What is in a file of the repository."""
+    """Return the content of a YAML file in the repository."""
     return msgspec.yaml.decode((ROOT / file).read_text())
 
 

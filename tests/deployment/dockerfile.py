@@ -1,4 +1,4 @@
-"""The Dockerfile as Docker would read it: stages, and what each has from those that it is built on."""
+"""The Dockerfile, parsed: its stages, and everything each one inherits."""
 
 import re
 import shlex
@@ -10,7 +10,10 @@ from tests.conftest import ROOT
 
 @dataclass(frozen=True)
 class Stage:
-    """One FROM: what it is built on, an image or another stage, and its own instructions, lines that go on joined."""
+    """A stage: its base, either an image or another stage, and its own instructions.
+
+    Continued lines are joined.
+    """
 
     base: str
     instructions: list[tuple[str, str]] = field(default_factory=list)
@@ -30,31 +33,31 @@ def _read() -> dict[str, Stage]:
 
 
 STAGES = _read()
-"""By their names, in order: the last one is what is built where none is named."""
+"""The stages by name, in order. Docker builds the last one by default."""
 
 TARGETS = ("cpu", "cuda", "scale", "train", "load")
-"""The stages that are run; the others are built on, or copied from."""
+"""The stages to run. The others are bases or sources of copies."""
 
 
 def instructions(stage: str) -> Iterator[tuple[str, str]]:
-    """Names and arguments, those of the stages that it is built on first."""
+    """Yield the names and arguments of a stage's instructions, after those of its base."""
     if STAGES[stage].base in STAGES:
         yield from instructions(STAGES[stage].base)
     yield from STAGES[stage].instructions
 
 
 def arguments(stage: str, name: str) -> list[str]:
-    """Of every instruction of that name; the last one is in force."""
+    """Return the arguments of every instruction with this name. For some, only the last one counts."""
     return [rest for found, rest in instructions(stage) if found == name]
 
 
 def environment(stage: str) -> dict[str, str]:
-    """What a container begins with."""
+    """Return the environment variables of a container."""
     return dict(word.partition("=")[::2] for rest in arguments(stage, "ENV") for word in shlex.split(rest))
 
 
 def copied(stage: str) -> set[str]:
-    """What of the repository is in it, also by way of the stages that it copies from."""
+    """Return the paths copied from the repository, directly or through other stages."""
     found: set[str] = set()
     for rest in arguments(stage, "COPY"):
         *sources, _ = shlex.split(rest)
@@ -64,7 +67,7 @@ def copied(stage: str) -> set[str]:
 
 
 def installed(stage: str) -> list[str]:
-    """What pip was told in it, and in the stages that it copies from, in order."""
+    """Return the arguments of pip install, in order, directly or through other stages."""
     found: list[str] = []
     for name, rest in instructions(stage):
         if name == "COPY" and rest.startswith("--from="):

@@ -1,4 +1,4 @@
-"""Which packages modules of ours import, and which an install brings: read, not run."""
+"""Packages imported by our modules, and packages installed with our extras. Nothing is run."""
 
 import ast
 import sys
@@ -15,10 +15,14 @@ EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 
 
 def imported(module: str, seen: set[str]) -> set[str]:
-    """Foreign packages without which a module of ours cannot be imported; seen: ours that were looked at."""
+    """Return the foreign packages needed to import a module of ours.
+
+    Args:
+        seen: our modules already visited; this one and its imports are added.
+    """
     path = ROOT / module.replace(".", "/")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    if module in seen or not file.exists():  # what does not exist is a name in a module
+    if module in seen or not file.exists():  # without a file, it is a name in a module
         return set()
     seen.add(module)
     names: set[str] = set()
@@ -33,7 +37,7 @@ def imported(module: str, seen: set[str]) -> set[str]:
 
 
 def brought(extras: set[str]) -> set[str]:
-    """Foreign packages that can be imported where Plotify is installed with these extras."""
+    """Return the foreign packages installed with Plotify and these extras."""
     pending = [Requirement(f"plotify[{','.join(extras)}]")]
     seen: set[str] = set()
     while pending:

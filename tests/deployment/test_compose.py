@@ -1,4 +1,4 @@
-"""compose.yaml keeps to the specification, and agrees with the project: read without Docker."""
+"""compose.yaml follows the specification and agrees with the project. No Docker needed."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from tests.deployment.dockerfile import STAGES, arguments
 from tests.documentation import DOCS
 
 NOT_SETTINGS = {"POSTGRES_PASSWORD", "LOCUST_KEY"}
-"""What .env may hold beside the server's settings."""
+"""Variables allowed in .env besides the server's settings."""
 
 
 @pytest.fixture(params=SERVICES)

@@ -1,4 +1,4 @@
-"""The images are built of what there is, and run without rights: read off the Dockerfile, without Docker."""
+"""The Dockerfile: its images have all they need, and run without privileges. No Docker needed."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ def target(request: pytest.FixtureRequest) -> str:
 
 
 def extras_of(target: str) -> set[str]:
-    """With which Plotify is installed there."""
+    """Return the extras installed with Plotify in a target."""
     return {extra for given in installed(target) for extra in re.findall(r"--editable '\.\[(\w+)\]'", given)}
 
 
@@ -35,10 +35,10 @@ def test_the_processors_is_built_where_no_target_is_named() -> None:
 
 def test_it_runs_as_nobody(target: str) -> None:
     (user,) = arguments(target, "USER")
-    assert int(user) > 0, "by number, so that an orchestrator sees that it is not root"
+    assert int(user) > 0, "an orchestrator can only see from a number that it is not root"
     names = [name for name, _ in instructions(target)]
     assert "RUN" not in names[names.index("USER") :]
-    assert not any("--chown" in rest for rest in arguments(target, "COPY")), "what is served is root's"
+    assert not any("--chown" in rest for rest in arguments(target, "COPY")), "root must own the served files"
 
 
 @pytest.mark.parametrize("target", SERVING)
@@ -85,7 +85,7 @@ ENTRIES = {
     "train": ["training.prepare", "training.train", "export.bundle", "benchmarks.eager_server"],
     "load": ["benchmarks.locustfile"],
 }
-"""What runs in each."""
+"""The modules to run in each target."""
 
 
 @pytest.mark.parametrize(("target", "modules"), ENTRIES.items())

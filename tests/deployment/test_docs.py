@@ -1,4 +1,4 @@
-"""The commands on docs/deployment.md name services, profiles and flags that are there, and the backup is one."""
+"""The commands in docs/deployment.md: services, profiles and flags exist, and the backup works."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ DATABASE = Path(environment("cpu")["PLOTIFY_DATABASE"])
 
 
 def compose_parser() -> argparse.ArgumentParser:
-    """What of Compose's command line the docs use."""
+    """Return a parser for the parts of Compose's command line used in the docs."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--profile", action="append", default=[])
     parser.add_argument("-f", action="append", default=[])

@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are told to ask for is what the server tells, and the alerts fire for their causes."""
+"""Prometheus and Grafana: they use existing metrics, and the alerts fire for their causes."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def test_what_prometheus_and_grafana_read_is_where_they_look() -> None:
 
 
 def told(engine: Engine) -> Iterator[tuple[str, set[str]]]:
-    """Names and labels of all that /metrics prints."""
+    """Yield names and labels of all samples in /metrics."""
     edge = HttpCollector()
     edge.answered["GET", "/", 200] += 1
     printed = generate_latest(new_registry(EngineCollector(engine, Recorder()), edge)).decode()
@@ -56,7 +56,7 @@ def told(engine: Engine) -> Iterator[tuple[str, set[str]]]:
 
 
 def asked() -> list[str]:
-    """What Prometheus is asked for, by the alerts and the dashboard."""
+    """Return the expressions of the alerts and the dashboard."""
     shown = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     return [rule["expr"] for rule in ALERTS] + shown
 

@@ -1,4 +1,4 @@
-"""The app with the model that ships, to ask what the docs say of it."""
+"""Fixtures: the app with the shipped model, to compare with the docs."""
 
 from collections.abc import Iterator
 

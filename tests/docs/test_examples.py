@@ -1,4 +1,4 @@
-"""The examples in the docs do what they say, at least so far as to run and print something."""
+"""The examples in the docs run, and print something."""
 
 from collections.abc import Iterator
 

@@ -10,7 +10,7 @@ from server.settings import Settings, variable
 from tests.documentation import DOCS, PAGES, ROOT, prose
 
 MAX_CELL = 200
-"""Characters of a table's cell: more are read better as text."""
+"""The most characters in a table's cell. Longer text belongs outside of a table."""
 
 FOLDERS = "server|training|export|benchmarks|tests|templates"
 
@@ -22,13 +22,13 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 
 def anchors(page: Path) -> set[str]:
-    """The fragments of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", prose(page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_settings(page: Path) -> None:
-    known = {variable(setting.name) for setting in fields(Settings)} | {"PLOTIFY_TEST_DATABASE"}  # of the tests alone
+    known = {variable(setting.name) for setting in fields(Settings)} | {"PLOTIFY_TEST_DATABASE"}  # only for tests
     assert set(re.findall(r"PLOTIFY_[A-Z_]+", page.read_text())) <= known
 
 
@@ -51,7 +51,7 @@ def test_files_and_modules(page: Path) -> None:
 
 
 def test_modules_have_their_folder(page: Path) -> None:
-    """A reader can open what is named, and `test_files_and_modules` looks at it."""
+    """You can open a module named with its folder, and `test_files_and_modules` checks it."""
     assert re.findall(r"`\w+\.py`", prose(page.read_text())) == []
 
 

@@ -1,4 +1,4 @@
-"""Numbers in the docs are those of the code."""
+"""Numbers in the docs are the same as in the code."""
 
 import json
 import re
@@ -108,7 +108,7 @@ def test_choices(name: str) -> None:
 
 
 def numbers(page: str, pattern: str) -> list[int]:
-    """The numbers of the one place on a page that a pattern finds."""
+    """Return the numbers in a pattern's only match on a page."""
     (found,) = re.findall(pattern, words(page))
     return [int(number.replace(",", "")) for number in ([found] if isinstance(found, str) else found)]
 
@@ -173,7 +173,7 @@ def test_defaults_of_completions() -> None:
 
 
 def test_defaults_of_locusts_users() -> None:
-    # In a process of its own: Locust patches the one that imports it.
+    # This needs its own process: Locust patches the process that imports it.
     code = (
         "import json, benchmarks.locustfile\nfrom locust.argument_parser import get_parser\n"
         "print(json.dumps(vars(get_parser().parse_args([]))))"
@@ -181,7 +181,7 @@ def test_defaults_of_locusts_users() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     known = json.loads(done.stdout)
     told = re.findall(r"^\| `--([a-z-]+)` \| (\d+|`\w+`) \| .* \|$", (DOCS / "load.md").read_text(), re.MULTILINE)
-    told = [(name, default.strip("`")) for name, default in told if name != "key"]  # whose default is a variable
+    told = [(name, default.strip("`")) for name, default in told if name != "key"]  # its default is a variable
     assert len(told) > 8
     for name, default in told:
         assert str(known[name.replace("-", "_")]).removesuffix(".0") == default, name

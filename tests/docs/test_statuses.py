@@ -1,4 +1,4 @@
-"""The tables of status codes have what the API answers, and nothing else."""
+"""The tables of status codes in the docs have all statuses of the API, and no others."""
 
 import re
 
@@ -17,10 +17,10 @@ Client = TestClient[Litestar]
     ("page", "prefix", "least"), [("completions.md", "/v1/", 400), ("plots.md", "/api/plots", 200)]
 )
 def test_statuses(page: str, prefix: str, least: int, client: Client) -> None:
-    """least: the completions' page has errors alone."""
+    """The page on completions has only errors, so it starts at 400."""
     found = operations(client.get("/openapi").json()).values()
     declared = {int(status) for each in found if each["path"].startswith(prefix) for status in each["responses"]}
-    # Of every address, so that no operation declares them.
+    # Every address has these statuses, so no operation declares them.
     anywhere = {client.patch(prefix.rstrip("/")).status_code, client.patch(f"{prefix}/a/b/c").status_code, *REFUSALS}
     anywhere |= {client.put(each["path"].format(plot_id="a", model="a")).status_code for each in found}
     documented = re.findall(r"^\| (\d{3}) \|", (DOCS / page).read_text(), re.MULTILINE)

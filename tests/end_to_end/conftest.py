@@ -1,4 +1,4 @@
-"""A real browser, and a writer who sits at it."""
+"""Fixtures: a real browser, a server, and a writer with a page of it."""
 
 import os
 import shutil
@@ -31,33 +31,33 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def served(tiny_bundle: Path) -> Path:
-    """The bundle that is served."""
+    """Return the bundle to serve."""
     return tiny_bundle
 
 
 @pytest.fixture
 def shelf_live(served: Path, tmp_path: Path) -> Iterator[LiveServer]:
-    """A server with room for three continuations and what leads them to a genre, and a shelf of its own."""
+    """A server with room for three guided continuations, and its own shelf."""
     with serving(Bundle.load(served), Settings(database=str(tmp_path / "shelf.sqlite")), rows=8) as server:
         yield server
 
 
 @pytest.fixture
 def slow_shelf_live(monkeypatch: pytest.MonkeyPatch, shelf_live: LiveServer) -> LiveServer:
-    """The same, whose offers can be watched."""
+    """The same server, slow enough to watch the offers grow."""
     slow_down(monkeypatch, 0.1)
     return shelf_live
 
 
 @pytest.fixture(params=[True, False], ids=["javascript", "plain"])
 def script(request: pytest.FixtureRequest) -> bool:
-    """Whether browsers run JavaScript."""
+    """True if the browser runs JavaScript."""
     return bool(request.param)
 
 
 @pytest.fixture
 def writers(browser: Browser, shelf_live: LiveServer, script: bool) -> Iterator[Callable[..., Writer]]:
-    """Sits one more writer down, in a browser of their own; what they are given is for its context."""
+    """A function to add a writer with a new browser context; its arguments are the context's."""
     contexts: list[BrowserContext] = []
 
     def sit_down(**wishes: Any) -> Writer:
@@ -76,7 +76,7 @@ def writers(browser: Browser, shelf_live: LiveServer, script: bool) -> Iterator[
 
 @pytest.fixture
 def writer(writers: Callable[..., Writer]) -> Writer:
-    """One with a blank page."""
+    """A writer with the empty desk open."""
     writer = writers()
     writer.open()
     return writer

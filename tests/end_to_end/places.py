@@ -1,4 +1,4 @@
-"""Every page and state that a visitor sees, for what is asked of all of them."""
+"""Places: every page and state seen by a visitor, for tests of all of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from tests.end_to_end.writer import BEGINNING, Writer
 
 @dataclass(frozen=True)
 class Place:
-    """A page as it is at an address. name: of the state."""
+    """A page in a state: the name of the state, and the address."""
 
     name: str
     address: str
 
 
 def places(writer: Writer, beginning: str = BEGINNING) -> Iterator[Place]:
-    """Opens page after page with one writer; each is there to be looked at while it is named."""
+    """Open one place after another with a writer, and yield each while it is open."""
     page = writer.page
 
     def at(name: str) -> Place:

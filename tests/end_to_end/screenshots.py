@@ -1,6 +1,6 @@
-"""Pictures of every page and state, at two widths and in both colour schemes: `python -m tests.end_to_end.screenshots`.
+"""Screenshots of every page and state: `python -m tests.end_to_end.screenshots`.
 
-Of the shipped bundle, with a shelf that is thrown away. They are for looking at, into build/screenshots.
+They are in build/screenshots, at two widths and in both colour schemes, with the shipped bundle and a temporary shelf.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ STATES = 16
 
 
 def photograph(browser: Browser, address: str, progress: Progress) -> None:
-    """Walks through all pages once for each width and scheme."""
+    """Take a screenshot of every place, for each width and scheme."""
     task = progress.add_task("Screenshots", total=STATES * len(SCHEMES) * len(WIDTHS))
     for width in WIDTHS:
         for scheme in SCHEMES:
@@ -50,7 +50,7 @@ def photograph(browser: Browser, address: str, progress: Progress) -> None:
 
 
 def main() -> None:
-    """Serves, and photographs what is served."""
+    """Start a server, and take the screenshots."""
     if CHROMIUM is None:
         raise SystemExit("There is no chromium on PATH; install it, and try again.")
     with (

@@ -1,4 +1,4 @@
-"""The desk in a real browser, with JavaScript and without: three ways on, one of them taken, on and back again."""
+"""The desk in a real browser, with and without JavaScript: offers, taking one, undo and redo."""
 
 import re
 
@@ -120,7 +120,7 @@ def test_one_is_taken_after_the_text_was_edited(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
     way = writer.asked()[2]
     writer.text.fill("A baker in Porto")
-    if writer.script:  # it is kept after a while, and what was offered stays
+    if writer.script:  # the text is kept after a while, and the offers stay
         expect(writer.page.locator("#saved")).to_be_empty()
         expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=MINUTE)
     writer.takes.nth(2).click()
@@ -140,7 +140,7 @@ def test_a_first_line_comes_from_nothing(writer: Writer, genre: str) -> None:
 
 
 def test_genre_dial_and_length_steer_it(writer: Writer) -> None:
-    """The same seed: each of them changes what comes of it, and the same again comes of the same."""
+    """With the same seed, each of them changes the texts, and the same settings give the same texts."""
     writer.text.fill(BEGINNING)
     page = writer.page
     plain = writer.asked()
@@ -233,7 +233,7 @@ def test_who_leaves_finds_what_was_offered_by_then(writer: Writer, shelf_live: L
 
 
 def test_the_keyboard_is_enough(writer: Writer) -> None:
-    """From an empty page to a text that goes on: what is typed, Tab and Enter."""
+    """From an empty page to a continued text, with typing, Tab and Enter only."""
     keyboard = writer.page.keyboard
     expect(writer.text).to_be_focused()
     keyboard.type(BEGINNING)

@@ -1,4 +1,4 @@
-"""A browser's EventSource: a plot survives its connection, and nobody comes back after its end."""
+"""A browser's EventSource: it reconnects to a plot, and does not come back after its end."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.server.following import follow, start, text_of
 from tests.server.live import LiveServer, serving, slow_down
 
 CUTS = (1, 900)
-"""Bytes after which connections end: in the status line, and in the middle of events."""
+"""Cut connections after these bytes: in the status line, and in the middle of events."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def example_page(page: Page, address: str, html: str) -> None:
-    """Opens a page of the server's origin that is not the server's."""
+    """Open a page of our own on the server's origin."""
 
     def answer(route: Route) -> None:
         route.fulfill(body=html, content_type="text/html")
@@ -65,4 +65,4 @@ def test_a_source_that_is_never_closed_stops_by_itself(page: Page, live: LiveSer
         page.wait_for_function("source.readyState === EventSource.CLOSED", timeout=60_000)
         page.wait_for_timeout(2500)
         assert page.evaluate("window.ends") == 1
-        assert cuts.connections == 2, "it came back once, and was sent away"
+        assert cuts.connections == 2, "it came back once, and was refused"

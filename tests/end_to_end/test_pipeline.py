@@ -1,4 +1,4 @@
-"""From corpora to a streaming page: a minute model is trained, exported, served, and streamed from."""
+"""The whole pipeline, from corpora to a streaming page: train, export and serve a tiny model."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def test_tokens_arrive_one_by_one_and_the_model_has_learned(address: str) -> Non
     assert events > 5
     assert done["seed"] == 1
     text = "".join(words)
-    # the model is minute, but phrases of its corpus it has learned
+    # the model is tiny, but has learned phrases of its corpus
     phrases = [" ".join(p.split()[i : i + 3]) for p in (*DOES, *WHOM, *ENDS) for i in range(len(p.split()) - 2)]
     assert any(phrase in text for phrase in phrases), text
 

@@ -1,4 +1,4 @@
-"""What is asked of every page: that everybody can read and use it, that it is light, and that it fits."""
+"""Tests of every page: it is accessible, light, and fits its window."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.end_to_end.writer import BEGINNING, Writer
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 HEAVIEST, MAX_REQUESTS = 60_000, 6
-"""Bytes of a page with all that it loads, and how many requests that takes."""
+"""The most bytes and requests of a page with everything it loads."""
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def script() -> bool:
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_read_and_use_it(writers: Callable[..., Writer], scheme: str, width: int) -> None:
-    """By axe-core, which runs beside the page: its Content-Security-Policy lets nobody put scripts into it."""
+    """axe-core checks it, outside of the page: the Content-Security-Policy allows no scripts inside."""
     writer = writers(color_scheme=scheme, viewport={"width": width, "height": 800})
     faults: dict[str, list[str]] = {}
     for place in places(writer):
@@ -66,7 +66,7 @@ def test_it_is_light_and_asks_nobody_else(writers: Callable[..., Writer]) -> Non
         assert {urlsplit(url).netloc for url in weights} == {urlsplit(writer.address).netloc}
         assert sum(weights.values()) < HEAVIEST, weights
         assert len(weights) <= MAX_REQUESTS, weights
-        if address != "/nowhere":  # of which a browser says that it is not there
+        if address != "/nowhere":  # the browser logs the 404
             assert not visitor.faults
         visitor.page.close()
 

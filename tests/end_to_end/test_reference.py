@@ -14,7 +14,7 @@ def test_it_fits_its_window_and_its_links_lead_somewhere(browser: Browser, shelf
     page.goto(shelf_live.address)
     page.get_by_role("link", name="API").click()
     expect(page.get_by_role("heading", name="Continue a prompt")).to_be_visible()
-    page.wait_for_load_state()  # its headings may be there before its style is
+    page.wait_for_load_state()  # the headings may be there before their style
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     anchors = page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].map(link => link.hash.slice(1))")
     assert len(anchors) > 20

@@ -1,4 +1,4 @@
-"""The shelf in a real browser, with JavaScript and without: plots are found, walked, shared and taken along."""
+"""The shelf in a real browser, with and without JavaScript: find, browse, share and download plots."""
 
 import re
 import time
@@ -13,7 +13,7 @@ MARKUP = "<script>document.title = 'taken'</script><b>&amp;"
 
 
 def begin(writer: Writer, text: str) -> str:
-    """Keeps a new plot with this text; its address."""
+    """Keep a new plot with this text, and return its address."""
     writer.open()
     writer.text.fill(text)
     return writer.keep()
@@ -142,7 +142,7 @@ def test_a_plot_is_taken_along_as_markdown_and_as_text(writer: Writer) -> None:
 
 
 def test_what_was_typed_is_kept_without_being_told_to(writer: Writer) -> None:
-    """With JavaScript; without it, every button keeps the text."""
+    """JavaScript only: without it, every button keeps the text."""
     if not writer.script:
         pytest.skip("needs JavaScript")
     writer.text.fill(BEGINNING)
@@ -152,7 +152,7 @@ def test_what_was_typed_is_kept_without_being_told_to(writer: Writer) -> None:
     writer.page.goto("about:blank")
     deadline = time.monotonic() + 30
     while writer.page.goto(address) and writer.text.input_value() != f"{BEGINNING}!":
-        assert time.monotonic() < deadline, "what was typed last is lost"
+        assert time.monotonic() < deadline, "the last typed text is lost"
 
 
 def test_nothing_typed_is_markup(writer: Writer, writers: Callable[..., Writer]) -> None:

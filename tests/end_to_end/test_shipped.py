@@ -1,4 +1,4 @@
-"""The bundle that ships: whole, small, as good as the issue of it promised, and steered by its genres."""
+"""The shipped bundle: complete, small, good enough, and steered by its genres."""
 
 import re
 from dataclasses import asdict
@@ -17,10 +17,10 @@ WORDS = {
     "Romance": r"\blove|romance|romantic|marri|wedding|heart|relationship|affair|couple|husband|wife|dating",
     "Documentary": r"documentary|docuseries|explores|interviews|footage|true story|real|history|journey|follows",
 }
-"""Words of each genre, chosen before the model was trained that they measure."""
+"""Words of each genre. They were chosen before training the model, so they measure it fairly."""
 
 STEERED = ("Horror", "Romance", "Documentary")
-"""Genres that the bundle shipped today is held to."""
+"""Genres to test on the present bundle."""
 
 SEEDS = range(400)
 
@@ -38,7 +38,7 @@ def test_it_is_whole_small_and_good(bundle: Bundle) -> None:
 
 
 def test_a_genre_that_is_picked_is_what_one_gets(bundle: Bundle) -> None:
-    """One opening, the same seeds, three genres: each one's own words come up at least twice as often under it."""
+    """With the same opening and seeds, each genre has at least twice as many texts with its own words."""
     found: dict[str, dict[str, int]] = {}
     with Engine(bundle, EngineConfig(queue=2 * len(SEEDS))) as engine:
         for genre in STEERED:

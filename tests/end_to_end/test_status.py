@@ -1,4 +1,4 @@
-"""The page for operators in a real browser: it keeps itself up to date, and fits its window."""
+"""The status page in a real browser: it stays up to date and fits its window."""
 
 from collections.abc import Iterator
 from pathlib import Path

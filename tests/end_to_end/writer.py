@@ -1,4 +1,4 @@
-"""A writer at the desk: the controls of its page, by the names that they have for people."""
+"""A writer at the desk: the controls of the page, by their accessible names."""
 
 import re
 from dataclasses import dataclass
@@ -7,14 +7,19 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 MINUTE = 60_000
-"""Milliseconds that a busy machine may take."""
+"""A minute in milliseconds: the timeout on a busy machine."""
 
 BEGINNING = "A detective in Lisbon"
 
 
 @dataclass
 class Writer:
-    """Somebody with a browser. script: whether it runs JavaScript. faults: what its console said."""
+    """A writer with a browser.
+
+    Attributes:
+        script: True if the browser runs JavaScript.
+        faults: the errors in its console.
+    """
 
     page: Page
     address: str
@@ -37,11 +42,11 @@ class Writer:
         self.page.goto(self.address + path)
 
     def press(self, name: str) -> None:
-        """Presses a button of the desk, whose answer may take its time."""
+        """Press a button of the desk, without waiting for the answer."""
         self.page.get_by_role("button", name=name, exact=True).click(no_wait_after=True)
 
     def ask(self, seed: str = "7", length: str = "A few lines") -> None:
-        """Asks for three ways on; they are being written, or there, when it returns."""
+        """Ask for three continuations, and wait until they have started."""
         self.page.get_by_label(length, exact=True).check()
         self.page.locator("details.behind").evaluate("details => { details.open = true; }")
         self.page.get_by_label("Seed").fill(seed)
@@ -52,36 +57,36 @@ class Writer:
         )
 
     def ways(self) -> list[str]:
-        """The three texts, as far as they are written."""
+        """Return the three texts so far."""
         slots = "[0, 1, 2].map(index => [...document.querySelectorAll(`[slot=text-${index}]`)])"
         ways: list[str] = self.page.evaluate(f"{slots}.map(pieces => pieces.map(piece => piece.textContent).join(''))")
         return ways
 
     def until_offered(self) -> list[str]:
-        """The three texts once they can be taken."""
+        """Wait until the three texts can be taken, and return them."""
         expect(self.takes).to_have_count(3, timeout=MINUTE)
         return self.ways()
 
     def asked(self, seed: str = "7") -> list[str]:
-        """Asks for three lines, and waits for them."""
+        """Ask for three lines, wait for them, and return them."""
         self.ask(seed, "A line")
         return self.until_offered()
 
     def take(self, index: int) -> None:
-        """Takes one of three; it is part of the text when it returns."""
+        """Take one of the three texts, and wait until it is part of the plot."""
         before = self.text.input_value()
         way = self.ways()[index]
         self.takes.nth(index).click(no_wait_after=True)
         expect(self.text).to_have_value(before + way, timeout=MINUTE)
 
     def keep(self) -> str:
-        """Keeps the text; the address of its plot."""
+        """Keep the text, and return the address of its plot."""
         self.press("Keep")
         self.page.wait_for_url("**/shelf/*", timeout=MINUTE)
         return self.page.url.removesuffix("#offers").removeprefix(self.address)
 
     def download(self, name: str) -> str:
-        """The content of a file that a link gives."""
+        """Download the file behind a link, and return its content."""
         with self.page.expect_download() as file:
             self.page.get_by_role("link", name=name).click()
         return Path(file.value.path()).read_text("utf-8")

@@ -180,7 +180,7 @@ def test_a_bundle_of_format_2_is_served(damaged: Damage, tiny_bundle: Path) -> N
 
 def test_blocks_that_the_engine_does_not_have_are_refused(damaged: Damage, tiny_bundle: Path) -> None:
     folder = damaged("bundle.json", changed(tiny_bundle, lambda manifest: manifest["engine"].update(block_size=32)))
-    assert "reckons with blocks of 32 tokens, this engine with 16" in refusal(folder)
+    assert "needs blocks of 32 tokens, but this engine's have 16" in refusal(folder)
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "{folder}/secret.bin", "link.bin"])

@@ -1,1 +1,1 @@
-"""The model and its KV cache, on the processor or on a GPU."""
+"""The model in ONNX Runtime and its KV cache, on the processor or on a GPU."""

@@ -1,8 +1,7 @@
-"""The KV cache, in memory that ONNX Runtime writes in place.
+"""The KV cache: one row for each sequence, in memory written in place by ONNX Runtime.
 
-It has a tensor for each layer and side, and a row for each sequence. The first rows belong to decoding sequences, so
-that n of them are one block of memory to bind; the last rows belong to the prefix cache
-(`server/engine/prefix_cache.py`).
+Each layer has one tensor of keys and one of values. The first rows belong to decoding sequences, so n of them are one
+contiguous piece of memory to bind. The last rows belong to the prefix cache (`server/engine/prefix_cache.py`).
 """
 
 import math
@@ -16,27 +15,37 @@ from onnxruntime import OrtValue
 from server.bundle import ModelShape
 
 BLOCK = 16
-"""Prompts are read in multiples of this many tokens, counted from their beginning. A token's keys and values are then
-the same, to the last bit, in whatever pieces its prompt is read: other lengths take other kernels in ONNX Runtime."""
+"""Prefill pads every piece to a multiple of this many tokens, counted from the start of the prompt.
+
+ONNX Runtime uses other kernels for other lengths. With whole blocks, a token's keys and values are the same to the last
+bit in whatever pieces its prompt is prefilled.
+"""
 
 
 def whole_blocks(tokens: int) -> int:
-    """`tokens` rounded up to a multiple of `BLOCK`."""
+    """Return `tokens` rounded up to a multiple of `BLOCK`."""
     return -(-tokens // BLOCK) * BLOCK
 
 
 @dataclass(frozen=True)
 class Side:
-    """The keys or the values of one layer, [rows, heads, capacity, head_dim]; an OrtValue on a device."""
+    """The keys or the values of one layer, [rows, heads, capacity, head_dim]; an OrtValue if on a device."""
 
     name: str
     values: npt.NDArray[np.generic] | OrtValue
 
 
 class Cache:
-    """Rows of keys and values on the host. A page of memory is taken when a token is first written to it.
+    """Rows of keys and values in the host's memory. Pages of memory are taken only when first written to.
 
-    rows: the number of sequences that fit. dtype: float32, or int8 where the graph quantizes its cache.
+    Args:
+        rows: the number of rows.
+        dtype: float32, or int8 if the graph quantizes its cache.
+
+    Attributes:
+        capacity: the number of tokens in a row.
+        row_bytes: the size of a row of one side.
+        sides: the keys and the values of each layer.
     """
 
     def __init__(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> None:
@@ -51,17 +60,17 @@ class Cache:
         ]
 
     def address(self, side: Side, row: int) -> int:
-        """The address of `row` of `side`; the next rows follow without a gap."""
+        """Return the address of `row` of `side`; the next rows follow without a gap."""
         return int(side.values.ctypes.data) + row * self.row_bytes
 
     def copy(self, source: int, target: int, tokens: int) -> None:
-        """Copies the first `tokens` of one row to another."""
+        """Copy the first `tokens` of one row to another."""
         if source != target:
             for side in self.sides:
                 side.values[target, :, :tokens] = side.values[source, :, :tokens]
 
     def _zeros(self, shape: tuple[int, ...]) -> npt.NDArray[np.generic] | OrtValue:
-        """Memory in small pages: with huge pages, a short sequence would take as much as a full row."""
+        """Return memory in small pages: with huge pages a short sequence would take as much as a full row."""
         memory = mmap.mmap(-1, math.prod(shape) * self.dtype.itemsize)
         if hasattr(mmap, "MADV_NOHUGEPAGE"):
             memory.madvise(mmap.MADV_NOHUGEPAGE)

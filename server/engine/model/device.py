@@ -1,4 +1,4 @@
-"""The choice of the device: the processor, or an NVIDIA GPU if there is one with all that it needs."""
+"""Devices: choose the processor or an NVIDIA GPU, and open ONNX Runtime sessions on it."""
 
 import contextlib
 import ctypes
@@ -21,19 +21,22 @@ CUDA = "CUDAExecutionProvider"
 DRIVER = "libcuda.so.1"
 
 RUNS_ON_CUDA = FASTEST_FIRST["cuda"]
-"""ONNX Runtime 1.31 has GroupQueryAttention on CUDA for float16 and bfloat16 alone, and no MatMulIntegerToFloat. What
-has no CUDA kernel falls back to the processor, where the whole cache would go and come back from at every layer."""
+"""The precisions for CUDA.
+
+ONNX Runtime 1.31 has GroupQueryAttention on CUDA only for float16 and bfloat16, and no MatMulIntegerToFloat. Operators
+without a CUDA kernel fall back to the processor: every layer would copy the whole cache there and back.
+"""
 
 NO_PROVIDER = (
-    "this ONNX Runtime was built without CUDA; install onnxruntime-gpu in its place (there is one for Linux on x86-64)"
+    "this ONNX Runtime was built without CUDA; install onnxruntime-gpu instead (it exists for Linux on x86-64)"
 )
 NO_DRIVER = (
-    "no NVIDIA driver answers; install it until nvidia-smi lists a GPU (in a container: docker run --gpus all), "
-    "or choose the device cpu"
+    "there is no working NVIDIA driver; install one, so that nvidia-smi lists a GPU (in a container: docker run "
+    "--gpus all), or choose the device cpu"
 )
 NO_LIBRARIES = (
-    "ONNX Runtime finds a GPU, but cannot load its CUDA libraries; "
-    f"pip install 'onnxruntime-gpu[cuda,cudnn]=={ort.__version__}', with a driver that is new enough for them, "
+    "ONNX Runtime finds a GPU, but cannot load its CUDA libraries; run "
+    f"pip install 'onnxruntime-gpu[cuda,cudnn]=={ort.__version__}' and use a new enough driver, "
     "or choose the device cpu"
 )
 
@@ -41,15 +44,22 @@ COPYING = (
     b'\x08\x08:X\n\x1a\n\x06source\x12\x06target"\x08Identity\x12\x04copyZ\x19\n\x06source\x12\x0f\n\r\x08\x02\x12\t'
     b"\n\x07\x12\x05bytesb\x19\n\x06target\x12\x0f\n\r\x08\x02\x12\t\n\x07\x12\x05bytesB\x04\n\x00\x10\x10"
 )
-"""An ONNX model of one Identity, from `source` to `target`, both uint8 [bytes]: what copies within a device's memory,
-and what shows whether a session opens there. Serving has no onnx package to build it with; a test has."""
+"""An ONNX model with one Identity, from `source` to `target`, both uint8 [bytes].
+
+It copies within a device's memory, and tests if a session opens there. It is stored as bytes because the server has no
+onnx package to build it. A test builds it and compares.
+"""
 
 
 def choose(bundle: Bundle, device: str, precision: str | None) -> tuple[Device, str]:
-    """The device and the precision to use; None stands for the fastest precision on the device.
+    """Return the device and the precision to use.
 
-    "auto" takes a GPU only for a precision that runs on it. Raises DeviceError for a device that is missing, or that
-    cannot run the precision.
+    Args:
+        device: "cpu", "cuda", or "auto": a GPU if one of the possible precisions runs on it, otherwise the processor.
+        precision: None chooses the fastest on the device.
+
+    Raises:
+        DeviceError: the device is missing or cannot run the precision.
     """
     possible = bundle.manifest.precisions if precision is None else [precision]
     if device == "auto" and not any(each in RUNS_ON_CUDA for each in possible):
@@ -65,9 +75,10 @@ def choose(bundle: Bundle, device: str, precision: str | None) -> tuple[Device, 
 
 
 def choose_device(device: str) -> Device:
-    """Resolves "auto", "cpu" or "cuda" on this machine.
+    """Resolve "auto", "cpu" or "cuda" on this machine: "auto" is "cuda" if a GPU can be used.
 
-    "auto" is "cuda" if a GPU can be used, otherwise "cpu". Raises DeviceError for "cuda" if it cannot be used.
+    Raises:
+        DeviceError: the device is "cuda", and there is no usable GPU.
     """
     if device == "cpu":
         return "cpu"
@@ -81,12 +92,12 @@ def choose_device(device: str) -> Device:
 
 
 def what_cuda_lacks() -> str | None:
-    """The part that is missing to use a GPU, and the remedy; None if nothing is missing."""
+    """Return a sentence with the part missing to use a GPU and the remedy; None if nothing is missing."""
     if CUDA not in ort.get_available_providers():
         return NO_PROVIDER
     if not driver_answers():
         return NO_DRIVER
-    ort.set_default_logger_severity(4)  # what it would say, NO_LIBRARIES says better
+    ort.set_default_logger_severity(4)  # NO_LIBRARIES is clearer than its own warning
     try:
         open_session(COPYING, "cuda", ort.SessionOptions())
     except Exception:  # onnxruntime's own exceptions have no common base below Exception
@@ -97,7 +108,7 @@ def what_cuda_lacks() -> str | None:
 
 
 def driver_answers() -> bool:
-    """True if the NVIDIA driver is installed, works, and has a GPU."""
+    """Return True if the NVIDIA driver is installed, works, and has a GPU."""
     try:
         driver = ctypes.CDLL(DRIVER)
     except OSError:
@@ -107,7 +118,7 @@ def driver_answers() -> bool:
 
 
 def gpu_name() -> str:
-    """The name of the first GPU, the one in use. Needs a driver that answers."""
+    """Return the name of the first GPU, the one in use. Call it only if `driver_answers`."""
     driver, gpu, name = ctypes.CDLL(DRIVER), ctypes.c_int(0), ctypes.create_string_buffer(256)
     driver.cuInit(0)
     driver.cuDeviceGet(ctypes.byref(gpu), 0)
@@ -118,19 +129,21 @@ def gpu_name() -> str:
 def open_session(
     model: Path | bytes, device: str, options: ort.SessionOptions, capture: bool = False
 ) -> ort.InferenceSession:
-    """A session that computes on `device`; with `capture` it may keep runs as CUDA graphs.
+    """Return a session on `device`. With `capture` it may keep runs as CUDA graphs.
 
-    Raises DeviceError where CUDA cannot be loaded, and ONNX Runtime's errors for a model that it cannot run.
+    Raises:
+        DeviceError: CUDA cannot be loaded.
+        Exception: ONNX Runtime's own errors, for a model it cannot run.
     """
     if device == "cpu":
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    # The libraries that pip installs lie where the loader does not look. What this prints of those that it cannot find
-    # is left out: they may not be needed, and if they are, the provider is missing below.
+    # The dynamic loader does not find libraries installed by pip. Hide the printed warnings about missing ones: they
+    # may not be needed, and if they are, the provider is missing below.
     with contextlib.redirect_stdout(io.StringIO()):
         ort.preload_dlls()
     provider = (CUDA, {"enable_cuda_graph": "1" if capture else "0"})
     session = ort.InferenceSession(model, options, providers=[provider], enable_fallback=0)
-    # Without its libraries ONNX Runtime logs a warning and computes on the processor.
+    # Without its libraries ONNX Runtime only logs a warning and uses the processor.
     if session.get_providers()[0] != CUDA:
         raise DeviceError(f"cuda: {NO_LIBRARIES}")
     return session

@@ -12,9 +12,10 @@ from server.engine.model.device import COPYING, open_session
 
 
 class DeviceCache(Cache):
-    """Rows of keys and values on `device`: "cuda", or "cpu" for tests.
+    """Rows of keys and values on `device`: "cuda", or "cpu" for tests. Allocates all memory at once.
 
-    Takes all of its memory at once. Raises DeviceError if the rows do not fit.
+    Raises:
+        DeviceError: the rows do not fit.
     """
 
     def __init__(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, device: str) -> None:
@@ -26,15 +27,15 @@ class DeviceCache(Cache):
         super().__init__(shape, rows, dtype)
 
     def address(self, side: Side, row: int) -> int:
-        """The address of `row` of `side` on the device; the next rows follow without a gap."""
+        """Return the address of `row` of `side` on the device; the next rows follow without a gap."""
         memory: OrtValue = side.values
         return int(memory.data_ptr()) + row * self.row_bytes
 
     def copy(self, source: int, target: int, tokens: int) -> None:
-        """Copies a whole row to another.
+        """Copy a whole row to another, whatever `tokens` is.
 
-        That is one piece of memory for each side, where `tokens` alone would be one for each head. Every run waits for
-        the device to finish, so the model's next run finds the copy.
+        A whole row is one piece of memory for each side; its first tokens would be one piece for each head. The call
+        waits for the device, so the model's next run finds the copy.
         """
         if source == target:
             return
@@ -45,8 +46,8 @@ class DeviceCache(Cache):
             self._copying.run_with_iobinding(self._binding)
 
     def _zeros(self, shape: tuple[int, ...]) -> OrtValue:
-        """Zeros, since what attention leaves out it may yet multiply by nothing: garbage could be infinite."""
+        """Return zeros: attention may multiply unused entries by 0, and garbage could be infinite."""
         try:
             return OrtValue.ortvalue_from_numpy(np.zeros(shape, self.dtype), self._device, 0)
         except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
-            raise DeviceError(f"{self._device}: no room for {shape[0]} rows of cache; take fewer ({error})") from error
+            raise DeviceError(f"{self._device}: no room for {shape[0]} rows of cache; use fewer ({error})") from error

@@ -1,6 +1,6 @@
-"""The model on a GPU: all but the tokens and the logits of a step stays in its memory.
+"""The model runner for a GPU. Everything but a step's tokens and logits stays in the GPU's memory.
 
-The source of its statements on ONNX Runtime is version 1.31: the Python package and the CUDA provider.
+The comments on ONNX Runtime refer to the source of version 1.31: the Python package and the CUDA provider.
 """
 
 import logging
@@ -22,18 +22,18 @@ from server.engine.sampling.kernels import Floats
 logger = logging.getLogger(__name__)
 
 WITHOUT_GRAPH = "-1"
-"""The graph id of a run that is neither captured nor replayed. 0 is reserved, other numbers name a graph each."""
+"""The graph id of a run without capture or replay. 0 is reserved; each other number names a graph."""
 
 
 class DeviceRunner(Runner):
-    """A Runner whose session, cache and inputs are on `device`, "cuda" or, to be tested anywhere, "cpu".
+    """A Runner with its session, cache and inputs on `device`: "cuda", or "cpu" for tests on any machine.
 
-    capture: keep decodes as CUDA graphs, one for each number of rows, where the model's operators allow it. A graph is
-    launched in one go, where a small model would spend more time on launching its operators than on computing them. It
-    repeats what was captured, with the addresses, the shapes and the values on the host of then; what changes from step
-    to step has to be in the device's memory. ONNX Runtime keeps the graphs of each thread apart.
+    With `capture` it keeps decodes as CUDA graphs, one for each number of rows, if the model's operators allow it. A
+    graph is launched as a whole; without graphs a small model spends more time on launching operators than on computing
+    them. A graph repeats the captured run with its addresses, shapes and host values, so all changing values must be in
+    the device's memory. ONNX Runtime keeps separate graphs for each thread.
 
-    A row's logits may differ in their last bits with the number of rows beside it: so do the kernels that cuBLAS takes.
+    The last bits of a row's logits may depend on the number of rows beside it, because cuBLAS then uses other kernels.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class DeviceRunner(Runner):
                 return open_session(path, self.device, options, capture=True)
             except DeviceError:
                 raise
-            except Exception as error:  # as where a node of the model has no CUDA kernel
+            except Exception as error:  # for example, a node of the model has no CUDA kernel
                 logger.warning("Decoding without CUDA graphs: %s", error)
                 self.captures = False
         return open_session(path, self.device, options)
@@ -61,7 +61,7 @@ class DeviceRunner(Runner):
         return DeviceCache(shape, rows, dtype, self.device)
 
     def _allocate(self, name: str, values: npt.NDArray[Any]) -> int:
-        # A copy, since on the cpu an OrtValue would share the array's memory.
+        # A copy: on the cpu an OrtValue would share the array's memory.
         self._mirrors[name] = OrtValue.ortvalue_from_numpy(values.copy(), self.device, 0)
         return int(self._mirrors[name].data_ptr())
 
@@ -74,9 +74,9 @@ class DeviceRunner(Runner):
         return super()._run(binding, count, options or self._without_graph)
 
     def _run_decode(self, count: int) -> Floats:
-        # Read on the host, it stays in a graph as it was captured. The kernel takes each row's length from seqlens_k;
-        # this tells it whether a prompt begins, and into how many parts to split the attention of a row: always as
-        # many then, whatever lengths the others have.
+        # The kernel reads this value on the host, so a graph keeps the captured one. Each row's length comes from
+        # seqlens_k. This value only tells if a prompt begins, and how many parts to split a row's attention into: the
+        # capacity always gives the same number, whatever the lengths of the other rows.
         self._total[0] = self.cache.capacity
         for name, values in (
             ("input_ids", self._ids),
@@ -84,11 +84,11 @@ class DeviceRunner(Runner):
             ("seqlens_k", self._seqlens),
         ):
             self._mirrors[name].update_inplace(values)
-        # The first run of a graph is several: to allocate, then to capture. Each writes the same to the same place.
+        # The first call runs the graph several times, to allocate and to capture. All runs write the same values.
         return self._run(self._decode_binding(count), count, self._graphs[count])
 
     def _fetch_logits(self, binding: Any, count: int) -> Floats:
-        logits: Floats = binding.get_outputs()[0].numpy()  # bound first
+        logits: Floats = binding.get_outputs()[0].numpy()  # `_bind` binds logits first
         return logits
 
     def _graph(self, number: str) -> ort.RunOptions | None:

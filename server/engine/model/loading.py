@@ -1,4 +1,4 @@
-"""A model that is known to run, and to give a row the same logits alone and among others."""
+"""Loading a model: open a runner, and check that it works and that rows do not depend on each other."""
 
 import numpy as np
 
@@ -10,21 +10,26 @@ from server.engine.model.runner import Runner
 from server.engine.sampling.kernels import Floats
 
 COMPANY = 3
-"""Rows that a row is compared among: kernels take a row alone, a pair, and the rest of pairs each in its own way."""
+"""Rows in the comparison. Kernels differ for a single row, a pair, and an odd row after pairs."""
 
 
 def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows: int, capture: bool) -> Runner:
-    """A session on the bundle that has run, so that the first request is as fast as the others.
+    """Return a runner for a model of the bundle, after a first run to warm it up and check it.
 
-    capture: on a GPU, whether to keep decodes as CUDA graphs where the model's operators allow it.
-    Raises BundleError for a model that cannot be run, DeviceError for a device that cannot run it, and RowsDiffer where
-    a row's logits are not the same, bit for bit, alone and among others. On a GPU, where they need not be
-    (`DeviceRunner`), the row runs alone, and nothing is compared.
+    On a GPU rows may depend on each other (`DeviceRunner`), so nothing is compared.
+
+    Args:
+        capture: on a GPU, keep decodes as CUDA graphs if the model's operators allow it.
+
+    Raises:
+        BundleError: the model cannot run.
+        DeviceError: the device cannot run the model.
+        RowsDiffer: a row's logits alone and among others are not the same, bit for bit.
     """
     shape = bundle.manifest.model
     if (block := bundle.manifest.engine.block_size) != BLOCK:
         raise BundleError(
-            f"{bundle.path}: reckons with blocks of {block} tokens, this engine with {BLOCK}; "
+            f"{bundle.path}: needs blocks of {block} tokens, but this engine's have {BLOCK}; "
             "export the checkpoint again"
         )
     if device == "cuda":
@@ -42,14 +47,17 @@ def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows:
             f"{bundle.model_file(precision)}: does not run as bundle.json describes it ({reason}); "
             "export the checkpoint again"
         ) from error
-    # As whole numbers: NaN is unlike itself.
+    # Compare bits, because NaN != NaN.
     if (among[:, ::2].view(np.uint32) != alone.view(np.uint32)).any():
         raise RowsDiffer(bundle.model_file(precision))
     return runner
 
 
 def _read_and_decode(runner: Runner, shape: ModelShape, rows: int) -> Floats:
-    """Logits [2, rows, vocab] after a prompt, and after one token more; every other row is the same as the first."""
+    """Return logits [2, rows, vocab]: after a prompt, and after one token more.
+
+    The rows use two prompts by turns, so every other row equals the first.
+    """
     length = min(BLOCK, shape.context) - 1
     one, other = ([step * place % shape.vocab_size for place in range(1, length + 1)] for step in (7, 11))
     prompts = [other if row % 2 else one for row in range(rows)]

@@ -1,4 +1,4 @@
-"""The model on ONNX Runtime: prefill and decode, on a KV cache that it writes in place."""
+"""The model runner: prefill and decode in ONNX Runtime, on a KV cache written in place."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,22 +17,30 @@ from server.engine.sampling.kernels import Floats
 CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 
 SLOWER_ON_CPU = ["SkipLayerNormFusion"]
-"""Optimizations of ONNX Runtime to leave out: its SkipLayerNormalization takes four times as long as the addition and
-the LayerNormalization that it replaces."""
+"""Optimizers of ONNX Runtime to disable.
+
+Its SkipLayerNormalization takes four times as long as the Add and LayerNormalization it replaces.
+"""
 
 SPINNING_MICROSECONDS = "100"
-"""The time that a thread of ONNX Runtime waits for work before it gives up the core.
+"""The time a thread of ONNX Runtime spins before it sleeps.
 
-Long enough from one operator to the next, but not from one step to the next, when sampling and the web server need it.
+It is long enough to wait for the next operator, and too short to keep the core from sampling and the web server between
+two steps.
 """
 
 
 class Runner:
-    """One session, and its cache of `rows`. Not thread-safe: one thread owns it.
+    """Runs the model on a KV cache of `rows` rows. Not thread-safe: one thread owns it.
 
-    seconds: the time that the session has run so far. captures: True if decodes are kept as CUDA graphs.
+    Attributes:
+        cache: the KV cache.
+        captures: True if decodes are kept as CUDA graphs.
+        seconds: the time spent in the session so far.
 
-    Raises BundleError for a graph that the manifest does not describe.
+    Raises:
+        BundleError: the graph cannot be loaded, or differs from the manifest.
+        DeviceError: there is not enough memory for the cache.
     """
 
     device = "cpu"
@@ -53,7 +61,7 @@ class Runner:
         inputs = {entry.name: entry for entry in self._session.get_inputs()}
         sides = [f"past_key_values.{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
         given = {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "last_tokens"}
-        # Before memory is taken for what the manifest says.
+        # Check this before allocating memory by the manifest's numbers.
         if (
             inputs.keys() != given | set(sides)
             or inputs[sides[0]].type not in CACHE_TYPES
@@ -61,17 +69,17 @@ class Runner:
             or self._session.get_outputs()[0].shape[1:] != [shape.vocab_size]
         ):
             raise BundleError(
-                f"{path}: its inputs and outputs are not those of a {shape.layers}-layer GPT-2 with a cache in place "
+                f"{path}: its inputs and outputs are not those of a {shape.layers}-layer GPT-2 with an in-place cache "
                 "and the dimensions of bundle.json; export the checkpoint again"
             )
         try:
             self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]].type])
         except (MemoryError, OSError) as error:
             raise DeviceError(
-                f"there is no memory for a cache of {rows} rows ({error}); give the engine fewer"
+                f"there is not enough memory for a cache of {rows} rows ({error}); use fewer rows"
             ) from error
         self._shape = shape
-        # A row for each that is decoded, and for each token of a block of prefill_all_logits.
+        # Room for each decoding row, and for one block of prefill_all_logits.
         self._logits = np.empty((max(rows, BLOCK), shape.vocab_size), np.float32)
         self._ids = np.zeros(rows, np.int64)
         self._positions = np.zeros(rows, np.int64)
@@ -92,21 +100,31 @@ class Runner:
         self.seconds = 0.0
 
     def prefill(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Floats:
-        """Reads a piece of each prompt into the rows from `row` on. Returns logits [pieces, vocab].
+        """Prefill a piece of each prompt, in consecutive rows of the cache.
 
-        These are the logits after the last token of each piece. start: the number of tokens that their rows hold
-        already; for more than one piece, none. The next run overwrites the logits.
+        Args:
+            row: the first of these rows.
+            start: the number of tokens already in each row; must be 0 if there are several pieces.
+            pieces: the token ids for each row.
+
+        Returns:
+            The logits after the last token of each piece, float32 [pieces, vocab]. The next run overwrites them.
         """
         width = min(whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
         last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
         return self._run_prefill(row, start, pieces, width, last)
 
     def prefill_all_logits(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
-        """Reads a piece of one prompt into `row`, behind `start` tokens. Yields logits [tokens, vocab].
+        """Prefill a piece of one prompt in `row`, and yield the logits after each token.
 
-        These are the logits after each token. It reads as many tokens at a time as there is room for logits, in whole
-        blocks, so that the head, too, takes the same kernels in whatever pieces the prompt is read. The next run
-        overwrites the logits.
+        Each run covers as many whole blocks as there is room for logits. Whole blocks make the model's head, too, use
+        the same kernels in whatever pieces the prompt is prefilled.
+
+        Args:
+            start: the number of tokens already in the row.
+
+        Yields:
+            The logits, float32 [tokens, vocab]. The next run overwrites them.
         """
         most = len(self._logits) // BLOCK * BLOCK
         for begin in range(0, len(piece), most):
@@ -117,15 +135,19 @@ class Runner:
     def _run_prefill(
         self, row: int, start: int, pieces: Sequence[Sequence[int]], width: int, last: npt.NDArray[np.int64]
     ) -> Floats:
-        """Reads pieces padded to `width`. Returns the logits after the tokens `last`.
+        """Prefill pieces, padded to `width` tokens.
 
-        last: indices into the flattened batch of tokens.
+        Args:
+            last: the tokens to return logits for, as indices into the flattened batch.
+
+        Returns:
+            The logits, float32 [last, vocab].
         """
         ids = np.zeros((len(pieces), width), np.int64)
         for line, piece in zip(ids, pieces, strict=True):
             line[: len(piece)] = piece
-        # Padding is read like tokens: its keys and values lie behind the prompt, where the next tokens overwrite them
-        # before anything reads them.
+        # Padding is computed like tokens. Its keys and values land behind the prompt, and the next tokens overwrite
+        # them before anything reads them.
         end = start + width
         positions = np.minimum(np.arange(start, end), self._shape.context - 1)
         inputs = {
@@ -141,9 +163,14 @@ class Runner:
         return self._run(binding, len(last))
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
-        """Adds one token to each of the first rows. Returns logits [rows, vocab] after it.
+        """Compute one token of each of the first rows.
 
-        lengths: the number of tokens that each row holds already. The next run overwrites the logits.
+        Args:
+            tokens: the token id for each row.
+            lengths: the number of tokens already in each row.
+
+        Returns:
+            The logits after these tokens, float32 [rows, vocab]. The next run overwrites them.
         """
         count = len(tokens)
         self._ids[:count] = tokens
@@ -159,11 +186,11 @@ class Runner:
         return Cache(shape, rows, dtype)
 
     def _allocate(self, name: str, values: npt.NDArray[Any]) -> int:
-        """The address in the device's memory where decodes read `values`, or write them."""
+        """Return the address in the device's memory where decodes read or write `values`."""
         return int(values.ctypes.data)
 
     def _bind_input(self, binding: Any, name: str, values: npt.NDArray[Any]) -> None:
-        """Binds an input of a prefill."""
+        """Bind an input of a prefill."""
         binding.bind_cpu_input(name, values)
 
     def _run(self, binding: Any, count: int, options: ort.RunOptions | None = None) -> Floats:
@@ -180,7 +207,7 @@ class Runner:
         return self._logits[:count]
 
     def _decode_binding(self, count: int) -> Any:
-        """The binding of a decode of `count` rows, made once."""
+        """Return the binding for a decode of `count` rows; make it on first use."""
         if count not in self._decode_bindings:
             self._decode_bindings[count] = binding = self._bind(0, count, count)
             for name, values, shape in (
@@ -190,13 +217,16 @@ class Runner:
                 ("last_tokens", self._row_numbers, [count]),
             ):
                 binding.bind_input(name, self.device, 0, values.dtype.type, shape, self._addresses[name])
-            # GroupQueryAttention reads this one on the host, whatever the device.
+            # GroupQueryAttention reads this input on the host, on every device.
             total = self._total
             binding.bind_input("total_sequence_length", "cpu", 0, total.dtype.type, [1], total.ctypes.data)
         return self._decode_bindings[count]
 
     def _bind(self, row: int, count: int, outputs: int) -> Any:
-        """A binding of `count` rows of the cache from `row` on, as past and as present, and of logits."""
+        """Return a binding of `count` cache rows from `row` on, and of `outputs` rows of logits.
+
+        Past and present are bound to the same memory, so new keys and values are written in place.
+        """
         binding, shape = self._session.io_binding(), self._shape
         logits = [outputs, shape.vocab_size]
         binding.bind_output("logits", self.device, 0, np.float32, logits, self._addresses["logits"])

@@ -1,1 +1,1 @@
-"""From logits to the next token of each sequence."""
+"""Sampling: from logits to the next token of each sequence."""

@@ -1,4 +1,4 @@
-"""Words that are not to be written, as the tokens that spell them."""
+"""Bad words: keep words out of a text by excluding the last token of their spellings."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,12 @@ import numpy.typing as npt
 
 
 class BadWords:
-    """The last token of a word is not drawn where all of its others just were, as in vLLM's `bad_words`.
+    """Excludes the last token of a word right after all its other tokens, as vLLM's `bad_words` does.
 
-    spellings: the token ids of each; none is empty. A word that the prompt has begun can still be ended.
+    A word begun in the prompt can still be completed.
+
+    Args:
+        spellings: the token ids of each word; none is empty.
     """
 
     def __init__(self, spellings: Iterable[Sequence[int]]) -> None:
@@ -18,11 +21,11 @@ class BadWords:
         self._drawn: deque[int] = deque(maxlen=max((len(beginning) for beginning, _ in self._spellings), default=0))
 
     def add(self, token: int) -> None:
-        """Takes note of a token that was drawn."""
+        """Record a drawn token."""
         self._drawn.append(token)
 
     def exclude(self, scores: npt.NDArray[np.float32], lowest: np.float32) -> None:
-        """Gives the tokens that would end a word the lowest score, in float32 scores [vocab]."""
+        """Set the scores, float32 [vocab], of tokens that would complete a word to `lowest`."""
         drawn = tuple(self._drawn)
         for beginning, last in self._spellings:
             if drawn[len(drawn) - len(beginning) :] == beginning:

@@ -1,10 +1,10 @@
-"""Samples the next token of many sequences, on several cores.
+"""Batch sampling: samples the next tokens of many sequences, on several cores.
 
-Sorting 50,257 tokens for each sample would cost more than all else beside the model, so nothing here sorts them. Top-k
-and min-p first find a score that every kept token reaches, and look only at the tokens that do. Top-p draws from all of
-them and asks of the token drawn whether it belongs to the likeliest; if it does not, the next is drawn from those above
-it. That is exact, and at the usual top-p one round in ten needs another (the rejection sampling of FlashInfer:
-"Sorting-Free GPU Kernels for LLM Sampling", flashinfer.ai, 2025).
+It never sorts the vocabulary: sorting 50,257 tokens for each sample would take longer than everything else but the
+model. Top-k and min-p first find the lowest score to keep, and then look only at the tokens with at least this score.
+Top-p draws from all of them, and checks if the drawn token is among the likeliest. If not, it draws again from the
+tokens above it. The result is exact, and at the usual top-p one draw in ten needs another. Source: the rejection
+sampling of FlashInfer ("Sorting-Free GPU Kernels for LLM Sampling", flashinfer.ai, 2025).
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,21 @@ from server.engine.errors import DeviceError
 from server.engine.sampling.kernels import Floats, cache_folder, likeliest, log_sum_exp, sample
 
 MIN_ROWS_PER_THREAD = 8
-"""Fewer rows for each thread are not worth waking it for."""
+"""With fewer rows for each thread, waking it costs more than it saves."""
 
 
 class SamplingInput(NamedTuple):
-    """The parameters by which one sequence's next token is sampled.
+    """The parameters for sampling one sequence's next token.
 
-    row: of the logits. vocab_size: sample from the ids below it. seed: 64 bits. generated: the number of tokens that
-    were sampled with the seed before. temperature: 0 for the likeliest token. top_k: 0 for all. top_p, min_p: as in
-    `Sampling`.
+    Attributes:
+        row: the index of its row of logits.
+        vocab_size: sample from the ids below it.
+        seed: 64 bits.
+        generated: the number of tokens already sampled with the seed.
+        temperature: 0 takes the likeliest token.
+        top_k: 0 keeps all tokens.
+        top_p: see `Sampling`.
+        min_p: see `Sampling`.
     """
 
     row: int
@@ -43,14 +49,19 @@ class SamplingInput(NamedTuple):
 SAMPLING_INPUT = np.dtype(
     [(name, "u8" if name in ("seed", "generated") else kind) for name, kind in get_type_hints(SamplingInput).items()]
 )
-"""The same as a numpy dtype: integers of 64 bits, unsigned where their bits are meant, and float64."""
+"""`SamplingInput` as a numpy dtype: 64-bit integers, unsigned for seed and generated, and float64."""
 
 
 class BatchSampler:
-    """Samples for many sequences on several threads.
+    """Samples the next token of many sequences, on several threads.
 
-    threads: with the caller's; 0 for one for each core that this process may use. Compiles the loops now, so that no
-    request waits for them. Raises DeviceError if they cannot be compiled.
+    The constructor compiles the loops, so no request waits for them.
+
+    Args:
+        threads: the number of threads, the caller's included; 0 takes one for each core available to the process.
+
+    Raises:
+        DeviceError: the loops cannot be compiled.
     """
 
     def __init__(self, threads: int = 0) -> None:
@@ -60,17 +71,21 @@ class BatchSampler:
         try:
             self.sample(zero, [SamplingInput(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
             likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
-        except Exception as error:  # Numba lets through whatever the file system and pickle raise
+        except Exception as error:  # Numba passes on any error of the file system and of pickle
             folder = cache_folder(sample)
-            kept = f", or what is kept of them in {folder} not read or written; empty it" if folder else ""
+            kept = f", or their cache in {folder} cannot be read or written; empty this folder" if folder else ""
             reason = f"{type(error).__name__}: {error}"
-            raise DeviceError(f"the loops that sample tokens cannot be compiled{kept} ({reason})") from error
+            raise DeviceError(f"the sampling loops cannot be compiled{kept} ({reason})") from error
 
     def sample(self, logits: Floats, inputs: Sequence[SamplingInput]) -> list[int]:
-        """Samples a token for each input, from contiguous float32 logits [rows, vocab].
+        """Sample a token for each input. A token is a function of its input and its row of logits alone.
 
-        Each input has a row of its own. The token is -1 for a row without a highest score: one that holds NaN or +inf,
-        or nothing but -inf. A token is a function of its row and its input alone. The rows are overwritten.
+        Args:
+            logits: contiguous float32 [rows, vocab]. The rows in use are overwritten.
+            inputs: each has its own row.
+
+        Returns:
+            The token ids. -1 for a row with NaN or +inf, or with nothing but -inf.
         """
         entries, tokens = np.array(inputs, dtype=SAMPLING_INPUT), np.empty(len(inputs), np.intp)
         parts = max(1, min(self._threads, len(inputs) // MIN_ROWS_PER_THREAD))
@@ -84,5 +99,5 @@ class BatchSampler:
         return tokens.tolist()
 
     def close(self) -> None:
-        """Ends its threads; nothing is sampled afterwards."""
+        """End the threads. Sample nothing afterwards."""
         self._others.shutdown()

@@ -1,8 +1,8 @@
-"""The loops over a vocabulary's scores.
+"""Sampling kernels: loops over the scores of a vocabulary, compiled by Numba.
 
-They are written so that LLVM vectorizes them: choices without branches, integers where the highest is looked for,
-slices whose ends it knows. All in one file: what is kept on disk is compiled anew when the file of the function that
-was called has changed, but not when that of a function it calls has.
+Their form lets LLVM vectorize them: choices without branches, integers in the search for the maximum, slices with known
+ends. All are in one file because of Numba's cache on disk: it notices a change in the file of the called function, but
+not in the files of the functions called by that one.
 """
 
 import math
@@ -19,44 +19,50 @@ Ids = npt.NDArray[np.intp]
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 BLOCK = 256
-"""A token is drawn in two steps, a block of so many tokens and then one of them: cheaper than cumulating them all."""
+"""Number of tokens in a block. A draw chooses a block, then a token in it: faster than one long sum."""
 
 FLOOR = float32(-80)
-"""Tokens e⁸⁰ times less likely than the likeliest are never drawn; below e⁻⁸⁷ float32 loses digits, and much time."""
+"""Tokens e⁸⁰ times less likely than the likeliest are never drawn.
+
+Below e⁻⁸⁷ float32 loses digits and becomes slow.
+"""
 
 INT32_MIN, INT32_MAX = int32(-0x80000000), int32(0x7FFFFFFF)
 MINUS_INFINITY, INFINITY = int32(-0x7F800001), int32(0x7F800000)
-"""As `_ordered` has them. A NaN lies beyond one or the other."""
+"""The infinities as `_ordered` gives them. NaNs lie outside of the two."""
 
 
 def compiled(*liberties: str) -> Callable[[Loop], Loop]:
-    """Compiles a function at its first call, to run without Python's lock, and caches it on disk.
+    """Compile a function at its first call, to run without Python's lock, and cache it on disk.
 
-    liberties: that LLVM may take with the arithmetic: "contract", to multiply and add in one
-    instruction; "reassoc", to add up in another order. The code is the same for a row alone and for a row among others.
+    The compiled code is the same for a single row and for many, so rows stay independent.
+
+    Args:
+        liberties: the liberties LLVM may take with arithmetic: "contract" may multiply and add in one instruction,
+            "reassoc" may add in another order.
     """
 
     def compile_later(function: Loop) -> Loop:
         try:
             compiling = numba.njit(nogil=True, fastmath=set(liberties), cache=True)(function)
-        except RuntimeError:  # neither this folder nor the user's own takes files
+        except RuntimeError:  # neither this folder nor the user's own cache is writable
             compiling = numba.njit(nogil=True, fastmath=set(liberties))(function)
-        return compiling  # type: ignore[return-value]  # it is called as the function is
+        return compiling  # type: ignore[return-value]  # callable like the function
 
     return compile_later
 
 
 def cache_folder(function: Callable[..., Any]) -> str | None:
-    """The folder in which such a function is cached; None if there is none."""
+    """Return the folder with a compiled function's cache; None if there is none."""
     path: str | None = function.stats.cache_path  # type: ignore[attr-defined]
     return path
 
 
 @compiled()
 def log_sum_exp(scores: Floats) -> float:
-    """ln Σ eˣ: what turns logits [vocab] into log-probabilities when it is subtracted.
+    """Return ln Σ eˣ. Logits [vocab] minus this are log probabilities.
 
-    NaN where one is NaN or +inf, or all are -inf.
+    It is NaN if a score is NaN or +inf, or all are -inf.
     """
     maxima = np.empty(_blocks(scores.size), np.float32)
     highest = _find_maxima(scores, maxima)
@@ -68,9 +74,9 @@ def log_sum_exp(scores: Floats) -> float:
 
 @compiled()
 def likeliest(scores: Floats, count: int, least: np.float32) -> Ids:
-    """The ids, in order, of the `count` highest of scores [vocab] that are `least` or more.
+    """Return the ids of the `count` highest scores [vocab], only of scores of at least `least`.
 
-    Of equal ones those with the smaller ids.
+    The ids are in ascending order. Of equal scores it takes the smaller ids.
     """
     maxima = np.empty(_blocks(scores.size), np.float32)
     _find_maxima(scores, maxima)
@@ -79,7 +85,7 @@ def likeliest(scores: Floats, count: int, least: np.float32) -> Ids:
 
 @compiled()
 def sample(logits: Floats, inputs: npt.NDArray[np.void], tokens: Ids) -> None:
-    """Samples a token for each input, of dtype `SAMPLING_INPUT`, on one thread."""
+    """Sample a token for each input of dtype `SAMPLING_INPUT`, on one thread."""
     blocks = _blocks(logits.shape[1])
     all_maxima, all_sums = np.empty(blocks, np.float32), np.empty(blocks, np.float32)
     for number in range(inputs.size):
@@ -95,7 +101,7 @@ def sample(logits: Floats, inputs: npt.NDArray[np.void], tokens: Ids) -> None:
             share = np.log(given.min_p) if given.min_p else float(FLOOR)
             least = float32(highest + given.temperature * share)
             ids = _likeliest(scores, maxima, given.top_k or given.vocab_size, least)
-            for place in range(ids.size):  # which come in order: none is overwritten before it is read
+            for place in range(ids.size):  # ids ascend, so no score is overwritten before it is read
                 scores[place] = scores[ids[place]]
             tokens[number] = ids[_nucleus(scores[: ids.size], sums[: _blocks(ids.size)], highest, given)]
         else:
@@ -104,7 +110,10 @@ def sample(logits: Floats, inputs: npt.NDArray[np.void], tokens: Ids) -> None:
 
 @compiled()
 def _nucleus(scores: Floats, sums: Floats, highest: np.float32, given: Any) -> int:
-    """An index, drawn among the likeliest that together reach top-p, the first among equals first."""
+    """Draw an index from the nucleus: the likeliest ones that together reach top-p.
+
+    Of equal scores, the first counts as the likelier. `scores` become weights.
+    """
     _weigh(scores, highest, float32(1 / given.temperature), sums)
     place, bound, total = 0, float32(0), _total(sums)
     enough = given.top_p * total
@@ -113,7 +122,7 @@ def _nucleus(scores: Floats, sums: Floats, highest: np.float32, given: Any) -> i
         point = total * _uniform(given.seed, given.generated + (tries << uint64(32)))
         place = _pick(scores, sums, point, place, bound)
         bound = scores[place]
-        # What lies above is at most all the rest: a token of some weight is taken without a look at the others.
+        # The weights above add up to at most total - bound. If even that is below top-p, there is no need to add them.
         if given.top_p == 1 or total - bound < enough:
             return place
         _add_up_above(scores, sums, place, bound)
@@ -125,10 +134,10 @@ def _nucleus(scores: Floats, sums: Floats, highest: np.float32, given: Any) -> i
 
 @compiled()
 def _uniform(seed: np.uint64, number: np.uint64) -> float:
-    """A random number from 0 up to 1, of SplitMix64.
+    """Return the random number at index `number` of SplitMix64's stream, from 0 to below 1.
 
-    Source: Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195. A token's first try is the next of the stream, and its
-    others lie 2³² apart: none depends on how many others took.
+    The first try for a token takes the token's own number, and further tries lie 2³² apart. So a draw does not depend
+    on the number of tries for earlier tokens. Source: Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195.
     """
     bits = seed + (number + uint64(1)) * uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
@@ -138,10 +147,10 @@ def _uniform(seed: np.uint64, number: np.uint64) -> float:
 
 @compiled()
 def _pick(weights: Floats, sums: Floats, point: float, last: int, bound: np.float32) -> int:
-    """The index of the weight that covers a point between 0 and the sum of weights.
+    """Return the index of the weight that covers a point between 0 and the sum of weights.
 
-    Only weights over `bound` count, and those as high before `last`. sums: of these in each block. A weight of 0 covers
-    no point.
+    Only weights over `bound` count, and weights equal to it before the index `last`. `sums` has the sum of these in
+    each block. A weight of 0 covers no point.
     """
     passed, own = 0.0, 0
     for block in range(sums.size):
@@ -150,7 +159,7 @@ def _pick(weights: Floats, sums: Floats, point: float, last: int, bound: np.floa
             if point < passed + sums[block]:
                 break
             passed += sums[block]
-    else:  # rounded up to the very end
+    else:  # rounding has put the point past the last sum
         passed -= sums[own]
     place, below = own * BLOCK, np.nextafter(bound, float32(0))
     for near in range(own * BLOCK, min((own + 1) * BLOCK, weights.size)):
@@ -172,7 +181,7 @@ def _total(sums: Floats) -> float:
 
 @compiled()
 def _add_up_above(weights: Floats, sums: Floats, last: int, bound: np.float32) -> None:
-    """The sum of the weights over `bound`, and of those as high before `last`, in each block."""
+    """Set `sums` to each block's sum of the weights over `bound`, and of those equal to it before `last`."""
     below = np.nextafter(bound, float32(0))
     for block in range(sums.size):
         part = weights[block * BLOCK : (block + 1) * BLOCK]
@@ -191,7 +200,7 @@ def _sum_above(weights: Floats, bound: np.float32) -> np.float32:
 
 @compiled("contract", "reassoc")
 def _weigh(scores: Floats, highest: np.float32, scale: np.float32, sums: Floats) -> None:
-    """Puts in each score's place how likely it is beside the highest one; the sum of each block."""
+    """Replace each score by its weight, eˣ relative to the highest, and set `sums` to each block's sum."""
     for block in range(sums.size):
         part = scores[block * BLOCK : (block + 1) * BLOCK]
         total = float32(0)
@@ -212,7 +221,10 @@ def _sum_of_weights(scores: Floats, highest: np.float32) -> np.float32:
 
 @compiled("contract")
 def _weight(exponent: np.float32) -> np.float32:
-    """eˣ of an x of 0 or less, within 10⁻⁷; 0 below FLOOR. It is expf of Cephes (Moshier 1989)."""
+    """Return eˣ of an x of 0 or less, to within 10⁻⁷; 0 below FLOOR.
+
+    Source: expf of Cephes (Moshier 1989).
+    """
     possible = exponent > FLOOR
     exponent = exponent if possible else FLOOR
     power = int32(exponent * float32(1.44269504) - float32(0.5))
@@ -231,7 +243,10 @@ def _weight(exponent: np.float32) -> np.float32:
 
 @compiled()
 def _find_maxima(scores: Floats, maxima: Floats) -> np.float32:
-    """The highest score of each block, and of all; NaN where one is NaN or +inf, or all are -inf."""
+    """Set `maxima` to the highest score of each block, and return the highest of all.
+
+    Return NaN if a score is NaN or +inf, or all are -inf.
+    """
     bits = scores.view(np.int32)
     lowest, highest = INT32_MAX, INT32_MIN
     for block in range(maxima.size):
@@ -250,13 +265,13 @@ def _find_maxima(scores: Floats, maxima: Floats) -> np.float32:
 
 @compiled()
 def _ordered(bits: np.int32) -> np.int32:
-    """Of a float's bits, integers in the order of the floats; of these, the bits."""
+    """Return an integer in the order of the floats for a float's bits, and the bits for such an integer."""
     return int32(bits ^ ((bits >> int32(31)) & INT32_MAX))
 
 
 @compiled()
 def _first(scores: Floats, maxima: Floats, wanted: np.float32) -> int:
-    """The first index of a score that is the highest of its block."""
+    """Return the first index of the score `wanted`, the highest of its block; -1 if there is none."""
     for block in range(maxima.size):
         if maxima[block] == wanted:
             for place in range(block * BLOCK, min((block + 1) * BLOCK, scores.size)):
@@ -268,14 +283,14 @@ def _first(scores: Floats, maxima: Floats, wanted: np.float32) -> int:
 @compiled()
 def _likeliest(scores: Floats, maxima: Floats, count: int, least: np.float32) -> Ids:
     if count < maxima.size:
-        # So many blocks have a score at least as high as this one: at least so many tokens have.
+        # At least `count` blocks, and so at least `count` tokens, have a score this high.
         least = max(least, _highest_but(count - 1, maxima))
     ids = np.empty(scores.size, np.intp)
     found = 0
     for block in range(maxima.size):
         if maxima[block] >= least:
             for place in range(block * BLOCK, min((block + 1) * BLOCK, scores.size)):
-                ids[found] = place  # overwritten by the next where it is none: there is no branch to be foretold
+                ids[found] = place  # the next one overwrites it if the score is too low: no branch to mispredict
                 found += scores[place] >= least
     if found <= count:
         return ids[:found]
@@ -295,9 +310,9 @@ def _likeliest(scores: Floats, maxima: Floats, count: int, least: np.float32) ->
 
 @compiled()
 def _highest_but(others: int, scores: Floats) -> np.float32:
-    """The highest score but `others`.
+    """Return the highest score after the `others` highest ones.
 
-    Searches the integers in the order of the floats for the least one with at most so many scores above it.
+    A binary search over the floats, as ordered integers, finds the lowest one with at most `others` scores above it.
     """
     bits = scores.view(np.int32)
     low, high = int(MINUS_INFINITY), int(INFINITY)

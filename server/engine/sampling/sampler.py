@@ -1,4 +1,4 @@
-"""Samples the tokens of one sequence: bias and penalties before each, log probabilities after it."""
+"""The sampler of one sequence: bias and penalties before each token, log probabilities after it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,17 +11,18 @@ from server.engine.sampling.batch_sampler import SamplingInput
 from server.engine.sampling.kernels import Floats, likeliest, log_sum_exp
 
 GREEDY_BELOW = 1e-5
-"""Temperatures under this one choose the likeliest token, as in vLLM; float32 could not divide by much less."""
+"""Below this temperature sampling is greedy, as in vLLM: float32 cannot divide by much less."""
 
 LOWEST = np.finfo(np.float32).min
 
 
 class TokenLogprobs(NamedTuple):
-    """Natural-log probabilities in the model's own distribution.
+    """Natural-log probabilities in the model's own distribution, before penalties, bias and temperature.
 
-    That is the one before penalties, bias and temperature. logprob: of the token that was sampled. top: token ids and
-    theirs, the likeliest first and the smaller id first among equals; fewer than asked for where fewer tokens are
-    possible at all.
+    Attributes:
+        logprob: the log probability of the sampled token.
+        top: the likeliest tokens, as pairs of id and log probability. The likeliest is first; of equal ones the
+            smaller id is first. There may be fewer than requested, if fewer tokens are possible at all.
     """
 
     logprob: float
@@ -29,19 +30,23 @@ class TokenLogprobs(NamedTuple):
 
 
 class SampledToken(NamedTuple):
-    """One token, with its log probabilities if `Sampling.logprobs` asks for them."""
+    """One token, with its log probabilities if `Sampling.logprobs` is set."""
 
     token: int
     logprobs: TokenLogprobs | None = None
 
 
 class Sampler:
-    """Samples the tokens of one sequence; they are a function of prompt, sampling, seed and logits alone.
+    """Samples the tokens of one sequence. They are a function of prompt, sampling, seed and logits alone.
 
-    For each token, `prepare` makes the input of `BatchSampler.sample`, and `accept` takes what that has sampled.
-    prompt: its token ids. vocab_size: the number of ids that the tokenizer knows; those that a padded model has beyond
-    them are never sampled. end_of_text: the token that `Sampling.ignore_end` and `min_tokens` exclude. bad_words: the
-    spellings of those of the sampling. All ids, those of `Sampling.logit_bias` too, lie below vocab_size.
+    For each token, `prepare` makes the input for `BatchSampler.sample`, and `accept` takes the result.
+
+    Args:
+        prompt: its token ids.
+        vocab_size: the number of ids in the tokenizer; a padded model's ids beyond it are never sampled. All other ids
+            given here, also in `Sampling.logit_bias`, are below it.
+        end_of_text: the token excluded by `Sampling.ignore_end` and `Sampling.min_tokens`.
+        bad_words: the spellings of `Sampling.bad_words`.
     """
 
     def __init__(
@@ -54,11 +59,12 @@ class Sampler:
         bad_words: Sequence[Sequence[int]] = (),
     ) -> None:
         self._sampling = sampling
-        self._seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])  # seeds may be near, or long
+        # Requests may have neighbouring seeds, or seeds of more than 64 bits.
+        self._seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
         self._vocab_size = vocab_size
         self._end_of_text = end_of_text
         temperature = 0 if sampling.temperature < GREEDY_BELOW else sampling.temperature
-        top_k = min(sampling.top_k, vocab_size)  # which may be asked for as a number of any size
+        top_k = min(sampling.top_k, vocab_size)  # a request may have any number
         self._choice = (temperature, top_k, sampling.top_p, sampling.min_p)
         self._bias_ids = np.fromiter(sampling.logit_bias.keys(), dtype=np.intp)
         self._bias = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
@@ -70,9 +76,12 @@ class Sampler:
         self._logits: Floats | None = None
 
     def prepare(self, logits: Floats, row: int) -> SamplingInput:
-        """The input to sample the next token from a row of float32 logits [rows, vocab_size or more].
+        """Return the sampling input for the next token.
 
-        Adds bias and penalties to the row, and excludes tokens that must not come next.
+        Add bias and penalties to its row of logits in place, and exclude tokens that must not come next.
+
+        Args:
+            logits: float32 [rows, vocab_size or more].
         """
         scores = logits[row]
         if self._sampling.logprobs is not None:
@@ -83,7 +92,11 @@ class Sampler:
         return SamplingInput(row, self._vocab_size, self._seed, self._generated, *self._choice)
 
     def accept(self, token: int) -> SampledToken:
-        """Records the token that was sampled. Raises FloatingPointError for -1: there was none to sample."""
+        """Record the sampled token, and return it with its log probabilities.
+
+        Raises:
+            FloatingPointError: the token is -1, because the logits were not finite.
+        """
         if token < 0:
             raise FloatingPointError("the model's logits are not finite")
         if self._occurrences is not None:
@@ -94,8 +107,8 @@ class Sampler:
         return SampledToken(token, None if wanted is None or logits is None else token_logprobs(logits, token, wanted))
 
     def exclude(self, scores: Floats) -> None:
-        """Makes the tokens that must not come next the least likely of float32 scores [vocab]."""
-        # Not -inf: guidance may have left nothing else, and then there is nothing else to draw.
+        """Give tokens that must not come next the lowest score, in float32 scores [vocab]."""
+        # Not -inf: if guidance has set all other tokens to -inf, one of these must still be drawn.
         self._bad_words.exclude(scores, LOWEST)
         if self._endless:
             scores[self._end_of_text] = LOWEST
@@ -105,15 +118,18 @@ class Sampler:
         return self._sampling.ignore_end or self._generated < self._sampling.min_tokens
 
     def _adjust(self, scores: Floats) -> None:
-        """Bias and penalties, which touch few tokens."""
-        with np.errstate(over="ignore"):  # what overflows here does so towards -inf: a token that is never drawn
+        """Add bias and penalties; they change few scores."""
+        with np.errstate(over="ignore"):  # an overflow gives -inf, and such a token is never drawn
             scores[self._bias_ids] += self._bias
             if self._occurrences is not None:
                 self._occurrences.penalise(scores, self._sampling)
 
 
 def token_logprobs(logits: Floats, token: int, count: int) -> TokenLogprobs:
-    """Of `token`, and of the `count` likeliest, in logits [vocab]; NaN for logits that hold NaN or +inf."""
+    """Return the log probabilities of `token` and of the `count` likeliest tokens, from logits [vocab].
+
+    They are NaN if the logits have NaN or +inf.
+    """
     total = log_sum_exp(logits)
     top: list[tuple[int, float]] = []
     if count:
@@ -124,16 +140,16 @@ def token_logprobs(logits: Floats, token: int, count: int) -> TokenLogprobs:
 
 
 class _Occurrences:
-    """The different tokens of a prompt and its continuation, and how often the continuation has each."""
+    """The distinct tokens of a prompt and its continuation, with the number of times each was drawn."""
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self._places = {token: place for place, token in enumerate(dict.fromkeys(prompt))}
-        # Both grow by doubling; what lies beyond the places in use has no meaning.
+        # Both arrays grow in steps; the entries past the places in use have no meaning.
         self._ids = np.fromiter(self._places, dtype=np.intp)
         self._drawn = np.zeros(len(self._places), dtype=np.float32)
 
     def add(self, token: int) -> None:
-        """Counts one more drawn token."""
+        """Count a drawn token."""
         place = self._places.setdefault(token, len(self._places))
         if place == self._ids.size:
             room = np.zeros(place + 8, dtype=np.intp)
@@ -143,7 +159,7 @@ class _Occurrences:
         self._drawn[place] += 1
 
     def penalise(self, scores: Floats, sampling: Sampling) -> None:
-        """Applies the three penalties to the scores [vocab] of the tokens that have occurred, in place."""
+        """Apply the three penalties to the scores [vocab] of these tokens, in place."""
         ids, drawn = self._ids[: len(self._places)], self._drawn[: len(self._places)]
         values, penalty = scores[ids], np.float32(sampling.repetition_penalty)
         if penalty != 1:

@@ -1,7 +1,7 @@
-"""From token ids back to text, a token at a time.
+"""Detokenizing: token ids back to text, one token at a time.
 
-A byte-level BPE token stands for bytes, and a character may be spread over several tokens. The bytes go through an
-incremental UTF-8 decoder, so that text comes out as soon as its characters are whole and never before.
+A byte-level BPE token stands for bytes, and a character may be spread over several tokens. An incremental UTF-8 decoder
+gives out each character as soon as it is complete.
 """
 
 import codecs
@@ -12,9 +12,10 @@ from server.bundle import BundleError
 
 
 def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
-    """The bytes of each token of a byte-level tokenizer, by token id; none for special tokens.
+    """Return the bytes of each token of a byte-level tokenizer, by token id; none for special tokens.
 
-    Raises BundleError for a token that is not written in the byte-level alphabet.
+    Raises:
+        BundleError: a token is not written in the byte-level alphabet.
     """
     alphabet = _byte_alphabet()
     added = tokenizer.get_added_tokens_decoder()
@@ -33,23 +34,23 @@ def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
 
 
 class Detokenizer:
-    """The text of one sequence, the same as the tokenizer's own `decode` gives for all tokens."""
+    """The text of one sequence. All pieces together equal the tokenizer's `decode` of all tokens."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token: int) -> str:
-        """The characters that this token completes; empty while one is still in halves."""
+        """Return the characters completed by this token; empty if none is complete yet."""
         return self._decoder.decode(self._pieces[token])
 
     def flush(self) -> str:
-        """The rest at the end: empty, or U+FFFD for an incomplete character."""
+        """Return the rest at the end: empty, or U+FFFD for an incomplete character."""
         return self._decoder.decode(b"", final=True)
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's table: printable bytes stand for themselves, the others for the characters from U+0100 on."""
+    """Return GPT-2's table of characters to bytes: printable ones as they are, the others from U+0100."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + at): byte for at, byte in enumerate(others)}

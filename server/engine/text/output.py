@@ -7,10 +7,11 @@ from server.engine.text.stop_strings import StopStrings
 
 
 class OutputText:
-    """Turns the tokens of one sequence into text to send.
+    """Turns the tokens of one sequence into text to send: whole characters, and no part of a stop string.
 
-    It sends whole characters, and no part of a stop string. token_bytes: the bytes of each token, by token id. stops:
-    strings before which the text ends.
+    Args:
+        token_bytes: the bytes of each token, by token id.
+        stops: the text ends before any of these strings.
     """
 
     def __init__(self, token_bytes: list[bytes], stops: Sequence[str]) -> None:
@@ -18,10 +19,10 @@ class OutputText:
         self._stops = StopStrings(stops)
 
     def push(self, token: int) -> tuple[str, bool]:
-        """The text that this token completes, and True if it has ended at a stop string."""
+        """Return the text completed by this token, and True if it has ended at a stop string."""
         return self._stops.push(self._detokenizer.push(token))
 
     def flush(self) -> tuple[str, bool]:
-        """The text that was held back, which may still complete a stop string."""
+        """Return the text held back so far, and True if it ends at a stop string after all."""
         text, stopped = self._stops.push(self._detokenizer.flush())
         return (text, True) if stopped else (text + self._stops.flush(), False)

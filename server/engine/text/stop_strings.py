@@ -1,4 +1,4 @@
-"""Ends a text before the first of its stop strings."""
+"""Stop strings: end a text before the first of them."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 class StopStrings:
     """Ends the text of one sequence before its first stop string.
 
-    A beginning of a stop string is held back. The stop string that counts is the one completed first; of several that
-    the same character completes, the longest. So it does not matter how the text is cut into pieces. stops: no more
-    than a few, none empty.
+    Text that may begin a stop string is held back. The first stop string is the one completed first. If one character
+    completes several, it is the longest. So the result does not depend on the pieces of the text.
+
+    Args:
+        stops: a few strings, none empty.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -18,9 +20,9 @@ class StopStrings:
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """Adds to the text. Returns the part to show now, and True if the text has ended.
+        """Add to the text. Return the part to show now, and True if the text has ended.
 
-        Text that may become a stop string is held back. Nothing may be pushed after the end.
+        Hold back text if it may become a stop string. Push nothing after the end.
         """
         text, self._held = self._held + text, ""
         found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
@@ -31,12 +33,12 @@ class StopStrings:
         return text[:shown], False
 
     def flush(self) -> str:
-        """The text that was held back, once it has ended without a stop string."""
+        """Return the text held back, at the end of a text without a stop string."""
         text, self._held = self._held, ""
         return text
 
     def _undecided(self, text: str) -> int:
-        """The start of the longest tail that begins a stop string; the end of the text without one."""
+        """Return the start of the longest tail that begins a stop string, or the length of the text."""
         for start in range(max(0, len(text) - self._longest + 1), len(text)):
             if text[start] in self._beginnings:
                 tail = text[start:]

@@ -1,4 +1,4 @@
-"""A bundle's tokenizer: text to token ids, and the check of prompts."""
+"""The tokenizer of a bundle: encodes text as token ids, and checks prompts."""
 
 import operator
 from collections.abc import Sequence
@@ -9,14 +9,18 @@ from server.engine.errors import InvalidRequest, PromptTooLong
 from server.engine.text.detokenizer import token_bytes
 
 SAMPLE = 4096
-"""Characters by which the tokens of a text that is far too long are guessed."""
+"""Characters to tokenize of a text far too long, to estimate its number of tokens."""
 
 
 class Tokenizer:
-    """A byte-level tokenizer, for a model that reads `context` tokens.
+    """A byte-level tokenizer, for a model with a context of `context` tokens.
 
-    token_bytes: the bytes of each token, by token id; none for special tokens. size: the number of tokens. Raises
-    BundleError for a tokenizer that is not byte-level.
+    Attributes:
+        token_bytes: the bytes of each token, by token id; special tokens have none.
+        size: the number of tokens.
+
+    Raises:
+        BundleError: the tokenizer is not byte-level.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer, context: int) -> None:
@@ -24,37 +28,40 @@ class Tokenizer:
         self.size = len(self.token_bytes)
         self._tokenizer = tokenizer
         self._context = context
-        # Each token of a text stands for some of its bytes, so that a longer one cannot be read, whatever it says.
+        # A text with more characters than this cannot fit, whatever it says: each token stands for a few bytes at most.
         self._most = context * max(map(len, self.token_bytes))
 
     def encode(self, text: str) -> list[int]:
-        """The token ids of a text. Raises InvalidRequest for what is not Unicode text.
+        """Return the token ids of a text.
 
-        Raises PromptTooLong, before all of it is tokenized, for a text that cannot fit into the context.
+        Raises:
+            InvalidRequest: it is not Unicode text.
+            PromptTooLong: it cannot fit into the context. Raised without tokenizing all of it.
         """
         if len(text) > self._most:
-            # As many tokens to the character as its beginning has; in any case more than fit.
+            # Estimate the tokens of the text from its beginning; there are more than fit in any case.
             sample = text[: min(self._most, SAMPLE)]
             tokens = len(self.encode(sample)) * len(text) // len(sample)
             raise PromptTooLong(max(tokens, self._context + 1), self._context - 1)
         try:
             return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
         except TypeError as error:
-            raise InvalidRequest("the prompt is not Unicode text: it holds half a surrogate pair") from error
+            raise InvalidRequest("the prompt is not Unicode text: it has half a surrogate pair") from error
 
     def spell(self, token: int) -> bytes:
-        """The bytes of a token; of a special token, its name."""
+        """Return the bytes of a token; for a special token, the bytes of its name."""
         return self.token_bytes[token] or str(self._tokenizer.id_to_token(token)).encode()
 
     def spellings(self, word: str) -> list[list[int]]:
-        """The token ids of the forms of a word: first in the text or not, capitalized or not."""
+        """Return the token ids of each form of a word: with or without a space before it, capitalized or not."""
         written = dict.fromkeys((word, word.lower(), word.capitalize()))
         return [ids for each in written for text in (each, f" {each}") if (ids := self.encode(text))]
 
     def encode_prompt(self, given: str | Sequence[int], longest: int) -> list[int]:
-        """The token ids of a prompt, given as text or as ids.
+        """Return the token ids of a prompt, given as text or as ids.
 
-        Raises InvalidRequest; PromptTooLong for more than `longest` tokens.
+        Raises:
+            InvalidRequest: the prompt is empty or not valid. PromptTooLong if it has more than `longest` tokens.
         """
         if isinstance(given, str):
             prompt = self.encode(given)
@@ -68,5 +75,5 @@ class Tokenizer:
         if len(prompt) > longest:
             raise PromptTooLong(len(prompt), longest)
         if not 0 <= min(prompt) <= max(prompt) < self.size:
-            raise InvalidRequest(f"a token id of the prompt lies outside the vocabulary (0 to {self.size - 1})")
+            raise InvalidRequest(f"a token id of the prompt is outside the vocabulary (0 to {self.size - 1})")
         return prompt

@@ -1,7 +1,7 @@
-"""A cache and a session that compute nothing: each cell says which tokens it stands for, so that mistakes can be seen.
+"""A symbolic cache and session: each cell identifies its tokens, so mistakes become visible.
 
-What a real cell holds depends on its token and on all before it in its row. So does a cell here: it is a hash of the
-cell before it and of the token. A row that was copied wrong, overwritten or read from the wrong place shows in it.
+A real cell depends on its token and on all tokens before it in its row. A symbolic cell does, too: it is a hash of the
+previous cell and the token. So a wrong copy, a wrong position or an overwritten row gives wrong cells.
 """
 
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ from server.engine.model.cache import BLOCK, Cache, whole_blocks
 
 
 def mix(before: int, token: int) -> int:
-    """The cell of `token` behind the cell `before`."""
+    """Return the cell of `token` behind the cell `before`."""
     return hash((before, token))
 
 
 def history(tokens: Sequence[int]) -> list[int]:
-    """The cells of tokens that were read alone into an empty row."""
+    """Return the cells of tokens after their prefill into an empty row."""
     return list(accumulate(tokens, mix, initial=0))[1:]
 
 
 class SymbolicCache(Cache):
-    """Rows of cells; None where nothing was written yet."""
+    """Rows of cells; None before a cell is written."""
 
     def __init__(self, rows: int, context: int) -> None:
         self.capacity = whole_blocks(context)
         self.cells: list[list[int | None]] = [[None] * self.capacity for _ in range(rows)]
 
     def copy(self, source: int, target: int, tokens: int) -> None:
-        """What `Cache.copy` does."""
+        """Do the same as `Cache.copy`."""
         self.cells[target][:tokens] = self.cells[source][:tokens]
 
     def prefill(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> list[int]:
-        """What `Runner.prefill` does, padding included; in place of logits the cell of each piece's last token."""
+        """Do the same as `Runner.prefill`, padding included. Return each piece's last cell, not logits."""
         width = min(whole_blocks(max(map(len, pieces))), self.capacity - start)
         assert start % BLOCK == 0
         assert len(pieces) == 1 or start == 0
@@ -44,13 +44,13 @@ class SymbolicCache(Cache):
         return last
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> list[int]:
-        """What `Runner.decode` does; in place of logits the cell of each token."""
+        """Do the same as `Runner.decode`. Return the cell of each token, not logits."""
         for row, (token, length) in enumerate(zip(tokens, lengths, strict=True)):
             self._write(row, length, [token])
         return [self._read(row, length) for row, length in enumerate(lengths)]
 
     def holds(self, row: int, tokens: Sequence[int]) -> bool:
-        """Whether `row` begins with what `tokens` leave there when they are read alone."""
+        """Return True if `row` begins with the cells of `tokens`."""
         return self.cells[row][: len(tokens)] == history(tokens)
 
     def _write(self, row: int, start: int, tokens: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""A prompt arrives while others are written: how it is read, that nobody is held up, and what all of them get."""
+"""Prompts that arrive during decode: prefill in pieces, steady decodes, the same tokens as alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ ENDLESS = Sampling(max_tokens=40, ignore_end=True)
 def arrive_among(
     monkeypatch: pytest.MonkeyPatch, engine: Engine, running: list[Request], arriving: list[Request]
 ) -> list[list[int]]:
-    """The tokens of all: the `arriving` come with every fifth token of the others, once all of these are `running`."""
+    """Return the tokens of all requests. Once all `running` run, the `arriving` come every fifth token."""
     late: list[Stream] = []
 
     def arrive(count: int, decode: Callable[[], Floats], _: Runner) -> Floats:
@@ -72,7 +72,7 @@ def test_continuations_of_one_prompt_read_it_once(bundle: Bundle, runs: list[Run
 def test_pieces_and_company_change_no_token(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, runs: list[Run], precision: str
 ) -> None:
-    """Long prompts, some guided, read in pieces of several lengths among streams that end at different times."""
+    """Long prompts, some guided, are prefilled in pieces while streams end at different times."""
     running = [Request([number] * 3, replace(ENDLESS, max_tokens=20 + 5 * number, seed=number)) for number in range(20)]
     arriving = [
         replace(request, prompt=[*request.prompt, *range(90 + number, 150 + number)])
@@ -84,5 +84,5 @@ def test_pieces_and_company_change_no_token(
         runs.clear()
         found = arrive_among(monkeypatch, engine, running, arriving)
     pieces = {run.tokens for run in runs if run.kind == "prefill" and run.tokens % 16 == 0}
-    assert len(pieces) > 1, "read in pieces of more than one length"
+    assert len(pieces) > 1, "the pieces have several lengths"
     assert found == expected

@@ -1,4 +1,4 @@
-"""Requests in, streams out: the same tokens as without a cache, why they end, what is refused."""
+"""The engine from request to stream: the same tokens as without a cache, finish reasons, refusals."""
 
 import math
 from collections.abc import Sequence
@@ -92,7 +92,7 @@ def test_a_stream_ends_with_length_at_max_tokens(engine: Engine) -> None:
 
 @pytest.mark.parametrize("missing", [1, 2, 7, 16, 17])
 def test_a_stream_ends_with_length_where_the_context_ends(bundle: Bundle, engine: Engine, missing: int) -> None:
-    """Of a guided one, where the longer of its prompts ends it."""
+    """The longer prompt of a guided pair decides."""
     prompt = [5] * (bundle.manifest.model.context - missing)
     endless = Sampling(max_tokens=50, temperature=0, ignore_end=True)
     for request in (
@@ -116,7 +116,7 @@ def test_a_stream_ends_with_stop_at_the_end_of_text(bundle: Bundle) -> None:
 
 
 def test_a_stop_string_ends_the_text_wherever_tokens_end(engine: Engine) -> None:
-    """Each pair of characters that two tokens have between them is a stop string once."""
+    """Every pair of characters across two tokens is a stop string once."""
     across = 0
     for seed in range(8):
         sampling = Sampling(max_tokens=16, seed=seed, ignore_end=True)
@@ -135,7 +135,7 @@ def test_a_stop_string_ends_the_text_wherever_tokens_end(engine: Engine) -> None
 
 
 def test_log_probabilities_come_with_their_tokens(engine: Engine) -> None:
-    """Also where several tokens are needed for one character, and come in one chunk."""
+    """Also if one character needs several tokens and they come in one chunk."""
     sampling = Sampling(max_tokens=60, seed=3, logprobs=5, repetition_penalty=1.3, ignore_end=True)
     chunks = list(engine.submit(Request(PROMPT, sampling)))
     assert max(len(chunk.token_ids) for chunk in chunks) > 1
@@ -147,11 +147,11 @@ def test_log_probabilities_come_with_their_tokens(engine: Engine) -> None:
     prompt = engine.bundle.tokenizer.encode(PROMPT).ids
     assert len(prompt) == context
     for at in (0, 1, 17, 59):
-        # The same place again, as the first of a greedy continuation: its likeliest tokens are the ones told.
+        # Generate the same position as the first one of a greedy request: its likeliest tokens must be the same.
         (again,) = engine.submit(Request(prompt + ids[:at], Sampling(max_tokens=1, temperature=0, logprobs=5)))
-        told = dict(again.logprobs[0].top)
-        assert [token for token, _ in found[at].top] == list(told)
-        assert [value for _, value in found[at].top] == pytest.approx(list(told.values()), abs=0.05)
+        expected = dict(again.logprobs[0].top)
+        assert [token for token, _ in found[at].top] == list(expected)
+        assert [value for _, value in found[at].top] == pytest.approx(list(expected.values()), abs=0.05)
     for token, each in zip(ids, found, strict=True):
         assert each.logprob == dict(each.top).get(token, each.logprob)
         assert each.logprob <= each.top[0][1] <= 0
@@ -201,14 +201,14 @@ def test_a_bias_of_a_token_that_is_none(engine: Engine) -> None:
 @pytest.mark.parametrize(("count", "against"), [(0, None), (-1, None), (5, None), (3, [4])])
 def test_as_many_continuations_as_there_are_rows(engine: Engine, count: int, against: Sequence[int] | None) -> None:
     most = 2 if against else 4
-    with pytest.raises(InvalidRequest, match=f"{count} continuations at once: this engine writes 1 to {most} of such"):
+    with pytest.raises(InvalidRequest, match=f"{count} continuations at once: this engine allows 1 to {most} of such"):
         engine.submit_several(Request(PROMPT, GUIDED, against), count)
     assert len(engine.submit_several(Request(PROMPT, GUIDED, against), most)) == most
 
 
 def test_a_guided_request_needs_two_rows(bundle: Bundle) -> None:
     with Engine(bundle, EngineConfig(threads=1, rows=1)) as engine:
-        with pytest.raises(InvalidRequest, match="takes two rows, and this engine has only one"):
+        with pytest.raises(InvalidRequest, match="needs two rows, and this engine has only one"):
             engine.submit(Request(PROMPT, GUIDED, against="A detective in Lisbon"))
         unguided = replace(GREEDY, guidance=1.0)
         assert len(tokens_of(engine.submit(Request(PROMPT, unguided, against="A detective in Lisbon")))) == 30

@@ -1,4 +1,4 @@
-"""Errors of the session and of the model: who is told, and that the engine goes on as if nothing had been."""
+"""Failures of the session and the model: their streams raise, and the engine continues as before."""
 
 import shutil
 import threading
@@ -24,7 +24,7 @@ LONG = Request([7] * 70, ENDLESS)
 
 
 def spoil(runner: Runner) -> None:
-    """What a run that broke off may leave behind in any row."""
+    """Fill the cache with garbage, as an interrupted run might."""
     for side in runner.cache.sides:
         side.values[...] = 3
 
@@ -39,7 +39,7 @@ def tokens_or_error(stream: Stream) -> list[int] | str:
 def test_a_decode_that_fails_ends_those_it_was_for_and_no_others(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that wait find neither rows nor kept prompts of the time before."""
+    """Queued requests find no rows and no cached prompts from before the failure."""
     requests = [LONG, *some_requests(7, seed=5)]
     with Engine(bundle, EngineConfig(threads=1, kept=0)) as engine:
         expected = one_by_one(engine, requests)
@@ -109,7 +109,7 @@ def test_a_reading_that_fails_ends_who_arrives_and_who_is_written(
 
 
 def test_who_ended_in_a_step_before_it_failed_has_everything(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request of one token is over when its prompt has been read, whatever comes of the others' next token."""
+    """A request for one token ends after its prefill, even if the decode of the others then fails."""
     with Engine(bundle, EngineConfig(threads=1)) as engine:
         arriving: list[Stream] = []
 
@@ -131,7 +131,7 @@ def test_who_ended_in_a_step_before_it_failed_has_everything(bundle: Bundle, mon
 def test_after_a_failure_the_model_is_loaded_anew_for_those_who_wait(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Readiness says so meanwhile; what was counted before still counts."""
+    """Meanwhile the engine is not ready, and the counts of the old session remain."""
     with Engine(bundle, EngineConfig(threads=1, rows=1)) as engine:
         expected = one_by_one(engine, [LONG])
         written, seconds, first = engine.generated, engine.model_seconds, engine._batch
@@ -179,7 +179,7 @@ def test_a_model_that_cannot_be_loaded_again_lets_nobody_wait_and_is_tried_again
         failing, waiting = engine.submit(LONG), engine.submit(LONG)
         with pytest.raises(EngineError, match="the model failed: out of memory"):
             list(failing)
-        with pytest.raises(EngineError, match="the model failed, and cannot be loaded"):
+        with pytest.raises(EngineError, match="the model failed and cannot be loaded again"):
             list(waiting)
         with pytest.raises(EngineBusy, match="the model failed, and is being loaded anew; try again"):
             engine.submit(LONG)

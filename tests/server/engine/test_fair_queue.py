@@ -1,4 +1,4 @@
-"""Whose turn it is."""
+"""The fair queue: the order of groups between clients."""
 
 import random
 from collections import Counter
@@ -14,7 +14,7 @@ from server.engine.stream import Channel
 
 
 class Asked(Sequence):
-    """No more than whether somebody reads it, and when it is late."""
+    """A sequence with only a client, a channel and a deadline."""
 
     def __init__(self, client: str, deadline: float) -> None:
         self.client = client
@@ -28,7 +28,7 @@ def group(client: str, tokens: int = 100, deadline: float = 1e9) -> SequenceGrou
 
 
 def all_of(waiting: FairQueue) -> list[SequenceGroup]:
-    """Those that wait, as they begin."""
+    """Return the queued groups in the order of their start."""
     begun = []
     while waiting.peek() is not None:
         begun.append(waiting.pop())
@@ -62,7 +62,7 @@ def test_a_client_with_many_waits_for_itself() -> None:
 
 
 def test_what_counts_is_tokens() -> None:
-    """Who asks for ten times as much gets a turn a tenth as often."""
+    """A client with groups ten times as long gets a tenth of the turns."""
     waiting = FairQueue()
     for _ in range(50):
         waiting.append(group("a", 1000))
@@ -71,7 +71,7 @@ def test_what_counts_is_tokens() -> None:
 
 
 def test_nobody_waits_for_ever_behind_those_who_come_anew() -> None:
-    """A client who owes a turn goes before newcomers, of whom there is no end."""
+    """A client's second group starts, even if new clients keep arriving."""
     waiting = FairQueue()
     waiting.append(group("a"))
     waiting.append(group("a"))

@@ -1,4 +1,4 @@
-"""Prompts that are kept: which ones, for how long, that they save the reading, and that they change nothing else."""
+"""The prefix cache: the prompts it keeps, the prefill it saves, the same tokens as without it."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ SHORT = Sampling(max_tokens=8, temperature=0, ignore_end=True)
 
 
 class Shelf:
-    """Kept prompts in the last rows of a cache, and a row before them to read into."""
+    """A prefix cache in the last rows of a cache, and row 0 for prefill."""
 
     def __init__(self, kept: int) -> None:
         self.cache = SymbolicCache(1 + kept, CONTEXT)
@@ -27,7 +27,7 @@ class Shelf:
         self.prefixes.store(prompt, 0)
 
     def found(self, *prompt: int) -> int:
-        """How many tokens of `prompt` a row holds; it does hold them."""
+        """Return the number of tokens of `prompt` in the found row, after a check that it has them."""
         row, length = self.prefixes.find(prompt)
         assert self.cache.holds(row, prompt[:length])
         assert row >= 1 or not length
@@ -91,7 +91,7 @@ def test_nothing_is_kept_where_there_is_no_room_or_after_an_error() -> None:
 
 
 def prefilled(engine: Engine, runs: list[Run], request: Request) -> tuple[list[int], int]:
-    """What is written, and how many tokens were read for it."""
+    """Return the generated tokens, and the number of tokens prefilled for them."""
     runs.clear()
     tokens = tokens_of(engine.submit(request))
     return tokens, sum(run.tokens * run.rows for run in runs if run.kind == "prefill")
@@ -127,7 +127,7 @@ def test_both_prompts_of_a_guided_request_are_kept(bundle: Bundle, runs: list[Ru
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_what_was_kept_changes_no_token(bundle: Bundle, precision: str) -> None:
-    """Many prompts that share beginnings, in rows that are taken, replaced and taken again."""
+    """Many prompts share beginnings, and rows are taken, replaced and taken again."""
     requests = some_requests(40, seed=31, longest=100)
     with Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as engine:
         expected = one_by_one(engine, requests)

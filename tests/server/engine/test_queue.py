@@ -1,4 +1,4 @@
-"""Who waits, who leaves, and that nobody is left behind."""
+"""The engine's queue: order, limits, cancelling, draining and closing."""
 
 import gc
 import random
@@ -86,7 +86,7 @@ def test_the_queue_is_bounded_and_frees_itself(bundle: Bundle, slow_decoding: fl
 
 
 def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, slow_decoding: float) -> None:
-    """One that takes more than it has left is let in where one of a row is: however often asked, it never were else."""
+    """A request may need more rows than are left if a one-row request fits: otherwise it never could run."""
     with Engine(bundle, EngineConfig(threads=1, queue=4, rows=4)) as engine:
         request = Request(PROMPT, ENDLESS)
         running = engine.submit_several(request, 4)
@@ -110,7 +110,7 @@ def test_the_queue_is_as_long_as_the_rows_that_are_waited_for(bundle: Bundle, sl
 
 
 def test_a_client_who_fills_the_queue_keeps_nobody_out(bundle: Bundle, slow_decoding: float) -> None:
-    """For those of whom nothing waits there is as much room again, however much waits of one."""
+    """A client with nothing queued has as much room again, however much another has queued."""
     requests = {client: Request(PROMPT, ENDLESS, client=client) for client in "abcd"}
     with Engine(bundle, EngineConfig(threads=1, queue=2, rows=4)) as engine:
         streams = engine.submit_several(requests["a"], 4)
@@ -127,7 +127,7 @@ def test_a_client_who_fills_the_queue_keeps_nobody_out(bundle: Bundle, slow_deco
 
 
 def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
-    """Also behind one that waits for all of the rows."""
+    """Also behind a request for all rows."""
     with Engine(bundle, EngineConfig(threads=1, queue=20, rows=4)) as engine:
         sampling = replace(ENDLESS, max_tokens=40)
         first = engine.submit_several(Request(PROMPT, sampling), 4)
@@ -140,7 +140,7 @@ def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
 
 
 def test_a_client_with_many_requests_starves_nobody(bundle: Bundle) -> None:
-    """Another's one is read next, not behind the two hundred."""
+    """Another client's request is next, not behind the two hundred."""
     with Engine(bundle, EngineConfig(threads=1, queue=300, rows=1)) as engine:
         many = [engine.submit(Request(PROMPT, ENDLESS, client="a")) for _ in range(200)]
         next(many[0])
@@ -165,7 +165,7 @@ def test_a_request_ends_at_its_deadline_wherever_it_is(bundle: Bundle, slow_deco
 
 
 def test_those_turned_away_hear_when_to_come_again(bundle: Bundle, slow_decoding: float) -> None:
-    """By when those that wait will have begun, at the pace of the last ones."""
+    """The hint is the time to empty the queue, at the pace of the latest sequences."""
     with Engine(bundle, EngineConfig(threads=1, queue=10, rows=1)) as engine:
         for _ in range(4):
             tokens_of(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=20))))
@@ -173,7 +173,7 @@ def test_those_turned_away_hear_when_to_come_again(bundle: Bundle, slow_decoding
         with pytest.raises(EngineBusy) as caught:
             engine.submit(Request(PROMPT, ENDLESS))
         assert str(caught.value).endswith(f"try again in {caught.value.retry_after} seconds")
-        assert 8 <= caught.value.retry_after <= 60, "ten that wait, about a second each"
+        assert 8 <= caught.value.retry_after <= 60, "ten are queued, about a second each"
         for stream in streams:
             stream.cancel()
 
@@ -192,7 +192,7 @@ def test_draining_finishes_what_there_is_and_takes_nothing_more(bundle: Bundle, 
 
 @pytest.mark.timeout(60)
 def test_closing_ends_every_stream(bundle: Bundle, slow_decoding: float) -> None:
-    """Those that run, those that wait, and those that somebody waits for."""
+    """Running, queued, and with a reader waiting for the next chunk."""
     engine = Engine(bundle, EngineConfig(threads=1, rows=20))
     streams = [engine.submit(Request(PROMPT, ENDLESS)) for _ in range(26)]
     for stream in streams[:20]:
@@ -225,7 +225,7 @@ def test_closing_ends_every_stream(bundle: Bundle, slow_decoding: float) -> None
 
 @pytest.mark.timeout(120)
 def test_a_storm_of_those_who_come_and_go_leaves_the_others_as_they_were(bundle: Bundle) -> None:
-    """Six threads submit and leave as chance has it, while one reads all that it asked for."""
+    """Six threads submit and cancel at random, while one reads all its streams to the end."""
     asked = some_requests(30, seed=11)
     with Engine(bundle, EngineConfig(threads=1, kept=0)) as engine:
         expected = one_by_one(engine, asked)

@@ -1,4 +1,4 @@
-"""Reading streams on event loops: many at once, on several loops, slowly, and not at all."""
+"""Readers on event loops: many at once, on several loops, slow ones, and absent ones."""
 
 import asyncio
 import threading
@@ -56,7 +56,7 @@ def test_two_event_loops_and_a_thread_read_at_once(bundle: Bundle) -> None:
 
 
 def test_a_reader_that_stops_reading_holds_nobody_up(bundle: Bundle) -> None:
-    """And finds everything when it comes back."""
+    """It finds everything when it comes back."""
     request = Request(PROMPT, Sampling(max_tokens=40, seed=1, ignore_end=True))
     with Engine(bundle, EngineConfig(threads=1, rows=2)) as engine:
         (expected,) = one_by_one(engine, [request])
@@ -89,7 +89,7 @@ def test_a_reader_may_give_up_waiting_and_try_again(engine: Engine, slow_decodin
 
 
 def test_a_reader_that_gave_up_keeps_nobody_asleep(engine: Engine, slow_decoding: float) -> None:
-    """Readers on one event loop are woken together."""
+    """A step wakes all readers on one event loop together."""
     request = Request(PROMPT, replace(GREEDY, max_tokens=10, seed=1))
 
     async def one_gives_up() -> list[int]:

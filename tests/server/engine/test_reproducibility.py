@@ -1,4 +1,4 @@
-"""The same request gives the same tokens: alone, among 63 others, before and after them, or the model is refused."""
+"""Reproducibility: a request gives the same tokens alone and among others, or the model is refused."""
 
 import hashlib
 import json
@@ -74,7 +74,7 @@ def test_company_changes_no_bit_of_the_model_that_ships(precision: str, threads:
 
 
 def decoded(runner: Runner, token: int, prompt: list[int]) -> Floats:
-    """Logits [vocab] after `prompt` and `token`, which have the runner to themselves."""
+    """Return the logits [vocab] after `prompt` and `token`, alone on the runner."""
     runner.prefill(0, 0, [prompt])
     logits: Floats = runner.decode([token], [len(prompt)])[0].copy()
     return logits
@@ -85,7 +85,7 @@ def decoded(runner: Runner, token: int, prompt: list[int]) -> Floats:
 def test_the_model_that_ships_writes_the_same(
     monkeypatch: pytest.MonkeyPatch, runs: list[Run], precision: str, threads: int
 ) -> None:
-    """Among others, again when its prompt is kept, after the model has failed, and in another engine."""
+    """Among others, with a prefix cache hit, after a failure of the model, and in another engine."""
     requests = some_requests(64, seed=23)
     with Engine(SHIPPED, EngineConfig(precision, threads=1, kept=0)) as engine:
         alone = one_by_one(engine, requests)
@@ -117,7 +117,7 @@ def test_the_model_that_ships_writes_the_same(
 
 @pytest.fixture
 def entangled(tiny_bundle: Path, tmp_path: Path) -> Bundle:
-    """A bundle whose "int8" quantizes what its head reads by one scale for all rows, so that each depends on all."""
+    """A bundle with an "int8" model with one scale for the head's input, so rows depend on each other."""
     folder = shutil.copytree(tiny_bundle, tmp_path / "entangled")
     model = onnx.load(folder / "model.fp32.onnx")
     (head,) = (node for node in model.graph.node if "logits" in node.output)
@@ -158,7 +158,7 @@ def test_the_next_precision_is_taken_with_one_line(entangled: Bundle, caplog: py
         requests = some_requests(8, seed=24)
         assert all_at_once(engine, requests) == one_by_one(engine, requests)
     (line,) = caplog.messages
-    assert line.startswith("Writing in fp32 instead: ")
+    assert line.startswith("Using the precision fp32 instead: ")
     assert line.count("\n") == 0
 
 

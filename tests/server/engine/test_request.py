@@ -1,4 +1,4 @@
-"""What a reader may ask for, and what is refused."""
+"""Requests: valid sampling parameters, and refused ones."""
 
 import math
 from types import MappingProxyType
@@ -40,7 +40,7 @@ def test_the_bounds_themselves_are_in() -> None:
 
 
 def test_a_lone_stop_string_is_refused_with_what_to_do() -> None:
-    with pytest.raises(InvalidRequest, match=r"^stop must be a tuple of strings, also where it is only one; got 'END'"):
+    with pytest.raises(InvalidRequest, match=r"^stop must be a tuple of strings, even if it is only one; got 'END'"):
         Sampling(stop="END")  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""The scheduler, with everything that can happen to it in any order, on a cache that remembers what it was given."""
+"""The scheduler, under any order of events, on a symbolic cache."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ from tests.server.engine.symbolic import SymbolicCache, history
 
 CONTEXT = 600
 LONG_ENOUGH = 20_000
-"""Steps in which everything that a test asks for must have ended."""
+"""Every request of a test must end within this number of steps."""
 
 
 def prompt_of(story: int, shared: int, length: int) -> list[int]:
-    """Of `length` tokens; as many as are `shared` are those of other prompts of the story."""
+    """Return a prompt of `length` tokens. It shares the first `shared` with other prompts of the story."""
     return [story] * min(shared, length) + list(range(100, 100 + length - shared))
 
 
@@ -32,7 +32,7 @@ prompts = st.builds(prompt_of, st.integers(1, 2), st.one_of(whole, lengths), len
 
 
 class Continuation(Sequence):
-    """Draws `wanted` tokens, each from what the rows' cells say; the last is the end of text or one too many."""
+    """A sequence of `wanted` tokens, each computed from the cells of its rows. The last one ends it."""
 
     def __init__(self, wanted: int, client: str) -> None:
         self.client = client
@@ -45,7 +45,7 @@ class Continuation(Sequence):
         self.prompts: list[list[int]] = []
 
     def draw(self, cells: list[int]) -> None:
-        """What `Sequence.extend` does, after a look at whether `cells` are those of a run alone."""
+        """Do the same as `Sequence.append`, and check that `cells` are the same as in a run alone."""
         assert not self.finished
         assert cells == [history(row.tokens)[-1] for row in self.rows]
         self.drawn += 1
@@ -61,7 +61,7 @@ def continuation(sequence: Sequence) -> Continuation:
 
 
 class Scheduling(RuleBasedStateMachine):
-    """Plays the engine's part: see `Engine._step`."""
+    """Plays the engine's part, as in `Batch.step`."""
 
     @initialize(rows=st.integers(1, 6), kept=st.integers(0, 3))
     def begin(self, rows: int, kept: int) -> None:
@@ -110,7 +110,7 @@ class Scheduling(RuleBasedStateMachine):
 
     @rule()
     def fail(self) -> None:
-        """What was read and written is over, what waits is not, and no cell is worth anything any more."""
+        """End running sequences, keep queued ones, and make every cell invalid."""
         prefilling = [sequence for group in self.scheduler.prefilling for sequence in group.sequences]
         over = [*self.scheduler.decoding, *prefilling]
         assert self.scheduler.clear() == over
@@ -152,7 +152,7 @@ class Scheduling(RuleBasedStateMachine):
         arrived = self.scheduler.finish_prefill(prefill)
         self.check()
         for group in arrived:
-            assert group not in self.served, "nobody is served twice"
+            assert group not in self.served, "a group starts only once"
             self.served.append(group)
             prompt_cells = [self.last[id(prompt)] for prompt in group.prompts]
             for sequence in map(continuation, group.sequences):
@@ -176,7 +176,7 @@ class Scheduling(RuleBasedStateMachine):
         self.check_places()
 
     def check_rows(self) -> None:
-        """Rows are nobody's or one's, in order, and hold what a run alone would have left there."""
+        """Each row belongs to one sequence at most, in order, and has the cells of a run alone."""
         scheduler = self.scheduler
         assert [row.index for row in scheduler.decoding_rows] == list(range(len(scheduler.decoding_rows)))
         of_sequences = [row for sequence in scheduler.decoding for row in sequence.rows]
@@ -196,7 +196,7 @@ class Scheduling(RuleBasedStateMachine):
             assert self.cache.holds(row.index, row.tokens[: row.cached])
 
     def check_kept(self) -> None:
-        """What is kept lies behind all that is written, each in a row of its own, and none says what another does."""
+        """Kept prompts are in separate rows behind all sequences, and none is a prefix of another."""
         kept = self.scheduler.prefix_cache._prompts
         assert sorted([*kept, *self.scheduler.prefix_cache._free]) == list(range(self.rows, self.rows + self.kept))
         known = {row: np.frombuffer(tokens, f"i{WIDTH}").tolist() for row, tokens in kept.items()}
@@ -207,7 +207,7 @@ class Scheduling(RuleBasedStateMachine):
             assert not any(other[: len(tokens)] == tokens for at, other in known.items() if at != row)
 
     def check_places(self) -> None:
-        """Whoever has not ended, and is read by somebody, is in one place: waiting, prefilling or writing."""
+        """Each unfinished sequence with a reader is in one place: queued, in prefill or in decode."""
         groups = [*self.scheduler.queue, *self.scheduler.prefilling]
         places = [*self.scheduler.decoding, *(sequence for group in groups for sequence in group.sequences)]
         assert len(set(map(id, places))) == len(places)

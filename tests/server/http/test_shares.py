@@ -50,7 +50,7 @@ def test_a_client_has_so_many_texts_under_way_and_no_more(bundle: Bundle, slow_d
     with Engine(bundle, EngineConfig(threads=1, rows=2, per_client=3)) as engine:
         first = engine.submit_several(Request(PROMPT, ENDLESS, client="a"), 2)
         waiting = engine.submit(Request(PROMPT, ENDLESS, client="a"))
-        with pytest.raises(ClientBusy, match="you have 3 texts under way, and one may have 3; try again in 5 seconds"):
+        with pytest.raises(ClientBusy, match="you have 3 texts under way, and the limit is 3; try again in 5 seconds"):
             engine.submit(Request(PROMPT, ENDLESS, client="a"))
         other = engine.submit(Request(PROMPT, Sampling(max_tokens=1, ignore_end=True), client="b"))
         waiting.cancel()

@@ -1,4 +1,4 @@
-"""The engine on a GPU, against the processor. Skipped, with the reason, where there is none."""
+"""The engine on a GPU, compared with the processor. Skipped, with the reason, without a GPU."""
 
 from collections.abc import Callable
 
@@ -18,13 +18,13 @@ MISSING = what_cuda_lacks()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"cuda: {MISSING}")
 
 HALF = 0.02
-"""How far float16 may take a logit from where float32 puts it, in standard deviations of the logits."""
+"""The largest difference between logits in float16 and float32, in standard deviations of the logits."""
 
 STEPS = 12
 
 
 def written(runner: Runner, rows: int) -> list[Floats]:
-    """The logits of prompts, one of them read in pieces, and of decodes that begin with all rows and end with one."""
+    """Return the logits of prefills, one of them in pieces, and of decodes with fewer and fewer rows."""
     numbers = np.random.default_rng(1)
     prompts = numbers.integers(1, 300, (rows, 32)).tolist()
     logits = [runner.prefill(0, 0, prompts[:-1]).copy()] if rows > 1 else []
@@ -37,7 +37,7 @@ def written(runner: Runner, rows: int) -> list[Floats]:
 
 
 def farthest(given: list[Floats], expected: list[Floats]) -> float:
-    """The largest difference of two runs' logits, in standard deviations of the expected ones."""
+    """Return the largest difference between logits, in standard deviations of the expected ones."""
     return max(float(np.abs(one - other).max() / other.std()) for one, other in zip(given, expected, strict=True))
 
 
@@ -50,7 +50,7 @@ def test_logits_are_those_of_the_processor(bundle: Bundle, rows: int, capture: b
 
 
 def test_decodes_are_captured_and_the_same_as_without(bundle: Bundle) -> None:
-    """Twice over, so that the second time every graph is replayed, and with prompts read in between."""
+    """The second round replays every graph, after prefills in between."""
     with_graphs, without = (DeviceRunner(bundle, "fp16", 0, 5, capture=capture) for capture in (True, False))
     assert with_graphs.captures
     assert not without.captures
@@ -60,7 +60,7 @@ def test_decodes_are_captured_and_the_same_as_without(bundle: Bundle) -> None:
 
 
 def test_rows_of_different_lengths_do_not_see_each_other(bundle: Bundle) -> None:
-    """A decode is told the whole capacity; each row's own length has to be what counts."""
+    """A decode gets the whole capacity as its total length, but each row's own length must count."""
     runner, alone = (DeviceRunner(bundle, "fp16", 0, 3) for _ in range(2))
     prompts = [[5, 6, 7], [8] * 30, [9]]
     for row, prompt in enumerate(prompts):
@@ -83,7 +83,7 @@ def test_a_row_is_copied_within_the_gpu(bundle: Bundle) -> None:
 
 
 def tokens_of(engine: Engine, count: int) -> list[list[int]]:
-    """Of so many requests at once, whose prompts are long and short, kept and copied."""
+    """Return the tokens of `count` requests at once, with long and short prompts, and prefix cache hits."""
     prompts = ["A detective in Lisbon", "Two sisters and a lighthouse " * 4]
     requests = [
         Request(prompts[seed % 2], Sampling(max_tokens=30, seed=seed, ignore_end=True)) for seed in range(count)
@@ -113,7 +113,7 @@ def test_an_engine_captures_graphs_unless_told_not_to(bundle: Bundle) -> None:
 
 
 def test_many_at_once_are_all_written(on_cuda: Callable[[], Engine]) -> None:
-    """Most as on the processor: float16 may turn the choice between two tokens that are as likely as each other."""
+    """Most are the same as on the processor: float16 may change the choice between equally likely tokens."""
     with on_cuda() as engine:
         given, again = tokens_of(engine, 64), tokens_of(engine, 64)
         with Engine(engine.bundle, EngineConfig("fp32", rows=32, kept=8, device="cpu")) as processor:

@@ -1,4 +1,4 @@
-"""Where the engine computes: the choice, what is said where there is no GPU, and, on the cpu, what a GPU would run."""
+"""Devices: the choice, the messages without a GPU, and a GPU's code on the cpu."""
 
 import ctypes
 from dataclasses import replace
@@ -44,7 +44,7 @@ def without_fp16(bundle: Bundle) -> Bundle:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if a GPU were there, with all that it needs."""
+    """Make the code believe in a usable GPU."""
     monkeypatch.setattr(devices, "what_cuda_lacks", lambda: None)
 
 
@@ -55,7 +55,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def on_device(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine computes with what it would use on a GPU, in the memory of the processor."""
+    """Make the engine use a GPU's code in the processor's memory."""
     monkeypatch.setattr(loading, "DeviceRunner", partial(DeviceRunner, device="cpu"))
 
 
@@ -68,7 +68,7 @@ def test_the_cpu_is_taken_without_looking_for_a_gpu(monkeypatch: pytest.MonkeyPa
 def test_auto_is_the_cpu_where_there_is_no_gpu_and_cuda_says_what_to_do(capfd: pytest.CaptureFixture[str]) -> None:
     assert choose_device("auto") == "cpu"
     assert capfd.readouterr() == ("", "")
-    with pytest.raises(DeviceError, match="cuda: no NVIDIA driver answers; install it") as caught:
+    with pytest.raises(DeviceError, match="cuda: there is no working NVIDIA driver; install one") as caught:
         choose_device("cuda")
     assert isinstance(caught.value, EngineError)
     assert "\n" not in str(caught.value)
@@ -127,7 +127,7 @@ def test_missing_cuda_libraries_are_named_without_noise(
 ) -> None:
     monkeypatch.setattr(ort, "get_available_providers", lambda: [devices.CUDA])
     monkeypatch.setattr(devices, "driver_answers", lambda: True)
-    # What a session is here whose CUDA provider cannot be loaded.
+    # A session looks like this if its CUDA provider cannot be loaded.
     monkeypatch.setattr(ort.InferenceSession, "get_providers", lambda session: ["CPUExecutionProvider"])
     assert what_cuda_lacks() == NO_LIBRARIES
     assert capfd.readouterr() == ("", "")
@@ -153,7 +153,7 @@ def test_a_precision_that_does_not_run_on_a_gpu_is_refused(bundle: Bundle, witho
 def test_an_engine_without_a_gpu(bundle: Bundle) -> None:
     with Engine(bundle, EngineConfig(threads=1, rows=2, kept=0)) as engine:
         assert (engine.device, engine.precision) == ("cpu", "int8")
-    with pytest.raises(DeviceError, match="no NVIDIA driver answers"):
+    with pytest.raises(DeviceError, match="no working NVIDIA driver"):
         Engine(bundle, EngineConfig(device="cuda"))
 
 
@@ -172,12 +172,12 @@ def test_a_session_of_the_cpu_is_one() -> None:
 
 
 def tensors_of(cache: Cache) -> list[Any]:
-    """The OrtValue of each side."""
+    """Return the OrtValue of each side."""
     return [side.values for side in cache.sides]
 
 
 def rows_of(cache: Cache) -> list[np.ndarray]:
-    """For each side, what its rows hold."""
+    """Return the rows of each side."""
     return [tensor.numpy().copy() for tensor in tensors_of(cache)]
 
 
@@ -212,7 +212,7 @@ def test_a_cache_that_does_not_fit_says_so(bundle: Bundle, monkeypatch: pytest.M
         raise RuntimeError("CUDA failure 2: out of memory")
 
     monkeypatch.setattr(ort.OrtValue, "ortvalue_from_numpy", no_memory)
-    with pytest.raises(DeviceError, match=r"no room for 3 rows of cache; take fewer .*out of memory"):
+    with pytest.raises(DeviceError, match=r"no room for 3 rows of cache; use fewer .*out of memory"):
         DeviceCache(bundle.manifest.model, 3, np.float16, "cpu")
 
 
@@ -222,10 +222,9 @@ def runners(request: pytest.FixtureRequest, bundle: Bundle) -> tuple[Runner, Dev
 
 
 def test_a_runner_on_a_device_computes_the_same(runners: tuple[Runner, DeviceRunner]) -> None:
-    """Prompts together, a long one in pieces behind them, decodes of several sizes, a row that was copied, and a
-    prompt with the logits of all its tokens.
+    """Prefills together, in pieces and with all logits, decodes of several sizes, and a copied row.
 
-    On a device total_sequence_length is always the capacity: the lengths of the rows are what counts.
+    On a device total_sequence_length is always the capacity, so only the lengths of the rows count.
     """
     given: list[list[np.ndarray]] = []
     for runner in runners:
@@ -258,7 +257,7 @@ def test_a_device_writes_the_cache_in_place(bundle: Bundle) -> None:
 
 
 def texts(bundle: Bundle, device: str) -> list[str]:
-    """What several requests at once get: their prompts long and short, kept and copied, guided and not."""
+    """Return the texts of several requests at once: long, short, with cache hits, guided and not."""
     prompts = ["A detective in Lisbon", "Two sisters and a lighthouse " * 8, "A detective in Lisbon"]
     with Engine(bundle, EngineConfig(threads=1, rows=6, kept=2, precision="fp16", device=device)) as engine:
         assert engine.device == device

@@ -1,4 +1,4 @@
-"""The session and its cache: what a row gets is the same, to the last bit, whatever is read with it."""
+"""The runner and its cache: a row's logits are the same, to the last bit, whatever rows run with it."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ def _batch_sampler() -> BatchSampler:
 
 
 def draw(sampler: Sampler, logits: Floats) -> SampledToken:
-    """The next token of a sequence from logits [vocab], which are left as they are."""
+    """Draw the next token of a sequence from logits [vocab], without changing them."""
     rows = logits[np.newaxis].copy()
     (token,) = _batch_sampler().sample(rows, [sampler.prepare(rows, 0)])
     return sampler.accept(token)

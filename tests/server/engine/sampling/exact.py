@@ -1,4 +1,4 @@
-"""The probabilities that tokens are to be drawn with, in float64, over the whole vocabulary, by sorting."""
+"""The exact sampling probabilities: in float64, over the whole vocabulary, by sorting."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def softmax(scores: npt.NDArray[Any]) -> Exact:
 
 
 def penalised(sampling: Sampling, logits: Floats, prompt: list[int], drawn: list[int], end: int) -> Exact:
-    """Bias and penalties, over the whole vocabulary and in float64."""
+    """Return the scores after bias and penalties, in float64."""
     scores, counts = logits.astype(np.float64), np.bincount(drawn, minlength=logits.size)[: logits.size]
     for token, bias in sampling.logit_bias.items():
         scores[token] += bias
@@ -31,7 +31,7 @@ def penalised(sampling: Sampling, logits: Floats, prompt: list[int], drawn: list
 
 
 def exact(sampling: Sampling, scores: npt.NDArray[Any]) -> Exact:
-    """The probabilities that tokens are drawn with, by sorting: the likeliest first, equals by id."""
+    """Return the probability of each token, by sorting: the likeliest first, equal ones by id."""
     probabilities = softmax(scores / sampling.temperature)
     order = np.argsort(-probabilities, kind="stable")
     kept = order[probabilities[order] >= sampling.min_p * probabilities.max()]

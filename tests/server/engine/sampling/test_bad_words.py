@@ -1,4 +1,4 @@
-"""Words that are not written."""
+"""Bad words: no spelling of them appears in a text."""
 
 import re
 
@@ -19,7 +19,7 @@ spellings = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), max_si
 
 @given(spellings, st.integers(0, 1000))
 def test_no_spelling_is_drawn_whatever_the_logits(bad_words: list[list[int]], seed: int) -> None:
-    """Of six tokens the last two are in no word, so that there is always one left to draw."""
+    """The last two of six tokens are in no word, so one is always left to draw."""
     random = np.random.default_rng(seed)
     sampler = Sampler(Sampling(), seed, [], 6, 5, bad_words)
     drawn = [draw(sampler, random.normal(size=6).astype(np.float32)).token for _ in range(60)]

@@ -1,4 +1,4 @@
-"""Guidance: the arithmetic, and that the engine's two caches are the two prompts'."""
+"""Guidance: the arithmetic, and the two prompts of a guided pair in the engine."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_a_vocabulary_is_guided_as_it_is_in_float64(seed: int, spread: float, st
     guided = guide(logits[0], logits[1], strength)
     assert guided.dtype == np.float32
     assert np.array_equal(logits, before)
-    # Beside the bound itself float32 decides.
+    # Very close to the bound, rounding decides.
     clear = np.abs(own - own.max() - np.log(PLAUSIBLE)) > 1e-4
     assert np.array_equal(np.isfinite(guided)[clear], plausible[clear])
     kept = np.isfinite(guided)
@@ -106,7 +106,7 @@ def test_guidance_has_bounds(guidance: float) -> None:
 
 
 def test_what_is_excluded_leaves_others_plausible() -> None:
-    """A model that is certain of the end writes on where it must."""
+    """A model sure of the end goes on if min_tokens demands it."""
     sampling, batch_sampler = Sampling(temperature=0, min_tokens=1, guidance=2.0), BatchSampler(1)
     sampler, text = Sampler(sampling, 0, [], 3, 2), OutputText([b"a", b"b", b""], ())
     sequence = Sequence(sampling, 9, 2, sampler, text, SequenceStats(Observer()))

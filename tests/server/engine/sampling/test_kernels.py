@@ -1,4 +1,4 @@
-"""The loops that draw, against float64 and against sorting."""
+"""The sampling kernels, compared with float64 and with sorting."""
 
 import math
 import os
@@ -35,7 +35,7 @@ def random_scores(rows: int, spread: float = 3.0) -> Floats:
 
 
 def inputs(rows: int) -> list[SamplingInput]:
-    """Of all kinds."""
+    """Return sampling inputs of all kinds."""
     choices = [(0.0, 0, 1.0, 0.0), (1.0, 0, 0.9, 0.0), (0.7, 40, 1.0, 0.0), (1.2, 0, 0.8, 0.05), (1.0, 300, 0.5, 0.01)]
     return [SamplingInput(row, VOCABULARY, row, 7, *choices[row % len(choices)]) for row in range(rows)]
 
@@ -78,7 +78,7 @@ def test_the_likeliest_are_those_that_sorting_finds(scores: Floats, count: int, 
 
 
 def test_a_stream_of_numbers_is_that_of_splitmix64() -> None:
-    # The first ones of the seed 1234567, from the reference implementation.
+    # The first numbers for the seed 1234567, from the reference implementation.
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
     drawn = [kernels._uniform(np.uint64(1234567), np.uint64(number)) for number in range(4)]
     assert drawn == [(bits >> 11) * 2.0**-53 for bits in expected]
@@ -86,7 +86,7 @@ def test_a_stream_of_numbers_is_that_of_splitmix64() -> None:
 
 @given(tied_scores, st.floats(0, 1), st.data())
 def test_a_point_is_covered_by_one_of_those_that_are_left(scores: Floats, share: float, data: st.DataObject) -> None:
-    """Of all, or of those above another one: higher, or as high and before it. Also at the very end."""
+    """Among all weights, and among those above another: higher, or equal and before it. Also at the end."""
     weights = (np.exp(np.maximum(scores, -100)) * np.isfinite(scores)).astype(np.float32)
     last = data.draw(st.integers(0, scores.size - 1))
     bound = data.draw(st.sampled_from([np.float32(0), weights[last]]))
@@ -123,7 +123,7 @@ def test_only_the_rows_of_the_turns_are_touched() -> None:
 
 
 def test_each_try_of_each_token_has_a_number_of_its_own() -> None:
-    """Among equals a number is a place: at first among all, and among those before it where it lies too far behind."""
+    """With equal weights a random number is a place: first among all, then among those before it."""
     batch_sampler, half = BatchSampler(1), VOCABULARY // 2
     tries = []
     for number in range(60):
@@ -170,7 +170,10 @@ def test_what_is_kept_on_disk_and_cannot_be_read_is_named(tmp_path: Path) -> Non
         index.write_bytes(b"")
     stopped = start()
     assert stopped.returncode == 1
-    assert f"kept of them in {kept[0].parent} not read or written; empty it" in stopped.stderr.splitlines()[-1]
+    assert (
+        f"their cache in {kept[0].parent} cannot be read or written; empty this folder"
+        in stopped.stderr.splitlines()[-1]
+    )
 
 
 def test_threads_end_with_the_engine_that_draws_on_them() -> None:

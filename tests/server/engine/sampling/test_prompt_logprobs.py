@@ -21,7 +21,7 @@ from tests.server.runs import Run
 LONG = [number * 7 % 399 for number in range(100)]
 READ_ONLY = Sampling(max_tokens=0)
 FP32_TOLERANCE = 1e-4
-"""Nats between two float32 implementations of the same network, whose logits here reach 30."""
+"""Nats between two float32 implementations of the same network, with logits of up to 30."""
 
 
 def found(stream: Stream) -> tuple[TokenLogprobs | None, ...]:
@@ -48,7 +48,7 @@ def test_they_are_those_of_the_checkpoint(bundle: Bundle, tiny_checkpoint: Path,
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_company_and_pieces_change_no_bit(bundle: Bundle, precision: str) -> None:
-    """A runner of few rows has room for the logits of 16 tokens, one of many for those of 96."""
+    """A runner with few rows has room for the logits of 16 tokens, one with many rows for 96."""
     request = Request(LONG, replace(READ_ONLY, max_tokens=8, seed=3), prompt_logprobs=3)
     with Engine(bundle, EngineConfig(precision, threads=1, rows=4, kept=0)) as engine:
         alone = list(engine.submit(request))

@@ -1,4 +1,4 @@
-"""What is drawn, and how often."""
+"""The sampler: the drawn tokens and their frequencies."""
 
 import math
 from collections import Counter
@@ -36,12 +36,12 @@ samplings = st.builds(
 
 
 def sampler(sampling: Sampling, size: int, seed: int = 0, prompt: tuple[int, ...] | list[int] = ()) -> Sampler:
-    """The end of text is the last token."""
+    """Return a sampler with the last token as the end of text."""
     return Sampler(sampling, seed, prompt, size, size - 1)
 
 
 def draws(sampling: Sampling, logits: Floats, count: int, prompt: tuple[int, ...] = ()) -> npt.NDArray[np.int64]:
-    """How often each token is the first, of `count` sequences, each with its own seed."""
+    """Return how often each token is the first one of `count` sequences with different seeds."""
     tokens = [draw(sampler(sampling, logits.size, seed, prompt), logits).token for seed in range(count)]
     return np.bincount(tokens, minlength=logits.size)
 
@@ -56,7 +56,7 @@ def assert_as_often(found: npt.NDArray[np.int64], expected: Exact) -> None:
 def test_the_same_seed_draws_the_same_tokens(logits: Floats, sampling: Sampling, seed: int, prompt: list[int]) -> None:
     one, other = (sampler(sampling, 20, seed, prompt) for _ in range(2))
     drawn = [draw(one, logits) for _ in range(5)]
-    # What another sequence draws in between leaves no trace.
+    # Another sequence draws in between, and must not change anything.
     neighbour = sampler(Sampling(top_p=0.5, repetition_penalty=2), 30, 1)
     again = []
     for _ in range(5):
@@ -98,7 +98,7 @@ def test_temperature_towards_zero_is_greedy(logits: Floats, seed: int) -> None:
         assert drawn(Sampling(temperature=temperature)) == logits.argmax()
     assert drawn(Sampling(temperature=10, top_k=1)) == logits.argmax()
     for sampling in (Sampling(temperature=10, top_p=1e-9), Sampling(temperature=0.1, min_p=1)):
-        # float32 takes logits that differ by less than its precision for equals.
+        # Logits are equal if they differ by less than float32's precision.
         assert logits[drawn(sampling)] == pytest.approx(logits.max(), abs=1e-4)
 
 
@@ -261,18 +261,18 @@ def test_where_one_token_is_possible_it_is_drawn(sampling: Sampling) -> None:
     ids=repr,
 )
 def test_a_real_vocabulary_is_drawn_from_as_a_small_one_is(sampling: Sampling, spread: float) -> None:
-    # Rounded, so that there are many equals.
+    # Rounding makes many of them equal.
     logits = (np.random.default_rng(1).normal(size=VOCABULARY) * spread).round(2).astype(np.float32)
     sequence = sampler(sampling, VOCABULARY, 1)
     expected = exact(sampling, logits)
     drawn = np.array([draw(sequence, logits).token for _ in range(1500)])
-    # Where the last kept one lies is float32's to say.
+    # Rounding in float32 decides about the last kept token.
     kept = expected > 0
     blurred = kept | (np.abs(logits - logits[kept].min()) <= 0.011)
     assert blurred[drawn].all()
     if sampling.top_p == 1:
         assert kept[drawn].all()
-    # Sixteen groups, as likely as each other, are drawn as often as each other.
+    # Sixteen equally likely groups are drawn equally often.
     groups = np.minimum((np.cumsum(expected) - expected / 2) * 16, 15).astype(np.int64)
     shares = np.bincount(groups, weights=expected, minlength=16)
     assert_as_often(np.bincount(groups[drawn], minlength=16), np.minimum(shares, 1))

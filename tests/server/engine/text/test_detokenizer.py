@@ -1,4 +1,4 @@
-"""Text comes out whole, however its bytes are spread over tokens."""
+"""The detokenizer: whole characters, however their bytes are spread over tokens."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ MIXED = "aé€🦉\n—日本‍👩‍🚀 z"
 
 
 def splits(data: bytes) -> list[list[bytes]]:
-    """All ways to cut `data` into two, and into single bytes."""
+    """Return all ways to cut `data` into two parts, and one into single bytes."""
     return [[data[:at], data[at:]] for at in range(len(data) + 1)] + [[bytes([byte]) for byte in data]]
 
 

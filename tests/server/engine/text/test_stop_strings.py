@@ -1,4 +1,4 @@
-"""A text ends before its first stop string, and nothing of that is seen, however the text is cut."""
+"""Stop strings: a text ends before the first one and shows nothing of it, however the text is cut."""
 
 import pytest
 from hypothesis import given
@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from server.engine.text.stop_strings import StopStrings
 
-# Few letters, so that stop strings overlap with each other, with themselves and with the text.
+# Use few letters, so stop strings overlap with each other, with themselves and with the text.
 letters = st.text("ab\n", max_size=30)
 stop_strings = st.lists(st.text("ab\n", min_size=1, max_size=5), max_size=4).map(tuple)
 
 
 def pushed(stops: tuple[str, ...], pieces: list[str]) -> tuple[list[str], bool]:
-    """What is shown after each piece, and at the end, and whether a stop string ended it."""
+    """Return the text shown after each piece and at the end, and True if a stop string ended it."""
     watch, shown = StopStrings(stops), []
     for piece in pieces:
         text, ended = watch.push(piece)
@@ -24,7 +24,7 @@ def pushed(stops: tuple[str, ...], pieces: list[str]) -> tuple[list[str], bool]:
 
 
 def expected(stops: tuple[str, ...], text: str) -> tuple[str, bool]:
-    """A character at a time: the text before the longest of the stop strings that are completed first."""
+    """Return the expected text and end, found one character at a time."""
     for end in range(1, len(text) + 1):
         lengths = [len(stop) for stop in stops if text[:end].endswith(stop)]
         if lengths:

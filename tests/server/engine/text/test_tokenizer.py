@@ -1,4 +1,4 @@
-"""From text to the tokens of a prompt, and what is none."""
+"""The tokenizer: prompts as tokens, and refused prompts."""
 
 import pytest
 import tokenizers
@@ -27,7 +27,7 @@ def test_a_text_that_cannot_fit_is_refused_before_all_of_it_is_tokenized(bundle:
     lengths: list[int] = []
 
     class Watched:
-        """The tokenizer, and how long what it is given is."""
+        """The tokenizer, with a record of the lengths of its inputs."""
 
         def __getattr__(self, name: str) -> object:
             return getattr(bundle.tokenizer, name)
@@ -48,7 +48,7 @@ def test_a_text_that_cannot_fit_is_refused_before_all_of_it_is_tokenized(bundle:
     longest = max(tokenizer.token_bytes, key=len).decode()
     with pytest.raises(PromptTooLong, match="reads at most 49") as caught:
         tokenizer.encode(longest * 60)
-    assert caught.value.tokens > 49, "whatever its beginning lets one think"
+    assert caught.value.tokens > 49, "whatever the estimate from its beginning"
     assert tokenizer.encode("a" * most)
 
 
