@@ -37,13 +37,15 @@ under light load each step's tokens are sent at once, and under heavy load those
 class RemoteRequest:
     """A request for `count` continuations, with a seed, and with token ids as prompts.
 
-    rows: the cache rows that they take. avoid: ids of replicas that could not finish it.
+    rows: the cache rows that they take. block_size: tokens in a block of the engine's prefix cache. avoid: ids of
+    replicas that could not finish it.
     """
 
     id: str
     request: Request
     count: int
     rows: int
+    block_size: int
     avoid: tuple[str, ...] = ()
 
 

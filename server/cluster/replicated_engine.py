@@ -136,7 +136,10 @@ class ReplicatedEngine(AnyEngine):
             sampling=dataclasses.replace(request.sampling, seed=seeds[0]),
         )
         all_stats = [SequenceStats(self.observers, request.id, prompt_tokens) for _ in seeds]
-        group = RemoteGroup(RemoteRequest(uuid.uuid4().hex, fixed, count, count * len(prompts)), all_stats)
+        group = RemoteGroup(
+            RemoteRequest(uuid.uuid4().hex, fixed, count, count * len(prompts), self.bundle.manifest.engine.block_size),
+            all_stats,
+        )
         streams = [Stream(channel, seed, prompt_tokens) for seed, channel in zip(seeds, group.channels, strict=True)]
         with self.observers.queueing(all_stats):
             self._admit(group)

@@ -1,15 +1,10 @@
 """Routes a request to the replica with its prefix in the cache, unless other replicas have much less to do."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
 
 from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
 
-from server.bundle import EngineContract
 from server.cluster.replica import RemoteRequest
-
-BLOCK = EngineContract().block_size
-"""Tokens of a prefix block. A bundle with larger blocks only makes some of the router's prefixes useless."""
 
 REMEMBERED = 65_536
 """The number of prefixes to remember, many times what the engines' prefix caches hold."""
@@ -21,14 +16,14 @@ class Prefixes:
     def __init__(self) -> None:
         self._replicas: OrderedDict[int, str] = OrderedDict()
 
-    def replica(self, prompt: Sequence[int], among: set[str]) -> str | None:
-        """Return the replica with the longest prefix of this prompt; None if none of them has any."""
-        found = (self._replicas.get(key) for key in reversed(_keys(prompt)))
+    def replica(self, keys: list[int], among: set[str]) -> str | None:
+        """Return the replica with the longest of these prefixes; None if none of them has any."""
+        found = (self._replicas.get(key) for key in reversed(keys))
         return next((replica for replica in found if replica in among), None)
 
-    def note(self, prompt: Sequence[int], replica: str) -> None:
-        """Remember that a replica prefills this prompt."""
-        for key in _keys(prompt):
+    def note(self, keys: list[int], replica: str) -> None:
+        """Remember that a replica prefills these prefixes."""
+        for key in keys:
             self._replicas[key] = replica
             self._replicas.move_to_end(key)
         while len(self._replicas) > REMEMBERED:
@@ -58,7 +53,7 @@ class PrefixRouter(RequestRouter):
             self._release(id)  # Ray Serve may ask again for the same request
             most = min(self._rows[replica] for replica in ranked) + self._slack
             near = {replica for replica in ranked if self._rows[replica] <= most} - set(remote.avoid)
-            chosen = self._prefixes.replica(_prompt(remote), near) or ranked[0]
+            chosen = self._prefixes.replica(_keys(remote), near) or ranked[0]
             ranked.sort(key=lambda replica: replica != chosen)
             # Count it now, so that requests routed before it is sent see it.
             self._take(id, chosen, remote)
@@ -78,7 +73,7 @@ class PrefixRouter(RequestRouter):
         self._release(internal_request_id)
 
     def _take(self, id: str, replica: str, remote: RemoteRequest) -> None:
-        self._prefixes.note(_prompt(remote), replica)
+        self._prefixes.note(_keys(remote), replica)
         self._rows[replica] += remote.rows
         self._taken[id] = replica, remote.rows
 
@@ -95,16 +90,12 @@ def _remote(pending: PendingRequest | None) -> RemoteRequest | None:
     return first if isinstance(first, RemoteRequest) else None
 
 
-def _prompt(remote: RemoteRequest) -> Sequence[int]:
-    """Return the token ids of the prompt. Remote prompts are never text."""
-    prompt = remote.request.prompt
-    return () if isinstance(prompt, str) else prompt
-
-
-def _keys(prompt: Sequence[int]) -> list[int]:
-    """Return a hash of each prefix of whole blocks, the shortest first."""
+def _keys(remote: RemoteRequest) -> list[int]:
+    """Return a hash of each prefix of whole blocks of the prompt, the shortest first."""
+    prompt, size = remote.request.prompt, remote.block_size
+    assert not isinstance(prompt, str)
     keys, key = [], 0
-    for end in range(BLOCK, len(prompt) + 1, BLOCK):
-        key = hash((key, *prompt[end - BLOCK : end]))
+    for end in range(size, len(prompt) + 1, size):
+        key = hash((key, *prompt[end - size : end]))
         keys.append(key)
     return keys

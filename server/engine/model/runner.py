@@ -11,10 +11,11 @@ import onnxruntime as ort
 
 from server.bundle import Bundle, BundleError, ModelShape
 from server.engine.errors import DeviceError
-from server.engine.model.cache import BLOCK, Cache, whole_blocks
+from server.engine.model.cache import Cache
 from server.engine.sampling.kernels import Floats
 
-CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
+CACHE_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int8)": "int8"}
+"""The numpy dtypes of the types that a graph's cache can have."""
 
 SLOWER_ON_CPU = ["SkipLayerNormFusion"]
 """Optimizers of ONNX Runtime to disable.
@@ -47,7 +48,8 @@ class Runner:
     captures = False
 
     def __init__(self, bundle: Bundle, precision: str, threads: int, rows: int) -> None:
-        path, shape = bundle.model_file(precision), bundle.manifest.model
+        path, manifest = bundle.model_file(precision), bundle.manifest
+        shape, block_size = manifest.model, manifest.engine.block_size
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -61,26 +63,28 @@ class Runner:
         inputs = {entry.name: entry for entry in self._session.get_inputs()}
         sides = [f"past_key_values.{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
         given = {"input_ids", "position_ids", "seqlens_k", "total_sequence_length", "last_tokens"}
+        cache_type = CACHE_TYPES.get(inputs[sides[0]].type) if sides[0] in inputs else None
         # Check this before allocating memory by the manifest's numbers.
         if (
             inputs.keys() != given | set(sides)
-            or inputs[sides[0]].type not in CACHE_TYPES
+            or cache_type is None
+            or manifest.precisions[precision].cache_type not in (cache_type, None)
             or inputs[sides[0]].shape[1::2] != [shape.heads, shape.head_dim]
             or self._session.get_outputs()[0].shape[1:] != [shape.vocab_size]
         ):
             raise BundleError(
                 f"{path}: its inputs and outputs are not those of a {shape.layers}-layer GPT-2 with an in-place cache "
-                "and the dimensions of bundle.json; export the checkpoint again"
+                "and the dimensions and cache type of bundle.json; export the checkpoint again"
             )
         try:
-            self.cache = self._new_cache(shape, rows, CACHE_TYPES[inputs[sides[0]].type])
+            self.cache = self._new_cache(shape, rows, cache_type, block_size)
         except (MemoryError, OSError) as error:
             raise DeviceError(
                 f"there is not enough memory for a cache of {rows} rows ({error}); use fewer rows"
             ) from error
         self._shape = shape
         # Room for each decoding row, and for one block of prefill_all_logits.
-        self._logits = np.empty((max(rows, BLOCK), shape.vocab_size), np.float32)
+        self._logits = np.empty((max(rows, block_size), shape.vocab_size), np.float32)
         self._ids = np.zeros(rows, np.int64)
         self._positions = np.zeros(rows, np.int64)
         self._seqlens = np.zeros(rows, np.int32)
@@ -110,7 +114,7 @@ class Runner:
         Returns:
             The logits after the last token of each piece, float32 [pieces, vocab]. The next run overwrites them.
         """
-        width = min(whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
+        width = min(self.cache.whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
         last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
         return self._run_prefill(row, start, pieces, width, last)
 
@@ -126,10 +130,11 @@ class Runner:
         Yields:
             The logits, float32 [tokens, vocab]. The next run overwrites them.
         """
-        most = len(self._logits) // BLOCK * BLOCK
+        block_size = self.cache.block_size
+        most = len(self._logits) // block_size * block_size
         for begin in range(0, len(piece), most):
             part = piece[begin : begin + most]
-            width = whole_blocks(len(part))
+            width = self.cache.whole_blocks(len(part))
             yield self._run_prefill(row, start + begin, [part], width, np.arange(width))[: len(part)]
 
     def _run_prefill(
@@ -182,8 +187,8 @@ class Runner:
         providers = ["CPUExecutionProvider"]
         return ort.InferenceSession(path, options, providers=providers, disabled_optimizers=SLOWER_ON_CPU)
 
-    def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> Cache:
-        return Cache(shape, rows, dtype)
+    def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, block_size: int) -> Cache:
+        return Cache(shape, rows, dtype, block_size)
 
     def _allocate(self, name: str, values: npt.NDArray[Any]) -> int:
         """Return the address in the device's memory where decodes read or write `values`."""

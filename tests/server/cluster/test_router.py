@@ -46,7 +46,7 @@ def _replica(id: str) -> Any:
 def _pending(prompt: Sequence[int], rows: int) -> Any:
     id = uuid.uuid4().hex
     return SimpleNamespace(
-        args=[RemoteRequest(id, Request(prompt), rows, rows)],
+        args=[RemoteRequest(id, Request(prompt), rows, rows, block_size=16)],
         metadata=SimpleNamespace(internal_request_id=id),
         future=asyncio.get_running_loop().create_future(),
     )
