@@ -41,7 +41,7 @@ def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..
 @click.option("--max-tokens", type=int, default=120, show_default=True, help="New tokens at most.")
 @click.option("--temperature", type=float, help="0 for the likeliest words, higher is wilder. Default: the model's.")
 @click.option("--top-p", type=float, help="Draw from the likeliest words up to this probability. Default: the model's.")
-@click.option("--guidance", type=float, help="How strongly the genre leads, from 1 on. Default: the model's.")
+@click.option("--guidance", type=float, help="How strongly the genre leads, 1 or more. Default: the model's.")
 @click.option("--seed", type=int, help="The same seed gives the same plot. Default: a new one each time.")
 @settings_options("model", "precision", "device")
 def generate(
@@ -135,8 +135,8 @@ def serve(**flags: Any) -> None:
             click.echo(f"Plotify writes with {engine.bundle.manifest.name} at {address}")
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # The socket still answers those who ask whether the server is ready, and those who come back for the rest
-            # of a plot. Then uvicorn waits for what is open, which ends at once without an engine.
+            # Meanwhile the server still answers probes, and clients that come back for the rest of a plot. Then
+            # uvicorn waits for open connections, which end at once without an engine.
             engine.drain()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.grace):
@@ -146,7 +146,7 @@ def serve(**flags: Any) -> None:
             await super().shutdown(sockets)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """The first signal lets what runs come to its end; any second one does not wait."""
+            """Let running requests complete after the first signal, and stop at once after a second one."""
             self.force_exit = self.should_exit
             super().handle_exit(sig, frame)
 
@@ -154,13 +154,13 @@ def serve(**flags: Any) -> None:
         app,
         settings,
         log_config=None,
-        access_log=False,  # the app has its own, with more and less in it
+        access_log=False,  # the app has its own
         server_header=False,
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=settings.proxies,
         timeout_graceful_shutdown=3,
     )
-    with contextlib.suppress(KeyboardInterrupt):  # how a person stops it
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C
         Server(config).run(sockets=[listener])
 
 
@@ -168,10 +168,10 @@ def serve(**flags: Any) -> None:
 @click.argument("name")
 @click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, default=["completion"], show_default=True)
 def key(name: str, scopes: tuple[str, ...]) -> None:
-    """Make an API key for NAME, and say it this once.
+    """Make an API key for NAME, and show it once.
 
-    The last line is its entry: it goes into the file that PLOTIFY_KEYS_FILE names, or into PLOTIFY_KEYS, and does not
-    tell the key. To take a key back, take its entry out. docs/access.md tells more.
+    The last line is its entry, which does not reveal the key. Put it into the file that PLOTIFY_KEYS_FILE names, or
+    into PLOTIFY_KEYS. To revoke the key, remove the entry. docs/access.md says more.
 
     \b
     Examples:
@@ -181,7 +181,7 @@ def key(name: str, scopes: tuple[str, ...]) -> None:
     if not NAME.fullmatch(name):
         raise click.UsageError(f"{name!r} is not a name for a key: use up to 64 letters, digits, _, . and -.")
     made, secret = Key.make(name, frozenset(scopes))
-    click.echo(f"The key, which is nowhere kept:\n{secret}\nIts entry:\n{made.entry}")
+    click.echo(f"The key, shown only once:\n{secret}\nIts entry:\n{made.entry}")
 
 
 def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -> None:
@@ -211,7 +211,7 @@ def _settings(flags: dict[str, Any]) -> Settings:
 
 
 async def _open_shelf(database: str) -> None:
-    """Opens it once, to be refused before anything is served. Raises ShelfUnusable."""
+    """Open the shelf once, so that an unusable database stops the start. Raises ShelfUnusable."""
     from server.shelf import Shelf
 
     async with Shelf.open(database):
@@ -219,7 +219,7 @@ async def _open_shelf(database: str) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket bound before the model is loaded, so that a port in use is said at once."""
+    """Return a bound socket, before the model is loaded, so that a port in use is reported at once."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -227,7 +227,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         raise click.ClickException(
-            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port (0: any free one)."
+            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port; 0 is any free one."
         ) from error
     return listener
 
