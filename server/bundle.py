@@ -1,7 +1,7 @@
-"""The bundle: a folder with a manifest, a tokenizer and an ONNX file for each precision, checked when it is loaded.
+"""The bundle: a folder with a manifest, a tokenizer and an ONNX file for each precision.
 
-The manifest, `bundle.json` (format 3 or 2), names the other files and their hashes. A bundle that differs from its
-manifest is refused, with a line that names the file, the problem and the remedy.
+The manifest, `bundle.json` (format 3 or 2), names the other files and their hashes. If they differ, the bundle is
+refused with one line: the file, the problem and the remedy.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from msgspec import Meta
 from tokenizers import Tokenizer
 
 FORMATS = (2, 3)
-"""Format 3 added the other fields of prompts, and the numbers that the engine must share with the export."""
+"""Format 3 added optional fields of prompts, and numbers for the engine to share with the export."""
 
 FASTEST_FIRST = {"cpu": ("int8", "fp32"), "cuda": ("fp16",)}
 """The precisions for each device, the one with the highest throughput first."""
 
 LARGEST = 2**20
-"""The largest dimension of a network, so that nobody allocates memory for a damaged manifest."""
+"""The largest dimension of a network, a guard against damaged manifests."""
 
 
 Dimension = Annotated[int, Meta(ge=1, le=LARGEST)]
@@ -37,7 +37,7 @@ class BundleError(Exception):
 class ModelShape:
     """Dimensions of the network, all counted in elements. `end_of_text` is a token id.
 
-    `vocab_size` may be larger than the tokenizer's if the network was padded. The ids above that mean nothing.
+    `vocab_size` may be larger than the tokenizer's if the network was padded. The ids above have no meaning.
     """
 
     vocab_size: Dimension
@@ -54,7 +54,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class LengthClass:
-    """A length of whole texts that the model knows by name. Bounds are in words; None is no bound."""
+    """A named length of whole texts. Bounds are in words; None is no bound."""
 
     name: str
     label: str
@@ -63,7 +63,7 @@ class LengthClass:
 
 
 def _fields(template: str) -> list[str]:
-    """Return the sorted names of a template's fields. A field with a conversion or a format matches no name."""
+    """Return the sorted names of a template's fields. One with a conversion or format matches no name."""
     return sorted("".join(filter(None, field)) for _, *field in Formatter().parse(template) if field[0] is not None)
 
 
@@ -177,7 +177,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class EngineContract:
-    """Numbers that the engine must share with the export. The defaults are those of format 2.
+    """Numbers shared by the export and the engine. The defaults are for format 2.
 
     Attributes:
         block_size: a prompt is prefilled in multiples of this many tokens, so its keys and values don't depend on how
@@ -206,7 +206,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files agree with its manifest."""
+    """A bundle, checked against its manifest."""
 
     path: Path
     manifest: Manifest

@@ -20,13 +20,13 @@ COMMANDS = {
     "key": ("server.commands", None),
     "bench": ("benchmarks.cli", "bench"),
 }
-"""For each command its module and the extra that it needs; None if the base install is enough."""
+"""The module of each command, and the extra it needs; None if the base install is enough."""
 
 OWN_PACKAGES = ("training", "export", "server", "benchmarks")
 
 
 class StageGroup(click.Group):
-    """Finds a command in its stage. If a package is missing, it prints the line that installs it."""
+    """Finds a command in its stage. If a package is missing, prints the line to install it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -18,7 +18,7 @@ from server.settings import Settings, SettingsError, constraints, variable
 
 
 def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate a command with an option for each of these settings; an option has priority over the environment."""
+    """Add options for these settings to a command. They have priority over the environment."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         for name in reversed(names):
@@ -45,14 +45,7 @@ def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..
 @click.option("--seed", type=int, help="The same seed gives the same plot. Default: a new one each time.")
 @settings_options("model", "precision", "device")
 def generate(
-    prompt: str,
-    genre: str | None,
-    max_tokens: int,
-    temperature: float | None,
-    top_p: float | None,
-    guidance: float | None,
-    seed: int | None,
-    **flags: Any,
+    prompt: str, genre: str | None, model: str | None, precision: str | None, device: str | None, **chosen: Any
 ) -> None:
     """Continue PROMPT and print the words as they are generated.
 
@@ -63,7 +56,7 @@ def generate(
     from server.bundle import Bundle, BundleError
     from server.engine import Engine, EngineConfig, EngineError, Request, Sampling
 
-    settings = _settings(flags)
+    settings = _settings({"model": model, "precision": precision, "device": device})
     opening = prompt.strip()
     if not opening:
         raise click.UsageError("The prompt is empty; write a few words to begin with.")
@@ -71,16 +64,9 @@ def generate(
         config = dataclasses.replace(EngineConfig.of(settings), rows=2, kept=0)
         with Engine(Bundle.load(settings.model), config) as engine:
             manifest = engine.bundle.manifest
-            template, defaults = manifest.prompt, manifest.sampling
-            sampling = Sampling(
-                max_tokens=max_tokens,
-                temperature=defaults.temperature if temperature is None else temperature,
-                top_k=defaults.top_k,
-                top_p=defaults.top_p if top_p is None else top_p,
-                repetition_penalty=defaults.repetition_penalty,
-                guidance=defaults.guidance if guidance is None else guidance,
-                seed=seed,
-            )
+            template = manifest.prompt
+            given = {name: value for name, value in chosen.items() if value is not None}
+            sampling = Sampling(**dataclasses.asdict(manifest.sampling) | given)
             against = template.fill(opening, None, template.default_length) if genre else None
             filled = template.fill(opening, genre, template.default_length)
             stream = engine.submit(Request(filled, sampling, against))
@@ -97,7 +83,7 @@ def generate(
 @click.command()
 @settings_options("model", "host", "port", "precision", "device", "threads", "rows", "replicas", "log_level")
 def serve(**flags: Any) -> None:
-    """Serve the pages and the API until interrupted. docs/settings.md lists all settings of the environment.
+    """Serve the pages and the API until interrupted. docs/settings.md lists all settings.
 
     \b
     Example:
@@ -170,8 +156,8 @@ def serve(**flags: Any) -> None:
 def key(name: str, scopes: tuple[str, ...]) -> None:
     """Make an API key for NAME, and show it once.
 
-    The last line is its entry, which does not reveal the key. Put it into the file that PLOTIFY_KEYS_FILE names, or
-    into PLOTIFY_KEYS. To revoke the key, remove the entry. docs/access.md says more.
+    The last line is its entry, without the key itself. Put it into the file of PLOTIFY_KEYS_FILE, or into
+    PLOTIFY_KEYS. To revoke the key, remove the entry. docs/access.md says more.
 
     \b
     Examples:
@@ -202,7 +188,7 @@ def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -
 
 
 def _settings(flags: dict[str, Any]) -> Settings:
-    """Return the environment's settings, overridden by the flags that were given."""
+    """Return the environment's settings, overridden by the given flags."""
     given = {variable(name): str(value) for name, value in flags.items() if value is not None}
     try:
         return Settings.read(os.environ | given)
@@ -211,7 +197,7 @@ def _settings(flags: dict[str, Any]) -> Settings:
 
 
 async def _open_shelf(database: str) -> None:
-    """Open the shelf once, so that an unusable database stops the start. Raises ShelfUnusable."""
+    """Open the shelf once, to find an unusable database before the start. Raises ShelfUnusable."""
     from server.shelf import Shelf
 
     async with Shelf.open(database):
@@ -219,7 +205,7 @@ async def _open_shelf(database: str) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket, before the model is loaded, so that a port in use is reported at once."""
+    """Return a bound socket. Binding before the model is loaded reports a port in use at once."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 class Pages:
-    """Renders templates/ for a model. Contexts add to the values of all pages. genres: the model's genres."""
+    """Renders templates/ for a model. Contexts add to the values of all pages. genres: the model's."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.genres = manifest.prompt.genres
@@ -59,11 +59,7 @@ def card(bundle: Bundle) -> Markup | None:
     path = bundle.path / "MODEL_CARD.md"
     if not path.is_file():
         return None
-    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
-    html = renderer.render(_without_front_matter(path.read_text("utf-8")))
+    # The hub reads the YAML at the top.
+    text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text("utf-8"), flags=re.DOTALL)
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return Markup(html.replace("<th></th>", "<td></td>"))  # screen readers announce an empty heading
-
-
-def _without_front_matter(text: str) -> str:
-    """Remove the YAML at the top of a card, which is for the hub."""
-    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)

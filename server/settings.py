@@ -1,4 +1,4 @@
-"""The server's settings, read from the environment in one place. Each has a default that works.
+"""The server's settings, read from the environment in one place. Each has a working default.
 
 docs/settings.md is the table of them. Tests keep it and this module in agreement.
 """
@@ -39,46 +39,24 @@ class Settings:
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Meta(description="The device to compute on; auto for a GPU if there is one.")
     ] = "auto"
-    threads: Annotated[
-        int, Meta(ge=0, le=1024, description="Threads to compute with; 0 for one per physical core.")
-    ] = 0
-    replicas: Annotated[
-        int, Meta(ge=1, le=256, description="Engine processes. More than 1 needs the extra `scale`.")
-    ] = 1
-    rows: Annotated[
-        int, Meta(ge=2, le=1024, description="Sequences to generate at once. A plot with a genre counts as two.")
-    ] = 64
+    threads: Annotated[int, Meta(ge=0, le=1024, description="Compute threads; 0 for one per physical core.")] = 0
+    replicas: Annotated[int, Meta(ge=1, le=256, description="Engine processes; several need the extra `scale`.")] = 1
+    rows: Annotated[int, Meta(ge=2, le=1024, description="Sequences at once. A plot with a genre counts as two.")] = 64
     kept: Annotated[int, Meta(ge=0, le=1024, description="Prompts in the prefix cache; 0 for none.")] = 32
     queue: Annotated[int, Meta(ge=1, le=4096, description="Rows that may be queued. Above that, 503.")] = 4
-    deadline: Annotated[
-        int, Meta(ge=1, le=86400, description="Seconds that a request may take, the queue included.")
-    ] = 300
-    grace: Annotated[
-        int, Meta(ge=0, le=86400, description="Seconds that requests have to end when the server stops.")
-    ] = 20
+    deadline: Annotated[int, Meta(ge=1, le=86400, description="Seconds for a request, the queue included.")] = 300
+    grace: Annotated[int, Meta(ge=0, le=86400, description="Seconds for requests to end when the server stops.")] = 20
     max_tokens: Annotated[int, Meta(ge=1, le=4096, description="Tokens of the longest plot.")] = 256
-    plot_grace: Annotated[
-        int, Meta(ge=1, le=86400, description="Seconds that a plot is generated without a reader.")
-    ] = 30
+    plot_grace: Annotated[int, Meta(ge=1, le=86400, description="Seconds that a plot goes on without a reader.")] = 30
     plot_ttl: Annotated[int, Meta(ge=1, le=86400, description="Seconds that you can read a plot after its end.")] = 300
     plot_limit: Annotated[int, Meta(ge=1, le=65536, description="Plots that you can read after their end.")] = 1024
-    heartbeat: Annotated[
-        int, Meta(ge=1, le=3600, description="Seconds of silence after which an event stream sends a comment.")
-    ] = 15
-    keys: Annotated[str, Meta(description="API keys: entries, separated by white space.")] = field(
-        default="", repr=False
-    )
+    heartbeat: Annotated[int, Meta(ge=1, le=3600, description="Seconds between comments in silent event streams.")] = 15
+    keys: Annotated[str, Meta(description="API keys, separated by white space.")] = field(default="", repr=False)
     keys_file: Annotated[str, Meta(description="A file of API keys. The server reads it again when it changes.")] = ""
-    desk: Annotated[Literal["open", "closed"], Meta(description="The writers' pages, for people without a key.")] = (
-        "open"
-    )
+    desk: Annotated[Literal["open", "closed"], Meta(description="The pages, for people without a key.")] = "open"
     proxies: Annotated[str, Meta(description="Addresses and networks of trusted proxies, separated by commas.")] = ""
-    per_client: Annotated[
-        int, Meta(ge=0, le=4096, description="Texts that a client may have in progress; 0 for no limit.")
-    ] = 0
-    rate: Annotated[
-        int, Meta(ge=0, le=10**6, description="Requests for text that a client may send in a minute; 0 for no limit.")
-    ] = 0
+    per_client: Annotated[int, Meta(ge=0, le=4096, description="Texts in progress per client; 0 for no limit.")] = 0
+    rate: Annotated[int, Meta(ge=0, le=10**6, description="Text requests per client and minute; 0 for no limit.")] = 0
     pictures: Annotated[
         Literal["none", "stability", "openai", "automatic1111", "local"],
         Meta(description="The provider of pictures; none for drawn covers."),
@@ -87,12 +65,8 @@ class Settings:
     pictures_key: Annotated[
         str, Meta(description="The key of the picture service; for automatic1111 it is user:password.")
     ] = field(default="", repr=False)
-    pictures_model: Annotated[
-        str, Meta(description="The model of the picture service, or the folder of the local pipeline.")
-    ] = ""
-    pictures_cap: Annotated[
-        int, Meta(ge=1, le=10**6, description="Pictures that the whole server may request in an hour.")
-    ] = 20
+    pictures_model: Annotated[str, Meta(description="The service's model, or the folder of the local pipeline.")] = ""
+    pictures_cap: Annotated[int, Meta(ge=1, le=10**6, description="Pictures for the whole server in an hour.")] = 20
     connections: Annotated[int, Meta(ge=1, le=65536, description="Connections at once.")] = 2048
     patience: Annotated[int, Meta(ge=1, le=3600, description="Seconds that the server waits for a client.")] = 30
     hsts: Annotated[int, Meta(ge=0, le=10**9, description="Seconds of Strict-Transport-Security; 0 for none.")] = 0
@@ -117,14 +91,10 @@ class Settings:
     def _check_pictures(self) -> None:
         """Raise SettingsError if the settings for pictures don't fit together. No message holds the key."""
         given = {name for name in ("pictures_url", "pictures_key", "pictures_model") if getattr(self, name)}
-        needed, used = {
-            "none": (set(), set()),
-            "stability": ({"pictures_key"}, {"pictures_url", "pictures_key", "pictures_model"}),
-            # Your own server may need no key; OpenAI does.
-            "openai": (set() if self.pictures_url else {"pictures_key"}, given),
-            "automatic1111": (set(), given),
-            "local": ({"pictures_model"}, {"pictures_model"}),
-        }[self.pictures]
+        # Your own server may need no key; OpenAI does.
+        needs_key = self.pictures == "stability" or (self.pictures == "openai" and not self.pictures_url)
+        needed = {"pictures_key"} if needs_key else {"pictures_model"} if self.pictures == "local" else set()
+        used = {"none": set(), "local": {"pictures_model"}}.get(self.pictures, given)
         for name in sorted(needed - given):
             raise SettingsError(f"PLOTIFY_PICTURES is {self.pictures!r}, which needs {variable(name)}")
         for name in sorted(given - used):
@@ -159,14 +129,12 @@ def constraints(name: str) -> tuple[Meta, tuple[str, ...]]:
 
 
 def decoded(name: str, value: object) -> Any:
-    """Return the value of a setting in its type, from text or from that type. Raises SettingsError."""
+    """Return the value of a setting in its type, from text or from the same type. Raises SettingsError."""
     try:
         return msgspec.convert(value, TYPES[name], strict=False, dec_hook=lambda kind, text: kind(text))
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         bounds, choices = constraints(name)
-        allowed = (
-            f"choose one of {', '.join(choices)}"
-            if choices
-            else f"it must be a whole number from {bounds.ge} to {bounds.le}"
-        )
+        allowed = f"it must be a whole number from {bounds.ge} to {bounds.le}"
+        if choices:
+            allowed = f"choose one of {', '.join(choices)}"
         raise SettingsError(f"{variable(name)} is {value!r}; {allowed}") from error

@@ -1,4 +1,4 @@
-"""The app on Ray Serve: one app, and replicas of the engine where Ray puts them. Ray comes with the extra `scale`.
+"""The app on Ray Serve, with replicas of the engine. Ray comes with the extra `scale`.
 
 `serve run server.cluster:application` and serve.yaml start here.
 """

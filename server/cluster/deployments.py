@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 MANY = 4096
-"""More than the app admits. The app queues requests for all replicas, so Ray Serve must not hold any back."""
+"""More requests than the app admits. The app has the queue, so Ray Serve must not hold any back."""
 
 
 @serve.ingress()
 class App:
-    """The one process that answers clients. It holds the plots and suggestions in progress in its memory."""
+    """The one process for all clients. Plots and suggestions in progress are in its memory."""
 
     # Ray Serve awaits it.
     async def __init__(self, engines: "DeploymentHandle[Any]", settings: Settings) -> None:  # type: ignore[misc]
@@ -42,14 +42,15 @@ class App:
         return ProxyHeadersMiddleware(app, self._settings.proxies) if self._settings.proxies else app
 
     async def drain(self) -> int:
-        """Refuse new requests from now on, and return the number of requests that have not ended."""
+        """Refuse new requests from now on, and return the number of unfinished requests."""
         self._engine.drain()
         return self._engine.running + self._engine.queued
 
 
 def application(arguments: Mapping[str, str]) -> Application:
-    """Return the application for serve.yaml. Its `args` are settings by variable, with priority over the environment.
+    """Return the application for serve.yaml.
 
+    arguments: its `args`, settings by variable. They have priority over the environment.
     serve.yaml sets the number of replicas, their autoscaling and their resources. Raises SettingsError.
     """
     return deployments(Settings.read({**os.environ, **arguments}))
@@ -84,7 +85,7 @@ def deployments(settings: Settings) -> Application:
 
 
 def wanted_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
-    """Return the replicas that the rows in use and in the queue need, for Ray Serve's autoscaling.
+    """Return the replicas for the rows in use and in the queue, for Ray Serve's autoscaling.
 
     `target_ongoing_requests` is the number of rows for each replica. Rows count instead of requests, because a request
     may have many continuations, and a guided one takes two rows for each.

@@ -84,7 +84,7 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
 
 
 def share(listener: socket.socket) -> None:
-    """Keep a bound port, but let another process of the same user, Ray's proxy, listen there by SO_REUSEPORT.
+    """Keep a bound port, but let Ray's proxy, a process of the same user, listen there by SO_REUSEPORT.
 
     If it were closed, another process could get the port before the proxy starts; Ray opens dozens meanwhile.
     """

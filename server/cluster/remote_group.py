@@ -9,7 +9,7 @@ from server.engine import Channel, EngineError, Item, Observer, SequenceStats, S
 class RemoteGroup:
     """The channels of a remote request, and the tokens delivered to each. Belongs to one event loop.
 
-    A replica that takes over a request generates all of it again. The delivered tokens are compared and skipped. That
+    After a replica is lost, another one generates everything again. Delivered tokens are compared and skipped. This
     is exact, because a request with a seed gives the same tokens on every replica.
 
     begun: True after the first output. generated: tokens delivered so far.
@@ -36,7 +36,7 @@ class RemoteGroup:
         return sum(not self.channels[number].status.final for number in tuple(self._running))
 
     def restart(self) -> None:
-        """Prepare for a replica that begins again."""
+        """Prepare for another replica to begin again."""
         self._seen = [0] * self.remote.count
 
     def take(self, output: RemoteOutput, observer: Observer) -> None:

@@ -29,16 +29,19 @@ ROWS = "rows"
 """The name of the autoscaling metric: cache rows in use or in the queue."""
 
 SPACING = 0.002
-"""Seconds between the outputs of a request, times the requests in progress: several times the cost of sending one. So
-under light load each step's tokens are sent at once, and under heavy load those of several steps together."""
+"""Seconds between the outputs of a request, times the requests in progress.
+
+Sending an output costs a fraction of this. Under light load each step's tokens are sent at once, under heavy load those
+of several steps together.
+"""
 
 
 @dataclass(frozen=True)
 class RemoteRequest:
     """A request for `count` continuations, with a seed, and with token ids as prompts.
 
-    rows: the cache rows that they take. block_size: tokens in a block of the engine's prefix cache. avoid: ids of
-    replicas that could not finish it.
+    rows: the cache rows they take. block_size: tokens in a block of the engine's prefix cache. avoid: ids of
+    replicas to avoid, because they could not finish it.
     """
 
     id: str
@@ -65,7 +68,7 @@ class RemoteOutput:
 
 @dataclass(frozen=True)
 class ReplicaStats:
-    """The state of a replica's engine. Counts are since its start, times in seconds. id: the replica's id."""
+    """The state of a replica's engine. Counts are since its start, times in seconds."""
 
     id: str
     state: EngineState
@@ -99,7 +102,7 @@ class PrefillObserver(Observer):
 
 
 class Replica:
-    """An engine as a deployment of Ray Serve. It loads the model at once. Raises BundleError and EngineError."""
+    """An engine as a deployment of Ray Serve, with the model loaded. Raises BundleError and EngineError."""
 
     def __init__(self, settings: Settings) -> None:
         configure(settings.log_level, settings.log_format)

@@ -6,6 +6,7 @@ import logging
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,20 +42,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-"""Replicas that a request may lose before it ends with an error."""
+"""Replicas to try for a request before it ends with an error."""
 
 MIN_PAUSE = 0.1
 """Seconds before a request goes to another replica. They double each time."""
 
 LOOK = 0.25
-"""Seconds between checks for queued requests without a reader. Running ones are checked with each output."""
+"""Seconds between checks for queued requests without a reader. Each output checks running ones."""
 
 ASK, PATIENCE = 1.0, 5.0
 """Seconds between requests for the replicas' statistics, and the time limit for the answers."""
 
 
 class ReplicatedEngine(AnyEngine):
-    """The engine's interface over replicas on Ray Serve. Belongs to the event loop in which `opened` is awaited.
+    """The engine's interface over replicas on Ray Serve. Belongs to the event loop of `opened`.
 
     Its queue limit covers all replicas together, so each replica has a longer queue. If a replica is lost, its requests
     go to others, and their readers see a pause. Counts continue when replicas come and go.
@@ -89,7 +90,7 @@ class ReplicatedEngine(AnyEngine):
         while self._state != "ready":
             await asyncio.sleep(LOOK)
             await self._ask()
-        self._watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._look())]
+        self._watchers = [asyncio.create_task(_every(ASK, self._ask)), asyncio.create_task(_every(LOOK, self._look))]
         return self
 
     @property
@@ -105,7 +106,7 @@ class ReplicatedEngine(AnyEngine):
 
     @property
     def model_seconds(self) -> float:
-        return sum(stats.model_seconds for stats in list(self._replica_stats.values()))
+        return float(self._total("model_seconds"))
 
     @property
     def running(self) -> int:
@@ -219,7 +220,7 @@ class ReplicatedEngine(AnyEngine):
         raise EngineError("its replicas were lost one after another")
 
     async def _attempt(self, group: RemoteGroup) -> Exception | None:
-        """Generate on one replica. Returns the error if the replica is lost, otherwise None. Raises EngineError."""
+        """Generate on one replica. Return the error if it is lost, otherwise None. Raises EngineError."""
         answer = cast(
             "DeploymentResponseGenerator[RemoteOutput]", self._handle.options(stream=True).generate.remote(group.remote)
         )
@@ -241,7 +242,7 @@ class ReplicatedEngine(AnyEngine):
             answer.cancel()  # type: ignore[no-untyped-call]
 
     def _leave(self, group: RemoteGroup) -> None:
-        """Cancel the continuations without a reader, unless none is left: then the whole request is cancelled."""
+        """Cancel continuations without a reader on the replica, as long as others are left."""
         for number in group.remove_cancelled():
             if group.running:
                 task = asyncio.create_task(self._cancel(group.remote.id, number))
@@ -253,17 +254,11 @@ class ReplicatedEngine(AnyEngine):
             await self._handle.broadcast("cancel", id, number).results_async(timeout_s=PATIENCE, return_exceptions=True)
 
     async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK)
-            for id, group in list(self._groups.items()):
-                self._leave(group)
-                if not group.running and id in self._tasks:
-                    self._tasks[id].cancel()
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(ASK)
-            await self._ask()
+        """Cancel the requests without a reader."""
+        for id, group in list(self._groups.items()):
+            self._leave(group)
+            if not group.running and id in self._tasks:
+                self._tasks[id].cancel()
 
     async def _ask(self) -> None:
         """Update the statistics of all replicas."""
@@ -279,19 +274,24 @@ class ReplicatedEngine(AnyEngine):
         self._state = "ready" if any(stats.state == "ready" for stats in alive) else "restarting"
         if not alive:
             return
-        before = {stats.id: self._replica_stats.get(stats.id) for stats in alive}
+        queries, hits = self._total("cache_queries"), self._total("cache_hits")
         self._replica_stats |= {stats.id: stats for stats in alive}
         self._alive = alive
         self.replicas = len(alive)
         self.device, self.precision = alive[0].device, alive[0].precision
-        known = list(self._replica_stats.values())
-        self.steps = sum(stats.steps for stats in known)
-        self.seconds = sum(stats.seconds for stats in known)
-        self.restarts = sum(stats.restarts for stats in known)
-        read = StepStats()
-        for stats in alive:
-            last = before[stats.id]
-            read.cache_queries += stats.cache_queries - (last.cache_queries if last else 0)
-            read.cache_hits += stats.cache_hits - (last.cache_hits if last else 0)
+        self.steps, self.seconds, self.restarts = map(self._total, ("steps", "seconds", "restarts"))
+        read = StepStats(
+            cache_queries=self._total("cache_queries") - queries, cache_hits=self._total("cache_hits") - hits
+        )
         if read.cache_queries:
             self.observers.stepped(read)
+
+    def _total(self, name: str) -> Any:
+        """Return the sum of a count over all replicas so far, also those that are gone."""
+        return sum(getattr(stats, name) for stats in list(self._replica_stats.values()))
+
+
+async def _every(seconds: float, action: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await action()

@@ -1,4 +1,4 @@
-"""Routes a request to the replica with its prefix in the cache, unless other replicas have much less to do."""
+"""Routes a request to the replica with its prefix, unless others have much less to do."""
 
 from collections import Counter, OrderedDict
 
@@ -11,7 +11,7 @@ REMEMBERED = 65_536
 
 
 class Prefixes:
-    """The last replica that prefilled each prefix. Not thread-safe."""
+    """The last replica to prefill each prefix. Not thread-safe."""
 
     def __init__(self) -> None:
         self._replicas: OrderedDict[int, str] = OrderedDict()
@@ -22,7 +22,7 @@ class Prefixes:
         return next((replica for replica in found if replica in among), None)
 
     def note(self, keys: list[int], replica: str) -> None:
-        """Remember that a replica prefills these prefixes."""
+        """Remember the replica for these prefixes."""
         for key in keys:
             self._replicas[key] = replica
             self._replicas.move_to_end(key)
@@ -31,10 +31,10 @@ class Prefixes:
 
 
 class PrefixRouter(RequestRouter):
-    """Ray Serve's interface for routers: it asks for replicas in the order in which to try them."""
+    """Ray Serve's interface for routers: it returns replicas in the order to try them."""
 
     def initialize_state(self, slack: int = 16, **_: object) -> None:
-        """Set up. slack: rows above the least loaded replica that a replica with the prefix may have."""
+        """Set up. slack: the most rows above the least loaded replica for a replica with the prefix."""
         self._slack = slack
         self._prefixes = Prefixes()
         self._rows: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class PrefixRouter(RequestRouter):
         return [[replicas[replica]] for replica in ranked]
 
     def on_request_routed(self, pending_request: PendingRequest, replica_id: ReplicaID, result: object) -> None:
-        """Move the request's rows to the replica that it went to, which may not be the chosen one."""
+        """Move the request's rows to its actual replica, in case it is not the chosen one."""
         remote = _remote(pending_request)
         if remote is not None:
             id = pending_request.metadata.internal_request_id

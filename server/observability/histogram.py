@@ -4,16 +4,16 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 STEPS = tuple(ms / 1000 for ms in (0.5, 1, 2, 5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2500))
-"""Bounds in seconds for ITL. On two cores, a step of one row takes a few milliseconds, one of 64 rows some 40."""
+"""Bounds in seconds for ITL. On two cores, a step takes a few milliseconds, with 64 rows some 40."""
 
 WAITS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 """Bounds in seconds for a whole request or a part of one, up to the default deadline."""
 
 
 class Histogram:
-    """Counts values in buckets with upper bounds, and one more bucket for larger values. Only one thread may write.
+    """Counts values in buckets with upper bounds, and in one more for larger values.
 
-    total: the sum of all values.
+    Only one thread may write. total: the sum of all values.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:

@@ -15,10 +15,10 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Sample:
-    """The state of an engine at one moment, in seconds of the monotonic clock. Counts are since its start.
+    """The state of an engine at one moment. Counts are since its start.
 
-    cache: the share in use, from 0 to 1. memory: bytes of the process, None if unknown. time_to_first_token,
-    inter_token_latency: the buckets of these histograms.
+    at: seconds of the monotonic clock. cache: the share in use, from 0 to 1. memory: bytes of the process, None if
+    unknown. time_to_first_token, inter_token_latency: the buckets of these histograms.
     """
 
     at: float
@@ -34,9 +34,9 @@ class Sample:
 
 
 class History:
-    """Samples of an engine, for the last five minutes if `look` is called each second. Belongs to one event loop.
+    """Samples of an engine over the last five minutes, if `look` is called each second.
 
-    samples: the oldest first; there is always one.
+    Belongs to one event loop. samples: the oldest first; there is always one.
     """
 
     def __init__(self, engine: AnyEngine, recorder: Recorder) -> None:
@@ -67,7 +67,7 @@ class History:
 
 
 def _resident() -> int | None:
-    """Return the bytes of resident memory, from Linux's proc_pid_statm(5), which counts pages."""
+    """Return the bytes of resident memory, from the pages in Linux's proc_pid_statm(5)."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

@@ -1,6 +1,6 @@
 """Logs to stderr: a line for each event, as text or as JSON.
 
-No log holds prompts, generated text or keys. Tests check that at every level.
+No log holds prompts, generated text or keys. Tests check this at every level.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from server.http.request_id import request_id
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""Characters with which a client could forge log lines."""
+"""Characters for forging log lines."""
 
 
 class RequestFilter(logging.Filter):
@@ -39,7 +39,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object on one line: time (UTC), level, logger, message, and request_id, fields and exception, if any."""
+    """JSON on one line: time (UTC), level, logger, message, and any request_id, fields and exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with the record's `fields`."""

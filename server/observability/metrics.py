@@ -1,6 +1,6 @@
 """Metrics for Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/
 
-A metric that vLLM has too has its name, with `plotify:` before it. docs/metrics.md is the table of them, and a test
+Names are vLLM's if it has the metric too, with `plotify:` before them. docs/metrics.md is the table of them, and a test
 keeps it and this module in agreement.
 """
 
@@ -20,7 +20,7 @@ from server.observability.recorder import Recorder
 FINISHED = ("stop", "length")
 UNFINISHED = ("cancelled", "deadline", "failed")
 REFUSED = ("queue", "client", "unavailable")
-"""The values of labels. All exist from the beginning, so that a rate starts from zero."""
+"""The values of labels. All exist from the beginning, so rates start from zero."""
 
 
 class EngineCollector(Collector):
@@ -33,30 +33,18 @@ class EngineCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
-        yield from self._gauges()
-        yield from self._counters()
-        yield from self._histograms()
-
-    def _gauges(self) -> Iterator[Metric]:
-        engine = self._engine
+        engine, recorder = self._engine, self._recorder
         rows = engine.config.rows * engine.replicas
         for name, help, value in (
             ("num_requests_running", "Sequences in prefill or decode.", engine.running),
             ("num_requests_waiting", "Requests in the queue.", engine.queued),
-            (
-                "kv_cache_usage_perc",
-                "The share of the rows' KV cache that holds tokens, from 0 to 1.",
-                engine.cache_usage,
-            ),
+            ("kv_cache_usage_perc", "The share of the rows' KV cache in use, from 0 to 1.", engine.cache_usage),
             ("rows", "Sequences that can run at once; a guided one counts as two.", rows),
             ("ready", "1 while the server accepts requests for text, otherwise 0.", engine.ready),
         ):
             family = GaugeMetricFamily(f"plotify:{name}", help, labels=["model_name"])
             family.add_metric([self._model], float(value))
             yield family
-
-    def _counters(self) -> Iterator[Metric]:
-        engine, recorder = self._engine, self._recorder
         for name, help, total in (
             ("prompt_tokens", "Tokens of prompts, including cached ones.", recorder.prompt_tokens),
             ("generation_tokens", "Tokens generated.", engine.generated),
@@ -75,15 +63,6 @@ class EngineCollector(Collector):
             ("refusals", "Requests refused for now.", "reason", REFUSED, refused),
         ):
             yield self._counter(name, help, [label], {(value,): counts[value] for value in values})
-
-    def _counter(self, name: str, help: str, labels: list[str], totals: Mapping[tuple[str, ...], float]) -> Metric:
-        family = CounterMetricFamily(f"plotify:{name}", help, labels=["model_name", *labels])
-        for values, total in totals.items():
-            family.add_metric([self._model, *values], float(total))
-        return family
-
-    def _histograms(self) -> Iterator[Metric]:
-        recorder = self._recorder
         for name, help, histogram in (
             ("time_to_first_token", "Seconds to the first token (TTFT).", recorder.time_to_first_token),
             ("inter_token_latency", "Seconds between tokens (ITL).", recorder.inter_token_latency),
@@ -95,6 +74,12 @@ class EngineCollector(Collector):
             family = HistogramMetricFamily(f"plotify:{name}_seconds", help, labels=["model_name"])
             family.add_metric([self._model], _buckets(histogram), histogram.total)
             yield family
+
+    def _counter(self, name: str, help: str, labels: list[str], totals: Mapping[tuple[str, ...], float]) -> Metric:
+        family = CounterMetricFamily(f"plotify:{name}", help, labels=["model_name", *labels])
+        for values, total in totals.items():
+            family.add_metric([self._model, *values], float(total))
+        return family
 
 
 class HttpCollector(Collector):

@@ -102,7 +102,7 @@ class RequestMiddleware:
 
 
 def route_of(scope: Scope) -> str:
-    """Return the route of a request. It takes the place of the path, which may be enough to read somebody's plot."""
+    """Return the route of a request, to use for the path. A path may be enough to read somebody's plot."""
     return scope.get("path_template") or NOWHERE
 
 

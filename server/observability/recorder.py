@@ -11,7 +11,7 @@ from server.observability.histogram import STEPS, WAITS, Histogram
 logger = logging.getLogger(__name__)
 
 SLOW = 30.0
-"""Seconds above which a successful continuation is logged at info."""
+"""Successful continuations of more seconds than this are logged at info."""
 
 
 class Recorder(Observer):

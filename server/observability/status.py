@@ -15,7 +15,7 @@ STEP = 5
 """Seconds for each point of a line."""
 
 RECENT = 10
-"""Seconds over which the current tokens per second are averaged."""
+"""Seconds in the average of the current tokens per second."""
 
 STATES = {
     "ready": "Ready",
@@ -80,7 +80,7 @@ def status_view(history: History) -> StatusView:
 
 
 def constants(history: History) -> dict[str, str]:
-    """Return the values that don't change while the server runs."""
+    """Return the values for the whole life of the server."""
     engine = history.engine
     return {
         "model": engine.bundle.manifest.name,

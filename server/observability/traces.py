@@ -23,10 +23,10 @@ from server.engine import EngineBusy, Observer, SequenceStats
 from server.http.request_id import request_id
 
 TIMEOUT = 2
-"""Seconds that the collector has to accept spans. After that they are lost."""
+"""The collector's time limit in seconds. Later spans are lost."""
 
 WATCHING = ("/healthz", "/readyz", "/metrics", "/status", "/static/")
-"""Paths that are requested all the time and have no span."""
+"""Paths without spans, because they are requested all the time."""
 
 
 class Tracer(Observer):
@@ -82,15 +82,14 @@ class Tracer(Observer):
             self._parents.pop(stats, None)
 
     def finished(self, stats: SequenceStats) -> None:
-        """Add spans for the phases that a sequence reached."""
+        """Add spans for the completed phases of a sequence."""
         context = self._parents.pop(stats, None)
         if context is None:
             return
         epoch = time.time() - time.monotonic()
         times = [at for at in (stats.queued_at, stats.scheduled_at, stats.first_token_at) if not math.isnan(at)]
-        for name, start, end in zip(
-            ("queue", "prefill", "decode"), times, [*times[1:], stats.finished_at], strict=False
-        ):
+        ends = [*times[1:], stats.finished_at]
+        for name, start, end in zip(("queue", "prefill", "decode"), times, ends, strict=False):
             span = self._tracer.start_span(name, context, start_time=int((start + epoch) * 1e9))
             if end == stats.finished_at:
                 span.set_attribute("gen_ai.usage.input_tokens", stats.prompt_tokens)

@@ -31,7 +31,7 @@ class WebUIProgress(msgspec.Struct):
 
 
 class Automatic1111(Service):
-    """A web UI. It draws one picture at a time, so its progress is ours, and so is the picture that `interrupt` stops.
+    """A web UI. It draws one picture at a time, so `progress` and `interrupt` apply to ours.
 
     The settings may name a checkpoint; otherwise the loaded one draws. A key is user:password, as in --api-auth.
     """

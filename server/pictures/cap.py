@@ -1,4 +1,4 @@
-"""The limit on the pictures that the whole server may request in an hour."""
+"""The hourly limit on requests for pictures, for the whole server."""
 
 import math
 import time
@@ -11,7 +11,7 @@ HOUR = 3600.0
 
 
 class HourlyCap:
-    """Counts the requests of the last hour that may have been billed. It is in memory, so a restart begins at zero.
+    """Counts the requests of the last hour, if they may be billed. A restart begins at zero.
 
     most: the limit. clock: seconds that never go back.
     """

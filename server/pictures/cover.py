@@ -22,15 +22,15 @@ MAKER = "A cover drawn by Plotify"
 
 LINES = 5
 SIZES = (104, 88, 74, 62, 52)
-"""Font sizes of the title, in units of the drawing. The first one that fits is taken."""
+"""Font sizes of the title, in units of the drawing. The first one to fit is used."""
 
 JOINERS = "\u200c\u200d"
-"""Invisible characters that hold the words of some scripts together."""
+"""Invisible characters; words of some scripts fall apart without them."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of the sky's top and bottom, of the light in it, of the ridges from far to near, and of the letters."""
+    """Colours: the sky's top and bottom, the light, the ridges from far to near, and the letters."""
 
     top: str
     bottom: str
@@ -57,10 +57,10 @@ ANY = Palette("#1f3d35", "#a9c3ae", "#f6ecd2", "#4d7566", "#142a24", "#fbfcfa")
 
 
 def cover(title: str, genre: str | None) -> Picture:
-    """Draw a cover: a light over ridges in the genre's colours, and the title above them, cut if it is too long.
+    """Draw a cover: a light over ridges in the genre's colours, and the title above them.
 
-    The same title and genre give the same cover. It needs no font of its own, no script and no style sheet, so any
-    Content-Security-Policy lets it be shown, in a page or alone.
+    A title that is too long is cut. The same title and genre give the same cover. It needs no font of its own, no
+    script and no style sheet, so any Content-Security-Policy lets it be shown, in a page or alone.
     """
     title, genre = _printable(title) or "Untitled", _printable(genre or "")
     palette = PALETTES.get(genre.lower(), ANY)
@@ -82,7 +82,7 @@ def cover(title: str, genre: str | None) -> Picture:
 
 
 def _ridges(palette: Palette, chance: random.Random) -> Iterator[tuple[str, str]]:
-    """Yield the SVG path and the colour of each ridge, a sum of three waves, from far and high to near and low."""
+    """Yield the path and colour of each ridge, a sum of three waves, from far and high to near and low."""
     count = chance.randint(4, 5)
     for index in range(count):
         nearness = index / (count - 1)
@@ -99,13 +99,13 @@ def _ridges(palette: Palette, chance: random.Random) -> Iterator[tuple[str, str]
 
 
 def _printable(text: str) -> str:
-    """Return the text with single spaces, without characters that XML forbids or that reverse the rest of a line."""
+    """Return the text with single spaces, without control characters and others invalid in XML."""
     spaced = " ".join(text.split())
     return "".join(letter for letter in spaced if letter.isprintable() or letter in JOINERS)
 
 
 def _lines(title: str) -> tuple[int, list[str]]:
-    """Return the largest font size in which the title fits, and its lines in that size."""
+    """Return the largest fitting font size of the title, and its lines in this size."""
     for size in SIZES:
         lines = _wrap(title, (WIDTH - 120) / size)
         if len(lines) <= LINES and len(lines) * size * 1.14 <= 460:
@@ -140,9 +140,5 @@ def _width(text: str) -> float:
 
 
 def _between(first: str, last: str, share: float) -> str:
-    mixed = (round(a + (b - a) * share) for a, b in zip(_channels(first), _channels(last), strict=True))
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
-
-
-def _channels(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+    channels = [(int(first[at : at + 2], 16), int(last[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in channels)

@@ -1,4 +1,4 @@
-"""Pictures from Stable Diffusion on this machine, through Optimum's ONNX pipeline: the extra `pictures`."""
+"""Pictures from Stable Diffusion on this machine. Optimum's ONNX pipeline needs the extra `pictures`."""
 
 import asyncio
 import importlib.util
@@ -33,7 +33,7 @@ class Stopped(Exception):
 class Local:
     """A pipeline from `optimum-cli export onnx`, loaded for the first picture and then kept.
 
-    patience: seconds that a picture may take. Raises SettingsError for a folder without a pipeline, and for missing
+    patience: seconds for a picture. Raises SettingsError for a folder without a pipeline, and for missing
     packages.
     """
 

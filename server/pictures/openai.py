@@ -1,4 +1,7 @@
-"""Pictures from an endpoint in the form of OpenAI's: https://platform.openai.com/docs/api-reference/images/create"""
+"""Pictures from OpenAI's images endpoint, or a compatible one.
+
+https://platform.openai.com/docs/api-reference/images/create
+"""
 
 from collections.abc import AsyncGenerator
 
@@ -28,7 +31,7 @@ class Images(msgspec.Struct):
 
 
 class OpenAIImages(Service):
-    """Any service with OpenAI's /images/generations. Sends no `response_format`, because some models refuse it."""
+    """A service with /images/generations. Sends no `response_format`: some models refuse it."""
 
     def __init__(self, settings: Settings, cap: HourlyCap, patience: float = 180) -> None:
         super().__init__(settings.pictures_url or ADDRESS, settings.pictures_key, cap, patience=patience)

@@ -1,4 +1,4 @@
-"""The parts that all providers of pictures share: progress, pictures, and faults."""
+"""Types for all providers of pictures: progress, pictures, and faults."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ class Fault(Enum):
     """The reason why there is no picture. Its value is the matching HTTP status."""
 
     NOT_CONFIGURED = 501
-    """The service rejects this server's key, or is not at the address in the settings. The operator must act."""
+    """The service rejects the key, or is not at the address in the settings. The operator must act."""
     REFUSED = 422
     """The service does not draw such content."""
     BUSY = 429
@@ -37,7 +37,7 @@ class PictureError(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a picture: the stage in words, and the share that is done, from 0 to 1, if known."""
+    """The progress of a picture: the stage in words, and the share done, from 0 to 1, if known."""
 
     stage: str
     share: float | None = None
@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture. prompt: the prompt that was sent, empty for a drawn cover. maker: the name to show beside it."""
+    """A picture. prompt: the prompt sent, empty for a drawn cover. maker: the name to show beside it."""
 
     media_type: str
     content: bytes
@@ -54,7 +54,7 @@ class Picture:
 
 
 class Provider(Protocol):
-    """A maker of pictures. at_once: the number of pictures that it draws at the same time."""
+    """A maker of pictures. at_once: the number of pictures to draw at the same time."""
 
     maker: str
     at_once: int
@@ -74,7 +74,7 @@ class Provider(Protocol):
 def media_type_of(content: bytes) -> str:
     """Return the type of a picture by its first bytes, whatever its sender says: PNG, JPEG or WebP.
 
-    Raises PictureError (BROKEN) for anything else, also for SVG, which can hold scripts.
+    Raises PictureError (BROKEN) for anything else, also for SVG, because it can hold scripts.
     """
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"

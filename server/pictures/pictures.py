@@ -16,7 +16,7 @@ from server.settings import Settings
 logger = logging.getLogger(__name__)
 
 MAX_ACTIVE = 32
-"""Pictures in progress or queued. A request above that is refused."""
+"""Pictures in progress or queued. More are refused."""
 
 PROVIDERS = {
     "stability": "server.pictures.stability:Stability",
@@ -52,7 +52,7 @@ class Pictures:
     async def illustrate(
         self, plot_text: str, title: str, genre: str | None, client: str
     ) -> AsyncGenerator[Progress | Picture, None]:
-        """Yield progress, then the picture. A reader who leaves ends the work.
+        """Yield progress, then the picture. Closing it ends the work.
 
         plot_text: the whole plot; picture_prompt sends its end. client: each has one picture in progress at a time.
         Raises PictureError.

@@ -3,13 +3,13 @@
 import re
 
 MAX_LENGTH = 240
-"""Characters of the plot in the prompt. With the words before them they fill about the 77 tokens that CLIP reads."""
+"""Characters of the plot in the prompt. With the words before them, they fill CLIP's 77 tokens."""
 
 NEXT_SENTENCE = re.compile(r"""[.!?…]["'”’)]*\s+(?=\S)|[。！？][」』]?\s*(?=\S)""")
 
 
 def picture_prompt(plot_text: str, title: str, genre: str | None) -> str:
-    """Return a prompt from the end of a plot, the part that its writer sees.
+    """Return a prompt from the end of a plot, the part in view of its writer.
 
     It takes as many of the last sentences as fit in MAX_LENGTH characters. A longer last sentence is cut after a whole
     word. White space becomes single spaces. If the plot has no words, the title stands in. The genre and the kind of

@@ -29,7 +29,7 @@ NEEDS_MONEY = re.compile("quota|billing|payment|credit", re.IGNORECASE)
 
 @dataclass(frozen=True, repr=False)
 class ServiceResponse:
-    """A service's whole response. It may repeat the key or the writer's words, so its repr does not show it."""
+    """A service's whole response. Its repr hides it, because it may repeat the key or the writer's words."""
 
     headers: Mapping[str, str]
     content: bytes
@@ -43,16 +43,16 @@ class ServiceResponse:
 
 
 class Temporary(PictureError):
-    """A failure that a retry may not meet."""
+    """A temporary failure, worth a retry."""
 
 
 def unreadable(why: str) -> PictureError:
-    """Return the error for a response that does not follow the service's documentation. why: for the log."""
+    """Return the error for a response against the service's documentation. why: for the log."""
     return PictureError(Fault.BROKEN, UNREADABLE, why)
 
 
 def refused(why: str) -> PictureError:
-    """Return the error for content that the service does not draw. why: for the log."""
+    """Return the error for content refused by the service. why: for the log."""
     return PictureError(Fault.REFUSED, REFUSED, why)
 
 
@@ -65,7 +65,7 @@ def decoded(base64_text: str) -> bytes:
 
 
 def meaning(response: httpx.Response, content: bytes) -> PictureError:
-    """Return the error that an unsuccessful response means, by its status and by the error code in its body."""
+    """Return the error for an unsuccessful response, by its status and the error code in its body."""
     status, code = response.status_code, _code(content)
     why = f"{status} {code}".strip()
     if status == 451 or (400 <= status < 500 and REFUSES_CONTENT.search(code)):

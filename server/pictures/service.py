@@ -18,10 +18,10 @@ MAX_BYTES = 24 * 1024 * 1024
 
 ATTEMPTS = 3
 MAX_PAUSE = 20
-"""Seconds between attempts. If a service asks for a longer pause, there is no retry, and the writer is told."""
+"""Seconds between attempts. If a service asks for more, there is no retry, and the writer is told."""
 
 UNUSABLE = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup)
-"""The errors of requests and responses that fail; the last three come from odd host names and ports."""
+"""The errors of failed requests and responses; the last three come from odd host names and ports."""
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -30,7 +30,7 @@ class Service:
     """Sends requests to one service and reads the responses. Each provider behind HTTP is a subclass.
 
     address: the beginning of its URLs. key: the secret, sent as a Bearer token, or as basic authentication in the form
-    user:password. patience: seconds that a request may take with all attempts. pause: waits between them.
+    user:password. patience: seconds for a request with all attempts. pause: waits between them.
 
     The key is in the headers of the connection and nowhere else. No message and no log line holds it. Redirects are
     not followed, so it goes to no other host. Raises SettingsError for an invalid address.
@@ -56,9 +56,10 @@ class Service:
         self._bare = httpx.AsyncClient(headers={"Accept-Encoding": "identity"}, timeout=httpx.Timeout(30, connect=10))
 
     async def ask(self, path: str, **body: Any) -> ServiceResponse:
-        """Request a picture, with httpx's arguments for the body. Each attempt that may be billed counts for the cap.
+        """Request a picture. body: httpx's arguments for it.
 
-        Only failed connections, 429 and 5xx are retried. Raises PictureError.
+        Each attempt counts for the cap, unless it is certainly not billed. Only failed connections, 429 and 5xx are
+        retried. Raises PictureError.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception(_worth_retrying),
@@ -74,7 +75,7 @@ class Service:
             raise PictureError(Fault.BROKEN, TOO_LONG, "no response in time") from None
 
     async def tell(self, method: str, path: str) -> ServiceResponse | None:
-        """Send a small free request and return the response, or None if it fails, which does no harm."""
+        """Send a small free request. Return the response, or None if it fails."""
         with suppress(*UNUSABLE, PictureError):
             async with self._client.stream(method, path, timeout=5) as response:
                 content = await _read(response)

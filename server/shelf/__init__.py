@@ -1,4 +1,4 @@
-"""The shelf keeps a writer's plots in a database, with everything that was tried in them. No web code in it."""
+"""The shelf keeps a writer's plots, with everything tried in them, in a database. No web code in it."""
 
 from server.shelf.errors import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 from server.shelf.shelf import Shelf

@@ -24,10 +24,10 @@ VERSIONS = "shelf_version"
 """The table of the migrations so far."""
 
 WRITES = "shelf_writes"
-"""The execution option of a connection whose next transaction writes."""
+"""The execution option of a connection before a writing transaction."""
 
 BUSY = 30
-"""Seconds that a transaction waits: for a thread, for another process that writes to SQLite, or for PostgreSQL."""
+"""Seconds for a transaction to wait: for a thread, for another writer to SQLite, or for PostgreSQL."""
 
 MIGRATING = 0x706C6F74
 """PostgreSQL's advisory lock during a migration: "plot" in ASCII."""
@@ -117,7 +117,7 @@ def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
 
 
 def _first_connection(engine: Engine) -> None:
-    """Connect once, so that SQLite switches the file to a write-ahead log.
+    """Connect once, to switch a SQLite file to a write-ahead log.
 
     If several processes switch a new file at once, all but one get "locked" without SQLite's usual wait.
     """

@@ -1,4 +1,7 @@
-"""The tables. A plot is a tree of passages. Its text is the path from the blank page, passage 0, to the current one."""
+"""The tables. A plot is a tree of passages.
+
+Its text is the path from the blank page, passage 0, to the current passage.
+"""
 
 from datetime import datetime
 
@@ -10,10 +13,10 @@ from server.shelf.volume import By
 
 
 class PlotRow(DefaultBase):
-    """A plot. passages: the number of passages without the blank page; they are numbered in order of arrival.
+    """A plot. Passages are numbered in order of arrival.
 
-    title: the given one, or empty if the first words of the text stand in. text: the joined words of the path, kept
-    here so that lists and searches need not walk the tree.
+    passages: their number without the blank page. title: the given one, or empty if the first words of the text stand
+    in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree.
     """
 
     __tablename__ = "plots"
@@ -34,8 +37,8 @@ class PlotRow(DefaultBase):
 class PassageRow(DefaultBase):
     """A passage. by: its author, "writer" or "model".
 
-    revises: the last passage of the text before an edit in its middle made this one. redo: the passage that redo leads
-    to: the one that was undone last, or the child that was visited last.
+    revises: the last passage of the text before an edit in its middle made this one. redo: the next passage for
+    redo: the one undone last, or the child visited last.
     """
 
     __tablename__ = "passages"
@@ -67,7 +70,7 @@ class PictureRow(DefaultBase):
 
 
 class SecretRow(DefaultBase):
-    """The secret that signs cookies, 256 random bits, in one row from its migration."""
+    """The secret for signing cookies, 256 random bits, in one row from its migration."""
 
     __tablename__ = "secrets"
 

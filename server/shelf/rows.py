@@ -81,5 +81,5 @@ def picture(session: Session, plot: PlotRow) -> Picture:
 
 
 def count(session: Session, *conditions: ColumnElement[bool]) -> int:
-    """Return the number of plots that meet all conditions."""
+    """Count the plots under all conditions."""
     return session.scalar(select(func.count()).select_from(PlotRow).where(*conditions)) or 0

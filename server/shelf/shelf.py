@@ -28,12 +28,12 @@ Method = Callable[Concatenate["Shelf", Asked], Coroutine[Any, Any, Result]]
 
 
 def reads(transaction: Transaction[Asked, Result]) -> Method[Asked, Result]:
-    """Turn a transaction that only reads into a method to await, without its session."""
+    """Turn a read-only transaction into a method to await, without its session."""
     return _method(transaction, writes=False)
 
 
 def writes(transaction: Transaction[Asked, Result]) -> Method[Asked, Result]:
-    """Turn a transaction that writes into a method to await, without its session."""
+    """Turn a writing transaction into a method to await, without its session."""
     return _method(transaction, writes=True)
 
 
@@ -53,8 +53,8 @@ class Shelf:
 
     Each method is a transaction. When it returns, its changes are on the disk; if it raises, nothing has changed.
     Several processes may use one database at once. owner: the id of a shelf, verified by the caller. Methods raise
-    NotOnShelf for a plot, passage or picture that is missing or has another owner, NotKept for a text that is too long
-    or cannot be stored, ShelfFull at a limit, and ShelfUnusable when the database fails.
+    NotOnShelf for a missing plot, passage or picture, or one of another owner, NotKept for a text too long or
+    impossible to store, ShelfFull at a limit, and ShelfUnusable when the database fails.
 
     name: the name of the database for operators. transactions: runs them.
     """
@@ -82,7 +82,7 @@ class Shelf:
 
     @reads
     def secret(self, session: Session) -> bytes:
-        """Return the secret that signs cookies, the same for all processes with this database."""
+        """Return the secret for signing cookies, the same for all processes with this database."""
         return session.get_one(SecretRow, 1).secret
 
     @writes
@@ -99,8 +99,8 @@ class Shelf:
         """Keep the text as it is now, and return its last passage.
 
         by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it.
-        The text after the longest beginning of whole passages becomes a passage. The passages that it replaces stay in
-        the tree.
+        The text after the longest beginning of whole passages becomes a passage. The replaced passages stay in the
+        tree.
         """
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)
@@ -144,7 +144,7 @@ class Shelf:
 
     @writes
     def redo(self, session: Session, owner: str, id: str) -> Volume:
-        """Go on to the passage that followed most recently. Without one, the text stays."""
+        """Go on to the most recent next passage. Without one, the text stays."""
         plot = rows.find(session, owner, id)
         way = tree.path(session, plot, plot.current)
         if way[-1].redo is not None:
@@ -160,7 +160,7 @@ class Shelf:
     def browse(
         self, session: Session, owner: str, search: str = "", skip: int = 0, limit: int = 20
     ) -> tuple[list[Entry], int]:
-        """Return the plots that changed most recently, and the number of all plots found.
+        """Return the plots by their last change, and the number of all plots found.
 
         search: words in the title or the text, in either case. skip, limit: the part of the list to return.
         """
@@ -204,7 +204,7 @@ class Shelf:
 
     @writes
     def share(self, session: Session, owner: str, id: str) -> str:
-        """Return the token of a link with which anyone can read the plot as it is then."""
+        """Return the token of the plot's link. Anyone with the link can read the plot's current text."""
         plot = rows.find(session, owner, id)
         plot.token = plot.token or secrets.token_urlsafe(16)
         return plot.token

@@ -1,7 +1,7 @@
-"""Database transactions. Each is a function of a session, and runs on one thread from beginning to end.
+"""Database transactions. Each is a function of a session, and runs on one thread throughout.
 
-The drivers' own asynchronous interfaces would cost more: with SQLite, each statement goes to a thread and back several
-times, and a busy server spends most of its time on that.
+The drivers' own asynchronous interfaces cost more. With SQLite, each statement goes to a thread and back several times,
+which takes a busy server longer than all its other work in the statement.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ THREADS = 5
 
 
 class Transactions:
-    """Runs transactions. Each one that has begun is completed, even if its caller is cancelled."""
+    """Runs transactions. Once begun, each is completed, even if its caller is cancelled."""
 
     def __init__(self, engine: Engine) -> None:
         self._sessions = sessionmaker(engine, expire_on_commit=False)
@@ -31,9 +31,10 @@ class Transactions:
         self._writing = ThreadPoolExecutor(writers, "plotify-shelf-writes")
 
     async def run(self, transaction: Callable[[Session], Result], *, writes: bool) -> Result:
-        """Return the result of a transaction. If it writes, its changes are on the disk; an exception undoes them.
+        """Return the result of a transaction.
 
-        Raises OSError if it cannot begin. If it has not begun after `BUSY` seconds, it never runs.
+        Its changes are on the disk then; an exception undoes them. Raises OSError if it cannot begin. If it has not
+        begun after `BUSY` seconds, it never runs.
         """
 
         def run() -> Result:

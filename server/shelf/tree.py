@@ -57,9 +57,9 @@ def beginning(session: Session, plot: PlotRow, text: str) -> tuple[list[PassageR
 def grow(
     session: Session, plot: PlotRow, parent: int, texts: Sequence[str], by: By, revises: int | None = None
 ) -> list[PassageRow]:
-    """Return passages with these texts after `parent`. Texts that were tried there before keep their passages.
+    """Return passages with these texts after `parent`, new ones for new texts.
 
-    revises: the passage that undo leads to from a new one, if not its parent. Raises ShelfFull.
+    revises: the passage to undo to from a new one, if not its parent. Raises ShelfFull.
     """
     tried = select(PassageRow).where(
         PassageRow.plot_id == plot.id, PassageRow.parent == parent, PassageRow.text.in_(texts)
@@ -87,7 +87,7 @@ def row(plot: PlotRow, number: int, parent: int | None, text: str, by: By, revis
 
 
 def before(current: PassageRow) -> int | None:
-    """Return the passage that undo leads to. It is always an older one, so undo ends at the blank page."""
+    """Return the passage to undo to. It is always an older one, so undo ends at the blank page."""
     return current.parent if current.revises is None else current.revises
 
 
@@ -126,7 +126,7 @@ def volume(session: Session, plot: PlotRow) -> Volume:
 
 
 def fresh(plot: PlotRow, way: Sequence[PassageRow]) -> Volume:
-    """Return a new plot, which has only its path."""
+    """Return a new plot. It has only its path."""
     return _volume(plot, way[-1], [Step(value(row), []) for row in way[1:]], [])
 
 

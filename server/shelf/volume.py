@@ -30,7 +30,7 @@ class Step(Struct, frozen=True):
 
 
 class Picture(Struct, frozen=True):
-    """The picture of a plot, and the prompt that it was made from."""
+    """The picture of a plot, and its prompt."""
 
     media_type: str
     content: bytes
@@ -39,7 +39,7 @@ class Picture(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A plot in a list. opening: the beginning of its text. token: the token of its link, if it is shared."""
+    """A plot in a list. opening: the beginning of its text. token: for its link, if it is shared."""
 
     id: str
     title: str
@@ -64,7 +64,7 @@ class Written(Struct, frozen=True, kw_only=True):
         return f"{self.title}\n\n{self.text.strip()}\n"
 
     def markdown(self) -> str:
-        """Return the plot as Markdown, escaped so that nothing in it becomes markup."""
+        """Return the plot as Markdown, with everything in it escaped."""
         genre = f"*{_escaped(self.genre)}*\n\n" if self.genre else ""
         lines = [_escaped(line.strip()) for line in self.text.strip().splitlines()]
         text = re.sub(r"(?<=[^\n])\n(?=[^\n])", "\\\\\n", "\n".join(lines))
@@ -75,8 +75,8 @@ class Volume(Written, frozen=True, kw_only=True):
     """A plot for its writer.
 
     current: the number of its last passage. path: from its first passage to the current one; empty for a blank page.
-    children: the passages that continue the current one. undo, redo: the passages that these lead to, if any. Siblings
-    and children have only the beginning of their text.
+    children: the passages after the current one. undo, redo: the passages to go to, if any. Siblings and children
+    have only the beginning of their text.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Add the secret that signs the cookies of shelves."""
+"""Add the secret for signing the cookies of shelves."""
 
 import secrets
 
