@@ -71,9 +71,9 @@ class EngineCollector(Collector):
             ("request_prefill_time", "Seconds from the queue to the first token.", recorder.spent["prefill"]),
             ("request_decode_time", "Seconds from the first token to the last.", recorder.spent["decode"]),
         ):
-            family = HistogramMetricFamily(f"plotify:{name}_seconds", help, labels=["model_name"])
-            family.add_metric([self._model], _buckets(histogram), histogram.total)
-            yield family
+            durations = HistogramMetricFamily(f"plotify:{name}_seconds", help, labels=["model_name"])
+            durations.add_metric([self._model], _buckets(histogram), histogram.total)
+            yield durations
 
     def _counter(self, name: str, help: str, labels: list[str], totals: Mapping[tuple[str, ...], float]) -> Metric:
         family = CounterMetricFamily(f"plotify:{name}", help, labels=["model_name", *labels])

@@ -237,7 +237,7 @@ def test_the_engine_takes_its_guidance_floor_from_the_bundle(
 
 @pytest.mark.parametrize("location", ["../secret.bin", "{folder}/secret.bin", "link.bin"])
 def test_a_model_reads_nothing_outside_its_bundle(tiny_bundle: Path, tmp_path: Path, location: str) -> None:
-    """Weights may lie beside an ONNX file; ONNX Runtime refuses those that lie elsewhere, also behind a link."""
+    """ONNX Runtime accepts weights beside an ONNX file, but not elsewhere, even through a link."""
     folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     secret = tmp_path / "secret.bin"
     model = onnx.load(folder / "model.fp32.onnx")

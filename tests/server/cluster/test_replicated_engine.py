@@ -1,4 +1,4 @@
-"""The engine's interface over replicas, with ones that do what they are told, without Ray."""
+"""The engine's interface over scripted replicas, without Ray."""
 
 import asyncio
 import dataclasses
@@ -157,7 +157,7 @@ def test_all_rows_and_the_queue_of_all_replicas_are_given_away(bundle: Bundle) -
 
 
 def test_the_queue_stays_bounded_where_a_replica_is_lost(bundle: Bundle) -> None:
-    """More rows are taken then than there are."""
+    """More rows are then in use than exist."""
     handle = Handle(*[begun] * 8, forever)
     handle.stats = [STATS, dataclasses.replace(STATS, id="b")]
 

@@ -1,4 +1,4 @@
-"""Which replica writes what, decided alone: by Ray Serve's interface, without Ray."""
+"""The router's choice of replicas, through Ray Serve's interface but without Ray."""
 
 import asyncio
 import dataclasses
@@ -16,7 +16,7 @@ PROMPT = tuple(range(40))
 
 
 class Routing:
-    """A router, and requests that go where it says first."""
+    """A router, with requests to its first choice."""
 
     def __init__(self, *replicas: str) -> None:
         self.router = object.__new__(PrefixRouter)
@@ -29,7 +29,7 @@ class Routing:
         return [rank[0].replica_id.unique_id for rank in ranks]
 
     async def send(self, prompt: Sequence[int] = (), rows: int = 1) -> tuple[str, Any]:
-        """Where a request goes, and the request."""
+        """Send a request. Return its replica and the request."""
         pending = _pending(prompt, rows)
         chosen = (await self.choose(pending))[0]
         self.router.on_request_routed(pending, _replica(chosen).replica_id, None)

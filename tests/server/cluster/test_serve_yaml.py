@@ -1,4 +1,4 @@
-"""serve.yaml is what Ray Serve reads, and names what is there."""
+"""serve.yaml is valid for Ray Serve, and its names exist."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Two replicas behind Ray Serve, as their clients see them."""
+"""Two replicas behind Ray Serve, from their clients' view."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ def _asked(model: str, seed: int, **fields: object) -> dict[str, Any]:
 
 
 def _written(bundle: Bundle, bodies: list[dict[str, Any]]) -> list[str]:
-    """The same by an engine in this process."""
+    """Return the same text from an engine in this process."""
     with Engine(bundle, EngineConfig(threads=1, rows=ROWS)) as engine:
         requests = [
             Request(body["prompt"], Sampling(max_tokens=body["max_tokens"], seed=body["seed"], ignore_end=True))

@@ -1,4 +1,4 @@
-"""Where the time of a request went, as a collector of OpenTelemetry is told."""
+"""The spans of a request, at an OpenTelemetry collector."""
 
 import subprocess
 import sys
@@ -65,7 +65,7 @@ def test_a_request_is_a_span_with_its_parts_below_it(bundle: Bundle, slow_decodi
 
 
 def test_a_plot_goes_on_below_the_request_that_started_it(bundle: Bundle, slow_decoding: float) -> None:
-    """Also one that is cancelled, and one whose turn never came; one that is refused has no parts."""
+    """Cancelled and queued continuations have spans too; a refused request has none below its own."""
     with collecting() as collector:
         with serving(bundle, Settings(traces=collector.address)) as live:
             plots = [start(live.address, LONG) for _ in range(3)]

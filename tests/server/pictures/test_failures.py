@@ -1,4 +1,4 @@
-"""Each way in which a service fails: what is told, what is asked again, what is counted, and what is told nobody."""
+"""Failures of services: messages, retries, the cap, and secrets."""
 
 import logging
 import traceback
@@ -52,7 +52,7 @@ def test_failures_are_told_in_words_and_keys_in_none(
 
 
 def assert_no_secret(error: PictureError, caplog: pytest.LogCaptureFixture, settings: Settings) -> None:
-    """Neither the key nor what was typed is told, logged or in a traceback; not in that of all variables, either."""
+    """Check messages, logs and tracebacks with all variables for the key and the writer's words."""
     message = str(error)
     assert message[0].isupper()
     assert message.endswith(".")

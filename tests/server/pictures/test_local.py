@@ -1,4 +1,4 @@
-"""A model on this machine: a minute one, made and exported as real ones are."""
+"""A tiny model on this machine, made and exported like a real one."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from server.settings import Settings, SettingsError
 
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Takes twenty seconds."""
+    """Export a tiny pipeline. It takes twenty seconds."""
     pytest.importorskip("diffusers", reason="the extra pictures is not installed")
     folder = tmp_path_factory.mktemp("pipeline")
     script = Path(__file__).with_name("tiny_pipeline.py")
@@ -34,7 +34,7 @@ def settings(folder: Path) -> Settings:
 
 
 def pretend(folder: Path) -> None:
-    """Makes a folder that looks like an exported pipeline from afar."""
+    """Make a folder with the file names of an exported pipeline."""
     (folder / "model_index.json").write_text("{}")
     (folder / "unet").mkdir()
     (folder / "unet" / "model.onnx").write_bytes(b"")

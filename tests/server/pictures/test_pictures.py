@@ -1,4 +1,4 @@
-"""Whoever draws: one at a time for each client, as many at once as the provider can, and a cap for the hour."""
+"""Any provider: one picture at a time per client, the provider's limit at once, and the hourly cap."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,7 +14,7 @@ from tests.server.pictures.services import PNG
 
 
 class Painter:
-    """Draws when it is told, and notes how many it draws at once."""
+    """Draws on demand, and records the number of drawings at once."""
 
     maker = "A painter"
     at_once = 2

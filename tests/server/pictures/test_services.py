@@ -1,4 +1,4 @@
-"""Each service as it is when all goes well, and when it does after all."""
+"""Each service without failures, and after a retry."""
 
 from typing import Any
 

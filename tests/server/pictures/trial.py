@@ -1,4 +1,4 @@
-"""Pictures of any kind, tried with the services of this folder."""
+"""Pictures from the fake services in this folder."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ CAP = 5
 
 
 class Trial:
-    """Pictures of one kind from the services, whose pauses between attempts are noted and take no time."""
+    """Pictures from one service. Pauses between attempts are recorded and take no time."""
 
     def __init__(self, kind: str, running: Services, **changes: Any) -> None:
         key, path = LOGIN if kind == "automatic1111" else KEY, "/v1" if kind == "openai" else ""
@@ -55,7 +55,7 @@ class Trial:
 
     @property
     def counted(self) -> int:
-        """How many requests the cap holds to be paid for."""
+        """The number of requests in the cap."""
         count = 0
         try:
             while True:
@@ -66,7 +66,7 @@ class Trial:
 
 
 def trying(kind: str, work: Callable[[Trial, Services], Awaitable[T]], **changes: Any) -> T:
-    """Runs `work` with one kind of service."""
+    """Run `work` with one kind of service."""
 
     async def run() -> T:
         async with services() as running:

@@ -1,4 +1,4 @@
-"""The database is durable, of this program's version, and refused in plain words where it cannot be used."""
+"""The database is durable and up to date. An unusable one is refused with a clear message."""
 
 import asyncio
 import sqlite3
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 @contextmanager
 def tables_of(database: str) -> Iterator[Engine]:
-    """A database that is opened."""
+    """Open a database."""
     engine = opened(database)
     try:
         yield engine

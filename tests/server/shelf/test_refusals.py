@@ -1,4 +1,4 @@
-"""What a shelf refuses: the plots of others, what is not there, what is too much, what no database keeps."""
+"""A shelf refuses the plots of others, missing ones, too many, and invalid text."""
 
 import secrets
 from collections.abc import Awaitable, Callable

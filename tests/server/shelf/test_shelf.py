@@ -1,4 +1,4 @@
-"""What can be done with the plots of one's own."""
+"""Actions on your own plots."""
 
 import asyncio
 from datetime import UTC, datetime
