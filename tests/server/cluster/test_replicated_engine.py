@@ -80,9 +80,9 @@ def test_another_replica_goes_on_where_one_was_lost(
 
     run(check, handle, bundle)
     assert len(handle.remotes) == 3
-    assert all(remote.request == handle.remotes[0].request for remote in handle.remotes), "the same, seed and all"
+    assert all(remote.request == handle.remotes[0].request for remote in handle.remotes), "the same text and seed"
     assert handle.remotes[-1].avoid == (("a", "a") if isinstance(death, RemoteOutput) else ())
-    assert all(answer.cancelled for answer in handle.answers), "what a lost one still writes, nobody reads"
+    assert all(answer.cancelled for answer in handle.answers), "output of a lost replica has no reader"
 
 
 def test_a_seed_is_drawn_before_anything_is_sent(engine: Engine, bundle: Bundle) -> None:

@@ -64,7 +64,7 @@ def test_each_goes_to_whoever_has_least_to_do() -> None:
         least = [await routing.send() for _ in range(3)]
         assert [who for who, _ in least].count(least[0][0]) < 3
         everybody = await routing.choose(_pending((), 1))
-        assert sorted(everybody) == ["a", "b", "c"], "the others are next, should it be gone"
+        assert sorted(everybody) == ["a", "b", "c"], "the others follow, in case it is gone"
 
     asyncio.run(check())
 
@@ -89,7 +89,7 @@ def test_the_longest_beginning_counts() -> None:
         routing.end(first)
         second = await routing.send((*template, *range(90, 122)), rows=SLACK + 1)
         third = await routing.send((*template, *range(200, 232)))
-        assert third[0] != second[0], "which has too much to do for that"
+        assert third[0] != second[0], "the second replica is too busy"
         routing.end(second)
         assert (await routing.send((*template, *range(90, 130))))[0] == second[0]
         assert (await routing.send((*template, *range(200, 240))))[0] == third[0]
@@ -113,7 +113,7 @@ def test_nobody_is_given_much_more_than_the_others_for_what_it_has_read() -> Non
         assert (await routing.send(PROMPT))[0] == first[0]
         second = await routing.send(PROMPT)
         assert second[0] != first[0]
-        assert (await routing.send(PROMPT))[0] == second[0], "which has read it, too, by now"
+        assert (await routing.send(PROMPT))[0] == second[0], "it has the prefix too by now"
 
     asyncio.run(check())
 

@@ -108,7 +108,7 @@ def test_continuations_of_one_prompt_have_seeds_that_follow_one_another(cluster:
     assert [choice["text"] for choice in answer["choices"]] == _written(bundle, alone)
     once = answer["usage"]["prompt_tokens"]
     _until(lambda: cluster.figure("prefix_cache_queries_total") > read, "the replicas were not asked")
-    assert cluster.figure("prefix_cache_queries_total") - read == once, "one replica reads it, once"
+    assert cluster.figure("prefix_cache_queries_total") - read == once, "one replica prefills it, once"
 
 
 def test_whoever_leaves_frees_the_rows(cluster: Cluster, bundle: Bundle) -> None:

@@ -53,7 +53,7 @@ def test_a_request_is_a_span_with_its_parts_below_it(bundle: Bundle, slow_decodi
     assert {part.parent_span_id for part in parts} == {request.span_id}
     times = [time for part in parts for time in (part.start_time_unix_nano, part.end_time_unix_nano)]
     assert times == sorted(times)
-    assert times[1::2][:2] == times[2::2], "one begins where the other ends"
+    assert times[1::2][:2] == times[2::2], "one begins after the other ends"
     assert request.start_time_unix_nano < times[0]
     assert times[-1] - times[-2] > 4 * slow_decoding * 1e9
     assert attributes(parts[-1]) == {

@@ -45,7 +45,7 @@ def test_failures_are_told_in_words_and_keys_in_none(
         assert_no_secret(error, caplog, trial.settings)
         trial.now = 3600
         running.trouble = []
-        assert isinstance((await trial.all())[-1], Picture), "the next one comes"
+        assert isinstance((await trial.all())[-1], Picture), "the next one succeeds"
 
     caplog.set_level(logging.DEBUG)
     trying(kind, work)
