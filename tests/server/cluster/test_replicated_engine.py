@@ -112,7 +112,7 @@ def test_a_request_that_loses_one_after_the_other_ends_with_an_error(engine: Eng
     handle = Handle(writing(engine, 2, ActorDiedError()))
 
     async def check(remote: ReplicatedEngine) -> None:
-        with pytest.raises(EngineError, match="one after the other"):
+        with pytest.raises(EngineError, match="one after another"):
             await read(remote.submit(REQUEST))
 
     run(check, handle, bundle)
