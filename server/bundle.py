@@ -1,7 +1,7 @@
-"""The bundle: a folder with a manifest, a tokenizer and one ONNX file for each precision, checked as it is loaded.
+"""The bundle: a folder with a manifest, a tokenizer and an ONNX file for each precision.
 
-`bundle.json` (format 3; 2 is still read) says what the other files are and what they must hash to. A bundle that does
-not agree with its manifest is refused whole, with one line that names the file, what is wrong with it and what to do.
+The manifest, `bundle.json` (format 3 or 2), names the other files and their hashes. If they differ, the bundle is
+refused with one line: the file, the problem and the remedy.
 """
 
 import hashlib
@@ -10,54 +10,51 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from tokenizers import Tokenizer
 
 FORMATS = (2, 3)
-"""Format 3 added what a prompt may hold beside its genre, and what the engine must agree with the export about."""
+"""Format 3 added optional fields of prompts, and numbers for the engine to share with the export."""
 
 FASTEST_FIRST = {"cpu": ("int8", "fp32"), "cuda": ("fp16",)}
-"""For each device, precisions in the order in which a server prefers them. On a processor int8 writes for many at once
-as fast as any."""
-
+"""The precisions for each device, the one with the highest throughput first."""
 
 LARGEST = 2**20
-"""No network has a larger dimension: memory for one is not even asked for."""
+"""The largest dimension of a network, a guard against damaged manifests."""
+
+
+Dimension = Annotated[int, Meta(ge=1, le=LARGEST)]
 
 
 class BundleError(Exception):
-    """A bundle that cannot be used; the message is one line for the person who named it."""
+    """A bundle cannot be used. The message is one line for the operator."""
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Dimensions of the network, all counted in elements; `end_of_text` is a token id.
+    """Dimensions of the network, all counted in elements. `end_of_text` is a token id.
 
-    `vocab_size` may be larger than the tokenizer's, where the network was padded; the ids over it stand for nothing.
+    `vocab_size` may be larger than the tokenizer's if the network was padded. The ids above have no meaning.
     """
 
-    vocab_size: int
-    context: int
-    layers: int
-    heads: int
-    head_dim: int
+    vocab_size: Dimension
+    context: Annotated[int, Meta(ge=2, le=LARGEST)]
+    layers: Dimension
+    heads: Dimension
+    head_dim: Dimension
     end_of_text: int
 
     def __post_init__(self) -> None:
-        dimensions = (self.vocab_size, self.context, self.layers, self.heads, self.head_dim)
-        if min(dimensions) < 1 or self.context < 2:
-            raise ValueError("every dimension must be at least 1, and the context at least 2")
-        if max(dimensions) > LARGEST:
-            raise ValueError(f"every dimension must be at most {LARGEST}")
         if not 0 <= self.end_of_text < self.vocab_size:
-            raise ValueError(f"end_of_text {self.end_of_text} lies outside the vocabulary of {self.vocab_size}")
+            raise ValueError(f"end_of_text {self.end_of_text} is outside the vocabulary of {self.vocab_size}")
 
 
 @dataclass(frozen=True)
 class LengthClass:
-    """A length of whole texts that the model was taught by name; bounds in words, None without end."""
+    """A named length of whole texts. Bounds are in words; None is no bound."""
 
     name: str
     label: str
@@ -66,22 +63,22 @@ class LengthClass:
 
 
 def _fields(template: str) -> list[str]:
-    """The names of a template's fields, sorted; one with a conversion or a format matches no name."""
+    """Return the sorted names of a template's fields. One with a conversion or format matches no name."""
     return sorted("".join(filter(None, field)) for _, *field in Formatter().parse(template) if field[0] is not None)
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """Turns a genre, a length, notes and a writer's words into the text that the model continues.
+    """Turns a genre, a length, notes and a writer's words into the text for the model to continue.
 
-    Format 2 has the first three fields alone.
+    Format 2 has only the first three fields.
 
     Attributes:
-        template: holds {genre} and {text}, and {length} and {notes} where the model was taught them.
-        length, notes: what stands in place of {length} and {notes}, with a field of that name.
-        continues: what introduces a text whose beginning the model does not see.
+        template: holds {genre} and {text}, and {length} and {notes} if the model knows them.
+        length, notes: replace {length} and {notes} in the template, and hold a field of that name.
+        continues: introduces a text without its beginning.
         lengths: the classes, shortest first.
-        default_length: the class in a prompt whose length nobody chose; None leaves it out.
+        default_length: the class for prompts without a chosen length; None for none.
     """
 
     template: str
@@ -105,7 +102,7 @@ class PromptTemplate:
             raise ValueError(f"default_length {self.default_length!r} is none of lengths")
 
     def length_of(self, words: int) -> str | None:
-        """The class of a whole text of so many words; None where the model knows no classes."""
+        """Return the class of a whole text with this many words; None if the model knows no classes."""
         fitting = (each.name for each in self.lengths if each.max_words is None or words <= each.max_words)
         return next(fitting, self.lengths[-1].name if self.lengths else None)
 
@@ -117,13 +114,13 @@ class PromptTemplate:
         notes: Sequence[str] = (),
         begins: bool = True,
     ) -> str:
-        """The model's prompt for `text`.
+        """Return the model's prompt for `text`.
 
         Args:
-            genre: None is any.
-            length: the name of a class, or None; models that know no classes leave it out.
-            notes: names and places that the text should hold; models that know no notes leave them out.
-            begins: whether the text is there from its beginning on.
+            genre: None for any.
+            length: the name of a class, or None. Models without classes ignore it.
+            notes: names and places for the text. Models without notes ignore them.
+            begins: True if `text` includes the beginning.
 
         Raises:
             ValueError: the model does not know the genre or the length.
@@ -145,28 +142,18 @@ class PromptTemplate:
 
 @dataclass(frozen=True)
 class SamplingDefaults:
-    """The decoding parameters that suit this model, in the bounds of the engine's `Sampling`."""
+    """The sampling parameters for this model, within the bounds of the engine's `Sampling`."""
 
-    temperature: float
-    top_k: int
-    top_p: float
-    repetition_penalty: float
-    guidance: float
-
-    def __post_init__(self) -> None:
-        if not (
-            0 <= self.temperature <= 10
-            and self.top_k >= 0
-            and 0 < self.top_p <= 1
-            and 0.1 <= self.repetition_penalty <= 10
-            and 1 <= self.guidance <= 10
-        ):
-            raise ValueError("sampling holds a value that no request may have (see the engine's Sampling)")
+    temperature: Annotated[float, Meta(ge=0, le=10)]
+    top_k: Annotated[int, Meta(ge=0)]
+    top_p: Annotated[float, Meta(gt=0, le=1)]
+    repetition_penalty: Annotated[float, Meta(ge=0.1, le=10)]
+    guidance: Annotated[float, Meta(ge=1, le=10)]
 
 
 @dataclass(frozen=True)
 class TokenizerEntry:
-    """The tokenizer's file name inside the bundle and its sha256 in hexadecimal."""
+    """The tokenizer's file name in the bundle, and its sha256 in hexadecimal."""
 
     file: str
     sha256: str
@@ -174,9 +161,9 @@ class TokenizerEntry:
 
 @dataclass(frozen=True)
 class Precision:
-    """One ONNX file: name, sha256, size in bytes, and what was measured of it on held-out text.
+    """An ONNX file: name, sha256, size in bytes, and measurements on held-out text.
 
-    cache_type: the numpy dtype of the keys and values that it caches; format 2 does not say.
+    cache_type: the numpy dtype of its cached keys and values; None in format 2.
     """
 
     file: str
@@ -190,15 +177,16 @@ class Precision:
 
 @dataclass(frozen=True)
 class EngineContract:
-    """Numbers that the export reckoned with, and that the engine must share; the defaults are those of format 2.
+    """Numbers shared by the export and the engine. The defaults are for format 2.
 
     Attributes:
-        block_size: tokens in which a prompt is read, so that its keys and values don't depend on how it was cut.
-        guidance_floor: of the likeliest token's probability, what a token needs to be let in by guidance.
+        block_size: a prompt is prefilled in multiples of this many tokens, so its keys and values don't depend on how
+            it is cut.
+        guidance_floor: guidance excludes tokens below this share of the likeliest token's probability.
     """
 
-    block_size: int = 16
-    guidance_floor: float = 0.02
+    block_size: Annotated[int, Meta(ge=1, le=512)] = 16
+    guidance_floor: Annotated[float, Meta(gt=0, le=1)] = 0.02
 
 
 @dataclass(frozen=True)
@@ -218,7 +206,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files were found to agree with its manifest."""
+    """A bundle, checked against its manifest."""
 
     path: Path
     manifest: Manifest
@@ -226,7 +214,7 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
-        """Reads the manifest at `path` and checks every file that it names. Raises BundleError."""
+        """Read the manifest at `path`, and check every file in it. Raises BundleError."""
         path = Path(path)
         manifest = _read_manifest(path)
         _check_file(path / manifest.tokenizer.file, manifest.tokenizer.sha256)
@@ -235,19 +223,19 @@ class Bundle:
         return cls(path, manifest, _read_tokenizer(path / manifest.tokenizer.file, manifest.model))
 
     def model_file(self, precision: str) -> Path:
-        """The ONNX file of a precision. Raises BundleError for one that this bundle does not carry."""
+        """Return the ONNX file of a precision. Raises BundleError if the bundle has none."""
         if precision not in self.manifest.precisions:
             carried = ", ".join(self.manifest.precisions)
             raise BundleError(f"{self.path}: there is no {precision} model in this bundle; choose one of: {carried}")
         return self.path / self.manifest.precisions[precision].file
 
     def fastest_first(self, device: str = "cpu") -> list[str]:
-        """Those that this bundle carries for "cpu" or "cuda", the one that serves many at once the fastest first."""
+        """Return the bundle's precisions for "cpu" or "cuda", the one with the highest throughput first."""
         carried = self.manifest.precisions
         return [precision for precision in FASTEST_FIRST[device] if precision in carried] or list(carried)[:1]
 
     def fastest_precision(self, device: str = "cpu") -> str:
-        """The first of `fastest_first`."""
+        """Return the first of `fastest_first`."""
         return self.fastest_first(device)[0]
 
 
@@ -272,7 +260,7 @@ def _read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{path}: precisions names no model; export the checkpoint again")
     for name in [manifest.tokenizer.file, *(precision.file for precision in manifest.precisions.values())]:
         if Path(name).name != name or name in ("", "..") or "\0" in name:
-            raise BundleError(f"{path}: {name!r} is not the name of a file in the bundle; export the checkpoint again")
+            raise BundleError(f"{path}: {name!r} is not a file name in the bundle; export the checkpoint again")
     return manifest
 
 
@@ -294,14 +282,14 @@ def _read_tokenizer(path: Path, shape: ModelShape) -> Tokenizer:
         decoder = json.loads(path.read_bytes()).get("decoder") or {}
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # the tokenizers library raises bare Exception, and its panics are none
+    except BaseException as error:  # the tokenizers library raises bare Exception, and its panics are not even that
         raise BundleError(f"{path}: not a tokenizer ({error}); export the checkpoint again") from error
     if decoder.get("type") != "ByteLevel":
         raise BundleError(f"{path}: not a byte-level tokenizer; export a GPT-2 checkpoint")
     if not shape.end_of_text < tokenizer.get_vocab_size() <= shape.vocab_size:
         raise BundleError(
-            f"{path}: holds {tokenizer.get_vocab_size()} tokens, bundle.json says {shape.vocab_size}, of which "
-            f"{shape.end_of_text} ends a text; export the checkpoint again"
+            f"{path}: holds {tokenizer.get_vocab_size()} tokens, but bundle.json says {shape.vocab_size}, with "
+            f"{shape.end_of_text} as the end of text; export the checkpoint again"
         )
     special = tokenizer.get_added_tokens_decoder().get(shape.end_of_text)
     if special is None or not special.special:
@@ -310,9 +298,9 @@ def _read_tokenizer(path: Path, shape: ModelShape) -> Tokenizer:
             "export the checkpoint again"
         )
     if set(tokenizer.get_vocab().values()) != set(range(tokenizer.get_vocab_size())):
-        raise BundleError(f"{path}: its token ids are not the numbers from 0 on; export the checkpoint again")
+        raise BundleError(f"{path}: its token ids are not consecutive numbers from 0; export the checkpoint again")
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    # What a writer types is text: "<|endoftext|>" in a prompt must not end the document.
+    # "<|endoftext|>" in a writer's prompt is text, and must not end the document.
     tokenizer.encode_special_tokens = True
     return tokenizer

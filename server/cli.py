@@ -1,14 +1,15 @@
-"""The command line `plotify`: one group, whose commands live in the stage that they run.
+"""The command line `plotify`: a group of commands, each in the package of its stage.
 
-A command's module is imported when it is called and imports its heavy packages when it runs, so that `plotify --help`
-is quick and works in the base install.
+A command's module is imported when the command is called, and its heavy packages when it runs. So `plotify --help` is
+quick and works in the base install.
 """
 
 import importlib
-import sys
 from collections.abc import Sequence
 
 import click
+
+from server.extras import missing
 
 COMMANDS = {
     "prepare": ("training.cli", "train"),
@@ -19,13 +20,13 @@ COMMANDS = {
     "key": ("server.commands", None),
     "bench": ("benchmarks.cli", "bench"),
 }
-"""Command: the module that holds it, and the extra that it needs (None: the base install has everything)."""
+"""The module of each command, and the extra it needs; None if the base install is enough."""
 
 OWN_PACKAGES = ("training", "export", "server", "benchmarks")
 
 
 class StageGroup(click.Group):
-    """Finds a command in its stage, and turns a missing package into the line that installs it."""
+    """Finds a command in its stage. If a package is missing, prints the line to install it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -39,14 +40,12 @@ class StageGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except ModuleNotFoundError as missing:
+        except ModuleNotFoundError as error:
             extra = COMMANDS.get(ctx.invoked_subcommand or "", ("", None))[1]
-            if extra is None or missing.name is None or missing.name.split(".")[0] in OWN_PACKAGES:
+            if extra is None or error.name is None or error.name.split(".")[0] in OWN_PACKAGES:
                 raise
-            raise click.ClickException(
-                f"`plotify {ctx.invoked_subcommand}` needs {missing.name}, which is not installed. Install it with:\n"
-                f"  {sys.executable} -m pip install -c constraints.txt -e '.[{extra}]'"
-            ) from missing
+            needed = missing(error.name, extra)
+            raise click.ClickException(f"`plotify {ctx.invoked_subcommand}` cannot run: {needed}") from error
 
 
 @click.group(cls=StageGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,45 +3,51 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 import socket
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
+from server.extras import missing
 from server.http.keys import NAME, SCOPES, Key
-from server.settings import DEVICES, LOG_LEVELS, PRECISIONS, Settings, SettingsError
+from server.settings import Settings, SettingsError, constraints, variable
 
-PRECISION_HELP = "Which of the bundle's models writes. Default: $PLOTIFY_PRECISION, else auto: its fastest."
-DEVICE_HELP = "Where it computes. Default: $PLOTIFY_DEVICE, else auto: a GPU where there is one."
-MODEL_HELP = "The bundle: a folder that `plotify export` wrote. Default: $PLOTIFY_MODEL, else the one that ships."
+
+def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add options for these settings to a command. They have priority over the environment."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            bounds, choices = constraints(name)
+            kind: click.ParamType[Any] = click.STRING
+            if choices:
+                kind = click.Choice(choices)
+            elif bounds.ge is not None:
+                kind = click.IntRange(bounds.ge, bounds.le)  # type: ignore[arg-type]  # both are whole numbers
+            help = f"{bounds.description} Default: ${variable(name)}, else {getattr(Settings, name)}."
+            command = click.option(f"--{name.replace('_', '-')}", type=kind, help=help)(command)
+        return command
+
+    return decorate
 
 
 @click.command()
 @click.argument("prompt")
-@click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
 @click.option("--genre", help="One of the model's genres; an unknown one lists them. Default: any.")
 @click.option("--max-tokens", type=int, default=120, show_default=True, help="New tokens at most.")
 @click.option("--temperature", type=float, help="0 for the likeliest words, higher is wilder. Default: the model's.")
 @click.option("--top-p", type=float, help="Draw from the likeliest words up to this probability. Default: the model's.")
-@click.option("--guidance", type=float, help="How strongly the genre leads, from 1 on. Default: the model's.")
-@click.option("--precision", type=click.Choice(PRECISIONS), help=PRECISION_HELP)
-@click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
-@click.option("--seed", type=int, help="The same seed gives the same plot. Default: another one each time.")
+@click.option("--guidance", type=float, help="How strongly the genre leads, 1 or more. Default: the model's.")
+@click.option("--seed", type=int, help="The same seed gives the same plot. Default: a new one each time.")
+@settings_options("model", "precision", "device")
 def generate(
-    prompt: str,
-    model: Path | None,
-    genre: str | None,
-    max_tokens: int,
-    temperature: float | None,
-    top_p: float | None,
-    guidance: float | None,
-    precision: str | None,
-    device: str | None,
-    seed: int | None,
+    prompt: str, genre: str | None, model: str | None, precision: str | None, device: str | None, **chosen: Any
 ) -> None:
-    """Write on from PROMPT, printing words as they come.
+    """Continue PROMPT and print the words as they are generated.
 
     \b
     Example:
@@ -50,7 +56,7 @@ def generate(
     from server.bundle import Bundle, BundleError
     from server.engine import Engine, EngineConfig, EngineError, Request, Sampling
 
-    settings = _settings(model=model, precision=precision, device=device)
+    settings = _settings({"model": model, "precision": precision, "device": device})
     opening = prompt.strip()
     if not opening:
         raise click.UsageError("The prompt is empty; write a few words to begin with.")
@@ -58,16 +64,9 @@ def generate(
         config = dataclasses.replace(EngineConfig.of(settings), rows=2, kept=0)
         with Engine(Bundle.load(settings.model), config) as engine:
             manifest = engine.bundle.manifest
-            template, defaults = manifest.prompt, manifest.sampling
-            sampling = Sampling(
-                max_tokens=max_tokens,
-                temperature=defaults.temperature if temperature is None else temperature,
-                top_k=defaults.top_k,
-                top_p=defaults.top_p if top_p is None else top_p,
-                repetition_penalty=defaults.repetition_penalty,
-                guidance=defaults.guidance if guidance is None else guidance,
-                seed=seed,
-            )
+            template = manifest.prompt
+            given = {name: value for name, value in chosen.items() if value is not None}
+            sampling = Sampling(**dataclasses.asdict(manifest.sampling) | given)
             against = template.fill(opening, None, template.default_length) if genre else None
             filled = template.fill(opening, genre, template.default_length)
             stream = engine.submit(Request(filled, sampling, against))
@@ -82,27 +81,9 @@ def generate(
 
 
 @click.command()
-@click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
-@click.option("--host", help="Address to listen on; 0.0.0.0 for every network. Default: $PLOTIFY_HOST, else 127.0.0.1.")
-@click.option("--port", type=int, help="Port to listen on; 0 for any free one. Default: $PLOTIFY_PORT, else 8000.")
-@click.option("--precision", type=click.Choice(PRECISIONS), help=PRECISION_HELP)
-@click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
-@click.option("--threads", type=int, help="Threads that compute; 0 for all cores. Default: $PLOTIFY_THREADS, else 0.")
-@click.option("--rows", type=int, help="Sequences that are written at once. Default: $PLOTIFY_ROWS, else 64.")
-@click.option("--replicas", type=int, help="Processes that write. Default: $PLOTIFY_REPLICAS, else 1.")
-@click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Default: $PLOTIFY_LOG_LEVEL, else warning.")
-def serve(
-    model: Path | None,
-    host: str | None,
-    port: int | None,
-    precision: str | None,
-    device: str | None,
-    threads: int | None,
-    rows: int | None,
-    replicas: int | None,
-    log_level: str | None,
-) -> None:
-    """Serve the page and its streams, until interrupted. docs/settings.md lists what the environment can set.
+@settings_options("model", "host", "port", "precision", "device", "threads", "rows", "replicas", "log_level")
+def serve(**flags: Any) -> None:
+    """Serve the pages and the API until interrupted. docs/settings.md lists all settings.
 
     \b
     Example:
@@ -119,17 +100,7 @@ def serve(
     from server.observability.logs import configure
     from server.shelf import ShelfUnusable
 
-    settings = _settings(
-        model=model,
-        host=host,
-        port=port,
-        precision=precision,
-        device=device,
-        threads=threads,
-        rows=rows,
-        replicas=replicas,
-        log_level=log_level,
-    )
+    settings = _settings(flags)
     configure(settings.log_level, settings.log_format)
     listener = _listen(settings.host, settings.port)
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
@@ -150,8 +121,8 @@ def serve(
             click.echo(f"Plotify writes with {engine.bundle.manifest.name} at {address}")
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # The socket still answers those who ask whether the server is ready, and those who come back for the rest
-            # of a plot. Then uvicorn waits for what is open, which ends at once without an engine.
+            # Meanwhile the server still answers probes, and clients that come back for the rest of a plot. Then
+            # uvicorn waits for open connections, which end at once without an engine.
             engine.drain()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.grace):
@@ -161,7 +132,7 @@ def serve(
             await super().shutdown(sockets)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """The first signal lets what runs come to its end; any second one does not wait."""
+            """Let running requests complete after the first signal, and stop at once after a second one."""
             self.force_exit = self.should_exit
             super().handle_exit(sig, frame)
 
@@ -169,13 +140,13 @@ def serve(
         app,
         settings,
         log_config=None,
-        access_log=False,  # the app has its own, with more and less in it
+        access_log=False,  # the app has its own
         server_header=False,
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=settings.proxies,
         timeout_graceful_shutdown=3,
     )
-    with contextlib.suppress(KeyboardInterrupt):  # how a person stops it
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C
         Server(config).run(sockets=[listener])
 
 
@@ -183,10 +154,10 @@ def serve(
 @click.argument("name")
 @click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, default=["completion"], show_default=True)
 def key(name: str, scopes: tuple[str, ...]) -> None:
-    """Make an API key for NAME, and say it this once.
+    """Make an API key for NAME, and show it once.
 
-    The last line is its entry: it goes into the file that PLOTIFY_KEYS_FILE names, or into PLOTIFY_KEYS, and does not
-    tell the key. To take a key back, take its entry out. docs/access.md tells more.
+    The last line is its entry, without the key itself. Put it into the file of PLOTIFY_KEYS_FILE, or into
+    PLOTIFY_KEYS. To revoke the key, remove the entry. docs/access.md says more.
 
     \b
     Examples:
@@ -196,7 +167,7 @@ def key(name: str, scopes: tuple[str, ...]) -> None:
     if not NAME.fullmatch(name):
         raise click.UsageError(f"{name!r} is not a name for a key: use up to 64 letters, digits, _, . and -.")
     made, secret = Key.make(name, frozenset(scopes))
-    click.echo(f"The key, which is nowhere kept:\n{secret}\nIts entry:\n{made.entry}")
+    click.echo(f"The key, shown only once:\n{secret}\nIts entry:\n{made.entry}")
 
 
 def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -> None:
@@ -206,11 +177,8 @@ def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -
 
     try:
         from server.cluster import local
-    except ModuleNotFoundError as missing:
-        raise click.ClickException(
-            f"`plotify serve --replicas` needs {missing.name}, which is not installed. Install it with:\n"
-            f"  {sys.executable} -m pip install -c constraints.txt -e '.[scale]'"
-        ) from missing
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"`plotify serve --replicas` cannot run: {missing(error.name, 'scale')}") from error
     try:
         Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
         asyncio.run(_open_shelf(settings.database))
@@ -219,17 +187,17 @@ def _serve_replicas(settings: Settings, listener: socket.socket, address: str) -
         raise click.ClickException(str(error)) from error
 
 
-def _settings(**flags: Path | str | int | None) -> Settings:
-    """The environment's settings, overridden by the flags that were given."""
+def _settings(flags: dict[str, Any]) -> Settings:
+    """Return the environment's settings, overridden by the given flags."""
+    given = {variable(name): str(value) for name, value in flags.items() if value is not None}
     try:
-        given = {name: value for name, value in flags.items() if value is not None}
-        return dataclasses.replace(Settings.read(), **given)  # type: ignore[arg-type]
+        return Settings.read(os.environ | given)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
 
 
 async def _open_shelf(database: str) -> None:
-    """Opens it once, to be refused before anything is served. Raises ShelfUnusable."""
+    """Open the shelf once, to find an unusable database before the start. Raises ShelfUnusable."""
     from server.shelf import Shelf
 
     async with Shelf.open(database):
@@ -237,7 +205,7 @@ async def _open_shelf(database: str) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket bound before the model is loaded, so that a port in use is said at once."""
+    """Return a bound socket. Binding before the model is loaded reports a port in use at once."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -245,7 +213,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         raise click.ClickException(
-            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port (0: any free one)."
+            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port; 0 is any free one."
         ) from error
     return listener
 

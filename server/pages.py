@@ -1,4 +1,4 @@
-"""The pages: Jinja templates rendered whole, or piece by piece while a plot is being written into them."""
+"""The pages: Jinja templates, rendered whole, or in pieces while a plot is being generated."""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 class Pages:
-    """Renders templates/ for one model; each context comes on top of what all pages know. genres: the model's."""
+    """Renders templates/ for a model. Contexts add to the values of all pages. genres: the model's."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.genres = manifest.prompt.genres
@@ -46,24 +46,20 @@ class Pages:
         )
 
     async def render(self, name: str, **context: object) -> str:
-        """The whole page."""
+        """Return the whole page."""
         return await self._environment.get_template(name).render_async(context)
 
     def stream(self, name: str, **context: object) -> AsyncIterator[str]:
-        """The page in pieces: what comes before an asynchronous value of the context is sent before it is there."""
+        """Yield the page in pieces. Everything before an asynchronous value of the context comes at once."""
         return self._environment.get_template(name).generate_async(context)
 
 
 def card(bundle: Bundle) -> Markup | None:
-    """What its maker says of a model, as HTML; None where they say nothing. Markup in it stays text."""
+    """Return a model's card as HTML; None if it has none. HTML in the card stays text."""
     path = bundle.path / "MODEL_CARD.md"
     if not path.is_file():
         return None
-    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
-    html = renderer.render(_without_front_matter(path.read_text("utf-8")))
-    return Markup(html.replace("<th></th>", "<td></td>"))  # a heading of nothing is read out as one
-
-
-def _without_front_matter(text: str) -> str:
-    """Without the YAML that the hub reads at the top of a card."""
-    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+    # The hub reads the YAML at the top.
+    text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text("utf-8"), flags=re.DOTALL)
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    return Markup(html.replace("<th></th>", "<td></td>"))  # screen readers announce an empty heading

@@ -1,6 +1,6 @@
-"""The server's settings: read from the environment in one place, each with a default that works.
+"""The server's settings, read from the environment in one place. Each has a working default.
 
-docs/settings.md is the table of them; a test keeps it and this module in agreement.
+docs/settings.md is the table of them. Tests keep it and this module in agreement.
 """
 
 import os
@@ -8,178 +8,133 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
 
 PREFIX = "PLOTIFY_"
-PRECISIONS = ("auto", "fp32", "int8", "fp16")
-DEVICES = ("auto", "cpu", "cuda")
-DESK = ("open", "closed")
-PICTURES = ("none", "stability", "openai", "automatic1111", "local")
-LOG_FORMATS = ("text", "json")
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
 
 
 class SettingsError(Exception):
-    """A setting with a value that cannot be used; the message names it and says what it may be."""
+    """A setting has an unusable value. The message names the setting and says what is allowed."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set. Raises SettingsError for a value that cannot be used.
+    """The settings, each with its type, bounds and description.
 
-    model: the bundle that is served.
-    host: address to listen on; 0.0.0.0 for every network.
-    port: TCP port to listen on; 0 for any that is free.
-    precision: which of the bundle's models writes; auto for its fastest on the device.
-    device: where it computes: cpu, cuda, or auto for a GPU where there is one.
-    threads: threads that compute; 0 for one for each physical core.
-    replicas: processes that write, each with its threads, rows and memory; more than 1 needs the extra scale.
-    rows: sequences that are written at once; a plot with a genre counts as two.
-    kept: prompts that stay in memory, so that asking again or going on begins at once.
-    queue: rows that may be waited for; who comes then is told to come back.
-    deadline: seconds that a request may take, waiting included; then it ends with an error.
-    grace: seconds that requests have to come to their end when the server is told to stop.
-    max_tokens: the longest plot, in tokens; longer lengths of the form are cut to it.
-    plot_grace: seconds that a plot of /api/plots is written on while nobody follows it; then it is cancelled.
-    plot_ttl: seconds that a plot of /api/plots can be read after its end.
-    plot_limit: plots of /api/plots that are kept after their end; those that ended longest ago go first.
-    heartbeat: seconds of silence after which an event stream sends a comment.
-    keys: entries of API keys, separated by white space; `plotify key` makes them. None and no file: nobody needs one.
-    keys_file: a file with more of them, read again whenever it changes.
-    desk: whether the writers' pages are open to those without a key, or closed.
-    proxies: addresses and networks of proxies, separated by commas, that are believed who they speak for.
-    per_client: texts that a client may have under way at once; 0 for as many as there is room for.
-    rate: requests for text that a client may send in a minute; 0 for any number.
-    pictures: who draws pictures: a service, a model on this machine, or none, for drawn covers.
-    pictures_url: where the service is; none for its own address.
-    pictures_key: what lets the server in there; for automatic1111 user:password.
-    pictures_model: the service's model, or the folder of the local one.
-    pictures_cap: pictures that the whole server may ask for in an hour.
-    connections: connections at once; who comes on top is told to come back.
-    patience: seconds that the server waits for a client: for a request's head, for its body, to take in an answer.
-    hsts: seconds that browsers, told so over https, reach this host by https alone; 0 to leave them free.
-    database: where writers' plots are kept: a path, a URL, or empty for a file in the user's data folder.
-    log_level: what is logged to stderr; from info on, every HTTP request.
-    log_format: text to read, or json, an object on each line.
-    traces: address of an OpenTelemetry collector that is told of each request; none for no traces.
+    Raises:
+        SettingsError: a value is out of bounds, or the settings for pictures or traces don't fit together.
     """
 
-    model: Path = SHIPPED_MODEL
-    host: str = "127.0.0.1"
-    port: int = 8000
-    precision: str = "auto"
-    device: str = "auto"
-    threads: int = 0
-    replicas: int = 1
-    rows: int = 64
-    kept: int = 32
-    queue: int = 4
-    deadline: int = 300
-    grace: int = 20
-    max_tokens: int = 256
-    plot_grace: int = 30
-    plot_ttl: int = 300
-    plot_limit: int = 1024
-    heartbeat: int = 15
-    keys: str = ""
-    keys_file: str = ""
-    desk: str = "open"
-    proxies: str = ""
-    per_client: int = 0
-    rate: int = 0
-    pictures: str = "none"
-    pictures_url: str = ""
-    pictures_key: str = field(default="", repr=False)
-    pictures_model: str = ""
-    pictures_cap: int = 20
-    connections: int = 2048
-    patience: int = 30
-    hsts: int = 0
-    database: str = ""
-    log_level: str = "warning"
-    log_format: str = "text"
-    traces: str = ""
+    model: Annotated[Path, Meta(description="The bundle: a folder that `plotify export` wrote.")] = SHIPPED_MODEL
+    host: Annotated[str, Meta(description="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 for any free one.")] = 8000
+    precision: Annotated[
+        Literal["auto", "fp32", "int8", "fp16"],
+        Meta(description="The precision of the model; auto for its fastest on the device."),
+    ] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Meta(description="The device to compute on; auto for a GPU if there is one.")
+    ] = "auto"
+    threads: Annotated[int, Meta(ge=0, le=1024, description="Compute threads; 0 for one per physical core.")] = 0
+    replicas: Annotated[int, Meta(ge=1, le=256, description="Engine processes; several need the extra `scale`.")] = 1
+    rows: Annotated[int, Meta(ge=2, le=1024, description="Sequences at once. A plot with a genre counts as two.")] = 64
+    kept: Annotated[int, Meta(ge=0, le=1024, description="Prompts in the prefix cache; 0 for none.")] = 32
+    queue: Annotated[int, Meta(ge=1, le=4096, description="Rows that may be queued. Above that, 503.")] = 4
+    deadline: Annotated[int, Meta(ge=1, le=86400, description="Seconds for a request, the queue included.")] = 300
+    grace: Annotated[int, Meta(ge=0, le=86400, description="Seconds for requests to end when the server stops.")] = 20
+    max_tokens: Annotated[int, Meta(ge=1, le=4096, description="Tokens of the longest plot.")] = 256
+    plot_grace: Annotated[int, Meta(ge=1, le=86400, description="Seconds that a plot goes on without a reader.")] = 30
+    plot_ttl: Annotated[int, Meta(ge=1, le=86400, description="Seconds that you can read a plot after its end.")] = 300
+    plot_limit: Annotated[int, Meta(ge=1, le=65536, description="Plots that you can read after their end.")] = 1024
+    heartbeat: Annotated[int, Meta(ge=1, le=3600, description="Seconds between comments in silent event streams.")] = 15
+    keys: Annotated[str, Meta(description="API keys, separated by white space.")] = field(default="", repr=False)
+    keys_file: Annotated[str, Meta(description="A file of API keys. The server reads it again when it changes.")] = ""
+    desk: Annotated[Literal["open", "closed"], Meta(description="The pages, for people without a key.")] = "open"
+    proxies: Annotated[str, Meta(description="Addresses and networks of trusted proxies, separated by commas.")] = ""
+    per_client: Annotated[int, Meta(ge=0, le=4096, description="Texts in progress per client; 0 for no limit.")] = 0
+    rate: Annotated[int, Meta(ge=0, le=10**6, description="Text requests per client and minute; 0 for no limit.")] = 0
+    pictures: Annotated[
+        Literal["none", "stability", "openai", "automatic1111", "local"],
+        Meta(description="The provider of pictures; none for drawn covers."),
+    ] = "none"
+    pictures_url: Annotated[str, Meta(description="The address of the picture service; empty for its usual one.")] = ""
+    pictures_key: Annotated[
+        str, Meta(description="The key of the picture service; for automatic1111 it is user:password.")
+    ] = field(default="", repr=False)
+    pictures_model: Annotated[str, Meta(description="The service's model, or the folder of the local pipeline.")] = ""
+    pictures_cap: Annotated[int, Meta(ge=1, le=10**6, description="Pictures for the whole server in an hour.")] = 20
+    connections: Annotated[int, Meta(ge=1, le=65536, description="Connections at once.")] = 2048
+    patience: Annotated[int, Meta(ge=1, le=3600, description="Seconds that the server waits for a client.")] = 30
+    hsts: Annotated[int, Meta(ge=0, le=10**9, description="Seconds of Strict-Transport-Security; 0 for none.")] = 0
+    database: Annotated[
+        str, Meta(description="The database of the shelf: the path of a SQLite file, or a PostgreSQL URL.")
+    ] = field(default="", repr=False)
+    log_level: Annotated[
+        Literal["critical", "error", "warning", "info", "debug"], Meta(description="The least level to log to stderr.")
+    ] = "warning"
+    log_format: Annotated[Literal["text", "json"], Meta(description="Lines to read, or JSON objects.")] = "text"
+    traces: Annotated[str, Meta(description="Address of an OpenTelemetry collector; empty for no traces.")] = ""
 
     def __post_init__(self) -> None:
-        for name, least, most in (
-            ("port", 0, 65535),
-            ("threads", 0, 1024),
-            ("replicas", 1, 256),
-            ("rows", 2, 1024),
-            ("kept", 0, 1024),
-            ("queue", 1, 4096),
-            ("deadline", 1, 86400),
-            ("grace", 0, 86400),
-            ("max_tokens", 1, 4096),
-            ("plot_grace", 1, 86400),
-            ("plot_ttl", 1, 86400),
-            ("plot_limit", 1, 65536),
-            ("heartbeat", 1, 3600),
-            ("per_client", 0, 4096),
-            ("rate", 0, 10**6),
-            ("pictures_cap", 1, 10**6),
-            ("connections", 1, 65536),
-            ("patience", 1, 3600),
-            ("hsts", 0, 10**9),
-        ):
-            if not least <= getattr(self, name) <= most:
-                raise SettingsError(f"{variable(name)} is {getattr(self, name)}; it must be from {least} to {most}")
-        for name, known in (
-            ("precision", PRECISIONS),
-            ("device", DEVICES),
-            ("log_level", LOG_LEVELS),
-            ("log_format", LOG_FORMATS),
-            ("desk", DESK),
-            ("pictures", PICTURES),
-        ):
-            if getattr(self, name) not in known:
-                raise SettingsError(f"{variable(name)} is {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        for setting in fields(self):
+            decoded(setting.name, getattr(self, setting.name))
         self._check_pictures()
-
-    def _check_pictures(self) -> None:
-        """Raises SettingsError where what is set for pictures does not go together; no message holds the key."""
-        given = {name for name in ("pictures_url", "pictures_key", "pictures_model") if getattr(self, name)}
-        needed, used = {
-            "none": (set(), set()),
-            "stability": ({"pictures_key"}, {"pictures_url", "pictures_key", "pictures_model"}),
-            # One's own server may need no key; OpenAI does.
-            "openai": (set() if self.pictures_url else {"pictures_key"}, given),
-            "automatic1111": (set(), given),
-            "local": ({"pictures_model"}, {"pictures_model"}),
-        }[self.pictures]
-        for name in sorted(needed - given):
-            raise SettingsError(f"PLOTIFY_PICTURES is {self.pictures!r}, which needs {variable(name)}")
-        for name in sorted(given - used):
-            raise SettingsError(f"{variable(name)} is set, and PLOTIFY_PICTURES is {self.pictures!r}; it has no use")
-        if self.pictures_url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", self.pictures_url):
-            raise SettingsError(
-                "PLOTIFY_PICTURES_URL must be http://… or https://… without a key, query or fragment in it"
-            )
-        if not re.fullmatch(r"[!-~]*", self.pictures_key):
-            raise SettingsError("PLOTIFY_PICTURES_KEY holds white space or letters that no key has; copy it anew")
-        if self.pictures == "automatic1111" and self.pictures_key and ":" not in self.pictures_key:
-            raise SettingsError("PLOTIFY_PICTURES_KEY must be user:password for automatic1111, as in its --api-auth")
         if self.traces and not self.traces.startswith(("http://", "https://")):
             raise SettingsError(
                 f"{variable('traces')} is {self.traces!r}; it must be an address, http://… or https://…"
             )
 
+    def _check_pictures(self) -> None:
+        """Raise SettingsError if the settings for pictures don't fit together. No message holds the key."""
+        given = {name for name in ("pictures_url", "pictures_key", "pictures_model") if getattr(self, name)}
+        # Your own server may need no key; OpenAI does.
+        needs_key = self.pictures == "stability" or (self.pictures == "openai" and not self.pictures_url)
+        needed = {"pictures_key"} if needs_key else {"pictures_model"} if self.pictures == "local" else set()
+        used = {"none": set(), "local": {"pictures_model"}}.get(self.pictures, given)
+        for name in sorted(needed - given):
+            raise SettingsError(f"PLOTIFY_PICTURES is {self.pictures!r}, which needs {variable(name)}")
+        for name in sorted(given - used):
+            raise SettingsError(f"{variable(name)} is set, but PLOTIFY_PICTURES is {self.pictures!r} and ignores it")
+        if self.pictures_url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", self.pictures_url):
+            raise SettingsError(
+                "PLOTIFY_PICTURES_URL must be http://… or https://… without a key, query or fragment in it"
+            )
+        if not re.fullmatch(r"[!-~]*", self.pictures_key):
+            raise SettingsError("PLOTIFY_PICTURES_KEY holds white space or characters that no key has; copy it again")
+        if self.pictures == "automatic1111" and self.pictures_key and ":" not in self.pictures_key:
+            raise SettingsError("PLOTIFY_PICTURES_KEY must be user:password for automatic1111, as in its --api-auth")
+
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """The settings of an environment; a variable that is absent or empty leaves the default."""
-        values: dict[str, Any] = {}
-        for setting in fields(cls):
-            value = environment.get(variable(setting.name))
-            if not value:
-                continue
-            try:
-                values[setting.name] = setting.type(value)  # type: ignore[operator]
-            except ValueError as error:
-                raise SettingsError(f"{variable(setting.name)} is {value!r}; it must be a whole number") from error
-        return cls(**values)
+        """Return the settings of an environment. An absent or empty variable leaves the default."""
+        given = {setting.name: environment.get(variable(setting.name)) for setting in fields(cls)}
+        return cls(**{name: decoded(name, value) for name, value in given.items() if value})
+
+
+TYPES = get_type_hints(Settings, include_extras=True)
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return PREFIX + name.upper()
+
+
+def constraints(name: str) -> tuple[Meta, tuple[str, ...]]:
+    """Return the bounds and description of a setting, and its choices; () if it is not a choice."""
+    return TYPES[name].__metadata__[0], get_args(TYPES[name].__origin__)
+
+
+def decoded(name: str, value: object) -> Any:
+    """Return the value of a setting in its type, from text or from the same type. Raises SettingsError."""
+    try:
+        return msgspec.convert(value, TYPES[name], strict=False, dec_hook=lambda kind, text: kind(text))
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        bounds, choices = constraints(name)
+        allowed = f"it must be a whole number from {bounds.ge} to {bounds.le}"
+        if choices:
+            allowed = f"choose one of {', '.join(choices)}"
+        raise SettingsError(f"{variable(name)} is {value!r}; {allowed}") from error

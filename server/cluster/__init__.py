@@ -1,6 +1,6 @@
-"""The app on Ray Serve: one app, and replicas of the engine wherever Ray puts them. The extra `scale` brings Ray.
+"""The app on Ray Serve, with replicas of the engine. Ray comes with the extra `scale`.
 
-`serve run server.cluster:application` and serve.yaml begin here.
+`serve run server.cluster:application` and serve.yaml start here.
 """
 
 from server.cluster.deployments import application

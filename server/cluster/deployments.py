@@ -1,4 +1,4 @@
-"""What Ray Serve runs: the app in one deployment, replicas of the engine in another."""
+"""Ray Serve's deployments: the app in one, replicas of the engine in another."""
 
 import dataclasses
 import os
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 MANY = 4096
-"""More than the app lets through: it decides who waits, for all replicas, and Ray Serve is not to hold anybody back."""
+"""More requests than the app admits. The app has the queue, so Ray Serve must not hold any back."""
 
 
 @serve.ingress()
 class App:
-    """The one process that answers: plots and offers that are under way are in its memory."""
+    """The one process for all clients. Plots and suggestions in progress are in its memory."""
 
     # Ray Serve awaits it.
     async def __init__(self, engines: "DeploymentHandle[Any]", settings: Settings) -> None:  # type: ignore[misc]
@@ -36,28 +36,34 @@ class App:
         self._engine = await ReplicatedEngine(engines, settings).opened()
 
     def __serve_build_asgi_app__(self) -> "ASGI3Application":
-        """The Litestar app, for Ray Serve, which looks for this name."""
+        """Return the Litestar app. Ray Serve looks for this name."""
         app: ASGI3Application = create_app(self._engine, self._settings)  # type: ignore[assignment]
-        # What uvicorn does for `plotify serve`; here it belongs to Ray Serve, which has no such setting.
+        # For `plotify serve`, uvicorn does this. Here uvicorn belongs to Ray Serve, which has no such setting.
         return ProxyHeadersMiddleware(app, self._settings.proxies) if self._settings.proxies else app
 
     async def drain(self) -> int:
-        """Takes no new requests from now on; how many have not ended."""
+        """Refuse new requests from now on, and return the number of unfinished requests."""
         self._engine.drain()
         return self._engine.running + self._engine.queued
 
 
 def application(arguments: Mapping[str, str]) -> Application:
-    """What serve.yaml runs: its `args` are settings by their variables, and go before the environment's.
+    """Return the application for serve.yaml.
 
-    Numbers of replicas, their autoscaling and what they may take are serve.yaml's to say. Raises SettingsError.
+    arguments: its `args`, settings by variable. They have priority over the environment.
+    serve.yaml sets the number of replicas, their autoscaling and their resources. Raises SettingsError.
     """
     return deployments(Settings.read({**os.environ, **arguments}))
 
 
 def deployments(settings: Settings) -> Application:
-    """The app, and as many replicas as its settings say, each with its threads."""
+    """Return the app, with the replicas and the threads of the settings."""
     engine_settings = dataclasses.replace(settings, queue=MANY, per_client=0)
+    shared: dict[str, Any] = {
+        "graceful_shutdown_timeout_s": settings.grace,
+        "graceful_shutdown_wait_loop_s": 0.5,
+        "max_constructor_retry_count": 1,
+    }
     engines = serve.deployment(
         name="Engine",
         num_replicas=settings.replicas,
@@ -65,28 +71,24 @@ def deployments(settings: Settings) -> Application:
         ray_actor_options={"num_cpus": settings.threads or 1},
         health_check_period_s=5,
         health_check_timeout_s=5,
-        graceful_shutdown_timeout_s=settings.grace,
-        graceful_shutdown_wait_loop_s=0.5,
         request_router_config=RequestRouterConfig.model_validate({"request_router_class": PrefixRouter}),
-        max_constructor_retry_count=1,
+        **shared,
     )(Replica)
     app = serve.deployment(
         name="App",
         max_ongoing_requests=settings.connections,
         ray_actor_options={"num_cpus": 0},
-        graceful_shutdown_timeout_s=settings.grace,
-        graceful_shutdown_wait_loop_s=0.5,
-        max_constructor_retry_count=1,
+        **shared,
     )(App)
     bound: Application = app.bind(engines.bind(engine_settings), settings)
     return bound
 
 
 def wanted_replicas(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
-    """For Ray Serve's autoscaling: enough for the rows that are taken or waited for.
+    """Return the replicas for the rows in use and in the queue, for Ray Serve's autoscaling.
 
-    `target_ongoing_requests` says how many rows a replica is to have. Rows are counted and not requests, because one
-    request may be for many continuations, and a guided one takes two rows for each.
+    `target_ongoing_requests` is the number of rows for each replica. Rows count instead of requests, because a request
+    may have many continuations, and a guided one takes two rows for each.
     """
     taken = sum((context.aggregated_metrics or {}).get(ROWS, {}).values())
     assert context.config is not None

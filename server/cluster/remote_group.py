@@ -1,4 +1,4 @@
-"""The sequences of a request that a replica generates, on the side of the app."""
+"""The sequences of a remote request, in the app's process."""
 
 import time
 
@@ -7,10 +7,10 @@ from server.engine import Channel, EngineError, Item, Observer, SequenceStats, S
 
 
 class RemoteGroup:
-    """The channels of a remote request, and what was delivered to each. Belongs to one event loop.
+    """The channels of a remote request, and the tokens delivered to each. Belongs to one event loop.
 
-    A replica that takes a request over from another generates all of it again: what was delivered already is compared
-    and skipped, which is exact, since a request with a seed gives the same tokens on every replica.
+    After a replica is lost, another one generates everything again. Delivered tokens are compared and skipped. This
+    is exact, because a request with a seed gives the same tokens on every replica.
 
     begun: True after the first output. generated: tokens delivered so far.
     """
@@ -27,20 +27,20 @@ class RemoteGroup:
 
     @property
     def running(self) -> int:
-        """The number of continuations that have not ended."""
+        """The number of unfinished continuations."""
         return len(self._running)
 
     @property
     def wanted(self) -> int:
-        """The number of these that still have a reader."""
+        """The number of unfinished continuations with a reader."""
         return sum(not self.channels[number].status.final for number in tuple(self._running))
 
     def restart(self) -> None:
-        """Prepares for a replica that begins again."""
+        """Prepare for another replica to begin again."""
         self._seen = [0] * self.remote.count
 
     def take(self, output: RemoteOutput, observer: Observer) -> None:
-        """Delivers what is new in an output. Raises EngineError if it differs from what was delivered before."""
+        """Deliver the new items of an output. Raises EngineError if repeated items differ."""
         step = StepStats()
         if not self.begun:
             self.begun = True
@@ -56,7 +56,7 @@ class RemoteGroup:
             step.close(observer)
 
     def remove_cancelled(self) -> list[int]:
-        """Ends the continuations without a reader. Returns their numbers."""
+        """End the continuations without a reader, and return their numbers."""
         cancelled = [number for number in self._running if self.channels[number].status.final]
         for number in cancelled:
             self._running.discard(number)
@@ -64,7 +64,7 @@ class RemoteGroup:
         return cancelled
 
     def fail(self, error: EngineError, observer: Observer) -> None:
-        """Ends all that have not ended, with an error."""
+        """End all unfinished continuations with an error."""
         step = StepStats()
         for number in self._running:
             step.send(self.channels[number], self._all_stats[number], error)
@@ -78,7 +78,7 @@ class RemoteGroup:
             self._seen[number] += 1
             if seen < len(delivered):
                 if delivered[seen] != item.token_ids:
-                    raise EngineError("another replica took the text over, and writes a different one")
+                    raise EngineError("another replica took over the text and generated a different one")
                 return
             delivered.append(item.token_ids)
             step.sampled.append(stats)

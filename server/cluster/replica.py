@@ -1,4 +1,4 @@
-"""One replica: an engine in a process of Ray Serve, on any machine of the cluster."""
+"""A replica: an engine in a process of Ray Serve, on any machine of the cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,24 +26,29 @@ from server.observability.logs import configure
 from server.settings import Settings
 
 ROWS = "rows"
-"""The name of the autoscaling metric: cache rows in use or waited for."""
+"""The name of the autoscaling metric: cache rows in use or in the queue."""
 
 SPACING = 0.002
-"""Seconds between the outputs of a request, for each request under way: several times what sending one costs. So each
-step's tokens are sent at once under light load, and those of several steps together under heavy load."""
+"""Seconds between the outputs of a request, times the requests in progress.
+
+Sending an output costs a fraction of this. Under light load each step's tokens are sent at once, under heavy load those
+of several steps together.
+"""
 
 
 @dataclass(frozen=True)
 class RemoteRequest:
-    """`count` continuations of a request with a seed, whose prompts are token ids, for a replica to generate.
+    """A request for `count` continuations, with a seed, and with token ids as prompts.
 
-    rows: the cache rows that they take. avoid: ids of replicas that could not finish it.
+    rows: the cache rows they take. block_size: tokens in a block of the engine's prefix cache. avoid: ids of
+    replicas to avoid, because they could not finish it.
     """
 
     id: str
     request: Request
     count: int
     rows: int
+    block_size: int
     avoid: tuple[str, ...] = ()
 
 
@@ -51,8 +56,8 @@ class RemoteRequest:
 class RemoteOutput:
     """Items of a request's continuations, each with the number of its continuation.
 
-    prefill_seconds: of the request, 0 while unknown. lost: the reason why this replica cannot finish the request and
-    another may; replica: its id in that case.
+    prefill_seconds: the request's prefill time, 0 while unknown. lost: the reason why this replica cannot finish the
+    request, though another may. replica: its id in that case.
     """
 
     items: list[tuple[int, Item]]
@@ -63,7 +68,7 @@ class RemoteOutput:
 
 @dataclass(frozen=True)
 class ReplicaStats:
-    """The state of a replica's engine; counts are since its start, times in seconds. id: of the replica."""
+    """The state of a replica's engine. Counts are since its start, times in seconds."""
 
     id: str
     state: EngineState
@@ -80,24 +85,24 @@ class ReplicaStats:
 
 
 class PrefillObserver(Observer):
-    """Observes an engine. all_stats: of the request that was submitted last. Counts are those of `StepStats`."""
+    """Observes an engine. all_stats: those of the last request. Counts are sums over `StepStats`."""
 
     def __init__(self) -> None:
         self.all_stats: list[SequenceStats] = []
         self.cache_queries = self.cache_hits = 0
 
     def queued(self, all_stats: list[SequenceStats]) -> None:
-        """Remembers the sequences; `submit_several` calls this before it returns."""
+        """Remember the sequences. `submit_several` calls this before it returns."""
         self.all_stats = all_stats
 
     def stepped(self, step: StepStats) -> None:
-        """Counts tokens."""
+        """Count tokens."""
         self.cache_queries += step.cache_queries
         self.cache_hits += step.cache_hits
 
 
 class Replica:
-    """An engine as a deployment of Ray Serve. Loads its model at once; raises BundleError and EngineError."""
+    """An engine as a deployment of Ray Serve, with the model loaded. Raises BundleError and EngineError."""
 
     def __init__(self, settings: Settings) -> None:
         configure(settings.log_level, settings.log_format)
@@ -108,7 +113,7 @@ class Replica:
         self._remotes: dict[str, tuple[RemoteRequest, list[Stream]]] = {}
 
     async def generate(self, remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
-        """The items of a request as they come. Cancelling the call frees its rows within a step.
+        """Yield the items of a request as they come. Cancelling the call frees its rows within a step.
 
         Raises InvalidRequest.
         """
@@ -133,12 +138,12 @@ class Replica:
             del self._remotes[remote.id]
 
     async def cancel(self, id: str, number: int) -> None:
-        """Cancels one continuation of a request; does nothing on replicas without it."""
+        """Cancel one continuation of a request. Replicas without it do nothing."""
         if id in self._remotes:
             self._remotes[id][1][number].cancel()
 
     async def stats(self) -> ReplicaStats:
-        """The state of the engine."""
+        """Return the state of the engine."""
         engine, observer = self._engine, self._observer
         return ReplicaStats(
             self._id,
@@ -156,18 +161,18 @@ class Replica:
         )
 
     async def check_health(self) -> None:
-        """For Ray Serve, which replaces a replica that fails three times in a row; the engine recovers sooner.
+        """Raise EngineError if the engine is not ready.
 
-        Raises EngineError for an engine that is not ready.
+        Ray Serve replaces a replica after three failures in a row; the engine usually recovers sooner.
         """
         if not self._engine.ready:
             raise EngineError(f"the engine is {self._engine.state}")
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """For Ray Serve's autoscaling: the rows in use, and those waited for."""
+        """Return the rows in use and in the queue, for Ray Serve's autoscaling."""
         return {ROWS: float(sum(remote.rows for remote, _ in self._remotes.values()))}
 
     def __del__(self) -> None:
-        # Ray Serve deletes a replica once its calls have ended, or their time is over.
-        if hasattr(self, "_engine"):  # which is not so where the model could not be loaded
+        # Ray Serve deletes a replica when its calls have ended or run out of time.
+        if hasattr(self, "_engine"):  # missing if the model could not be loaded
             self._engine.close()

@@ -1,4 +1,4 @@
-"""Replicas of the engine, in other processes, behind the interface of one engine."""
+"""Replicas of the engine in other processes, behind the interface of one engine."""
 
 import asyncio
 import dataclasses
@@ -6,6 +6,7 @@ import logging
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,29 +42,30 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-"""Replicas that one request may lose before it ends with an error."""
+"""Replicas to try for a request before it ends with an error."""
 
 MIN_PAUSE = 0.1
-"""Seconds before a request goes to another replica; they double with each further one."""
+"""Seconds before a request goes to another replica. They double each time."""
 
 LOOK = 0.25
-"""Seconds between looks for queued requests without a reader; running ones are looked at with each output."""
+"""Seconds between checks for queued requests without a reader. Each output checks running ones."""
 
 ASK, PATIENCE = 1.0, 5.0
-"""Seconds between requests for the replicas' statistics, and until their answers must be there."""
+"""Seconds between requests for the replicas' statistics, and the time limit for the answers."""
 
 
 class ReplicatedEngine(AnyEngine):
-    """The engine's interface over replicas that Ray Serve runs. Belongs to the event loop in which `opened` is awaited.
+    """The engine's interface over replicas on Ray Serve. Belongs to the event loop of `opened`.
 
-    It decides who may wait, as an engine does, for all replicas together: each has a queue that holds more. A request
-    whose replica is lost goes to another; its readers see a pause. Counts go on where replicas come and go.
+    Its queue limit covers all replicas together, so each replica has a longer queue. If a replica is lost, its requests
+    go to others, and their readers see a pause. Counts continue when replicas come and go.
     """
 
     def __init__(self, handle: "DeploymentHandle[Any]", settings: Settings) -> None:
         self.bundle = Bundle.load(settings.model)
         self.tokenizer = Tokenizer(self.bundle.tokenizer, self.bundle.manifest.model.context)
-        self.device, self.precision = settings.device, settings.precision
+        self.device: str = settings.device
+        self.precision: str = settings.precision
         self.config = EngineConfig.of(settings)
         self.replicas = settings.replicas
         self.observers = Observers()
@@ -83,12 +85,12 @@ class ReplicatedEngine(AnyEngine):
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def opened(self) -> "ReplicatedEngine":
-        """Itself, once it knows of replicas that can write."""
+        """Wait until a replica is ready, and return self."""
         self._loop = asyncio.get_running_loop()
         while self._state != "ready":
             await asyncio.sleep(LOOK)
             await self._ask()
-        self._watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._look())]
+        self._watchers = [asyncio.create_task(_every(ASK, self._ask)), asyncio.create_task(_every(LOOK, self._look))]
         return self
 
     @property
@@ -104,7 +106,7 @@ class ReplicatedEngine(AnyEngine):
 
     @property
     def model_seconds(self) -> float:
-        return sum(stats.model_seconds for stats in list(self._replica_stats.values()))
+        return float(self._total("model_seconds"))
 
     @property
     def running(self) -> int:
@@ -135,7 +137,10 @@ class ReplicatedEngine(AnyEngine):
             sampling=dataclasses.replace(request.sampling, seed=seeds[0]),
         )
         all_stats = [SequenceStats(self.observers, request.id, prompt_tokens) for _ in seeds]
-        group = RemoteGroup(RemoteRequest(uuid.uuid4().hex, fixed, count, count * len(prompts)), all_stats)
+        group = RemoteGroup(
+            RemoteRequest(uuid.uuid4().hex, fixed, count, count * len(prompts), self.bundle.manifest.engine.block_size),
+            all_stats,
+        )
         streams = [Stream(channel, seed, prompt_tokens) for seed, channel in zip(seeds, group.channels, strict=True)]
         with self.observers.queueing(all_stats):
             self._admit(group)
@@ -147,7 +152,7 @@ class ReplicatedEngine(AnyEngine):
         self._draining = True
 
     def close(self) -> None:
-        """Ends what is under way; not from the event loop that it belongs to."""
+        """End all requests. Do not call it from the engine's own event loop."""
         self._closed = True
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
@@ -163,7 +168,7 @@ class ReplicatedEngine(AnyEngine):
                 if not each.begun and each.wanted:
                     queued_rows[each.remote.request.client] += each.remote.rows
             taken = sum(each.remote.rows for each in groups if each.begun)
-            free = max(self.config.rows * self.replicas - taken, 0)  # of a lost replica, rows are still taken
+            free = max(self.config.rows * self.replicas - taken, 0)  # a lost replica's rows still count
             self._admission.check_room(
                 client, active, group.remote.count, queued_rows, free, self.queue_seconds, self.replicas
             )
@@ -202,7 +207,7 @@ class ReplicatedEngine(AnyEngine):
             group.fail(EngineError(f"the request failed: {error}"), self.observers)
 
     async def _generate(self, group: RemoteGroup) -> None:
-        """Has it written by a replica, and where that is lost by another. Raises EngineError."""
+        """Generate on a replica, and on another one if it is lost. Raises EngineError."""
         pause = MIN_PAUSE
         for _ in range(ATTEMPTS):
             lost = await self._attempt(group)
@@ -212,10 +217,10 @@ class ReplicatedEngine(AnyEngine):
             await asyncio.sleep(pause)
             pause *= 2
             group.restart()
-        raise EngineError("the replicas that wrote it were lost, one after the other")
+        raise EngineError("its replicas were lost one after another")
 
     async def _attempt(self, group: RemoteGroup) -> Exception | None:
-        """Has it written by one replica; why that was lost, None where it was not. Raises EngineError."""
+        """Generate on one replica. Return the error if it is lost, otherwise None. Raises EngineError."""
         answer = cast(
             "DeploymentResponseGenerator[RemoteOutput]", self._handle.options(stream=True).generate.remote(group.remote)
         )
@@ -229,7 +234,7 @@ class ReplicatedEngine(AnyEngine):
                 if not group.running:
                     return None
             return EngineClosed()
-        except RayTaskError as error:  # what the replica raised
+        except RayTaskError as error:  # raised in the replica
             raise EngineError(f"the replica failed: {error.cause}") from error
         except (RayError, RayServeException) as error:
             return error
@@ -237,7 +242,7 @@ class ReplicatedEngine(AnyEngine):
             answer.cancel()  # type: ignore[no-untyped-call]
 
     def _leave(self, group: RemoteGroup) -> None:
-        """Has those no longer written that nobody reads, where others of the group are."""
+        """Cancel continuations without a reader on the replica, as long as others are left."""
         for number in group.remove_cancelled():
             if group.running:
                 task = asyncio.create_task(self._cancel(group.remote.id, number))
@@ -245,27 +250,21 @@ class ReplicatedEngine(AnyEngine):
                 task.add_done_callback(self._cancelling.discard)
 
     async def _cancel(self, id: str, number: int) -> None:
-        with suppress(RayError, RayServeException, TimeoutError):  # then it is written to its end, for nobody
+        with suppress(RayError, RayServeException, TimeoutError):  # then it just runs to its end
             await self._handle.broadcast("cancel", id, number).results_async(timeout_s=PATIENCE, return_exceptions=True)
 
     async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK)
-            for id, group in list(self._groups.items()):
-                self._leave(group)
-                if not group.running and id in self._tasks:
-                    self._tasks[id].cancel()
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(ASK)
-            await self._ask()
+        """Cancel the requests without a reader."""
+        for id, group in list(self._groups.items()):
+            self._leave(group)
+            if not group.running and id in self._tasks:
+                self._tasks[id].cancel()
 
     async def _ask(self) -> None:
-        """Asks all replicas how they are doing."""
+        """Update the statistics of all replicas."""
         try:
             answers = await self._handle.broadcast("stats").results_async(timeout_s=PATIENCE, return_exceptions=True)
-        except TimeoutError:  # one hangs, and the others cannot be told from it; Ray Serve will replace it
+        except TimeoutError:  # one hangs; Ray Serve will replace it
             logger.warning("A replica does not answer")
             return
         except (RayError, RayServeException) as error:
@@ -275,19 +274,24 @@ class ReplicatedEngine(AnyEngine):
         self._state = "ready" if any(stats.state == "ready" for stats in alive) else "restarting"
         if not alive:
             return
-        before = {stats.id: self._replica_stats.get(stats.id) for stats in alive}
+        queries, hits = self._total("cache_queries"), self._total("cache_hits")
         self._replica_stats |= {stats.id: stats for stats in alive}
         self._alive = alive
         self.replicas = len(alive)
         self.device, self.precision = alive[0].device, alive[0].precision
-        known = list(self._replica_stats.values())
-        self.steps = sum(stats.steps for stats in known)
-        self.seconds = sum(stats.seconds for stats in known)
-        self.restarts = sum(stats.restarts for stats in known)
-        read = StepStats()
-        for stats in alive:
-            last = before[stats.id]
-            read.cache_queries += stats.cache_queries - (last.cache_queries if last else 0)
-            read.cache_hits += stats.cache_hits - (last.cache_hits if last else 0)
+        self.steps, self.seconds, self.restarts = map(self._total, ("steps", "seconds", "restarts"))
+        read = StepStats(
+            cache_queries=self._total("cache_queries") - queries, cache_hits=self._total("cache_hits") - hits
+        )
         if read.cache_queries:
             self.observers.stepped(read)
+
+    def _total(self, name: str) -> Any:
+        """Return the sum of a count over all replicas so far, also those that are gone."""
+        return sum(getattr(stats, name) for stats in list(self._replica_stats.values()))
+
+
+async def _every(seconds: float, action: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await action()

@@ -101,7 +101,7 @@ class Engine(AnyEngine):
         prompts, seeds = self._admission.encode(request, count), choose_seeds(request.sampling, count)
         prompt_tokens = len(prompts[0])
         group = SequenceGroup.of(
-            request, prompts, seeds, self.config, self.bundle.manifest.model, self.tokenizer, self.observers
+            request, prompts, seeds, self.config, self.bundle.manifest, self.tokenizer, self.observers
         )
         streams = [
             Stream(sequence.channel, seed, prompt_tokens) for seed, sequence in zip(seeds, group.sequences, strict=True)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from server.engine.model.cache import BLOCK, Cache
+from server.engine.model.cache import Cache
 
-MIN_TOKENS = 2 * BLOCK
-"""Prompts shorter than this are not kept: their prefill takes no longer than a look-up."""
+MIN_BLOCKS = 2
+"""Prompts of fewer blocks are not kept: their prefill takes no longer than a look-up."""
 
 WIDTH = 4
 """Bytes of a token in a cached prompt. Prompts are kept as bytes, because bytes compare fastest."""
@@ -24,6 +24,7 @@ class PrefixCache:
 
     def __init__(self, cache: Cache, first: int, count: int) -> None:
         self._cache = cache
+        self._block_size = cache.block_size
         self._free = list(range(first, first + count))
         self._prompts: OrderedDict[int, bytes] = OrderedDict()
 
@@ -37,7 +38,7 @@ class PrefixCache:
         best, length = 0, 0
         for kept_row, kept in self._prompts.items():
             # A row is better than the best so far if it shares one block more. Most rows share nothing, and fail here.
-            while (end := length + BLOCK) < len(prompt) and kept[: end * WIDTH] == wanted[: end * WIDTH]:
+            while (end := length + self._block_size) < len(prompt) and kept[: end * WIDTH] == wanted[: end * WIDTH]:
                 best, length = kept_row, end
         if length:
             self._prompts.move_to_end(best)
@@ -45,9 +46,10 @@ class PrefixCache:
 
     def store(self, prompt: Sequence[int], row: int) -> None:
         """Copy the keys and values of `prompt` from `row`, and drop the kept prompts that are a prefix of it."""
-        length = len(prompt) // BLOCK * BLOCK
-        if length < MIN_TOKENS or not (self._free or self._prompts):
+        blocks = len(prompt) // self._block_size
+        if blocks < MIN_BLOCKS or not (self._free or self._prompts):
             return
+        length = blocks * self._block_size
         tokens = _as_bytes(prompt[:length])
         for kept_row, kept in list(self._prompts.items()):
             if kept.startswith(tokens):

@@ -8,7 +8,7 @@ steps. After the last piece all of them join the decoding rows, and only then do
 from dataclasses import dataclass
 
 from server.engine.fair_queue import FairQueue
-from server.engine.model.cache import BLOCK, Cache, whole_blocks
+from server.engine.model.cache import Cache
 from server.engine.prefix_cache import PrefixCache
 from server.engine.sequence import CacheRow, Sequence, SequenceGroup
 
@@ -105,14 +105,16 @@ class Scheduler:
         if not self.prefilling and not self._start_prefill(budget):
             return None
         unfinished = [row for group in self.prefilling for row in group.prompts if row.uncached]
-        padded_length = whole_blocks(max(row.uncached for row in unfinished))
+        padded_length = self._cache.whole_blocks(max(row.uncached for row in unfinished))
         alone = any(row.cached or row.logprobs for row in unfinished)
         if len(unfinished) > 1 and not alone and padded_length * len(unfinished) <= budget:
             return Prefill(unfinished, 0, padded_length)
         first = unfinished[0]
         if self.decoding_rows:  # later tokens of a prompt attend to more, and take longer
-            budget = max(BLOCK, budget * FAR_BACK // (FAR_BACK + first.cached) // BLOCK * BLOCK)
-        return Prefill([first], first.cached, min(whole_blocks(first.uncached), budget))
+            budget = budget * FAR_BACK // (FAR_BACK + first.cached)
+        block_size = self._cache.block_size
+        most = max(block_size, budget // block_size * block_size)
+        return Prefill([first], first.cached, min(self._cache.whole_blocks(first.uncached), most))
 
     def finish_prefill(self, prefill: Prefill) -> list[SequenceGroup]:
         """Record a finished prefill run. Return the groups that are complete; their sequences now decode."""
@@ -156,7 +158,8 @@ class Scheduler:
         """
         if not self.decoding_rows:
             return MAX_PREFILL_TOKENS
-        fair = max(whole_blocks(2 * len(self.decoding_rows)), MIN_PREFILL_TOKENS * len(self.queue), MIN_PREFILL_TOKENS)
+        decoding = self._cache.whole_blocks(2 * len(self.decoding_rows))
+        fair = max(decoding, MIN_PREFILL_TOKENS * len(self.queue), MIN_PREFILL_TOKENS)
         return min(fair, MAX_PREFILL_TOKENS)
 
     def _start_prefill(self, budget: int) -> bool:
@@ -173,7 +176,9 @@ class Scheduler:
             # Prompt logprobs need the logits of every token, so the prefix cache is of no use to them.
             hits = [(0, 0) if prompt.logprobs else self.prefix_cache.find(prompt.tokens) for prompt in group.prompts]
             reuses = any(length for _, length in hits)
-            padded_length = max(padded_length, *(whole_blocks(len(prompt.tokens)) for prompt in group.prompts))
+            padded_length = max(
+                padded_length, *(self._cache.whole_blocks(len(prompt.tokens)) for prompt in group.prompts)
+            )
             prompts += len(group.prompts)
             # A joint run begins at position 0 and gives no prompt logprobs, and several sequences need the rows behind.
             alone = reuses or scored or len(group.sequences) > 1

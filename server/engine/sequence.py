@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
-from server.bundle import ModelShape
+from server.bundle import Manifest
 from server.engine.config import EngineConfig
 from server.engine.request import Request, Sampling
 from server.engine.sampling.batch_sampler import SamplingInput
-from server.engine.sampling.guidance import guide
+from server.engine.sampling.guidance import PLAUSIBLE, guide
 from server.engine.sampling.kernels import Floats
 from server.engine.sampling.prompt_logprobs import PromptLogprobs
 from server.engine.sampling.sampler import Sampler, TokenLogprobs
@@ -55,6 +55,7 @@ class Sequence:
         deadline: in seconds of the monotonic clock.
         client: the name of the requesting client.
         cost: the most tokens it can take in its rows, with a share of the prompts.
+        guidance_floor: see `guide`.
         rows: one row; two for a guided pair: first the prompt's, then the row of the prompt to guide away from.
     """
 
@@ -68,6 +69,7 @@ class Sequence:
     deadline: float = math.inf
     client: str = ""
     cost: float = 0.0
+    guidance_floor: float = PLAUSIBLE
     rows: list[CacheRow] = field(default_factory=list)
     channel: Channel = field(default_factory=Channel)
     _length: int = 0
@@ -87,7 +89,7 @@ class Sequence:
         if len(rows) > 1:
             own, against = (logits[row] for row in rows)
             self.sampler.exclude(own)  # before guidance: next to an excluded token no other might be plausible
-            own[:] = guide(own, against, self.sampling.guidance)
+            own[:] = guide(own, against, self.sampling.guidance, self.guidance_floor)
         return self.sampler.prepare(logits, rows[0])
 
     def append(self, token: int) -> Chunk | None:
@@ -147,7 +149,7 @@ class SequenceGroup:
         prompts: list[list[int]],
         seeds: range,
         config: EngineConfig,
-        shape: ModelShape,
+        manifest: Manifest,
         tokenizer: Tokenizer,
         observer: Observer,
     ) -> "SequenceGroup":
@@ -156,6 +158,7 @@ class SequenceGroup:
         Args:
             prompts: the token ids of its prompts, one or a guided pair.
         """
+        shape = manifest.model
         sampling, prompt, wanted = request.sampling, prompts[0], request.prompt_logprobs
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         logprobs = None if wanted is None else PromptLogprobs(prompt, wanted, tokenizer.size)
@@ -173,6 +176,7 @@ class SequenceGroup:
                 deadline=deadline,
                 client=request.client,
                 cost=sum(map(len, prompts)) / len(seeds) + len(prompts) * limit,
+                guidance_floor=manifest.engine.guidance_floor,
             )
             for seed in seeds
         ]

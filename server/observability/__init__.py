@@ -1,1 +1,1 @@
-"""What operators see: logs, metrics, traces, and the page /status."""
+"""Logs, metrics, traces and the page /status, for operators."""

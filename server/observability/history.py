@@ -1,4 +1,4 @@
-"""The last minutes of an engine, second by second, for the page /status."""
+"""The last five minutes of an engine, second by second, for the page /status."""
 
 import os
 import time
@@ -10,15 +10,15 @@ from server.engine import AnyEngine
 from server.observability.recorder import Recorder
 
 SECONDS = 300
-"""How far back is remembered."""
+"""The length of the history."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The state of an engine at one moment, in seconds of the monotonic clock; counts are since its start.
+    """The state of an engine at one moment. Counts are since its start.
 
-    cache: how much of it is in use, from 0 to 1. memory: bytes of the process, None if unknown. time_to_first_token,
-    inter_token_latency: the buckets of these histograms.
+    at: seconds of the monotonic clock. cache: the share in use, from 0 to 1. memory: bytes of the process, None if
+    unknown. time_to_first_token, inter_token_latency: the buckets of these histograms.
     """
 
     at: float
@@ -34,9 +34,9 @@ class Sample:
 
 
 class History:
-    """Looks at an engine once a second, as long as somebody calls `look`. Belongs to one event loop.
+    """Samples of an engine over the last five minutes, if `look` is called each second.
 
-    samples: the oldest first; there is always one.
+    Belongs to one event loop. samples: the oldest first; there is always one.
     """
 
     def __init__(self, engine: AnyEngine, recorder: Recorder) -> None:
@@ -47,7 +47,7 @@ class History:
         self.look()
 
     def look(self) -> None:
-        """Takes a sample."""
+        """Take a sample."""
         engine, recorder = self.engine, self.recorder
         ended = recorder.finished_for
         self.samples.append(
@@ -67,7 +67,7 @@ class History:
 
 
 def _resident() -> int | None:
-    """proc_pid_statm(5), of Linux; counted in pages."""
+    """Return the bytes of resident memory, from the pages in Linux's proc_pid_statm(5)."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 NOWHERE = "none"
-"""The route of requests that have none."""
+"""The route in metrics of requests without a route."""
 
 
 @dataclass
 class ResponseInfo:
-    """The response to a client: its status, the bytes of its body. stream: it is a stream of events."""
+    """The response to a client: its status, and the bytes of its body. stream: True for an event stream."""
 
     status: int = CLIENT_LEFT
     bytes: int = 0
@@ -38,7 +38,7 @@ class ResponseInfo:
 
 
 class RequestMiddleware:
-    """Wraps a whole app, since Litestar's own middleware sees only requests that have a route."""
+    """Wraps the whole app, because Litestar's own middleware sees only requests with a route."""
 
     def __init__(self, app: ASGIApp, access: Access, edge: HttpCollector, tracer: "Tracer | None") -> None:
         self._app = app
@@ -47,13 +47,13 @@ class RequestMiddleware:
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request to the app, and records the response."""
+        """Pass a request to the app, and record the response."""
         if scope["type"] == ScopeType.WEBSOCKET:
             await self._app(scope, receive, send)
             return
         headers = Headers.from_scope(scope)
         id = identify(headers.get(HEADER.lower(), ""))
-        # For the rest of the task, which is this request's own: what is logged of it after the app is done, too.
+        # For the rest of the task, which serves only this request, also for logs after the app has answered.
         request_id.set(id)
         answer, start = ResponseInfo(), time.perf_counter()
 
@@ -74,7 +74,7 @@ class RequestMiddleware:
                 await self._app(scope, receive, pass_on)
             except Exception:
                 if answer.status == CLIENT_LEFT:
-                    answer.status = 500  # what uvicorn says where the app has said nothing
+                    answer.status = 500  # uvicorn's status if the app fails before it answers
                 raise
             finally:
                 if answer.stream:
@@ -102,11 +102,11 @@ class RequestMiddleware:
 
 
 def route_of(scope: Scope) -> str:
-    """The route of a request, in place of its path: what stands in that may be all it takes to read somebody's plot."""
+    """Return the route of a request, to use for the path. A path may be enough to read somebody's plot."""
     return scope.get("path_template") or NOWHERE
 
 
 def _beginning(path: str) -> str:
-    """Enough of a path that has no route to see what was meant: its first two segments."""
+    """Return the first two segments of a path without a route, enough to recognise its purpose."""
     _, *segments = path.split("/")
     return quote("/" + "/".join(segments[:2]))[:80] + ("/…" if len(segments) > 2 else "")

@@ -1,4 +1,4 @@
-"""Metrics, history and traces of an engine and its app, put together."""
+"""Metrics, history and traces of an engine and its app."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from server.engine import AnyEngine
+from server.extras import missing
 from server.http.access import Access
 from server.observability.history import History
 from server.observability.metrics import EngineCollector, HttpCollector, new_registry
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Observability:
-    """Observes an engine from now on. registry: the metrics; history: the last minutes.
+    """Observes an engine. registry: the metrics. history: the last minutes.
 
-    Raises SettingsError for traces without the packages for them.
+    Raises SettingsError if the packages for traces are missing.
     """
 
     def __init__(self, engine: AnyEngine, settings: Settings) -> None:
@@ -37,12 +38,12 @@ class Observability:
             engine.observers.add(self._tracer)
 
     def around(self, app: ASGIApp, access: Access) -> ASGIApp:
-        """The app, wrapped in the middleware."""
+        """Return the app, wrapped in the middleware."""
         return RequestMiddleware(app, access, self._edge, self._tracer)
 
     @asynccontextmanager
     async def watching(self, _: Litestar) -> AsyncIterator[None]:
-        """Samples the engine each second; sends the remaining traces in the end."""
+        """Sample the engine each second, and send the remaining traces at the end."""
 
         async def look() -> None:
             while True:
@@ -62,8 +63,5 @@ def _tracer(endpoint: str, model: str) -> "Tracer | None":
     try:
         from server.observability.traces import Tracer
     except ImportError as error:
-        raise SettingsError(
-            f"{variable('traces')} is set, and {error.name} is not installed; "
-            "in the checkout: .venv/bin/pip install -c constraints.txt -e '.[otel]'"
-        ) from error
+        raise SettingsError(f"{variable('traces')} is set, but {missing(error.name, 'otel')}") from error
     return Tracer(endpoint, model)

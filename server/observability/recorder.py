@@ -1,4 +1,4 @@
-"""Counts what the engine does, and logs what became of its requests."""
+"""Counts the work of an engine, and logs the end of each continuation."""
 
 import logging
 import math
@@ -11,15 +11,15 @@ from server.observability.histogram import STEPS, WAITS, Histogram
 logger = logging.getLogger(__name__)
 
 SLOW = 30.0
-"""Seconds after which a continuation that ended well is worth a line at info."""
+"""Successful continuations of more seconds than this are logged at info."""
 
 
 class Recorder(Observer):
     """Counts and times the work of one engine. Times are in seconds.
 
-    spent: how long finished sequences took in the queue, in prefill, in decode, and in all, as far as they came.
-    finished_for: how many sequences finished, by reason; refused_for: how many requests were refused, by cause.
-    prompt_tokens, cache_queries, cache_hits: sums of those of `StepStats`.
+    spent: the time of finished sequences in the queue, in prefill, in decode, and in all, for the phases they reached.
+    finished_for: counts of finished sequences by reason. refused_for: counts of refused requests by cause.
+    prompt_tokens, cache_queries, cache_hits: sums over `StepStats`.
     """
 
     def __init__(self) -> None:
@@ -32,12 +32,12 @@ class Recorder(Observer):
         self._lock = threading.Lock()
 
     def refused(self, all_stats: list[SequenceStats], error: EngineBusy) -> None:
-        """Counts a refused request, once for all of its continuations."""
+        """Count a refused request, once for all of its continuations."""
         with self._lock:
             self.refused_for[error.cause] += 1
 
     def stepped(self, step: StepStats) -> None:
-        """Counts a step's tokens and their latencies."""
+        """Count a step's tokens and their latencies."""
         self.prompt_tokens += step.prompt_tokens
         self.cache_queries += step.cache_queries
         self.cache_hits += step.cache_hits
@@ -47,7 +47,7 @@ class Recorder(Observer):
             self.inter_token_latency.add(interval)
 
     def finished(self, stats: SequenceStats) -> None:
-        """Counts a finished sequence and where its time went."""
+        """Count a finished sequence and the time in each phase."""
         spent = {
             "queue": stats.scheduled_at - stats.queued_at,
             "prefill": stats.first_token_at - stats.scheduled_at,

@@ -1,4 +1,4 @@
-"""The figures and charts of the page /status, the same for the page and for its event stream."""
+"""The figures and charts of the page /status and of its event stream."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,18 +9,18 @@ from server.observability.histogram import Histogram
 from server.observability.history import SECONDS, History, Sample
 
 WIDTH, HEIGHT = 300, 60
-"""Of a chart, in its own units: a second is one wide."""
+"""The size of a chart, in its own units; a second is one unit wide."""
 
 STEP = 5
-"""Seconds that each point of a line stands for."""
+"""Seconds for each point of a line."""
 
 RECENT = 10
-"""Seconds over which the tokens per second of now are counted."""
+"""Seconds in the average of the current tokens per second."""
 
 STATES = {
     "ready": "Ready",
-    "restarting": "Restarting: the model failed, and is being loaded anew",
-    "draining": "Stopping: what runs comes to its end",
+    "restarting": "Restarting: the model failed and is being loaded again",
+    "draining": "Stopping: running requests are being completed",
     "closed": "Stopped",
 }
 
@@ -30,9 +30,9 @@ Show = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Chart:
-    """A line of the last minutes. top: the value at its upper edge, in words.
+    """A line chart of the last minutes. top: the value at its upper edge, as text.
 
-    line: the path of an SVG, with a gap where there is nothing to tell.
+    line: an SVG path, with gaps where there is no value.
     """
 
     id: str
@@ -43,14 +43,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class StatusView:
-    """Values by the id of their place on the page, and the charts."""
+    """Values by their ids on the page, and the charts."""
 
     values: dict[str, str]
     charts: list[Chart]
 
 
 def status_view(history: History) -> StatusView:
-    """What there is to see now."""
+    """Return the current values and charts."""
     engine, recorder = history.engine, history.recorder
     last = history.samples[-1]
     samples = [sample for sample in history.samples if last.at - sample.at <= SECONDS]
@@ -80,7 +80,7 @@ def status_view(history: History) -> StatusView:
 
 
 def constants(history: History) -> dict[str, str]:
-    """What stays as it is while the server runs."""
+    """Return the values for the whole life of the server."""
     engine = history.engine
     return {
         "model": engine.bundle.manifest.name,
@@ -92,7 +92,7 @@ def constants(history: History) -> dict[str, str]:
 
 def _charts(history: History, samples: Sequence[Sample]) -> list[Chart]:
     recorder, end = history.recorder, samples[-1].at
-    # Pieces of the time, the newest last, each from the sample before it on.
+    # Pieces of the history, the newest last; each begins with the last sample of the piece before.
     pieces = [samples[max(at - STEP, 0) : at + 1] for at in range(len(samples) - 1, 0, -STEP)][::-1]
     ages = [end - piece[-1].at for piece in pieces]
 
@@ -109,9 +109,9 @@ def _charts(history: History, samples: Sequence[Sample]) -> list[Chart]:
     first = slow(recorder.time_to_first_token, lambda sample: sample.time_to_first_token)
     between = slow(recorder.inter_token_latency, lambda sample: sample.inter_token_latency)
     return [
-        chart("speed-line", "Tokens a second", [_rate(piece[0], piece[-1]) for piece in pieces], _number, 1),
+        chart("speed-line", "Tokens per second", [_rate(piece[0], piece[-1]) for piece in pieces], _number, 1),
         chart("running-line", "Running", most(lambda sample: sample.running), _number, 1),
-        chart("waiting-line", "Waiting", most(lambda sample: sample.queued), _number, 1),
+        chart("waiting-line", "Queued", most(lambda sample: sample.queued), _number, 1),
         chart("first-line", "First token, p95", first, _milliseconds, 0.001),
         chart("between-line", "Between tokens, p95", between, _milliseconds, 0.001),
         chart("cache-line", "Cache in use", most(lambda sample: sample.cache), "{:.0%}".format, 0.01),
@@ -123,7 +123,7 @@ def _line(ages: Sequence[float], values: Sequence[Value], top: float) -> str:
     for age, value in zip(ages, values, strict=True):
         if value is not None:
             place = f"{WIDTH * (1 - age / SECONDS):.0f} {HEIGHT * (1 - value / top):.1f}"
-            # A piece of no length, so that a point alone is a dot.
+            # A segment of no length makes a single point a dot.
             pieces.append(f"L{place}" if drawing else f"M{place}h0")
         drawing = value is not None
     return "".join(pieces)

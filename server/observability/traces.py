@@ -1,8 +1,8 @@
-"""Traces, for a collector that speaks OpenTelemetry's protocol over HTTP: https://opentelemetry.io/docs/specs/otlp/
+"""Traces for an OpenTelemetry collector, over HTTP: https://opentelemetry.io/docs/specs/otlp/
 
-A span for each request, within the trace of its client where that sends one (https://www.w3.org/TR/trace-context/), and
-below it where the time of each continuation went: queue, prefill, decode. The names of what spans carry are those of
-OpenTelemetry's semantic conventions. Needs the extra `otel`; nothing else imports this module.
+Each request has a span, within its client's trace if the request names one (https://www.w3.org/TR/trace-context/).
+Below it are spans for the phases of each continuation: queue, prefill, decode. Attributes have the names of
+OpenTelemetry's semantic conventions. This module needs the extra `otel`, so it is imported only if traces are on.
 """
 
 import math
@@ -23,20 +23,20 @@ from server.engine import EngineBusy, Observer, SequenceStats
 from server.http.request_id import request_id
 
 TIMEOUT = 2
-"""Seconds that the collector has to take what is sent to it; what it does not take is lost."""
+"""The collector's time limit in seconds. Later spans are lost."""
 
 WATCHING = ("/healthz", "/readyz", "/metrics", "/status", "/static/")
-"""What begins like these is asked for all the time, and has no trace."""
+"""Paths without spans, because they are requested all the time."""
 
 
 class Tracer(Observer):
-    """Watches one engine, and is told of requests. endpoint: the collector's address, without a path for traces."""
+    """Traces requests and one engine. endpoint: the collector's address, without the path for traces."""
 
     def __init__(self, endpoint: str, model: str) -> None:
         resource = Resource.create(
             {"service.name": "plotify", "service.version": version("plotify"), "gen_ai.request.model": model}
         )
-        # At its end the app shuts it down itself, while the event loop goes on.
+        # The app shuts it down itself, while the event loop still runs.
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=TIMEOUT)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -45,11 +45,11 @@ class Tracer(Observer):
 
     @contextmanager
     def request(self, path: str, headers: Mapping[str, str]) -> Iterator[None]:
-        """What is done meanwhile is one span; the last of it is to call `answered`."""
+        """Trace a request as a span. Call `answered` before its end."""
         if path.startswith(WATCHING):
             yield
             return
-        # Without its baggage, and without what this task may be part of already.
+        # An empty context leaves out baggage and any span of this task.
         parent = TraceContextTextMapPropagator().extract(headers, Context())
         with self._tracer.start_as_current_span(
             "request", parent, trace.SpanKind.SERVER, record_exception=False, set_status_on_exception=False
@@ -57,7 +57,7 @@ class Tracer(Observer):
             yield
 
     def answered(self, method: str, route: str, status: int) -> None:
-        """Names the span of the request that is being answered."""
+        """Name the span of the current request, after its response."""
         span = trace.get_current_span()
         span.update_name(f"{method} {route}")
         span.set_attributes(
@@ -72,25 +72,24 @@ class Tracer(Observer):
             span.set_status(trace.StatusCode.ERROR)
 
     def queued(self, all_stats: list[SequenceStats]) -> None:
-        """Remembers which request they belong to."""
+        """Remember the span of their request."""
         context = get_current()
         self._parents |= dict.fromkeys(all_stats, context)
 
     def refused(self, all_stats: list[SequenceStats], error: EngineBusy) -> None:
-        """Nothing was done for them."""
+        """Forget them."""
         for stats in all_stats:
             self._parents.pop(stats, None)
 
     def finished(self, stats: SequenceStats) -> None:
-        """Tells where the time went, as far as it came."""
+        """Add spans for the completed phases of a sequence."""
         context = self._parents.pop(stats, None)
         if context is None:
             return
         epoch = time.time() - time.monotonic()
         times = [at for at in (stats.queued_at, stats.scheduled_at, stats.first_token_at) if not math.isnan(at)]
-        for name, start, end in zip(
-            ("queue", "prefill", "decode"), times, [*times[1:], stats.finished_at], strict=False
-        ):
+        ends = [*times[1:], stats.finished_at]
+        for name, start, end in zip(("queue", "prefill", "decode"), times, ends, strict=False):
             span = self._tracer.start_span(name, context, start_time=int((start + epoch) * 1e9))
             if end == stats.finished_at:
                 span.set_attribute("gen_ai.usage.input_tokens", stats.prompt_tokens)
@@ -99,5 +98,5 @@ class Tracer(Observer):
             span.end(int((end + epoch) * 1e9))
 
     def close(self) -> None:
-        """Sends what is left."""
+        """Send the remaining spans."""
         self._provider.shutdown()

@@ -1,4 +1,4 @@
-"""Pictures for a plot: from a service, from a model on this machine, or a drawn cover."""
+"""Pictures of plots: from a service, from a model on this machine, or drawn covers."""
 
 from server.pictures.cover import cover
 from server.pictures.picture import Fault, Picture, PictureError, Progress

@@ -1,29 +1,36 @@
-"""The cover that is drawn where there is no picture service: an SVG from a title, a genre and their hash."""
+"""Draws covers for servers without a picture service: an SVG from a title, a genre and their hash."""
 
 import hashlib
 import math
 import random
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
-from xml.etree import ElementTree
 
+from jinja2 import Environment, FileSystemLoader
+
+from server.pages import TEMPLATES
 from server.pictures.picture import Picture
+
+TEMPLATE = Environment(
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+).get_template("cover.svg")
 
 WIDTH, HEIGHT = 800, 1200
 MAKER = "A cover drawn by Plotify"
-"""Said on the cover itself, too: it is no picture of the plot."""
+"""Written on the cover too, since it is not a picture of the plot."""
 
 LINES = 5
 SIZES = (104, 88, 74, 62, 52)
-"""Of the title, in units of the drawing; the first in which it fits."""
+"""Font sizes of the title, in units of the drawing. The first one to fit is used."""
 
 JOINERS = "\u200c\u200d"
-"""Characters that show nothing, but without which words of some scripts fall apart."""
+"""Invisible characters; words of some scripts fall apart without them."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours: the sky's top and bottom, what shines in it, the ridges from far to near, and the letters."""
+    """Colours: the sky's top and bottom, the light, the ridges from far to near, and the letters."""
 
     top: str
     bottom: str
@@ -50,56 +57,32 @@ ANY = Palette("#1f3d35", "#a9c3ae", "#f6ecd2", "#4d7566", "#142a24", "#fbfcfa")
 
 
 def cover(title: str, genre: str | None) -> Picture:
-    """The same for the same title and genre: a light over ridges in the genre's colours, and the title above them.
+    """Draw a cover: a light over ridges in the genre's colours, and the title above them.
 
-    Of a title that is too long, the beginning. It needs no font of its own, no script and no style sheet, so that any
-    Content-Security-Policy lets it be shown, in a page or alone.
+    A title that is too long is cut. The same title and genre give the same cover. It needs no font of its own, no
+    script and no style sheet, so any Content-Security-Policy lets it be shown, in a page or alone.
     """
-    title, genre = _shown(title) or "Untitled", _shown(genre or "")
+    title, genre = _printable(title) or "Untitled", _printable(genre or "")
     palette = PALETTES.get(genre.lower(), ANY)
     chance = random.Random(hashlib.sha256(f"{title}\n{genre}".encode()).digest())
-    svg = ElementTree.Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {WIDTH} {HEIGHT}",
-            "width": str(WIDTH),
-            "height": str(HEIGHT),
-            "role": "img",
-            "aria-labelledby": "title desc",
-        },
+    size, lines = _lines(title)
+    svg = TEMPLATE.render(
+        width=WIDTH,
+        height=HEIGHT,
+        maker=MAKER,
+        title=title,
+        genre=genre,
+        palette=palette,
+        light={"x": chance.uniform(200, 600), "y": chance.uniform(700, 800), "radius": chance.uniform(70, 120)},
+        ridges=list(_ridges(palette, chance)),
+        size=size,
+        lines=lines,
     )
-    ElementTree.SubElement(svg, "title", id="title").text = f"Cover of “{title}”"
-    kind = f", in the colours of {genre}" if genre else ""
-    ElementTree.SubElement(svg, "desc", id="desc").text = f"{MAKER}{kind}: a light over hills, under the title."
-    _sky(svg, palette)
-    _light(svg, palette, chance)
-    _ridges(svg, palette, chance)
-    _letters(svg, palette, title, genre)
-    return Picture("image/svg+xml", ElementTree.tostring(svg, encoding="utf-8"), "", MAKER)
+    return Picture("image/svg+xml", svg.encode(), "", MAKER)
 
 
-def _sky(svg: ElementTree.Element, palette: Palette) -> None:
-    gradient = ElementTree.SubElement(svg, "linearGradient", id="sky", x1="0", y1="0", x2="0", y2="1")
-    for offset, colour in (("0", palette.top), ("0.45", palette.top), ("1", palette.bottom)):
-        ElementTree.SubElement(gradient, "stop", {"offset": offset, "stop-color": colour})
-    _rectangle(svg, 0, 0, WIDTH, HEIGHT, "url(#sky)")
-
-
-def _light(svg: ElementTree.Element, palette: Palette, chance: random.Random) -> None:
-    """A sun or a moon, with rings around it as faint as the air."""
-    x, y, radius = chance.uniform(200, 600), chance.uniform(700, 800), chance.uniform(70, 120)
-    for ring, opacity in ((2.6, 0.08), (1.9, 0.12), (1.4, 0.18), (1.0, 1.0)):
-        ElementTree.SubElement(
-            svg,
-            "circle",
-            {"cx": f"{x:.0f}", "cy": f"{y:.0f}", "r": f"{radius * ring:.0f}", "fill": palette.light}
-            | {"fill-opacity": str(opacity)},
-        )
-
-
-def _ridges(svg: ElementTree.Element, palette: Palette, chance: random.Random) -> None:
-    """From far and high to near and low, each of three waves."""
+def _ridges(palette: Palette, chance: random.Random) -> Iterator[tuple[str, str]]:
+    """Yield the path and colour of each ridge, a sum of three waves, from far and high to near and low."""
     count = chance.randint(4, 5)
     for index in range(count):
         nearness = index / (count - 1)
@@ -112,42 +95,17 @@ def _ridges(svg: ElementTree.Element, palette: Palette, chance: random.Random) -
                 for step, (turns, shift) in enumerate(waves)
             )
             points.append(f"L{x} {level + height:.0f}")
-        path = f"M0 {HEIGHT}{''.join(points)}L{WIDTH} {HEIGHT}Z"
-        ElementTree.SubElement(svg, "path", d=path, fill=_between(palette.far, palette.near, nearness))
+        yield f"M0 {HEIGHT}{''.join(points)}L{WIDTH} {HEIGHT}Z", _between(palette.far, palette.near, nearness)
 
 
-def _letters(svg: ElementTree.Element, palette: Palette, title: str, genre: str) -> None:
-    serif, sans = "Georgia, 'Liberation Serif', serif", "Helvetica, 'Liberation Sans', Arial, sans-serif"
-    if genre:
-        _text(svg, genre.upper(), 130, 26, palette.ink, {"font-family": sans, "letter-spacing": "8"})
-        _rectangle(svg, WIDTH / 2 - 40, 165, 80, 3, palette.light)
-    size, lines = _set(title)
-    for number, line in enumerate(lines):
-        y = 190 + size * (0.95 + 1.14 * number)
-        _text(svg, line, y, size, palette.ink, {"font-family": serif, "font-weight": "600"})
-    _rectangle(svg, 0, HEIGHT - 76, WIDTH, 76, palette.near)
-    _text(svg, MAKER, HEIGHT - 30, 24, "#ffffff", {"font-family": sans, "letter-spacing": "1"})
-
-
-def _text(svg: ElementTree.Element, text: str, y: float, size: int, fill: str, more: dict[str, str]) -> None:
-    attributes = {"x": str(WIDTH // 2), "y": f"{y:.0f}", "font-size": str(size), "fill": fill, "text-anchor": "middle"}
-    # The title and the description are what is read aloud.
-    ElementTree.SubElement(svg, "text", attributes | more | {"aria-hidden": "true"}).text = text
-
-
-def _rectangle(svg: ElementTree.Element, x: float, y: float, width: float, height: float, fill: str) -> None:
-    sizes = {"x": x, "y": y, "width": width, "height": height}
-    ElementTree.SubElement(svg, "rect", {name: f"{value:g}" for name, value in sizes.items()} | {"fill": fill})
-
-
-def _shown(text: str) -> str:
-    """The text without what XML cannot hold and what would turn the rest of a line around; one space for any."""
+def _printable(text: str) -> str:
+    """Return the text with single spaces, without control characters and others invalid in XML."""
     spaced = " ".join(text.split())
     return "".join(letter for letter in spaced if letter.isprintable() or letter in JOINERS)
 
 
-def _set(title: str) -> tuple[int, list[str]]:
-    """The title's size and its lines: the largest size in which it has room."""
+def _lines(title: str) -> tuple[int, list[str]]:
+    """Return the largest fitting font size of the title, and its lines in this size."""
     for size in SIZES:
         lines = _wrap(title, (WIDTH - 120) / size)
         if len(lines) <= LINES and len(lines) * size * 1.14 <= 460:
@@ -156,7 +114,7 @@ def _set(title: str) -> tuple[int, list[str]]:
 
 
 def _wrap(title: str, room: float) -> list[str]:
-    """Lines of words; a word that is longer than a line is broken. room: width of a line in ems."""
+    """Break a title into lines of `room` ems. A word longer than a line is broken too."""
     lines = [""]
     for word in title.split():
         if lines[-1] and _width(f"{lines[-1]} {word}") > room:
@@ -169,7 +127,7 @@ def _wrap(title: str, room: float) -> list[str]:
 
 
 def _width(text: str) -> float:
-    """About how wide a text is in a bold serif, in ems; East Asian letters fill one."""
+    """Return the approximate width of a text in a bold serif, in ems. An East Asian letter fills one."""
     return sum(
         0.0 if unicodedata.combining(letter)
         else 1.0 if unicodedata.east_asian_width(letter) in "WF"
@@ -182,9 +140,5 @@ def _width(text: str) -> float:
 
 
 def _between(first: str, last: str, share: float) -> str:
-    mixed = (round(a + (b - a) * share) for a, b in zip(_channels(first), _channels(last), strict=True))
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
-
-
-def _channels(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+    channels = [(int(first[at : at + 2], 16), int(last[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in channels)

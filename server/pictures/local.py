@@ -1,17 +1,17 @@
-"""Pictures from Stable Diffusion on this machine, through Optimum's ONNX pipeline: the extra `pictures`."""
+"""Pictures from Stable Diffusion on this machine. Optimum's ONNX pipeline needs the extra `pictures`."""
 
 import asyncio
 import importlib.util
 import inspect
 import io
 import logging
-import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
+from server.extras import missing
 from server.pictures.cap import HourlyCap
 from server.pictures.picture import Fault, PictureError, Progress
 from server.settings import Settings, SettingsError
@@ -19,22 +19,22 @@ from server.settings import Settings, SettingsError
 logger = logging.getLogger(__name__)
 
 MAX_STEPS = 25
-"""Denoising steps; models that are made for few, such as LCM, take their own default."""
+"""Denoising steps. A model made for fewer, such as LCM, takes its own default."""
 
-FAILED = "The model that draws pictures failed. Tell whoever runs this server to look at the log."
-HIDDEN = "The model does not show what it drew. Change the plot's last sentences, or go on."
-TOO_LONG = "The picture took too long. Try again when less is going on."
+FAILED = "The picture model failed. Ask the server's operator to look at the log."
+HIDDEN = "The model hides what it drew. Change the plot's last sentences, or go on."
+TOO_LONG = "The picture took too long. Try again when the server is less busy."
 
 
 class Stopped(Exception):
-    """Nobody waits for the picture any more."""
+    """The reader of the picture has left."""
 
 
 class Local:
-    """A pipeline in a folder, as `optimum-cli export onnx` writes it; loaded for the first picture, then kept.
+    """A pipeline from `optimum-cli export onnx`, loaded for the first picture and then kept.
 
-    patience: seconds that a picture may take. Raises SettingsError for a folder without a pipeline, and where the
-    packages are missing.
+    patience: seconds for a picture. Raises SettingsError for a folder without a pipeline, and for missing
+    packages.
     """
 
     at_once = 1
@@ -43,15 +43,12 @@ class Local:
         self._folder = Path(settings.pictures_model)
         if not (self._folder / "model_index.json").is_file() or not any(self._folder.glob("*/*.onnx")):
             raise SettingsError(
-                f"PLOTIFY_PICTURES_MODEL is {settings.pictures_model!r}, which is no exported diffusion pipeline: it "
-                "has no model_index.json with ONNX models beside it; docs/pictures.md says how to make one"
+                f"PLOTIFY_PICTURES_MODEL is {settings.pictures_model!r}, which is not an exported diffusion pipeline: "
+                "it has no model_index.json with ONNX models beside it; docs/pictures.md says how to make one"
             )
         for package in ("diffusers", "optimum.onnxruntime"):
             if _missing(package):
-                raise SettingsError(
-                    f"PLOTIFY_PICTURES is 'local', which needs {package}, which is not installed. Install it with:\n"
-                    f"  {sys.executable} -m pip install -c constraints.txt -e '.[pictures]'"
-                )
+                raise SettingsError(f"PLOTIFY_PICTURES is 'local', but {missing(package, 'pictures')}")
         self.maker = f"Stable Diffusion, {self._folder.name}"
         self._cap = cap
         self._patience = patience
@@ -64,12 +61,12 @@ class Local:
         stop = threading.Event()
 
         def tell(share: float) -> None:
-            if not loop.is_closed():  # as it may be when the server has stopped in the middle
+            if not loop.is_closed():  # the server may have stopped meanwhile
                 loop.call_soon_threadsafe(shares.put_nowait, share)
 
         def ended(drawing: asyncio.Task[bytes]) -> None:
             if not drawing.cancelled():
-                drawing.exception()  # which asyncio would complain of where nobody waits for it any more
+                drawing.exception()  # or asyncio would complain if its reader has left
             shares.put_nowait(None)
 
         self._cap.take()
@@ -85,11 +82,11 @@ class Local:
         yield content
 
     def _draw(self, prompt: str, tell: Callable[[float], None], stop: threading.Event) -> bytes:
-        """On a thread. One that was stopped may still be in a step when the next begins, which waits for it."""
+        """Draw, on a thread. A stopped drawing may still be in a step; the next one waits for it."""
         with self._one_at_a_time:
             end = time.monotonic() + self._patience
             if stop.is_set():
-                return b""  # nobody reads it
+                return b""  # its reader has left
             try:
                 pipeline = self._pipeline = self._pipeline or _load(self._folder)
                 default = inspect.signature(pipeline.__call__).parameters["num_inference_steps"].default
@@ -124,7 +121,7 @@ class Local:
 def _missing(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is None
-    except ModuleNotFoundError:  # of the package around it
+    except ModuleNotFoundError:  # the parent package is missing
         return True
 
 
@@ -132,7 +129,7 @@ def _load(folder: Path) -> Any:
     from diffusers.utils.logging import set_verbosity_error
     from optimum.onnxruntime import ORTPipelineForText2Image
 
-    set_verbosity_error()  # its warning of a prompt that is too long repeats it
+    set_verbosity_error()  # its warning about a long prompt repeats the prompt
     pipeline = ORTPipelineForText2Image.from_pretrained(folder, export=False, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -1,4 +1,4 @@
-"""What is passed on while a picture is made, and what those who make pictures have in common."""
+"""Types for all providers of pictures: progress, pictures, and faults."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from typing import Protocol
 
 
 class Fault(Enum):
-    """Why there is no picture; the value is the HTTP status that stands for it."""
+    """The reason why there is no picture. Its value is the matching HTTP status."""
 
     NOT_CONFIGURED = 501
-    """The service does not let this server in, or is not where the settings say: for whoever runs it to mend."""
+    """The service rejects the key, or is not at the address in the settings. The operator must act."""
     REFUSED = 422
     """The service does not draw such content."""
     BUSY = 429
-    """Too many at once, here or there."""
+    """There are too many requests at once, here or there."""
     OVER_CAP = 503
-    """The server has had its pictures of this hour."""
+    """The server has used up its pictures for this hour."""
     BROKEN = 502
-    """The service failed, or what it answered is no picture."""
+    """The service failed, or its response is not a picture."""
 
 
 class PictureError(Exception):
-    """There is no picture; the message tells a writer why, and what to do, in a whole sentence.
+    """There is no picture. The message, a whole sentence, tells a writer why and what to do.
 
-    why: for the log, without a key and without what was typed. retry_after: seconds after which it is worth asking
-    again, where that is known.
+    why: for the log, without the key and the writer's words. retry_after: seconds to wait before the next request, if
+    known.
     """
 
     def __init__(self, fault: Fault, message: str, why: str, retry_after: int | None = None) -> None:
@@ -37,7 +37,7 @@ class PictureError(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a picture is: what is being done, in words, and how much of it, from 0 to 1, where that is known."""
+    """The progress of a picture: the stage in words, and the share done, from 0 to 1, if known."""
 
     stage: str
     share: float | None = None
@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture. prompt: what was asked for, nothing for a drawn cover; maker: who made it, to be named beside it."""
+    """A picture. prompt: the prompt sent, empty for a drawn cover. maker: the name to show beside it."""
 
     media_type: str
     content: bytes
@@ -54,33 +54,34 @@ class Picture:
 
 
 class Provider(Protocol):
-    """Somebody who makes pictures. at_once: how many at the same time."""
+    """A maker of pictures. at_once: the number of pictures to draw at the same time."""
 
     maker: str
     at_once: int
 
     def draw(self, prompt: str) -> AsyncGenerator[Progress | bytes, None]:
-        """Progress, then the bytes of the picture. Raises PictureError; to close it stops the work, where it can."""
+        """Yield progress, then the bytes of the picture. Closing it stops the work, if possible.
+
+        Raises PictureError.
+        """
         ...
 
     async def close(self) -> None:
-        """Lets go of connections."""
+        """Close connections."""
         ...
 
 
-SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
-
-
 def media_type_of(content: bytes) -> str:
-    """The type of a picture by its first bytes, whatever its sender says: PNG, JPEG or WebP.
+    """Return the type of a picture by its first bytes, whatever its sender says: PNG, JPEG or WebP.
 
-    Raises PictureError (BROKEN) for anything else. SVG is not among them: it can hold scripts.
+    Raises PictureError (BROKEN) for anything else, also for SVG, because it can hold scripts.
     """
-    for signature, media_type in SIGNATURES:
-        if content.startswith(signature):
-            return media_type
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if content.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     raise PictureError(
-        Fault.BROKEN, "What the picture service sent is no picture. Try again in a while.", "neither PNG, JPEG nor WebP"
+        Fault.BROKEN, "The picture service did not send a picture. Try again later.", "neither PNG, JPEG nor WebP"
     )

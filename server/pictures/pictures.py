@@ -1,7 +1,8 @@
-"""Pictures for plots, by whom the settings name."""
+"""Pictures for plots, from the provider in the settings."""
 
 import asyncio
 import logging
+import pkgutil
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -15,54 +16,64 @@ from server.settings import Settings
 logger = logging.getLogger(__name__)
 
 MAX_ACTIVE = 32
-"""Pictures that are being made or waited for; more are turned away."""
+"""Pictures in progress or queued. More are refused."""
+
+PROVIDERS = {
+    "stability": "server.pictures.stability:Stability",
+    "openai": "server.pictures.openai:OpenAIImages",
+    "automatic1111": "server.pictures.automatic1111:Automatic1111",
+    "local": "server.pictures.local:Local",
+}
+"""The class of each provider; only the one in use is imported."""
 
 
 class Pictures:
     """Makes pictures, one at a time for each client, and no more in an hour than the settings allow.
 
-    Belongs to one event loop. clock: seconds that the hour is counted by. provider: instead of the settings'.
-    Raises SettingsError where the settings name a model or an address that cannot be used. Close it.
+    Belongs to one event loop. clock: seconds for the hourly cap. provider: takes the place of the one in the settings.
+    Raises SettingsError if the settings name an unusable model or address. Close it.
     """
 
     def __init__(
         self, settings: Settings, clock: Callable[[], float] = time.monotonic, provider: Provider | None = None
     ) -> None:
         self._cap = HourlyCap(settings.pictures_cap, clock)
-        self._provider = provider or _provider(settings, self._cap)
+        self._provider = provider
+        if provider is None and settings.pictures != "none":
+            self._provider = pkgutil.resolve_name(PROVIDERS[settings.pictures])(settings, self._cap)
         self._places = asyncio.Semaphore(self._provider.at_once if self._provider else 1)
         self._clients: set[str] = set()
 
     @property
     def real(self) -> bool:
-        """Whether there is a service; without one, covers are drawn."""
+        """True if there is a provider; without one, covers are drawn."""
         return self._provider is not None
 
     async def illustrate(
         self, plot_text: str, title: str, genre: str | None, client: str
     ) -> AsyncGenerator[Progress | Picture, None]:
-        """How far it is, again and again, then the picture; a reader who leaves ends the work.
+        """Yield progress, then the picture. Closing it ends the work.
 
-        plot_text: all of the plot, of whose end picture_prompt makes what is sent. client: who asks; each has one
-        picture under way. Raises PictureError.
+        plot_text: the whole plot; picture_prompt sends its end. client: each has one picture in progress at a time.
+        Raises PictureError.
         """
         if self._provider is None:
             yield cover(title, genre)
             return
         if client in self._clients:
             raise PictureError(
-                Fault.BUSY, "A picture of yours is on its way; wait for it, then ask for the next.", "one each"
+                Fault.BUSY, "You already have a picture in progress. Wait for it, then ask for the next.", "one each"
             )
         if len(self._clients) >= MAX_ACTIVE:
             raise PictureError(
-                Fault.BUSY, "Many pictures are being drawn just now. Ask again in a minute.", "too many", 60
+                Fault.BUSY, "Many pictures are in progress right now. Ask again in a minute.", "too many", 60
             )
         self._cap.check()
         prompt = picture_prompt(plot_text, title, genre)
         self._clients.add(client)
         try:
             if self._places.locked():
-                yield Progress("Waiting for those before")
+                yield Progress("Waiting for earlier pictures")
             async with self._places, aclosing(self._provider.draw(prompt)) as steps:
                 async for step in steps:
                     if isinstance(step, Progress):
@@ -70,34 +81,12 @@ class Pictures:
                     else:
                         yield Picture(media_type_of(step), step, prompt, self._provider.maker)
         except PictureError as error:
-            logger.warning("No picture by %s: %s", self._provider.maker, error.why)
+            logger.warning("No picture from %s: %s", self._provider.maker, error.why)
             raise
         finally:
             self._clients.discard(client)
 
     async def close(self) -> None:
-        """Lets go of connections."""
+        """Close connections."""
         if self._provider:
             await self._provider.close()
-
-
-def _provider(settings: Settings, cap: HourlyCap) -> Provider | None:
-    """Imports only what is asked for: the local model brings torch."""
-    match settings.pictures:
-        case "stability":
-            from server.pictures.stability import Stability
-
-            return Stability(settings, cap)
-        case "openai":
-            from server.pictures.openai import OpenAIImages
-
-            return OpenAIImages(settings, cap)
-        case "automatic1111":
-            from server.pictures.automatic1111 import Automatic1111
-
-            return Automatic1111(settings, cap)
-        case "local":
-            from server.pictures.local import Local
-
-            return Local(settings, cap)
-    return None

@@ -1,19 +1,19 @@
-"""What a picture service is asked for."""
+"""The prompt for a picture of a plot."""
 
 import re
 
 MAX_LENGTH = 240
-"""Characters of the plot that are sent: with what stands before them, about the 77 tokens that CLIP reads."""
+"""Characters of the plot in the prompt. With the words before them, they fill CLIP's 77 tokens."""
 
 NEXT_SENTENCE = re.compile(r"""[.!?…]["'”’)]*\s+(?=\S)|[。！？][」』]?\s*(?=\S)""")
 
 
 def picture_prompt(plot_text: str, title: str, genre: str | None) -> str:
-    """A prompt from the end of a plot, which is what the writer has before their eyes.
+    """Return a prompt from the end of a plot, the part in view of its writer.
 
-    As many of the last sentences as have room in MAX_LENGTH characters; of a last one that is longer, its beginning, to
-    a whole word. White space is made single spaces. A plot without a word is told by its title. The genre and the kind
-    of picture stand before it, where an encoder that reads only the beginning finds them.
+    It takes as many of the last sentences as fit in MAX_LENGTH characters. A longer last sentence is cut after a whole
+    word. White space becomes single spaces. If the plot has no words, the title stands in. The genre and the kind of
+    picture come first, for encoders that read only the beginning.
     """
     told = " ".join(plot_text.split()) or " ".join(title.split())
     starts = [0, *(found.end() for found in NEXT_SENTENCE.finditer(told))]

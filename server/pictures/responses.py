@@ -1,4 +1,4 @@
-"""What a picture service answers, and what it means. Nothing of it is repeated to a page or to the log as it stands."""
+"""The responses of picture services, and their meaning. Neither pages nor logs repeat their text."""
 
 import base64
 import re
@@ -16,14 +16,12 @@ from server.pictures.picture import Fault, PictureError
 
 T = TypeVar("T")
 
-AWAY = "The picture service cannot be reached just now. Try again in a while."
-BUSY = "The picture service has too much to do just now. Try again in a while."
-NOT_CONFIGURED = "The picture service does not let this server in. Tell whoever runs it to look at the log."
-REFUSED = "The picture service does not draw what this part of the plot tells. Change its last sentences, or go on."
-TOO_LONG = "The picture took too long. Try again in a while."
-UNREADABLE = (
-    "The picture service and this server do not understand each other. Tell whoever runs it to look at the log."
-)
+AWAY = "The picture service cannot be reached right now. Try again later."
+BUSY = "The picture service is busy right now. Try again later."
+NOT_CONFIGURED = "The picture service rejects this server. Ask the server's operator to look at the log."
+REFUSED = "The picture service refuses to draw this part of the plot. Change its last sentences, or go on."
+TOO_LONG = "The picture took too long. Try again later."
+UNREADABLE = "The picture service sent an unexpected response. Ask the server's operator to look at the log."
 
 REFUSES_CONTENT = re.compile("moderation|content_?policy|content_?filter|safety", re.IGNORECASE)
 NEEDS_MONEY = re.compile("quota|billing|payment|credit", re.IGNORECASE)
@@ -31,43 +29,43 @@ NEEDS_MONEY = re.compile("quota|billing|payment|credit", re.IGNORECASE)
 
 @dataclass(frozen=True, repr=False)
 class ServiceResponse:
-    """What a service answered, all of it; it may repeat the key or what was typed, so it is not shown."""
+    """A service's whole response. Its repr hides it, because it may repeat the key or the writer's words."""
 
     headers: Mapping[str, str]
     content: bytes
 
     def read(self, kind: type[T]) -> T:
-        """The JSON that it is. Raises PictureError (BROKEN) for anything else."""
+        """Decode it as JSON. Raises PictureError (BROKEN) for anything else."""
         try:
             return msgspec.json.decode(self.content, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise unreadable(f"JSON that is none: {type(error).__name__}") from None
+            raise unreadable(f"not JSON: {type(error).__name__}") from None
 
 
-class Passing(PictureError):
-    """What may have passed by when it is tried again."""
+class Temporary(PictureError):
+    """A temporary failure, worth a retry."""
 
 
 def unreadable(why: str) -> PictureError:
-    """The error for an answer that is not what the service's documentation says; why: for the log."""
+    """Return the error for a response against the service's documentation. why: for the log."""
     return PictureError(Fault.BROKEN, UNREADABLE, why)
 
 
 def refused(why: str) -> PictureError:
-    """The error for content that the service does not draw; why: for the log."""
+    """Return the error for content refused by the service. why: for the log."""
     return PictureError(Fault.REFUSED, REFUSED, why)
 
 
 def decoded(base64_text: str) -> bytes:
-    """The bytes of a picture that was sent as text. Raises PictureError (BROKEN) where they are none."""
+    """Return the bytes of a picture in base64. Raises PictureError (BROKEN) for anything else."""
     try:
         return base64.b64decode(base64_text, validate=True)
     except ValueError:
-        raise unreadable("base64 that is none") from None
+        raise unreadable("not base64") from None
 
 
 def meaning(response: httpx.Response, content: bytes) -> PictureError:
-    """What an answer that is no success says, by its status and by the word for programs in its body."""
+    """Return the error for an unsuccessful response, by its status and the error code in its body."""
     status, code = response.status_code, _code(content)
     why = f"{status} {code}".strip()
     if status == 451 or (400 <= status < 500 and REFUSES_CONTENT.search(code)):
@@ -75,14 +73,14 @@ def meaning(response: httpx.Response, content: bytes) -> PictureError:
     if status in (401, 402, 403, 404, 405) or status < 400 or (status < 500 and NEEDS_MONEY.search(code)):
         return PictureError(Fault.NOT_CONFIGURED, NOT_CONFIGURED, why)
     if status == 429:
-        return Passing(Fault.BUSY, BUSY, why, _retry_after(response))
+        return Temporary(Fault.BUSY, BUSY, why, _retry_after(response))
     if status >= 500:
-        return Passing(Fault.BROKEN, AWAY, why, _retry_after(response))
+        return Temporary(Fault.BROKEN, AWAY, why, _retry_after(response))
     return unreadable(why)
 
 
 def _code(content: bytes) -> str:
-    """The word for programs in an error's body, of the forms that services have; nothing where there is none."""
+    """Return the error code in a body, in any of the services' forms; "" if there is none."""
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = msgspec.json.decode(content)
         if isinstance(body, dict):
@@ -93,7 +91,7 @@ def _code(content: bytes) -> str:
 
 
 def _retry_after(response: httpx.Response) -> int | None:
-    """Seconds, from either form of the header; None where it has none that can be read."""
+    """Return the seconds from either form of the header; None if it cannot be read."""
     value = response.headers.get("Retry-After", "")
     if re.fullmatch("[0-9]{1,6}", value):
         return int(value)

@@ -12,27 +12,22 @@ ADDRESS = "https://api.stability.ai"
 MODEL = "core"
 
 
-class Stability:
-    """Stable Image of Stability AI, v2beta: core, ultra, or an sd3 model by its name."""
-
-    at_once = 4
+class Stability(Service):
+    """Stable Image by Stability AI, v2beta: core, ultra, or the name of an sd3 model."""
 
     def __init__(self, settings: Settings, cap: HourlyCap, patience: float = 120) -> None:
+        super().__init__(settings.pictures_url or ADDRESS, settings.pictures_key, cap, patience=patience)
         model = settings.pictures_model or MODEL
         own_path = model in ("core", "ultra")
         self.maker = f"Stability AI, {model}"
-        self.service = Service(settings.pictures_url or ADDRESS, settings.pictures_key, cap, patience=patience)
         self._path = f"/v2beta/stable-image/generate/{model if own_path else 'sd3'}"
         self._fields = {"output_format": "jpeg", "aspect_ratio": "1:1"} | ({} if own_path else {"model": model})
 
     async def draw(self, prompt: str) -> AsyncGenerator[Progress | bytes, None]:
         yield Progress("Drawing")
-        # Form fields as parts of multipart/form-data, which is what the API takes, with or without files.
+        # The API takes the form fields as parts of multipart/form-data, with or without files.
         fields = {name: (None, value) for name, value in ({"prompt": prompt} | self._fields).items()}
-        answer = await self.service.ask(self._path, files=fields, headers={"Accept": "image/*"})
-        if answer.headers.get("finish-reason", "SUCCESS") == "CONTENT_FILTERED":
+        response = await self.ask(self._path, files=fields, headers={"Accept": "image/*"})
+        if response.headers.get("finish-reason", "SUCCESS") == "CONTENT_FILTERED":
             raise refused("drawn, and filtered")
-        yield answer.content
-
-    async def close(self) -> None:
-        await self.service.close()
+        yield response.content

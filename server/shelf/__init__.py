@@ -1,4 +1,4 @@
-"""The shelf: what a writer keeps. Plots with all that was tried of them, in a database; no web code in it."""
+"""The shelf keeps a writer's plots, with everything tried in them, in a database. No web code in it."""
 
 from server.shelf.errors import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 from server.shelf.shelf import Shelf

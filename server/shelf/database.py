@@ -1,4 +1,4 @@
-"""The database behind a shelf: which it is, how it is connected to, and how it gets the tables of this program."""
+"""The database of a shelf: its URL, its connections and its migrations."""
 
 import time
 from collections.abc import Iterator
@@ -16,48 +16,49 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from server.extras import missing
 from server.shelf.errors import ShelfUnusable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = "shelf_version"
-"""The table that says which migrations there were."""
+"""The table of the migrations so far."""
 
 WRITES = "shelf_writes"
-"""The execution option of a connection whose next transaction writes."""
+"""The execution option of a connection before a writing transaction."""
 
 BUSY = 30
-"""Seconds that a transaction waits for its turn, for another process that writes to SQLite, or for PostgreSQL."""
+"""Seconds for a transaction to wait: for a thread, for another writer to SQLite, or for PostgreSQL."""
 
 MIGRATING = 0x706C6F74
-"""The lock of PostgreSQL that is held while tables are made: "plot", in ASCII."""
+"""PostgreSQL's advisory lock during a migration: "plot" in ASCII."""
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
 def url_of(database: str) -> URL:
-    """The URL of a database that is named by a URL, by a path, or not at all. Raises ShelfUnusable."""
+    """Return the URL of a database, given a URL, a path or an empty string. Raises ShelfUnusable."""
     if "://" not in database:
         path = Path(database).expanduser() if database else user_data_path("plotify", False) / "plotify.sqlite"
         return URL.create(DRIVERS["sqlite"], database=str(path.absolute()))
     try:
         url = make_url(database)
     except (ArgumentError, ValueError) as error:
-        raise ShelfUnusable(f"The database's URL cannot be read: {error}. PLOTIFY_DATABASE names it.") from error
+        raise ShelfUnusable(f"PLOTIFY_DATABASE is not a valid URL: {error}.") from error
     driver = DRIVERS.get(url.drivername, url.drivername)
     if driver not in DRIVERS.values():
-        raise ShelfUnusable(f"{shown(url)}: a shelf is kept in SQLite (a path) or PostgreSQL (postgresql://…).")
+        raise ShelfUnusable(f"{shown(url)}: the database must be SQLite (a path) or PostgreSQL (postgresql://…).")
     url = url.set(drivername=driver)
     if driver == DRIVERS["sqlite"] and url.database in (None, "", ":memory:"):
-        raise ShelfUnusable(f"{shown(url)} is a database in memory, which keeps nothing; name a file.")
+        raise ShelfUnusable(f"{shown(url)} is a database in memory, which keeps nothing. Name a file.")
     return url
 
 
 def configuration(url: URL) -> SQLAlchemySyncConfig:
-    """How a database is connected to and migrated; makes the folder of a file. Raises ShelfUnusable."""
-    # What writers wrote stands in statements' parameters, and has no place in errors and logs.
+    """Return the settings for connections and migrations. Raises ShelfUnusable."""
+    # Parameters of statements hold writers' texts, which must not appear in errors and logs.
     options: dict[str, Any] = {"hide_parameters": True}
     if url.get_backend_name() == "sqlite":
-        # The driver begins no transactions of its own accord: `_begin` says which kind.
+        # The driver begins no transactions by itself, because `_begin` chooses the kind.
         options["connect_args"] = {"isolation_level": None, "timeout": BUSY}
     else:
         options["pool_pre_ping"] = True
@@ -75,7 +76,7 @@ def configuration(url: URL) -> SQLAlchemySyncConfig:
     try:
         engine = config.get_engine()
     except ImportError as error:
-        raise ShelfUnusable(f"{shown(url)} needs psycopg: pip install -c constraints.txt -e '.[postgres]'") from error
+        raise ShelfUnusable(f"{shown(url)} cannot be used: {missing('psycopg', 'postgres')}") from error
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _connected)
         event.listen(engine, "begin", _begin)
@@ -85,7 +86,7 @@ def configuration(url: URL) -> SQLAlchemySyncConfig:
 
 
 def opened(database: str) -> Engine:
-    """A database with the tables of this program. Raises ShelfUnusable, which names it and says what to do."""
+    """Open a database and bring its tables up to date. Raises ShelfUnusable, with what to do."""
     url = url_of(database)
     config = configuration(url)
     engine = config.get_engine()
@@ -93,7 +94,7 @@ def opened(database: str) -> Engine:
         with usable(shown(url)):
             try:
                 _prepare(url, config)
-            except TypeError as error:  # what a driver says of an option in the URL that it does not have
+            except TypeError as error:  # the driver does not know an option in the URL
                 raise OSError(error) from error
     except BaseException:
         engine.dispose()
@@ -102,9 +103,9 @@ def opened(database: str) -> Engine:
 
 
 def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
-    """Brings the tables up to date; of several processes that start at once, one does and the others wait."""
+    """Bring the tables up to date. If several processes start at once, one does so and the others wait."""
     if url.get_backend_name() == "sqlite":
-        # Others on the machine are not to read what writers keep.
+        # Other users of the machine must not read the shelf.
         Path(url.database or "").parent.mkdir(0o700, parents=True, exist_ok=True)
         _first_connection(config.get_engine())
     with config.get_engine().connect() as connection:
@@ -116,8 +117,10 @@ def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
 
 
 def _first_connection(engine: Engine) -> None:
-    """Has SQLite write ahead to a log from now on. The file remembers that; but where several processes turn a new file
-    at once, all but one are told that it is locked, however long they would wait."""
+    """Connect once, to switch a SQLite file to a write-ahead log.
+
+    If several processes switch a new file at once, all but one get "locked" without SQLite's usual wait.
+    """
     until = time.monotonic() + BUSY
     while True:
         try:
@@ -135,24 +138,24 @@ def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor.execute("PRAGMA synchronous = FULL")  # with the log, NORMAL would lose the last commits to a power cut
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-    # SQLite's own knows the letters of ASCII only.
+    # SQLite's own lower() changes only ASCII letters.
     connection.create_function("lower", 1, str.lower)
 
 
 def _in_utc(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # The driver gives times back in the session's time zone, and pages show them as they are.
+    # The driver returns times in the session's time zone, and pages show them unchanged.
     connection.cursor().execute("SET TIME ZONE 'UTC'")
     connection.commit()
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and then wants to write would fail where another has written in between.
+    # A transaction that reads and then writes would fail if another had written in between.
     writes = connection.get_execution_options().get(WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def migrations(config: SQLAlchemySyncConfig, connection: Connection) -> AlembicCommands:
-    """Alembic's commands, for the tables that a connection sees, in the transaction that is under way there."""
+    """Return Alembic's commands for a connection and its open transaction."""
     commands = AlembicCommands(config)
     commands.config.attributes["connection"] = connection
     return commands
@@ -164,26 +167,24 @@ def _migrate(connection: Connection, config: SQLAlchemySyncConfig, shown: str) -
     found = MigrationContext.configure(connection, opts={"version_table": VERSIONS}).get_current_heads()
     if not known.issuperset(found):
         raise ShelfUnusable(
-            f"The database {shown} was written by a newer Plotify: its version is {', '.join(found)}, and this one "
-            f"knows {', '.join(sorted(known))}. Use that Plotify, or name another database with PLOTIFY_DATABASE."
+            f"The database {shown} was written by a newer Plotify: its version is {', '.join(found)}, but this Plotify "
+            f"knows only {', '.join(sorted(known))}. Use the newer one, or name another database in PLOTIFY_DATABASE."
         )
     commands.upgrade()
 
 
 def shown(url: URL) -> str:
-    """A database as operators may see it: a path, or a URL without its password."""
+    """Return the name of a database for operators: a path, or a URL without its password."""
     return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
 @contextmanager
 def usable(name: str) -> Iterator[None]:
-    """Raises ShelfUnusable, which names the database, when that fails."""
+    """Turn errors of the database into ShelfUnusable, with its name."""
     try:
         yield
     except (DBAPIError, OSError) as error:
         said = str(getattr(error, "orig", None) or error or type(error).__name__).splitlines()[0]
         if "not a database" in said:
-            said = "this file is not a database; name another one, or move it away"
-        raise ShelfUnusable(
-            f"The database {name} cannot be used: {said}. PLOTIFY_DATABASE says which it is."
-        ) from error
+            said = "this file is not a database; name another file, or move this one away"
+        raise ShelfUnusable(f"The database {name} cannot be used: {said}. PLOTIFY_DATABASE names it.") from error

@@ -1,4 +1,7 @@
-"""The tables. A plot is a tree of passages; its text is the path from the blank page, passage 0, to the current one."""
+"""The tables. A plot is a tree of passages.
+
+Its text is the path from the blank page, passage 0, to the current passage.
+"""
 
 from datetime import datetime
 
@@ -10,10 +13,10 @@ from server.shelf.volume import By
 
 
 class PlotRow(DefaultBase):
-    """A plot. Passages are counted without the blank page, and numbered in the order in which they came.
+    """A plot. Passages are numbered in order of arrival.
 
-    title: as given; empty: the first words of the text stand for it. text: the path's words joined, kept here so that
-    a list and a search need not walk the tree.
+    passages: their number without the blank page. title: the given one, or empty if the first words of the text stand
+    in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree.
     """
 
     __tablename__ = "plots"
@@ -32,10 +35,10 @@ class PlotRow(DefaultBase):
 
 
 class PassageRow(DefaultBase):
-    """A passage. by: whose words, "writer" or "model".
+    """A passage. by: its author, "writer" or "model".
 
-    revises: the passage that the text ended with when an edit in its midst made this one. redo: where undo was last, or
-    the child that was visited last, if one was.
+    revises: the last passage of the text before an edit in its middle made this one. redo: the next passage for
+    redo: the one undone last, or the child visited last.
     """
 
     __tablename__ = "passages"
@@ -67,7 +70,7 @@ class PictureRow(DefaultBase):
 
 
 class SecretRow(DefaultBase):
-    """What cookies are signed with, 256 random bits: one row, which its migration makes."""
+    """The secret for signing cookies, 256 random bits, in one row from its migration."""
 
     __tablename__ = "secrets"
 

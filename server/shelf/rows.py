@@ -1,4 +1,4 @@
-"""The rows of a shelf, as they are found and begun."""
+"""Finding and creating the rows of a shelf."""
 
 import re
 import secrets
@@ -14,16 +14,16 @@ from server.shelf.models import PassageRow, PictureRow, PlotRow
 from server.shelf.volume import By, Picture
 
 NAME = re.compile(r"[\w-]{22}", re.ASCII)
-"""What the ids of plots and the tokens of shares look like: 128 random bits."""
+"""The form of plot ids and of link tokens: 128 random bits."""
 
 
 def new(
     session: Session, owner: str, title: str, genre: str, texts: Sequence[tuple[str, By]]
 ) -> tuple[PlotRow, list[PassageRow]]:
-    """A plot, with a path of passages from the blank page on, each by somebody. Raises ShelfFull."""
-    # PostgreSQL lets those who begin at the same moment overstep this by their number; that harms nobody.
+    """Create a plot with these passages after the blank page. Raises ShelfFull."""
+    # On PostgreSQL, plots that begin at the same moment may exceed the limit by a few, which does no harm.
     if count(session, PlotRow.owner == owner) >= bounds.PLOTS:
-        raise ShelfFull(f"There are {bounds.PLOTS:,} plots on the shelf, and no more fit. Delete one.")
+        raise ShelfFull(f"The shelf is full: it has {bounds.PLOTS:,} plots. Delete one.")
     now = datetime.now(UTC)
     plot = PlotRow(
         id=secrets.token_urlsafe(16),
@@ -33,7 +33,6 @@ def new(
         text="".join(text for text, _ in texts),
         current=len(texts),
         passages=len(texts),
-        token=None,
         created=now,
         changed=now,
     )
@@ -49,35 +48,38 @@ def new(
 
 
 def find(session: Session, owner: str, id: str) -> PlotRow:
-    """A plot, which nobody changes before the transaction's end. Raises NotOnShelf."""
+    """Return a plot, locked until the end of the transaction. Raises NotOnShelf."""
     plot = None
     if NAME.fullmatch(id):
         plot = session.scalar(select(PlotRow).where(PlotRow.id == id, PlotRow.owner == owner).with_for_update())
     if plot is None:
-        raise NotOnShelf(f"There is no plot {id:.40} on this shelf: it was deleted, or it is on another one.")
+        raise NotOnShelf(f"There is no plot {id:.40} on this shelf. It was deleted, or it is on another shelf.")
     return plot
 
 
 def find_shared(session: Session, token: str) -> PlotRow:
+    """Return the plot with this link token. Raises NotOnShelf."""
     plot = session.scalar(select(PlotRow).where(PlotRow.token == token)) if NAME.fullmatch(token) else None
     if plot is None:
-        raise NotOnShelf("Nothing is shared by this link, or no longer. Ask whoever gave it to you for a new one.")
+        raise NotOnShelf("This link does not lead to a plot any more. Ask the person who sent it for a new one.")
     return plot
 
 
 def way(session: Session, plot: PlotRow, number: int) -> Sequence[PassageRow]:
-    """The path to a passage. Raises NotOnShelf."""
+    """Return the path to a passage. Raises NotOnShelf."""
     if not 0 <= number <= plot.passages:
-        raise NotOnShelf(f"There is no passage {number} in this plot: it has {plot.passages:,}.")
+        raise NotOnShelf(f"There is no passage {number} in this plot, which has {plot.passages:,} passages.")
     return tree.path(session, plot, number)
 
 
 def picture(session: Session, plot: PlotRow) -> Picture:
+    """Return the picture of a plot. Raises NotOnShelf."""
     row = session.get(PictureRow, plot.id)
     if row is None:
         raise NotOnShelf("This plot has no picture yet. Illustrate it.")
     return Picture(row.media_type, row.content, row.prompt, row.created)
 
 
-def count(session: Session, *found: ColumnElement[bool]) -> int:
-    return session.scalar(select(func.count()).select_from(PlotRow).where(*found)) or 0
+def count(session: Session, *conditions: ColumnElement[bool]) -> int:
+    """Count the plots under all conditions."""
+    return session.scalar(select(func.count()).select_from(PlotRow).where(*conditions)) or 0

@@ -1,4 +1,4 @@
-"""Plots on their writers' shelves."""
+"""The shelf: plots by owner."""
 
 import asyncio
 import secrets
@@ -19,30 +19,31 @@ from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, he
 
 BRANCH = " (branch)"
 OPENING = 300
-"""Characters of a text that a list shows."""
+"""Characters of the text in a list."""
 
 Asked = ParamSpec("Asked")
 Result = TypeVar("Result")
 Transaction = Callable[Concatenate["Shelf", Session, Asked], Result]
 Method = Callable[Concatenate["Shelf", Asked], Coroutine[Any, Any, Result]]
-Run = Callable[[Transactions, Callable[[Session], Result]], Coroutine[Any, Any, Result]]
 
 
 def reads(transaction: Transaction[Asked, Result]) -> Method[Asked, Result]:
-    """Of a transaction that changes nothing, a method to await, which gives it its session."""
-    return _method(transaction, Transactions.read)
+    """Turn a read-only transaction into a method to await, without its session."""
+    return _method(transaction, writes=False)
 
 
 def writes(transaction: Transaction[Asked, Result]) -> Method[Asked, Result]:
-    """The same of one that changes something."""
-    return _method(transaction, Transactions.write)
+    """Turn a writing transaction into a method to await, without its session."""
+    return _method(transaction, writes=True)
 
 
-def _method(transaction: Transaction[Asked, Result], run: Run[Result]) -> Method[Asked, Result]:
+def _method(transaction: Transaction[Asked, Result], *, writes: bool) -> Method[Asked, Result]:
     @wraps(transaction)
     async def method(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Result:
         with usable(shelf.name):
-            return await run(shelf.transactions, lambda session: transaction(shelf, session, *args, **kwargs))
+            return await shelf.transactions.run(
+                lambda session: transaction(shelf, session, *args, **kwargs), writes=writes
+            )
 
     return method
 
@@ -50,12 +51,12 @@ def _method(transaction: Transaction[Asked, Result], run: Run[Result]) -> Method
 class Shelf:
     """Keeps plots for their owners. `async with Shelf.open(settings.database) as shelf`.
 
-    Each method is a transaction of its own: what it returned for is on the disk, and an exception has changed nothing.
-    Several processes may use one database at once. owner: the id of a shelf, which whoever calls must have verified.
-    Methods raise NotOnShelf for a plot, a passage or a picture that is not there or is another's, NotKept for a text
-    that is too long or cannot be stored, ShelfFull where there are too many, and ShelfUnusable when the database fails.
+    Each method is a transaction. When it returns, its changes are on the disk; if it raises, nothing has changed.
+    Several processes may use one database at once. owner: the id of a shelf, verified by the caller. Methods raise
+    NotOnShelf for a missing plot, passage or picture, or one of another owner, NotKept for a text too long or
+    impossible to store, ShelfFull at a limit, and ShelfUnusable when the database fails.
 
-    name: the database, as operators may see it. transactions: what runs them.
+    name: the name of the database for operators. transactions: runs them.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -65,7 +66,7 @@ class Shelf:
     @classmethod
     @asynccontextmanager
     async def open(cls, database: str) -> AsyncIterator[Self]:
-        """A shelf in a database, whose tables are made or brought up to date before.
+        """Open the shelf in a database, after creating or migrating its tables.
 
         database: a URL, a path, or empty for a file in the user's data folder. Raises ShelfUnusable.
         """
@@ -81,25 +82,25 @@ class Shelf:
 
     @reads
     def secret(self, session: Session) -> bytes:
-        """What cookies are signed with: the same for all processes that use the database."""
+        """Return the secret for signing cookies, the same for all processes with this database."""
         return session.get_one(SecretRow, 1).secret
 
     @writes
     def begin(
         self, session: Session, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = ""
     ) -> Volume:
-        """A new plot with this text; its first words are the title where none is given."""
+        """Create a plot with this text. Without a title, its first words are the title."""
         text = bounds.text("text", text)
         texts = [(text, by)] if text else []
         return tree.fresh(*rows.new(session, owner, bounds.line("title", title), bounds.line("genre", genre), texts))
 
     @writes
     def keep(self, session: Session, owner: str, id: str, text: str, by: By, genre: str | None = None) -> Passage:
-        """Keeps the text as it is now, and returns the passage that it ends with.
+        """Keep the text as it is now, and return its last passage.
 
-        by: whose words the new part is. genre: of the plot from now on, where one is given; empty for none.
-        What follows the longest beginning that consists of whole passages becomes a passage; those that it replaces
-        stay in the tree.
+        by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it.
+        The text after the longest beginning of whole passages becomes a passage. The replaced passages stay in the
+        tree.
         """
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)
@@ -116,7 +117,7 @@ class Shelf:
 
     @writes
     def offer(self, session: Session, owner: str, id: str, after: int, texts: Sequence[str]) -> list[Passage]:
-        """Keeps what the model offers after a passage, all or none of it; the text stays as it is."""
+        """Keep the model's suggestions after a passage, all or none of them. The text stays as it is."""
         plot = rows.find(session, owner, id)
         before = [plot] if after == plot.current else rows.way(session, plot, after)
         most = bounds.TEXT - sum(len(each.text) for each in before)
@@ -125,14 +126,14 @@ class Shelf:
 
     @writes
     def choose(self, session: Session, owner: str, id: str, passage: int) -> Volume:
-        """Has the text end with any passage of the plot."""
+        """Make the text end with any passage of the plot."""
         plot = rows.find(session, owner, id)
         tree.go(plot, rows.way(session, plot, passage))
         return tree.volume(session, plot)
 
     @writes
     def undo(self, session: Session, owner: str, id: str) -> Volume:
-        """Goes back to the text before it grew, or was edited, the last time; on the blank page it stays there."""
+        """Go back to the text before its last growth or edit. The blank page stays."""
         plot = rows.find(session, owner, id)
         undone = session.get_one(PassageRow, (plot.id, plot.current))
         if (number := tree.before(undone)) is not None:
@@ -143,7 +144,7 @@ class Shelf:
 
     @writes
     def redo(self, session: Session, owner: str, id: str) -> Volume:
-        """Goes on to what followed when it was last visited; where nothing did, it stays."""
+        """Go on to the most recent next passage. Without one, the text stays."""
         plot = rows.find(session, owner, id)
         way = tree.path(session, plot, plot.current)
         if way[-1].redo is not None:
@@ -152,16 +153,16 @@ class Shelf:
 
     @reads
     def read(self, session: Session, owner: str, id: str) -> Volume:
-        """A plot, with what was tried beside its path."""
+        """Return a plot, with the passages beside its path."""
         return tree.volume(session, rows.find(session, owner, id))
 
     @reads
     def browse(
         self, session: Session, owner: str, search: str = "", skip: int = 0, limit: int = 20
     ) -> tuple[list[Entry], int]:
-        """The plots that changed last, and how many there are in all.
+        """Return the plots by their last change, and the number of all plots found.
 
-        search: what the title or the text has in it, in letters of either case. skip, limit: which part of the list.
+        search: words in the title or the text, in either case. skip, limit: the part of the list to return.
         """
         search = bounds.line("search", search)
         found = [PlotRow.owner == owner]
@@ -183,13 +184,13 @@ class Shelf:
 
     @writes
     def rename(self, session: Session, owner: str, id: str, title: str) -> None:
-        """Gives a plot a title; with an empty one, the first words of its text are the title again."""
+        """Set the title of a plot. If it is empty, the first words of the text are the title again."""
         title = bounds.line("title", title)
         rows.find(session, owner, id).title = title
 
     @writes
     def branch(self, session: Session, owner: str, id: str, passage: int) -> Volume:
-        """A new plot that begins as another one does up to a passage; what was tried beside stays there."""
+        """Create a plot from another plot's path to a passage. The passages beside the path stay behind."""
         plot = rows.find(session, owner, id)
         way = rows.way(session, plot, passage)
         title = heading(plot.title, plot.text).removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
@@ -198,24 +199,24 @@ class Shelf:
 
     @writes
     def delete(self, session: Session, owner: str, id: str) -> None:
-        """Deletes a plot with all its passages and its picture; it is shared no longer."""
+        """Delete a plot with its passages, its picture and its link."""
         session.delete(rows.find(session, owner, id))
 
     @writes
     def share(self, session: Session, owner: str, id: str) -> str:
-        """The token by which anybody may read a plot, as it is whenever they do."""
+        """Return the token of the plot's link. Anyone with the link can read the plot's current text."""
         plot = rows.find(session, owner, id)
         plot.token = plot.token or secrets.token_urlsafe(16)
         return plot.token
 
     @writes
     def withdraw(self, session: Session, owner: str, id: str) -> None:
-        """Shares a plot no longer; its token is never given again."""
+        """Withdraw the link to a plot. Its token is never used again."""
         rows.find(session, owner, id).token = None
 
     @reads
     def shared(self, session: Session, token: str) -> Written:
-        """A plot that is shared by this token."""
+        """Return the plot with this link token."""
         plot = rows.find_shared(session, token)
         return Written(
             title=heading(plot.title, plot.text),
@@ -227,7 +228,7 @@ class Shelf:
 
     @writes
     def illustrate(self, session: Session, owner: str, id: str, media_type: str, content: bytes, prompt: str) -> None:
-        """Keeps a picture with a plot, in place of the one that it had. content: the bytes of the file."""
+        """Keep a picture with a plot, in place of an earlier one. content: the bytes of the file."""
         bounds.picture(media_type, content)
         prompt = bounds.text("prompt", prompt)
         plot = rows.find(session, owner, id)
@@ -240,10 +241,10 @@ class Shelf:
 
     @reads
     def picture(self, session: Session, owner: str, id: str) -> Picture:
-        """The picture of a plot."""
+        """Return the picture of a plot."""
         return rows.picture(session, rows.find(session, owner, id))
 
     @reads
     def shared_picture(self, session: Session, token: str) -> Picture:
-        """The picture of a plot that is shared by this token."""
+        """Return the picture of the plot with this link token."""
         return rows.picture(session, rows.find_shared(session, token))

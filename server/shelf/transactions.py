@@ -1,7 +1,7 @@
-"""Transactions of a database. Each is a function of a session, which a thread runs from its beginning to its end.
+"""Database transactions. Each is a function of a session, and runs on one thread throughout.
 
-Not the drivers' own asynchronous way: with SQLite each statement of that goes to a thread and back several times, which
-takes more of a busy server than all that it does between.
+The drivers' own asynchronous interfaces cost more. With SQLite, each statement goes to a thread and back several times,
+which takes a busy server longer than all its other work in the statement.
 """
 
 import asyncio
@@ -17,49 +17,34 @@ from server.shelf.database import BUSY, WRITES
 Result = TypeVar("Result")
 
 THREADS = 5
-"""Transactions at once, of those that read and of those that write."""
+"""The number of reading transactions at once, and of writing ones."""
 
 
 class Transactions:
-    """Runs them, and has each come to its end, though whoever waits for it is cancelled, as readers are who leave."""
+    """Runs transactions. Once begun, each is completed, even if its caller is cancelled."""
 
     def __init__(self, engine: Engine) -> None:
         self._sessions = sessionmaker(engine, expire_on_commit=False)
         self._reading = ThreadPoolExecutor(THREADS, "plotify-shelf-reads")
-        # SQLite lets one write at a time: in one thread they take turns, in several they would poll for theirs.
+        # SQLite allows one writer. On one thread they queue; on several they would poll.
         writers = 1 if engine.dialect.name == "sqlite" else THREADS
         self._writing = ThreadPoolExecutor(writers, "plotify-shelf-writes")
 
-    async def read(self, transaction: Callable[[Session], Result]) -> Result:
-        """What a transaction returns that changes nothing. Raises OSError when it cannot begin."""
-        return await self._run(self._reading, transaction)
+    async def run(self, transaction: Callable[[Session], Result], *, writes: bool) -> Result:
+        """Return the result of a transaction.
 
-    async def write(self, transaction: Callable[[Session], Result]) -> Result:
-        """What a transaction returns, once its changes are on the disk; with an exception there are none.
-
-        Raises OSError when it cannot begin.
+        Its changes are on the disk then; an exception undoes them. Raises OSError if it cannot begin. If it has not
+        begun after `BUSY` seconds, it never runs.
         """
-
-        def run(session: Session) -> Result:
-            session.connection(execution_options={WRITES: True})
-            return transaction(session)
-
-        return await self._run(self._writing, run)
-
-    async def close(self) -> None:
-        """Returns when those under way have come to their end."""
-        for threads in (self._reading, self._writing):
-            await asyncio.to_thread(threads.shutdown)
-
-    async def _run(self, threads: ThreadPoolExecutor, transaction: Callable[[Session], Result]) -> Result:
-        """What it returns. Where its turn does not come within `BUSY` seconds it is never run."""
 
         def run() -> Result:
             with self._sessions.begin() as session:
+                if writes:
+                    session.connection(execution_options={WRITES: True})
                 return transaction(session)
 
         try:
-            running = threads.submit(run)
+            running = (self._writing if writes else self._reading).submit(run)
         except RuntimeError as error:
             raise OSError("it is closed") from error
         result = asyncio.wrap_future(running)
@@ -68,5 +53,10 @@ class Transactions:
                 return await asyncio.shield(result)
         except TimeoutError:
             if running.cancel():
-                raise TimeoutError("too many wait for it") from None
+                raise TimeoutError("too many requests are waiting for it") from None
             return await asyncio.shield(result)
+
+    async def close(self) -> None:
+        """Wait until the running transactions have ended."""
+        for threads in (self._reading, self._writing):
+            await asyncio.to_thread(threads.shutdown)

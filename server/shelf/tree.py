@@ -1,4 +1,4 @@
-"""The passages of a plot, as they are read from its tree and added to it."""
+"""Reading passages from a plot's tree, and adding passages to it."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from server.shelf.models import PassageRow, PlotRow
 from server.shelf.volume import By, Passage, Step, Volume, heading
 
 EXCERPT = 2_000
-"""Characters that are read of a passage beside the path."""
+"""Characters to read of a passage beside the path."""
 
 
 def numbers(session: Session, plot: PlotRow, number: int) -> list[int]:
-    """The numbers of the passages from the blank page to one of a plot, both included."""
-    # Not a recursive query: databases that know little of a table look through all of it for each step.
+    """Return the numbers of the passages from the blank page to `number`, both included."""
+    # Not a recursive query: without statistics, a database scans the whole table for each step.
     found = select(PassageRow.number, PassageRow.parent).where(PassageRow.plot_id == plot.id)
     parents = dict(session.execute(found).all())
     way: list[int] = []
@@ -31,17 +31,17 @@ def numbers(session: Session, plot: PlotRow, number: int) -> list[int]:
 
 
 def path(session: Session, plot: PlotRow, number: int) -> Sequence[PassageRow]:
-    """The passages from the blank page to one of a plot, both included."""
+    """Return the passages from the blank page to `number`, both included."""
     way = numbers(session, plot, number)
-    # A passage is younger than its parent, and so has a higher number.
+    # A passage is newer than its parent, so its number is higher.
     found = select(PassageRow).where(PassageRow.plot_id == plot.id, PassageRow.number.in_(way))
     return session.scalars(found.order_by(PassageRow.number)).all()
 
 
 def beginning(session: Session, plot: PlotRow, text: str) -> tuple[list[PassageRow], int]:
-    """The whole passages that a text begins with, and how many characters they have.
+    """Return the whole passages at the beginning of a text, and the number of their characters.
 
-    Of a text that has grown, as most do, there is only the last of them.
+    If the text has only grown, as usual, just the last of these passages is returned.
     """
     if text.startswith(plot.text):
         return [session.get_one(PassageRow, (plot.id, plot.current))], len(plot.text)
@@ -57,9 +57,9 @@ def beginning(session: Session, plot: PlotRow, text: str) -> tuple[list[PassageR
 def grow(
     session: Session, plot: PlotRow, parent: int, texts: Sequence[str], by: By, revises: int | None = None
 ) -> list[PassageRow]:
-    """Passages of these texts that continue another one: new ones, but for those that were tried before.
+    """Return passages with these texts after `parent`, new ones for new texts.
 
-    revises: where undo leads from a new one, if not to the one that it continues. Raises ShelfFull.
+    revises: the passage to undo to from a new one, if not its parent. Raises ShelfFull.
     """
     tried = select(PassageRow).where(
         PassageRow.plot_id == plot.id, PassageRow.parent == parent, PassageRow.text.in_(texts)
@@ -69,8 +69,8 @@ def grow(
         if text not in known:
             if plot.passages >= bounds.PASSAGES:
                 raise ShelfFull(
-                    f"{bounds.PASSAGES:,} passages were tried in this plot, and a shelf keeps no more of one. Branch "
-                    "it: a new plot begins with this text."
+                    f"This plot is full: it has {bounds.PASSAGES:,} passages. Branch it to begin a new plot with this "
+                    "text."
                 )
             plot.passages += 1
             known[text] = row(plot, plot.passages, parent, text, by, revises)
@@ -80,31 +80,24 @@ def grow(
 
 
 def row(plot: PlotRow, number: int, parent: int | None, text: str, by: By, revises: int | None = None) -> PassageRow:
-    """A row of this moment."""
+    """Return a new row, created now."""
     return PassageRow(
-        plot_id=plot.id,
-        number=number,
-        parent=parent,
-        text=text,
-        by=by,
-        revises=revises,
-        redo=None,
-        created=datetime.now(UTC),
+        plot_id=plot.id, number=number, parent=parent, text=text, by=by, revises=revises, created=datetime.now(UTC)
     )
 
 
 def before(current: PassageRow) -> int | None:
-    """Where undo leads from a passage: an older one always, so that it comes to the blank page in the end."""
+    """Return the passage to undo to. It is always an older one, so undo ends at the blank page."""
     return current.parent if current.revises is None else current.revises
 
 
 def go(plot: PlotRow, way: Sequence[PassageRow]) -> None:
-    """Has a plot end where a path from its blank page does."""
+    """Make a plot end with the last passage of a path from its blank page."""
     end(plot, way, "".join(passage.text for passage in way))
 
 
 def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
-    """Has a plot end with this text, and the last passage of a way there; redo leads along it from now on."""
+    """Make a plot end with this text and the last passage of `way`. Redo leads along `way` from now on."""
     for parent, passage in pairwise(way):
         parent.redo = passage.number
     plot.current = way[-1].number
@@ -113,7 +106,7 @@ def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
 
 
 def volume(session: Session, plot: PlotRow) -> Volume:
-    """A plot with its path and what was tried beside it."""
+    """Return a plot with its path and the passages beside it."""
     way = numbers(session, plot, plot.current)
     on_path, continues = PassageRow.number.in_(way), PassageRow.parent.in_(way)
     shown = case((on_path, PassageRow.text), else_=func.substr(PassageRow.text, 1, EXCERPT))
@@ -133,7 +126,7 @@ def volume(session: Session, plot: PlotRow) -> Volume:
 
 
 def fresh(plot: PlotRow, way: Sequence[PassageRow]) -> Volume:
-    """A plot of which nothing is there but its path."""
+    """Return a new plot. It has only its path."""
     return _volume(plot, way[-1], [Step(value(row), []) for row in way[1:]], [])
 
 
@@ -155,5 +148,5 @@ def _volume(plot: PlotRow, current: PassageRow, steps: list[Step], children: lis
 
 
 def value(row: PassageRow) -> Passage:
-    """A passage, as a shelf gives it back."""
+    """Return a row as a value."""
     return Passage(row.number, row.parent, row.text, row.by, row.created)

@@ -1,4 +1,4 @@
-"""What a shelf gives back: values, which no longer know the database."""
+"""Values from a shelf, without ties to the database."""
 
 import re
 from datetime import datetime
@@ -7,13 +7,13 @@ from typing import Literal
 from msgspec import Struct
 
 By = Literal["writer", "model"]
-"""Whose words a passage is."""
+"""The author of a passage."""
 
 UNTITLED = "Untitled"
 
 
 class Passage(Struct, frozen=True):
-    """A piece of a plot. number: which of the plot's; 0 is the blank page. parent: the passage that it continues."""
+    """A piece of a plot. number: in the plot, 0 for the blank page. parent: the passage before it."""
 
     number: int
     parent: int | None
@@ -23,14 +23,14 @@ class Passage(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """A passage on the path, and those that were tried in its place."""
+    """A passage on the path, and the alternatives to it."""
 
     passage: Passage
     siblings: list[Passage]
 
 
 class Picture(Struct, frozen=True):
-    """The picture of a plot. prompt: what it was made from."""
+    """The picture of a plot, and its prompt."""
 
     media_type: str
     content: bytes
@@ -39,7 +39,7 @@ class Picture(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A plot in a list. opening: the beginning of its text. token: what it is shared by, if it is."""
+    """A plot in a list. opening: the beginning of its text. token: for its link, if it is shared."""
 
     id: str
     title: str
@@ -51,7 +51,7 @@ class Entry(Struct, frozen=True):
 
 
 class Written(Struct, frozen=True, kw_only=True):
-    """A plot as readers see it."""
+    """A plot for its readers."""
 
     title: str
     genre: str
@@ -60,11 +60,11 @@ class Written(Struct, frozen=True, kw_only=True):
     changed: datetime
 
     def plain(self) -> str:
-        """The plot as a file of plain text."""
+        """Return the plot as plain text."""
         return f"{self.title}\n\n{self.text.strip()}\n"
 
     def markdown(self) -> str:
-        """The plot as Markdown that reads as it was written: nothing in it becomes markup."""
+        """Return the plot as Markdown, with everything in it escaped."""
         genre = f"*{_escaped(self.genre)}*\n\n" if self.genre else ""
         lines = [_escaped(line.strip()) for line in self.text.strip().splitlines()]
         text = re.sub(r"(?<=[^\n])\n(?=[^\n])", "\\\\\n", "\n".join(lines))
@@ -72,11 +72,11 @@ class Written(Struct, frozen=True, kw_only=True):
 
 
 class Volume(Written, frozen=True, kw_only=True):
-    """A plot as its writer sees it.
+    """A plot for its writer.
 
-    current: number of the passage that it ends with. path: from its first passage to the current one; empty for a blank
-    page. children: what was tried after the current one. undo, redo: where these go, if anywhere. Of siblings and
-    children only the beginning of the text is there.
+    current: the number of its last passage. path: from its first passage to the current one; empty for a blank page.
+    children: the passages after the current one. undo, redo: the passages to go to, if any. Siblings and children
+    have only the beginning of their text.
     """
 
     id: str
@@ -89,7 +89,7 @@ class Volume(Written, frozen=True, kw_only=True):
 
 
 def heading(title: str, text: str) -> str:
-    """The title of a plot: as given, or else the first words of the text."""
+    """Return the title of a plot: the given one, or else the first words of the text."""
     if title:
         return title
     words = text[:400].split()

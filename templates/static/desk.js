@@ -1,13 +1,13 @@
-// The desk without waiting for pages: the same forms go to the same addresses, and the answers into this page.
+// The desk without page loads. The same forms go to the same addresses, and this script shows the answers.
 
 const form = document.getElementById("desk");
 const [text, plot, title, offers, blank, told, saved, notice, goOn, stop, undo, redo, more] = [
   "text", "plot", "title", "offers", "blank", "told", "saved", "notice", "continue", "stop", "undo", "redo", "more",
 ].map((id) => document.getElementById(id));
 
-let kept = text.value;    // what the server has of the text
-let asking = null;        // the request whose offer is being written
-let sent = Promise.resolve();  // one request after another, so that they arrive in order
+let kept = text.value;    // the text that the server has
+let asking = null;        // the request for the continuations in progress
+let sent = Promise.resolve();  // requests wait for the one before, so they arrive in order
 let timer = 0;
 
 form.addEventListener("submit", (event) => {
@@ -35,7 +35,7 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-// Not while an offer is written: it is for the text as it was.
+// Not while continuations are being written, because they belong to the text as it was.
 function keepSoon() {
   clearTimeout(timer);
   timer = setTimeout(() => { if (asking) keepSoon(); else if (text.value !== kept) act({ do: "keep" }); }, 1500);
@@ -47,7 +47,7 @@ const fields = (more) => {
   return all;
 };
 
-// Has the server do what a button says, and shows what the plot is then.
+// Sends a button's action to the server, and shows the new state of the plot.
 function act(what) {
   clearTimeout(timer);
   const job = async () => {
@@ -69,7 +69,7 @@ function act(what) {
   return (sent = sent.then(job));
 }
 
-// Asks for three ways on, and writes them side by side as they come.
+// Requests three continuations, and shows them side by side as they are generated.
 async function ask() {
   if (asking) return;
   asking = new AbortController();
@@ -112,7 +112,7 @@ function settle({ numbers, failure }) {
   numbers.forEach((number, index) => { if (number !== null) takeButton(index, number); });
   if (failure) put("p", "after", failure).className = "problem";
   const count = numbers.filter((number) => number !== null).length;
-  tell(count ? `${count} ways on are there. Alt and ${[1, 2, 3].slice(0, count).join(", ")} take one.` : "Nothing came of it.");
+  tell(count ? `${count} continuations are ready. Press Alt and ${[1, 2, 3].slice(0, count).join(" or ")} to take one.` : "There are no continuations.");
 }
 
 function clear() {
@@ -132,7 +132,7 @@ function takeButton(index, number) {
   button.value = number;
 }
 
-// typing: the text on the page is newer than the server's, or is to stay where the cursor is.
+// typing: keep the text of the page, because it is newer than the server's, or to keep the cursor in place.
 function show(state, typing = false, withOffers = true) {
   refuse({});
   kept = state.text;
@@ -161,7 +161,7 @@ function working(yes) {
   stop.disabled = !yes;
   blank.hidden = yes || Boolean(offers.querySelector("[slot]:not(#blank)"));
   goOn.disabled = yes;
-  if (yes) tell("Three ways on are being written.");
+  if (yes) tell("Three continuations are being written.");
 }
 
 function label() {
@@ -193,7 +193,7 @@ function say(words) {
   notice.hidden = !words;
 }
 
-// For those who listen: what happened, once, and not word by word.
+// For screen readers: each event once, not word by word.
 function tell(words) {
   told.textContent = words;
 }

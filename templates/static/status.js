@@ -1,4 +1,4 @@
-// Keeps the figures and lines of the page up to date. Without this module the page loads itself anew.
+// Keeps the figures and lines of the page up to date. Without this module the page reloads itself.
 
 const connection = document.getElementById("connection");
 
@@ -11,13 +11,13 @@ function connect() {
     show(connection, "");
   });
   source.addEventListener("error", () => {
-    show(connection, "The connection was lost; this is how it was.");
-    // It comes back by itself, unless it was answered with something else than events.
+    show(connection, "The connection was lost. These are the last figures.");
+    // It reconnects by itself, unless the answer was not an event stream.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, 5000);
   });
 }
 
-// Only what has changed, so that what a reader has selected stays so; and what is there, if the server is a newer one.
+// Changes only what differs, so that selected text stays selected. A newer server may send values without a place.
 function show(element, value) {
   if (element && element.textContent !== value) element.textContent = value;
 }

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from typing import get_type_hints
 
 import msgspec
 import pytest
@@ -84,7 +84,7 @@ def test_addresses_have_the_default_port() -> None:
 
 
 def test_every_whole_number_has_a_range_and_every_choice_its_values() -> None:
-    whole = {variable(setting.name) for setting in fields(Settings) if setting.type is int}
+    whole = {variable(name) for name, kind in get_type_hints(Settings).items() if kind is int}
     assert RANGES.keys() == whole
     assert len(CHOICES) > 5
 

@@ -172,7 +172,7 @@ def test_words_to_avoid_do_not_appear(writer: Writer) -> None:
 
 def test_a_mistake_is_said_at_its_field(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    writer.page.get_by_text("What is behind it").click()
+    writer.page.get_by_text("Sampling parameters").click()
     seed = writer.page.get_by_label("Seed")
     seed.fill("x")
     writer.page.locator("#continue").click()

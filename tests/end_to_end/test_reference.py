@@ -12,7 +12,7 @@ def test_it_fits_its_window_and_its_links_lead_somewhere(browser: Browser, shelf
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text))
     page.goto(shelf_live.address)
-    page.get_by_role("link", name="For programs").click()
+    page.get_by_role("link", name="API").click()
     expect(page.get_by_role("heading", name="Continue a prompt")).to_be_visible()
     page.wait_for_load_state()  # the headings may be there before their style
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -36,7 +36,9 @@ def test_it_keeps_itself_up_to_date(browser: Browser, live: LiveServer) -> None:
     expect(page.locator("#running")).to_have_text("0 of 2", timeout=20_000)
     assert not faults
     live.engine.close()
-    expect(page.locator("#connection")).to_have_text("The connection was lost; this is how it was.", timeout=20_000)
+    expect(page.locator("#connection")).to_have_text(
+        "The connection was lost. These are the last figures.", timeout=20_000
+    )
     page.close()
 
 

@@ -11,9 +11,18 @@ import onnx
 import pytest
 
 from server.bundle import Bundle, BundleError, LengthClass, PromptTemplate
-from server.engine import Engine, EngineConfig, Request, Sampling
+from server.engine import Engine, EngineConfig, Observer, Request, Sampling, StepStats
 
 Damage = Callable[[str, bytes], Path]
+
+
+class Counts(Observer):
+    """Counts the tokens of prompts found in the prefix cache."""
+
+    hits = 0
+
+    def stepped(self, step: StepStats) -> None:
+        self.hits += step.cache_hits
 
 
 def refusal(folder: Path) -> str:
@@ -64,7 +73,7 @@ def test_another_format(damaged: Damage, tiny_bundle: Path, found: object) -> No
     ("change", "says"),
     [
         (lambda manifest: manifest["model"].update(context="128"), "context"),
-        (lambda manifest: manifest["model"].update(layers=0), "every dimension must be at least 1"),
+        (lambda manifest: manifest["model"].update(layers=0), "Expected `int` >= 1 - at `$.model.layers`"),
         (lambda manifest: manifest["model"].update(end_of_text=10**6), "outside the vocabulary"),
         (lambda manifest: manifest["model"].update(end_of_text=3), "is not a special token"),
         (lambda manifest: manifest["model"].update(context=129), "does not run as bundle.json describes it"),
@@ -73,20 +82,36 @@ def test_another_format(damaged: Damage, tiny_bundle: Path, found: object) -> No
             "not those of a 2-layer GPT-2",
         ),
         (lambda manifest: manifest["model"].update(layers=3), "not those of a 3-layer GPT-2"),
-        (lambda manifest: manifest["model"].update(heads=4, head_dim=8), "the dimensions of bundle.json"),
-        (lambda manifest: manifest["model"].update(vocab_size=500), "the dimensions of bundle.json"),
-        (lambda manifest: manifest["model"].update(layers=2**40), "every dimension must be at most 1048576"),
-        (lambda manifest: manifest["sampling"].update(top_p=0), "a value that no request may have"),
-        (lambda manifest: manifest["model"].update(vocab_size=300), "tokens, bundle.json says 300"),
+        (
+            lambda manifest: manifest["model"].update(heads=4, head_dim=8),
+            "the dimensions and cache type of bundle.json",
+        ),
+        (lambda manifest: manifest["model"].update(vocab_size=500), "the dimensions and cache type of bundle.json"),
+        (lambda manifest: manifest["model"].update(layers=2**40), "Expected `int` <= 1048576 - at `$.model.layers`"),
+        (lambda manifest: manifest["sampling"].update(top_p=0), "Expected `float` > 0.0 - at `$.sampling.top_p`"),
+        (lambda manifest: manifest["engine"].update(block_size=0), "Expected `int` >= 1 - at `$.engine.block_size`"),
+        (
+            lambda manifest: manifest["engine"].update(block_size=513),
+            "Expected `int` <= 512 - at `$.engine.block_size`",
+        ),
+        (
+            lambda manifest: manifest["engine"].update(guidance_floor=0),
+            "Expected `float` > 0.0 - at `$.engine.guidance_floor`",
+        ),
+        (
+            lambda manifest: manifest["precisions"]["int8"].update(cache_type="int4"),
+            "dimensions and cache type of bundle.json",
+        ),
+        (lambda manifest: manifest["model"].update(vocab_size=300), "tokens, but bundle.json says 300"),
         (lambda manifest: manifest["prompt"].update(template="{genre}"), "{genre} and {text}, once each"),
         (lambda manifest: manifest["prompt"].update(template="{text.__class__}{genre}"), "once each"),
         (lambda manifest: manifest["prompt"].update(template="{text}{genre"), "prompt"),
         (lambda manifest: manifest["prompt"].update(template="{genre:>9999999999}{text}"), "once each"),
         (lambda manifest: manifest["precisions"].clear(), "names no model"),
-        (lambda manifest: manifest["precisions"]["fp32"].update(file="../model.onnx"), "not the name of a file"),
-        (lambda manifest: manifest["tokenizer"].update(file=""), "not the name of a file"),
-        (lambda manifest: manifest["tokenizer"].update(file=".."), "not the name of a file"),
-        (lambda manifest: manifest["tokenizer"].update(file="a\0b"), "not the name of a file"),
+        (lambda manifest: manifest["precisions"]["fp32"].update(file="../model.onnx"), "not a file name"),
+        (lambda manifest: manifest["tokenizer"].update(file=""), "not a file name"),
+        (lambda manifest: manifest["tokenizer"].update(file=".."), "not a file name"),
+        (lambda manifest: manifest["tokenizer"].update(file="a\0b"), "not a file name"),
         (lambda manifest: manifest.pop("sampling"), "sampling"),
     ],
 )
@@ -184,14 +209,41 @@ def test_a_bundle_of_format_2_is_served(damaged: Damage, tiny_bundle: Path) -> N
         assert list(engine.submit(Request("Plot: A door", Sampling(max_tokens=4, seed=1))))
 
 
-def test_blocks_that_the_engine_does_not_have_are_refused(damaged: Damage, tiny_bundle: Path) -> None:
-    folder = damaged("bundle.json", changed(tiny_bundle, lambda manifest: manifest["engine"].update(block_size=32)))
-    assert "needs blocks of 32 tokens, but this engine's have 16" in refusal(folder)
+def engine_with(damaged: Damage, tiny_bundle: Path, **numbers: float) -> Engine:
+    """Load the bundle with other numbers in its engine contract."""
+    folder = damaged("bundle.json", changed(tiny_bundle, lambda manifest: manifest["engine"].update(numbers)))
+    return Engine(Bundle.load(folder), EngineConfig("fp32", threads=1))
+
+
+def test_the_engine_takes_its_block_size_from_the_bundle(damaged: Damage, tiny_bundle: Path) -> None:
+    prompt = "Plot: A door opens on a fox and a dog and a fox " * 3
+    request = Request(prompt, Sampling(max_tokens=4, seed=1))
+    observer = Counts()
+    with engine_with(damaged, tiny_bundle, block_size=32) as engine:
+        engine.observers.add(observer)
+        first, second = ("".join(chunk.text for chunk in engine.submit(request)) for _ in range(2))
+    tokens = len(engine.tokenizer.encode(prompt))
+    assert first == second
+    assert observer.hits == (tokens - 1) // 32 * 32 > 32
+
+
+@pytest.mark.parametrize(("floor", "alike"), [(1.0, True), (0.02, False)])
+def test_the_engine_takes_its_guidance_floor_from_the_bundle(
+    damaged: Damage, tiny_bundle: Path, floor: float, alike: bool
+) -> None:
+    """With a floor of 1, guidance leaves only the likeliest token."""
+    with engine_with(damaged, tiny_bundle, guidance_floor=floor) as engine:
+        texts = set()
+        for seed in range(4):
+            sampling = Sampling(max_tokens=12, temperature=5.0, guidance=3.0, seed=seed, ignore_end=True)
+            stream = engine.submit(Request("Horror: A door", sampling, "Plot: A door"))
+            texts.add("".join(chunk.text for chunk in stream))
+    assert (len(texts) == 1) is alike
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "{folder}/secret.bin", "link.bin"])
 def test_a_model_reads_nothing_outside_its_bundle(tiny_bundle: Path, tmp_path: Path, location: str) -> None:
-    """Weights may lie beside an ONNX file; ONNX Runtime refuses those that lie elsewhere, also behind a link."""
+    """ONNX Runtime accepts weights beside an ONNX file, but not elsewhere, even through a link."""
     folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     secret = tmp_path / "secret.bin"
     model = onnx.load(folder / "model.fp32.onnx")

@@ -1,4 +1,4 @@
-"""The commands as they are typed."""
+"""The commands on the command line."""
 
 import os
 import re
@@ -121,7 +121,7 @@ def test_serve_starts_with_little_work_and_stops_when_told(tiny_bundle: Path, to
 
 @contextmanager
 def slow_server(bundle: Path, seconds: float, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server with two rows, whose decode steps take so much longer; and its address."""
+    """Run a server with two rows and slow decode steps. Yields its process and address."""
     slowed = f"import pytest; from tests.server.live import slow_down; slow_down(pytest.MonkeyPatch(), {seconds})"
     program = f"{slowed}; from server.cli import main; main()"
     command = [sys.executable, "-c", program, "serve", "--model", str(bundle), "--port", "0", "--rows", "2"]
@@ -135,7 +135,7 @@ def slow_server(bundle: Path, seconds: float, **settings: str) -> Iterator[tuple
 
 
 def test_serve_finishes_what_it_writes_and_takes_nothing_more_when_it_is_stopped(tiny_bundle: Path) -> None:
-    """Those that wait are finished, too, and can still be followed meanwhile."""
+    """Queued plots are finished too, and clients can still follow them."""
     with slow_server(tiny_bundle, 0.1, grace="60") as (process, address):
         plots = [start(address, LONG) for _ in range(3)]
         with following(plots[0]) as first:

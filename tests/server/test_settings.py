@@ -1,4 +1,4 @@
-"""Settings come from the environment, and their documentation is true."""
+"""Settings are read from the environment, and their documentation is true."""
 
 import re
 from dataclasses import fields
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import SHIPPED_MODEL, Settings, SettingsError, variable
+from server.settings import SHIPPED_MODEL, Settings, SettingsError, constraints, variable
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +19,24 @@ def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
     defaults["PLOTIFY_MODEL"] = str(SHIPPED_MODEL.relative_to(ROOT))
     assert dict(table) == defaults
     assert len(table) == len(defaults)
+
+
+def test_every_description_begins_its_meaning_in_the_docs() -> None:
+    cells = re.findall(
+        r"^\| `(PLOTIFY_\w+)` \|.*\| (.*?) \|$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE
+    )
+    plain = {name: re.sub(r"\[(.*?)\]\(.*?\)", r"\1", cell).replace("`", "") for name, cell in cells}
+    for setting in fields(Settings):
+        description = constraints(setting.name)[0].description
+        assert description
+        assert plain[variable(setting.name)].startswith(description.replace("`", "").rstrip("."))
+
+
+def test_secrets_are_not_shown() -> None:
+    secret = Settings(
+        keys="topsecret", pictures="openai", pictures_key="topsecret", database="postgresql://a:topsecret@b"
+    )
+    assert "topsecret" not in repr(secret)
 
 
 def test_every_setting_is_used() -> None:
@@ -36,10 +54,14 @@ def test_the_environment_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("PLOTIFY_PORT", "http", "PLOTIFY_PORT is 'http'; it must be a whole number"),
-        ("PLOTIFY_PORT", "65536", "PLOTIFY_PORT is 65536; it must be from 0 to 65535"),
-        ("PLOTIFY_QUEUE", "0", "PLOTIFY_QUEUE is 0; it must be from 1"),
-        ("PLOTIFY_LOG_LEVEL", "loud", "choose one of critical, error"),
+        ("PLOTIFY_PORT", "http", "PLOTIFY_PORT is 'http'; it must be a whole number from 0 to 65535"),
+        ("PLOTIFY_PORT", "80 ", "PLOTIFY_PORT is '80 '; it must be a whole number from 0 to 65535"),
+        ("PLOTIFY_PORT", "9" * 30, "it must be a whole number from 0 to 65535"),
+        ("PLOTIFY_PORT", "\udcff", "it must be a whole number from 0 to 65535"),
+        ("PLOTIFY_PORT", "65536", "PLOTIFY_PORT is '65536'; it must be a whole number from 0 to 65535"),
+        ("PLOTIFY_QUEUE", "0", "PLOTIFY_QUEUE is '0'; it must be a whole number from 1"),
+        ("PLOTIFY_LOG_LEVEL", "loud", "PLOTIFY_LOG_LEVEL is 'loud'; choose one of critical, error"),
+        ("PLOTIFY_LOG_LEVEL", "\udcff", "choose one of critical, error"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: str, says: str) -> None:

@@ -12,19 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from onnxruntime import OrtValue
 
-from server.bundle import ModelShape
+from server.bundle import EngineContract, ModelShape
 
-BLOCK = 16
-"""Prefill pads every piece to a multiple of this many tokens, counted from the start of the prompt.
-
-ONNX Runtime uses other kernels for other lengths. With whole blocks, a token's keys and values are the same to the last
-bit in whatever pieces its prompt is prefilled.
-"""
-
-
-def whole_blocks(tokens: int) -> int:
-    """Return `tokens` rounded up to a multiple of `BLOCK`."""
-    return -(-tokens // BLOCK) * BLOCK
+BLOCK = EngineContract().block_size
+"""The block size of bundles that don't name theirs."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +32,9 @@ class Cache:
     Args:
         rows: the number of rows.
         dtype: float32, or int8 if the graph quantizes its cache.
+        block_size: prompts are prefilled in multiples of this many tokens, counted from their beginning. ONNX Runtime
+            uses other kernels for other lengths. With whole blocks, a token's keys and values are the same to the last
+            bit in whatever pieces its prompt is prefilled.
 
     Attributes:
         capacity: the number of tokens in a row.
@@ -48,8 +42,9 @@ class Cache:
         sides: the keys and the values of each layer.
     """
 
-    def __init__(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> None:
-        self.capacity = whole_blocks(shape.context)
+    def __init__(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, block_size: int = BLOCK) -> None:
+        self.block_size = block_size
+        self.capacity = self.whole_blocks(shape.context)
         self.dtype = np.dtype(dtype)
         row = (shape.heads, self.capacity, shape.head_dim)
         self.row_bytes = math.prod(row) * self.dtype.itemsize
@@ -58,6 +53,10 @@ class Cache:
             for layer in range(shape.layers)
             for side in ("key", "value")
         ]
+
+    def whole_blocks(self, tokens: int) -> int:
+        """Return `tokens` rounded up to a multiple of the block size."""
+        return -(-tokens // self.block_size) * self.block_size
 
     def address(self, side: Side, row: int) -> int:
         """Return the address of `row` of `side`; the next rows follow without a gap."""

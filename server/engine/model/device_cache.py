@@ -7,7 +7,7 @@ from onnxruntime import OrtValue
 
 from server.bundle import ModelShape
 from server.engine.errors import DeviceError
-from server.engine.model.cache import Cache, Side
+from server.engine.model.cache import BLOCK, Cache, Side
 from server.engine.model.device import COPYING, open_session
 
 
@@ -18,13 +18,15 @@ class DeviceCache(Cache):
         DeviceError: the rows do not fit.
     """
 
-    def __init__(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, device: str) -> None:
+    def __init__(
+        self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, device: str, block_size: int = BLOCK
+    ) -> None:
         self._device = device
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self._copying = open_session(COPYING, device, options)
         self._binding = self._copying.io_binding()
-        super().__init__(shape, rows, dtype)
+        super().__init__(shape, rows, dtype, block_size)
 
     def address(self, side: Side, row: int) -> int:
         """Return the address of `row` of `side` on the device; the next rows follow without a gap."""

@@ -57,8 +57,8 @@ class DeviceRunner(Runner):
                 self.captures = False
         return open_session(path, self.device, options)
 
-    def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> Cache:
-        return DeviceCache(shape, rows, dtype, self.device)
+    def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, block_size: int) -> Cache:
+        return DeviceCache(shape, rows, dtype, self.device, block_size)
 
     def _allocate(self, name: str, values: npt.NDArray[Any]) -> int:
         # A copy: on the cpu an OrtValue would share the array's memory.

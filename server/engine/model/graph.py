@@ -37,6 +37,6 @@ def cache_dtype(session: ort.InferenceSession, bundle: Bundle, precision: str) -
     ):
         raise BundleError(
             f"{bundle.model_file(precision)}: its inputs and outputs are not those of a {shape.layers}-layer GPT-2 "
-            "with an in-place cache and the dimensions of bundle.json; export the checkpoint again"
+            "with an in-place cache and the dimensions and cache type of bundle.json; export the checkpoint again"
         )
     return dtype

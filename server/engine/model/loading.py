@@ -4,7 +4,6 @@ import numpy as np
 
 from server.bundle import Bundle, BundleError, ModelShape
 from server.engine.errors import DeviceError, RowsDiffer
-from server.engine.model.cache import BLOCK
 from server.engine.model.device_runner import DeviceRunner
 from server.engine.model.runner import Runner
 from server.engine.sampling.kernels import Floats
@@ -27,11 +26,6 @@ def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows:
         RowsDiffer: a row's logits alone and among others are not the same, bit for bit.
     """
     shape = bundle.manifest.model
-    if (block := bundle.manifest.engine.block_size) != BLOCK:
-        raise BundleError(
-            f"{bundle.path}: needs blocks of {block} tokens, but this engine's have {BLOCK}; "
-            "export the checkpoint again"
-        )
     if device == "cuda":
         runner: Runner = DeviceRunner(bundle, precision, threads, rows, capture=capture)
     else:
@@ -59,7 +53,7 @@ def _read_and_decode(runner: Runner, shape: ModelShape, rows: int) -> Floats:
 
     The rows use two prompts by turns, so every other row equals the first.
     """
-    length = min(BLOCK, shape.context) - 1
+    length = min(runner.cache.block_size, shape.context) - 1
     one, other = ([step * place % shape.vocab_size for place in range(1, length + 1)] for step in (7, 11))
     prompts = [other if row % 2 else one for row in range(rows)]
     read = runner.prefill(0, 0, prompts).copy()

@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from server.bundle import Bundle, BundleError, ModelShape
 from server.engine.errors import DeviceError
-from server.engine.model.cache import BLOCK, Cache, whole_blocks
+from server.engine.model.cache import Cache
 from server.engine.model.graph import cache_dtype
 from server.engine.sampling.kernels import Floats
 
@@ -46,7 +46,8 @@ class Runner:
     captures = False
 
     def __init__(self, bundle: Bundle, precision: str, threads: int, rows: int) -> None:
-        path, shape = bundle.model_file(precision), bundle.manifest.model
+        path, manifest = bundle.model_file(precision), bundle.manifest
+        shape, block_size = manifest.model, manifest.engine.block_size
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -59,14 +60,14 @@ class Runner:
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the checkpoint again") from error
         dtype = cache_dtype(self._session, bundle, precision)  # before memory is taken by the manifest's numbers
         try:
-            self.cache = self._new_cache(shape, rows, dtype)
+            self.cache = self._new_cache(shape, rows, dtype, block_size)
         except (MemoryError, OSError) as error:
             raise DeviceError(
                 f"there is not enough memory for a cache of {rows} rows ({error}); use fewer rows"
             ) from error
         self._shape = shape
         # Room for each decoding row, and for one block of prefill_all_logits.
-        self._logits = np.empty((max(rows, BLOCK), shape.vocab_size), np.float32)
+        self._logits = np.empty((max(rows, block_size), shape.vocab_size), np.float32)
         self._ids = np.zeros(rows, np.int64)
         self._positions = np.zeros(rows, np.int64)
         self._seqlens = np.zeros(rows, np.int32)
@@ -96,7 +97,7 @@ class Runner:
         Returns:
             The logits after the last token of each piece, float32 [pieces, vocab]. The next run overwrites them.
         """
-        width = min(whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
+        width = min(self.cache.whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
         last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
         return self._run_prefill(row, start, pieces, width, last)
 
@@ -112,10 +113,11 @@ class Runner:
         Yields:
             The logits, float32 [tokens, vocab]. The next run overwrites them.
         """
-        most = len(self._logits) // BLOCK * BLOCK
+        block_size = self.cache.block_size
+        most = len(self._logits) // block_size * block_size
         for begin in range(0, len(piece), most):
             part = piece[begin : begin + most]
-            width = whole_blocks(len(part))
+            width = self.cache.whole_blocks(len(part))
             yield self._run_prefill(row, start + begin, [part], width, np.arange(width))[: len(part)]
 
     def _run_prefill(
@@ -168,8 +170,8 @@ class Runner:
         providers = ["CPUExecutionProvider"]
         return ort.InferenceSession(path, options, providers=providers, disabled_optimizers=SLOWER_ON_CPU)
 
-    def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike) -> Cache:
-        return Cache(shape, rows, dtype)
+    def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, block_size: int) -> Cache:
+        return Cache(shape, rows, dtype, block_size)
 
     def _allocate(self, name: str, values: npt.NDArray[Any]) -> int:
         """Return the address in the device's memory where decodes read or write `values`."""

@@ -1,1 +1,1 @@
-"""How the tables became what they are: one module of `versions` for each change, by Alembic."""
+"""Migrations of the tables by Alembic: a module of `versions` for each change."""

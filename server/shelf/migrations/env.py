@@ -1,4 +1,4 @@
-"""What Alembic runs to migrate: on the connection that it is given, in the transaction that is under way there."""
+"""Alembic runs this module to migrate, on a given connection and in its open transaction."""
 
 from alembic import context
 

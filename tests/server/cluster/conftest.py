@@ -1,4 +1,4 @@
-"""One server with two replicas, for all tests of this folder: Ray takes ten seconds to start."""
+"""One server with two replicas for all tests in this folder, because Ray takes ten seconds to start."""
 
 import os
 import re
@@ -19,13 +19,13 @@ ROWS = 16
 
 @dataclass(frozen=True)
 class Cluster:
-    """A server that answers at `address`, and its process."""
+    """A server at `address`, and its process."""
 
     address: str
     process: subprocess.Popen[str]
 
     def replicas(self) -> set[int]:
-        """The ids of the processes that write."""
+        """Return the ids of the engine processes."""
         found = set()
         for child in psutil.Process(self.process.pid).children(recursive=True):
             try:
@@ -36,7 +36,7 @@ class Cluster:
         return found
 
     def figure(self, name: str) -> float:
-        """A metric."""
+        """Return the value of a metric."""
         text = httpx.get(f"{self.address}/metrics").text
         found = re.search(rf"^plotify:{name}{{.*}} (.*)$", text, re.MULTILINE)
         assert found, name
@@ -45,7 +45,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster(started: Cluster) -> Cluster:
-    """The server, with two replicas that write, whatever the test before did to them."""
+    """The server with two working replicas, whatever the test before did to them."""
     deadline = time.monotonic() + 60
     while started.figure("rows") < 2 * ROWS:
         assert time.monotonic() < deadline, "a replica that was killed is not replaced"
@@ -55,7 +55,7 @@ def cluster(started: Cluster) -> Cluster:
 
 @pytest.fixture(scope="session")
 def started(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two slow replicas, one queue for both; it ends clean."""
+    """Start two slow replicas with one queue, and check for a clean end."""
     environment = os.environ | {
         "PLOTIFY_DATABASE": str(tmp_path_factory.mktemp("shelf") / "shelf.sqlite"),
         "PLOTIFY_MODEL": str(tiny_bundle),

@@ -1,4 +1,4 @@
-"""A handle of Ray Serve's, without Ray: replicas that do what they are told."""
+"""A fake handle of Ray Serve, with scripted replicas."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ STATS = ReplicaStats("a", "ready", "cpu", "int8", 0, 0.0, 0.0, 0, 0.0, 3.0, 0, 0
 
 
 class Answer:
-    """A call under way, as Ray Serve gives it."""
+    """A call in progress, like Ray Serve's."""
 
     def __init__(self, outputs: AsyncIterator[RemoteOutput]) -> None:
         self.cancelled = False
@@ -28,7 +28,7 @@ class Answer:
 
 
 class Handle:
-    """Writes by the scripts, one for each call in turn, the last again and again; remembers what was asked."""
+    """Runs one script for each call, the last one again and again, and records the requests."""
 
     def __init__(self, *scripts: Script) -> None:
         self.scripts = list(scripts)
@@ -58,7 +58,7 @@ class Handle:
 
 
 def writing(engine: Engine, outputs: int | None = None, end: Exception | RemoteOutput | None = None) -> Script:
-    """What an engine writes, a chunk in each output; after so many outputs the end."""
+    """Return a script for an engine's items, one in each output. After `outputs` of them comes `end`."""
 
     async def write(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
         streams = engine.submit_several(remote.request, remote.count)
@@ -74,12 +74,12 @@ def writing(engine: Engine, outputs: int | None = None, end: Exception | RemoteO
 
 
 async def forever(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
-    """Nothing comes."""
+    """Yield nothing."""
     await asyncio.sleep(3600)
     yield RemoteOutput([])
 
 
 async def begun(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
-    """A replica has it, and nothing more comes."""
+    """Yield an empty output, then nothing."""
     yield RemoteOutput([])
     await asyncio.sleep(3600)

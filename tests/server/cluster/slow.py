@@ -1,4 +1,4 @@
-"""The command line, with replicas whose steps take longer: a tiny model would be done before anything can be seen."""
+"""The command line with slowed replicas, because a tiny model is too fast to watch."""
 
 import sys
 import time
@@ -11,11 +11,11 @@ from server.engine.sampling.kernels import Floats
 from server.settings import Settings
 
 STEP = 0.03
-"""Seconds that each step takes longer."""
+"""Extra seconds for each step."""
 
 
 class SlowReplica(Replica):
-    """Writes about thirty tokens a second of each sequence."""
+    """An engine of about thirty tokens per second for each sequence."""
 
     def __init__(self, settings: Settings) -> None:
         decode = Runner.decode
@@ -29,7 +29,7 @@ class SlowReplica(Replica):
 
 
 def main() -> None:
-    """`plotify`, with slow replicas."""
+    """Run `plotify` with slow replicas."""
     from server.cli import main as plotify
 
     deployments.Replica = SlowReplica  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ def test_a_missing_ray_is_told_with_the_line_that_installs_it(tmp_path: Path, mo
     monkeypatch.setitem(sys.modules, "ray", None)
     done = serve(tmp_path)
     assert done.exit_code == 1
-    assert "needs ray, which is not installed" in done.output
+    assert "ray is not installed" in done.output
     assert "-m pip install -c constraints.txt -e '.[scale]'" in done.output
 
 
@@ -44,7 +44,7 @@ def test_a_precision_that_the_bundle_lacks_is_refused_before_ray_starts(tmp_path
 
 
 def test_the_port_stays_taken_until_the_proxy_listens(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray opens dozens of ports while it starts, and was given this one once."""
+    """Ray opens dozens of ports while it starts, and once took this one."""
     from server.cluster import local
 
     def start(http_options: dict[str, Any], **_: object) -> None:

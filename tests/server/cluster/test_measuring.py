@@ -1,4 +1,4 @@
-"""`plotify bench replicas`: what it measures of a server, not how fast that is."""
+"""`plotify bench replicas` measures a server; its speed is not tested here."""
 
 from benchmarks.process import Serving
 from benchmarks.replicas import kill, measure

@@ -1,4 +1,4 @@
-"""The engine's interface over replicas, with ones that do what they are told, without Ray."""
+"""The engine's interface over scripted replicas, without Ray."""
 
 import asyncio
 import dataclasses
@@ -80,9 +80,9 @@ def test_another_replica_goes_on_where_one_was_lost(
 
     run(check, handle, bundle)
     assert len(handle.remotes) == 3
-    assert all(remote.request == handle.remotes[0].request for remote in handle.remotes), "the same, seed and all"
+    assert all(remote.request == handle.remotes[0].request for remote in handle.remotes), "the same text and seed"
     assert handle.remotes[-1].avoid == (("a", "a") if isinstance(death, RemoteOutput) else ())
-    assert all(answer.cancelled for answer in handle.answers), "what a lost one still writes, nobody reads"
+    assert all(answer.cancelled for answer in handle.answers), "output of a lost replica has no reader"
 
 
 def test_a_seed_is_drawn_before_anything_is_sent(engine: Engine, bundle: Bundle) -> None:
@@ -112,7 +112,7 @@ def test_a_request_that_loses_one_after_the_other_ends_with_an_error(engine: Eng
     handle = Handle(writing(engine, 2, ActorDiedError()))
 
     async def check(remote: ReplicatedEngine) -> None:
-        with pytest.raises(EngineError, match="one after the other"):
+        with pytest.raises(EngineError, match="one after another"):
             await read(remote.submit(REQUEST))
 
     run(check, handle, bundle)
@@ -157,7 +157,7 @@ def test_all_rows_and_the_queue_of_all_replicas_are_given_away(bundle: Bundle) -
 
 
 def test_the_queue_stays_bounded_where_a_replica_is_lost(bundle: Bundle) -> None:
-    """More rows are taken then than there are."""
+    """More rows are then in use than exist."""
     handle = Handle(*[begun] * 8, forever)
     handle.stats = [STATS, dataclasses.replace(STATS, id="b")]
 

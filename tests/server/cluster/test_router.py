@@ -1,4 +1,4 @@
-"""Which replica writes what, decided alone: by Ray Serve's interface, without Ray."""
+"""The router's choice of replicas, through Ray Serve's interface but without Ray."""
 
 import asyncio
 import dataclasses
@@ -16,7 +16,7 @@ PROMPT = tuple(range(40))
 
 
 class Routing:
-    """A router, and requests that go where it says first."""
+    """A router, with requests to its first choice."""
 
     def __init__(self, *replicas: str) -> None:
         self.router = object.__new__(PrefixRouter)
@@ -29,7 +29,7 @@ class Routing:
         return [rank[0].replica_id.unique_id for rank in ranks]
 
     async def send(self, prompt: Sequence[int] = (), rows: int = 1) -> tuple[str, Any]:
-        """Where a request goes, and the request."""
+        """Send a request. Return its replica and the request."""
         pending = _pending(prompt, rows)
         chosen = (await self.choose(pending))[0]
         self.router.on_request_routed(pending, _replica(chosen).replica_id, None)
@@ -46,7 +46,7 @@ def _replica(id: str) -> Any:
 def _pending(prompt: Sequence[int], rows: int) -> Any:
     id = uuid.uuid4().hex
     return SimpleNamespace(
-        args=[RemoteRequest(id, Request(prompt), rows, rows)],
+        args=[RemoteRequest(id, Request(prompt), rows, rows, block_size=16)],
         metadata=SimpleNamespace(internal_request_id=id),
         future=asyncio.get_running_loop().create_future(),
     )
@@ -64,7 +64,7 @@ def test_each_goes_to_whoever_has_least_to_do() -> None:
         least = [await routing.send() for _ in range(3)]
         assert [who for who, _ in least].count(least[0][0]) < 3
         everybody = await routing.choose(_pending((), 1))
-        assert sorted(everybody) == ["a", "b", "c"], "the others are next, should it be gone"
+        assert sorted(everybody) == ["a", "b", "c"], "the others follow, in case it is gone"
 
     asyncio.run(check())
 
@@ -89,7 +89,7 @@ def test_the_longest_beginning_counts() -> None:
         routing.end(first)
         second = await routing.send((*template, *range(90, 122)), rows=SLACK + 1)
         third = await routing.send((*template, *range(200, 232)))
-        assert third[0] != second[0], "which has too much to do for that"
+        assert third[0] != second[0], "the second replica is too busy"
         routing.end(second)
         assert (await routing.send((*template, *range(90, 130))))[0] == second[0]
         assert (await routing.send((*template, *range(200, 240))))[0] == third[0]
@@ -113,7 +113,7 @@ def test_nobody_is_given_much_more_than_the_others_for_what_it_has_read() -> Non
         assert (await routing.send(PROMPT))[0] == first[0]
         second = await routing.send(PROMPT)
         assert second[0] != first[0]
-        assert (await routing.send(PROMPT))[0] == second[0], "which has read it, too, by now"
+        assert (await routing.send(PROMPT))[0] == second[0], "it has the prefix too by now"
 
     asyncio.run(check())
 

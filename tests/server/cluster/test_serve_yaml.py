@@ -1,4 +1,4 @@
-"""serve.yaml is what Ray Serve reads, and names what is there."""
+"""serve.yaml is valid for Ray Serve, and its names exist."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def test_it_runs_the_application_with_settings(served: Any) -> None:
 
 
 def test_its_arguments_are_settings() -> None:
-    with pytest.raises(SettingsError, match="PLOTIFY_ROWS is 1"):
+    with pytest.raises(SettingsError, match="PLOTIFY_ROWS is '1'; it must be a whole number from 2"):
         application({"PLOTIFY_ROWS": "1"})
 
 

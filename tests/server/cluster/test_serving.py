@@ -1,4 +1,4 @@
-"""Two replicas behind Ray Serve, as their clients see them."""
+"""Two replicas behind Ray Serve, from their clients' view."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ def _asked(model: str, seed: int, **fields: object) -> dict[str, Any]:
 
 
 def _written(bundle: Bundle, bodies: list[dict[str, Any]]) -> list[str]:
-    """The same by an engine in this process."""
+    """Return the same text from an engine in this process."""
     with Engine(bundle, EngineConfig(threads=1, rows=ROWS)) as engine:
         requests = [
             Request(body["prompt"], Sampling(max_tokens=body["max_tokens"], seed=body["seed"], ignore_end=True))
@@ -108,7 +108,7 @@ def test_continuations_of_one_prompt_have_seeds_that_follow_one_another(cluster:
     assert [choice["text"] for choice in answer["choices"]] == _written(bundle, alone)
     once = answer["usage"]["prompt_tokens"]
     _until(lambda: cluster.figure("prefix_cache_queries_total") > read, "the replicas were not asked")
-    assert cluster.figure("prefix_cache_queries_total") - read == once, "one replica reads it, once"
+    assert cluster.figure("prefix_cache_queries_total") - read == once, "one replica prefills it, once"
 
 
 def test_whoever_leaves_frees_the_rows(cluster: Cluster, bundle: Bundle) -> None:

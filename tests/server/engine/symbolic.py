@@ -7,7 +7,7 @@ previous cell and the token. So a wrong copy, a wrong position or an overwritten
 from collections.abc import Sequence
 from itertools import accumulate
 
-from server.engine.model.cache import BLOCK, Cache, whole_blocks
+from server.engine.model.cache import BLOCK, Cache
 
 
 def mix(before: int, token: int) -> int:
@@ -24,7 +24,8 @@ class SymbolicCache(Cache):
     """Rows of cells; None before a cell is written."""
 
     def __init__(self, rows: int, context: int) -> None:
-        self.capacity = whole_blocks(context)
+        self.block_size = BLOCK
+        self.capacity = self.whole_blocks(context)
         self.cells: list[list[int | None]] = [[None] * self.capacity for _ in range(rows)]
 
     def copy(self, source: int, target: int, tokens: int) -> None:
@@ -33,7 +34,7 @@ class SymbolicCache(Cache):
 
     def prefill(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> list[int]:
         """Do the same as `Runner.prefill`, padding included. Return each piece's last cell, not logits."""
-        width = min(whole_blocks(max(map(len, pieces))), self.capacity - start)
+        width = min(self.whole_blocks(max(map(len, pieces))), self.capacity - start)
         assert start % BLOCK == 0
         assert len(pieces) == 1 or start == 0
         last = []

@@ -129,7 +129,8 @@ def entangled(tiny_bundle: Path, tmp_path: Path) -> Bundle:
     model.graph.node.insert(place, quantize)
     content = model.SerializeToString()
     manifest = json.loads((folder / "bundle.json").read_bytes())
-    manifest["precisions"]["int8"] |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    digest = hashlib.sha256(content).hexdigest()
+    manifest["precisions"]["int8"] |= {"sha256": digest, "bytes": len(content), "cache_type": "float32"}
     (folder / "model.int8.onnx").write_bytes(content)
     (folder / "bundle.json").write_text(json.dumps(manifest))
     return Bundle.load(folder)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from server.engine.fair_queue import FairQueue
-from server.engine.model.cache import BLOCK, whole_blocks
-from server.engine.prefix_cache import MIN_TOKENS, WIDTH
+from server.engine.model.cache import BLOCK
+from server.engine.prefix_cache import MIN_BLOCKS, WIDTH
 from server.engine.scheduler import MAX_PREFILL_TOKENS, MIN_PREFILL_TOKENS, Prefill, Scheduler
 from server.engine.sequence import CacheRow, Sequence, SequenceGroup
 from server.engine.stats import Observer, SequenceStats
@@ -134,9 +134,9 @@ class Scheduling(RuleBasedStateMachine):
         self.check()
 
     def check_prefill(self, prefill: Prefill, writing: int, waiting: int) -> None:
-        width = whole_blocks(max(map(len, prefill.pieces)))
+        width = self.cache.whole_blocks(max(map(len, prefill.pieces)))
         most = (
-            max(whole_blocks(2 * writing), MIN_PREFILL_TOKENS, MIN_PREFILL_TOKENS * waiting)
+            max(self.cache.whole_blocks(2 * writing), MIN_PREFILL_TOKENS, MIN_PREFILL_TOKENS * waiting)
             if writing
             else MAX_PREFILL_TOKENS
         )
@@ -202,7 +202,7 @@ class Scheduling(RuleBasedStateMachine):
         assert sorted([*kept, *self.scheduler.prefix_cache._free]) == list(range(self.rows, self.rows + self.kept))
         known = {row: np.frombuffer(tokens, f"i{WIDTH}").tolist() for row, tokens in kept.items()}
         for row, tokens in known.items():
-            assert len(tokens) >= MIN_TOKENS
+            assert len(tokens) >= MIN_BLOCKS * BLOCK
             assert len(tokens) % BLOCK == 0
             assert self.cache.holds(row, tokens)
             assert not any(other[: len(tokens)] == tokens for at, other in known.items() if at != row)

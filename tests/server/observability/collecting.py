@@ -1,4 +1,4 @@
-"""A collector of traces, as OpenTelemetry's exporters send them."""
+"""A collector for OpenTelemetry's exporters."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 class Collector:
-    """Answers at `address`, and keeps the `spans` that it is sent."""
+    """Answers at `address`, and keeps the received `spans`."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -27,7 +27,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Receiver)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
@@ -35,7 +35,7 @@ class Collector:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector, in a thread."""
+    """Run a collector in a thread."""
     collector = Collector()
     thread = threading.Thread(target=collector.server.serve_forever)
     thread.start()

@@ -1,4 +1,4 @@
-"""What /metrics says, as Prometheus would read it."""
+"""Reads /metrics like Prometheus."""
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -7,7 +7,7 @@ Labels = tuple[str, ...]
 
 
 def samples(address: str) -> dict[str, float]:
-    """Each by its name, with the values of its labels but the model's: `name` or `name{a,b}`. From this machine."""
+    """Return the samples by name, as `name` or `name{a,b}` with the values of all labels but the model's."""
     answer = httpx.get(f"{address}/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")

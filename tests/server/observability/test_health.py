@@ -1,4 +1,4 @@
-"""Whether the server is well, and whether it takes requests."""
+"""The probes for health and readiness."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is logged: a line for each request, its id everywhere, and nothing of what was asked for or written."""
+"""Logs: a line for each request, its id on every line, and no prompts or generated text."""
 
 import io
 import json
@@ -34,7 +34,7 @@ NAMES = ("server", "uvicorn", "")
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What `plotify serve` would write to stderr, as JSON, at every level."""
+    """Capture the logs of `plotify serve`, as JSON, at every level."""
     loggers = [logging.getLogger(name) for name in NAMES]
     before = [(logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
     written = io.StringIO()
@@ -47,13 +47,13 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 
 def lines(log: io.StringIO, logger: str = "") -> list[dict[str, Any]]:
-    """The objects that were logged, of one logger or of all."""
+    """Return the logged objects, of one logger or of all."""
     found = map(json.loads, log.getvalue().splitlines())
     return [line for line in found if logger in line["logger"]]
 
 
 def answered(log: io.StringIO, count: int) -> list[dict[str, Any]]:
-    """The lines of requests, once there are so many: an answer is logged when it has been sent."""
+    """Wait for `count` lines of requests; an answer is logged after it is sent."""
     while len(found := lines(log, "observability.middleware")) < count:
         time.sleep(0.01)
     return found
@@ -124,7 +124,7 @@ def test_the_engines_thread_names_the_request(
 
 
 def test_nothing_that_was_asked_for_or_written_is_logged(bundle: Bundle, log: io.StringIO) -> None:
-    """Every way to ask, well and badly, with a key: at debug."""
+    """Use every endpoint, with good and bad requests and a key, at debug."""
     key, secret = Key.make("tester", frozenset({"completion", "operator"}))
     headers = {"Authorization": f"Bearer {secret}"}
     prompt = f"The {MARK} of {MARK}"
@@ -200,7 +200,7 @@ def test_what_is_no_unicode_text_is_logged(log: io.StringIO) -> None:
 
 
 def test_serve_logs_as_the_settings_say(tiny_bundle: Path) -> None:
-    """All of it, uvicorn's lines too, and each request once."""
+    """Check all lines, also uvicorn's. Each request has one."""
     program = "from server.cli import main; main()"
     command = [sys.executable, "-c", program, "serve", "--model", str(tiny_bundle), "--port", "0"]
     settings = {"PLOTIFY_LOG_LEVEL": "info", "PLOTIFY_LOG_FORMAT": "json"}

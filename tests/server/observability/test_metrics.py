@@ -1,4 +1,4 @@
-"""The metrics agree with what clients received, and with their documentation."""
+"""The metrics agree with the clients' results and with the documentation."""
 
 import re
 import threading
@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
 def test_tokens_and_ends_are_those_that_clients_received(bundle: Bundle) -> None:
-    """Completions whole and as streams, several of one prompt, guided ones, plots: all at once; room for all."""
+    """Whole completions, streams, several of one prompt, guided ones and plots, all at once."""
     asked = [
         {"prompt": "A fox", "max_tokens": 9, "ignore_eos": True},
         {"prompt": "A fox", "max_tokens": 5, "n": 2, "ignore_eos": True},
@@ -106,7 +106,7 @@ def test_the_gauges_tell_of_now(slow_live: LiveServer) -> None:
 
 
 def test_who_has_enough_has_not_left(bundle: Bundle) -> None:
-    """A plot ends with its sentence, for which the engine is told to stop, unless it has written all by then."""
+    """A plot ends with its sentence. The engine is stopped then, unless it has finished."""
     ends: Counter[str] = Counter()
     with serving(bundle) as live:
         while True:
@@ -124,7 +124,7 @@ def test_who_has_enough_has_not_left(bundle: Bundle) -> None:
 
 
 def test_every_end_is_told_once(bundle: Bundle, slow_decoding: float) -> None:
-    """In rows, in the queue, refused, failed with the engine closed."""
+    """Continuations in rows, in the queue, refused, and failed by closing the engine."""
     with serving(bundle, rows=2) as live:
         endless = Request(PROMPT, Sampling(max_tokens=100, ignore_end=True))
         streams = [live.engine.submit(endless) for _ in range(6)]

@@ -1,4 +1,4 @@
-"""How requests are seen that go wrong: an app that raises, a client that leaves."""
+"""Failing requests: the app raises, or the client leaves."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ def scope(path: str = "/") -> Any:
 
 
 def request(app: Callable[[Send], Awaitable[None]], edge: HttpCollector, path: str = "/") -> list[Any]:
-    """Asks an app that is seen; what it sent."""
+    """Send a request to an observed app. Return its messages."""
 
     async def inner(_: Scope, __: Receive, send: Send) -> None:
         await app(send)

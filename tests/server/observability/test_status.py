@@ -1,4 +1,4 @@
-"""The page for operators, and its status_view."""
+"""The status page, and its figures."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ from tests.server.reading import PROMPT
 
 
 def shown(page: str) -> dict[str, str]:
-    """The values of the page, by their places."""
+    """Return the values of the page, by their ids."""
     return dict(re.findall(r'id="([a-z0-9-]+)">([^<]*)<', page))
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a request went, as a collector of OpenTelemetry is told."""
+"""The spans of a request, at an OpenTelemetry collector."""
 
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def test_a_request_is_a_span_with_its_parts_below_it(bundle: Bundle, slow_decodi
     assert {part.parent_span_id for part in parts} == {request.span_id}
     times = [time for part in parts for time in (part.start_time_unix_nano, part.end_time_unix_nano)]
     assert times == sorted(times)
-    assert times[1::2][:2] == times[2::2], "one begins where the other ends"
+    assert times[1::2][:2] == times[2::2], "one begins after the other ends"
     assert request.start_time_unix_nano < times[0]
     assert times[-1] - times[-2] > 4 * slow_decoding * 1e9
     assert attributes(parts[-1]) == {
@@ -65,7 +65,7 @@ def test_a_request_is_a_span_with_its_parts_below_it(bundle: Bundle, slow_decodi
 
 
 def test_a_plot_goes_on_below_the_request_that_started_it(bundle: Bundle, slow_decoding: float) -> None:
-    """Also one that is cancelled, and one whose turn never came; one that is refused has no parts."""
+    """Cancelled and queued continuations have spans too; a refused request has none below its own."""
     with collecting() as collector:
         with serving(bundle, Settings(traces=collector.address)) as live:
             plots = [start(live.address, LONG) for _ in range(3)]
@@ -109,7 +109,9 @@ def test_a_collector_that_is_not_there_is_no_matter(bundle: Bundle) -> None:
 def test_without_the_packages_it_says_which(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     monkeypatch.delitem(sys.modules, "server.observability.traces", raising=False)
-    with pytest.raises(SettingsError, match=r"PLOTIFY_TRACES is set, and opentelemetry is not installed; .*\[otel\]"):
+    with pytest.raises(
+        SettingsError, match=r"PLOTIFY_TRACES is set, but opentelemetry is not installed(.|\n)*\[otel\]"
+    ):
         create_app(engine, Settings(traces="http://127.0.0.1:4318"))
     with pytest.raises(SettingsError, match=r"PLOTIFY_TRACES is '127.*'; it must be an address, http"):
         Settings(traces="127.0.0.1:4318")

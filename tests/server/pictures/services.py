@@ -1,4 +1,4 @@
-"""Picture services on a free port that speak as the real ones are documented to, and fail when they are told."""
+"""Fake picture services on a free port. They follow the real ones' documentation, and fail on demand."""
 
 import asyncio
 import base64
@@ -22,10 +22,10 @@ PNG = base64.b64decode(
 class Services:
     """All three protocols.
 
-    trouble: what becomes of the next paid requests, in order; then they are served. answer: what all of them get
-    instead, status and body. by_url: pictures are kept elsewhere; kept_trouble: what becomes of the request for one.
-    shares: how far a web UI says it is, each time that it is asked; drawn: it has come to its end.
-    asked: what the paid requests held. others: what else a web UI was told.
+    trouble: failures of the next paid requests, in order. answer: status and body for all paid requests instead.
+    by_url: keep pictures at another address. kept_trouble: the failure of requests there. shares: the progress of a web
+    UI, one value for each request. drawn: set at the end of a drawing. asked: the bodies of paid requests. others: the
+    other requests to a web UI.
     """
 
     trouble: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Services:
     address: str = ""
 
     async def misbehave(self, request: web.Request, refusals: dict[str, web.Response]) -> web.StreamResponse | None:
-        """The answer of the next trouble; None where there is none."""
+        """Return the next failure, or None."""
         if self.answer:
             return web.Response(status=self.answer[0], body=self.answer[1])
         match self.trouble.pop(0) if self.trouble else None:
@@ -70,7 +70,7 @@ class Services:
         return None
 
     async def stability(self, request: web.Request) -> web.StreamResponse:
-        """POST /v2beta/stable-image/generate/{model}"""
+        """Serve POST /v2beta/stable-image/generate/{model}."""
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             return _of_stability(401, "unauthorized")
         if not request.content_type.startswith("multipart/"):
@@ -86,7 +86,7 @@ class Services:
         return web.Response(body=PNG, headers={"finish-reason": "SUCCESS", "seed": "1"}, content_type="image/png")
 
     async def openai(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/images/generations"""
+        """Serve POST /v1/images/generations."""
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             return _of_openai(401, "invalid_api_key", f"Incorrect API key provided: {KEY}")
         fields = await request.json()
@@ -103,13 +103,13 @@ class Services:
         return web.json_response({"created": 1, "data": [kept if self.by_url else {"b64_json": _encoded()}]})
 
     async def kept(self, request: web.Request) -> web.StreamResponse:
-        """GET of a picture that is kept elsewhere, where the key must not go."""
+        """Serve a picture at another address. It must not get the key."""
         assert "Authorization" not in request.headers
         self.trouble = [self.kept_trouble] if self.kept_trouble else []
         return await self.misbehave(request, {}) or web.Response(body=PNG, content_type="image/png")
 
     async def webui(self, request: web.Request) -> web.StreamResponse:
-        """/sdapi/v1/txt2img, /sdapi/v1/progress, /sdapi/v1/interrupt"""
+        """Serve /sdapi/v1/txt2img, /sdapi/v1/progress and /sdapi/v1/interrupt."""
         if request.headers.get("Authorization") != encode_basic_auth(*LOGIN.split(":")):
             return web.json_response({"detail": "Incorrect username or password"}, status=401)
         name = request.match_info["name"]
@@ -140,7 +140,7 @@ class Services:
 
 @asynccontextmanager
 async def services() -> AsyncIterator[Services]:
-    """All of them, at one address, on this event loop."""
+    """Run all services at one address, on this event loop."""
     found = Services()
     app = web.Application()
     routes: list[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [

@@ -1,4 +1,4 @@
-"""The drawn cover: always the same, always well-formed, whatever the title."""
+"""Drawn covers are repeatable and well-formed for any title."""
 
 import json
 import re
@@ -75,7 +75,7 @@ def test_every_genre_of_the_shipped_model_has_its_colours_and_letters_that_can_b
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG's contrast ratio of two colours."""
+    """Return WCAG's contrast ratio of two colours."""
 
     def luminance(colour: str) -> float:
         channels = [int(found, 16) / 255 for found in re.findall("[0-9a-f]{2}", colour)]

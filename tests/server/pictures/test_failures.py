@@ -1,4 +1,4 @@
-"""Each way in which a service fails: what is told, what is asked again, what is counted, and what is told nobody."""
+"""Failures of services: messages, retries, the cap, and secrets."""
 
 import logging
 import traceback
@@ -45,14 +45,14 @@ def test_failures_are_told_in_words_and_keys_in_none(
         assert_no_secret(error, caplog, trial.settings)
         trial.now = 3600
         running.trouble = []
-        assert isinstance((await trial.all())[-1], Picture), "the next one comes"
+        assert isinstance((await trial.all())[-1], Picture), "the next one succeeds"
 
     caplog.set_level(logging.DEBUG)
     trying(kind, work)
 
 
 def assert_no_secret(error: PictureError, caplog: pytest.LogCaptureFixture, settings: Settings) -> None:
-    """Neither the key nor what was typed is told, logged or in a traceback; not in that of all variables, either."""
+    """Check messages, logs and tracebacks with all variables for the key and the writer's words."""
     message = str(error)
     assert message[0].isupper()
     assert message.endswith(".")
@@ -75,7 +75,7 @@ def test_a_wrong_key_is_for_whoever_runs_the_server(kind: str, caplog: pytest.Lo
     async def work(trial: Trial, running: Services) -> None:
         error = await trial.fails()
         assert (error.fault, trial.counted, running.asked) == (Fault.NOT_CONFIGURED, 0, [])
-        assert "Tell whoever runs it" in str(error)
+        assert "Ask the server's operator" in str(error)
         assert_no_secret(error, caplog, trial.settings)
 
     caplog.set_level(logging.DEBUG)
@@ -96,7 +96,7 @@ def test_a_service_that_is_not_there_costs_nothing(caplog: pytest.LogCaptureFixt
 def test_a_service_that_hangs_is_given_up(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     async def work(trial: Trial, running: Services) -> None:
         running.trouble = ["hang"]
-        trial.provider.service.patience = 0.2
+        trial.provider.patience = 0.2
         error = await trial.fails()
         assert (error.fault, trial.counted) == (Fault.BROKEN, 1)
         assert "took too long" in str(error)

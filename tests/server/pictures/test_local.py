@@ -1,4 +1,4 @@
-"""A model on this machine: a minute one, made and exported as real ones are."""
+"""A tiny model on this machine, made and exported like a real one."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from server.settings import Settings, SettingsError
 
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Takes twenty seconds."""
+    """Export a tiny pipeline. It takes twenty seconds."""
     pytest.importorskip("diffusers", reason="the extra pictures is not installed")
     folder = tmp_path_factory.mktemp("pipeline")
     script = Path(__file__).with_name("tiny_pipeline.py")
@@ -34,7 +34,7 @@ def settings(folder: Path) -> Settings:
 
 
 def pretend(folder: Path) -> None:
-    """Makes a folder that looks like an exported pipeline from afar."""
+    """Make a folder with the file names of an exported pipeline."""
     (folder / "model_index.json").write_text("{}")
     (folder / "unet").mkdir()
     (folder / "unet" / "model.onnx").write_bytes(b"")
@@ -112,7 +112,7 @@ def test_a_model_that_fails_is_said_in_words_and_logged(tmp_path: Path, caplog: 
 
     async def work() -> None:
         pictures = Pictures(settings(tmp_path))
-        with pytest.raises(PictureError, match="The model that draws pictures failed") as caught:
+        with pytest.raises(PictureError, match="The picture model failed") as caught:
             async for _ in pictures.illustrate("A fox.", "Fox", None, "a"):
                 pass
         assert caught.value.fault is Fault.BROKEN
@@ -125,7 +125,7 @@ def test_a_folder_without_a_pipeline_is_refused_at_the_start(tmp_path: Path) -> 
     with pytest.raises(SettingsError, match=r"no model_index\.json with ONNX models beside it; docs/pictures"):
         Pictures(settings(tmp_path))
     (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(SettingsError, match="which is no exported diffusion pipeline"):
+    with pytest.raises(SettingsError, match="which is not an exported diffusion pipeline"):
         Pictures(settings(tmp_path))
 
 
@@ -133,7 +133,8 @@ def test_without_its_packages_it_says_what_to_install(tmp_path: Path, monkeypatc
     pretend(tmp_path)
     monkeypatch.setattr(local_module, "_missing", lambda package: package == "diffusers")
     with pytest.raises(
-        SettingsError, match=r"needs diffusers(.|\n)*-m pip install -c constraints.txt -e '.\[pictures\]'"
+        SettingsError,
+        match=r"is 'local', but diffusers is not installed(.|\n)*-m pip install -c constraints.txt -e '.\[pictures\]'",
     ):
         Pictures(settings(tmp_path))
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""Whoever draws: one at a time for each client, as many at once as the provider can, and a cap for the hour."""
+"""Any provider: one picture at a time per client, the provider's limit at once, and the hourly cap."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,7 +14,7 @@ from tests.server.pictures.services import PNG
 
 
 class Painter:
-    """Draws when it is told, and notes how many it draws at once."""
+    """Draws on demand, and records the number of drawings at once."""
 
     maker = "A painter"
     at_once = 2
@@ -61,7 +61,7 @@ def test_each_client_has_one_under_way_and_the_others_wait_for_their_turn() -> N
         asking = [asyncio.create_task(ask(pictures, str(number))) for number in range(MAX_ACTIVE)]
         while painter.drawing < 2:
             await asyncio.sleep(0)
-        with pytest.raises(PictureError, match="on its way") as caught:
+        with pytest.raises(PictureError, match="already have a picture in progress") as caught:
             await ask(pictures, "3")
         assert caught.value.fault is Fault.BUSY
         with pytest.raises(PictureError, match="Many pictures") as caught:
@@ -71,7 +71,7 @@ def test_each_client_has_one_under_way_and_the_others_wait_for_their_turn() -> N
         found = await asyncio.gather(*asking)
         assert painter.most == painter.at_once
         assert all(isinstance(steps[-1], Picture) for steps in found)
-        assert [steps[0] == Progress("Waiting for those before") for steps in found].count(True) == MAX_ACTIVE - 2
+        assert [steps[0] == Progress("Waiting for earlier pictures") for steps in found].count(True) == MAX_ACTIVE - 2
         assert isinstance((await ask(pictures, "3"))[-1], Picture)
         await pictures.close()
         assert painter.closed == 1
@@ -88,7 +88,7 @@ def test_a_reader_who_leaves_makes_room(waiting: bool) -> None:
         while painter.drawing < len(others):
             await asyncio.sleep(0)
         steps = pictures.illustrate("It rains.", "Rain", None, "a")
-        assert await anext(steps) == Progress("Waiting for those before" if waiting else "Drawing")
+        assert await anext(steps) == Progress("Waiting for earlier pictures" if waiting else "Drawing")
         await steps.aclose()
         cancelled = asyncio.create_task(ask(pictures, "a"))
         await asyncio.sleep(0)
@@ -108,12 +108,12 @@ def test_what_is_no_picture_is_not_passed_on(caplog: pytest.LogCaptureFixture) -
     async def work() -> None:
         painter = Painter(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
         painter.told.set()
-        with pytest.raises(PictureError, match="is no picture") as caught:
+        with pytest.raises(PictureError, match="did not send a picture") as caught:
             await ask(Pictures(Settings(), provider=painter), "a")
         assert caught.value.fault is Fault.BROKEN
 
     asyncio.run(work())
-    assert caplog.messages == ["No picture by A painter: neither PNG, JPEG nor WebP"]
+    assert caplog.messages == ["No picture from A painter: neither PNG, JPEG nor WebP"]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_settings_that_go_together(values: dict[str, str]) -> None:
     ("values", "says"),
     [
         ({"pictures": "midjourney"}, "PLOTIFY_PICTURES is 'midjourney'; choose one of none, stability"),
-        ({"pictures_key": "topsecret"}, "PLOTIFY_PICTURES_KEY is set, and PLOTIFY_PICTURES is 'none'; it has no use"),
+        ({"pictures_key": "topsecret"}, "PLOTIFY_PICTURES_KEY is set, but PLOTIFY_PICTURES is 'none' and ignores it"),
         ({"pictures": "stability"}, "PLOTIFY_PICTURES is 'stability', which needs PLOTIFY_PICTURES_KEY"),
         ({"pictures": "openai"}, "which needs PLOTIFY_PICTURES_KEY"),
         ({"pictures": "local"}, "which needs PLOTIFY_PICTURES_MODEL"),
@@ -187,7 +187,7 @@ def test_settings_that_go_together(values: dict[str, str]) -> None:
         ({"pictures": "stability", "pictures_key": "topsecret\n"}, "PLOTIFY_PICTURES_KEY holds white space"),
         ({"pictures": "stability", "pictures_key": "topsecrét"}, "PLOTIFY_PICTURES_KEY holds white space"),
         ({"pictures": "automatic1111", "pictures_key": "topsecret"}, "must be user:password"),
-        ({"pictures_cap": 0}, "PLOTIFY_PICTURES_CAP is 0; it must be from 1"),
+        ({"pictures_cap": 0}, "PLOTIFY_PICTURES_CAP is 0; it must be a whole number from 1"),
     ],
     ids=str,
 )

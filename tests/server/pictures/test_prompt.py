@@ -1,4 +1,4 @@
-"""What a service is asked for."""
+"""The prompt for a service."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Each service as it is when all goes well, and when it does after all."""
+"""Each service without failures, and after a retry."""
 
 from typing import Any
 
@@ -99,7 +99,7 @@ def test_what_may_pass_is_tried_again_when_the_service_says(kind: str) -> None:
         assert isinstance((await trial.all())[-1], Picture)
         assert trial.pauses[0] == 7
         assert 1 <= trial.pauses[1] <= 4
-        assert trial.counted == 2, "the one that failed, and the one that came; not the one turned away"
+        assert trial.counted == 2, "the failed and the successful request count, the rejected one does not"
 
     trying(kind, work)
 

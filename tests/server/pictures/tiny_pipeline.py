@@ -1,6 +1,6 @@
-"""A minute Stable Diffusion with random weights, exported to ONNX as a real one is: `python tiny_pipeline.py FOLDER`.
+"""Make a tiny Stable Diffusion with random weights and export it to ONNX.
 
-Run as a process of its own, so that what exporting takes of memory is given back.
+`python tiny_pipeline.py FOLDER` runs as a separate process, to free the memory for the export afterwards.
 """
 
 import json
@@ -12,7 +12,7 @@ WORDS = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{letter}</w>" for let
 
 
 def save(folder: Path) -> None:
-    """Writes the pipeline of diffusers: 64 by 64 pixels, two blocks each way."""
+    """Write the pipeline of diffusers: 64 by 64 pixels, two blocks each way."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer

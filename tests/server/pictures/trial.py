@@ -1,4 +1,4 @@
-"""Pictures of any kind, tried with the services of this folder."""
+"""Pictures from the fake services in this folder."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,17 +27,18 @@ CAP = 5
 
 
 class Trial:
-    """Pictures of one kind from the services, whose pauses between attempts are noted and take no time."""
+    """Pictures from one service. Pauses between attempts are recorded and take no time."""
 
     def __init__(self, kind: str, running: Services, **changes: Any) -> None:
         key, path = LOGIN if kind == "automatic1111" else KEY, "/v1" if kind == "openai" else ""
+        named: Any = kind
         self.settings = replace(
-            Settings(pictures=kind, pictures_url=running.address + path, pictures_key=key, pictures_cap=CAP), **changes
+            Settings(pictures=named, pictures_url=running.address + path, pictures_key=key, pictures_cap=CAP), **changes
         )
         self.now = 0.0
         self.cap = HourlyCap(self.settings.pictures_cap, lambda: self.now)
         self.provider = PROVIDERS[kind](self.settings, self.cap, patience=20)
-        self.provider.service.pause = self._pause
+        self.provider.pause = self._pause
         self.pauses: list[float] = []
         self.pictures = Pictures(self.settings, provider=self.provider)
 
@@ -54,7 +55,7 @@ class Trial:
 
     @property
     def counted(self) -> int:
-        """How many requests the cap holds to be paid for."""
+        """The number of requests in the cap."""
         count = 0
         try:
             while True:
@@ -65,7 +66,7 @@ class Trial:
 
 
 def trying(kind: str, work: Callable[[Trial, Services], Awaitable[T]], **changes: Any) -> T:
-    """Runs `work` with one kind of service."""
+    """Run `work` with one kind of service."""
 
     async def run() -> T:
         async with services() as running:

@@ -1,4 +1,4 @@
-"""A shelf in SQLite, and in PostgreSQL where PLOTIFY_TEST_DATABASE is the URL of a server of it."""
+"""Shelves in SQLite, and in PostgreSQL if PLOTIFY_TEST_DATABASE is the URL of a server."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgresql)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database."""
+    """Return an empty database."""
     if request.param == "sqlite":
         yield str(tmp_path / "shelf.sqlite")
         return

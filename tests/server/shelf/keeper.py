@@ -1,4 +1,4 @@
-"""A process that keeps plots and says what was kept, until it is killed."""
+"""A process for killing: it keeps plots and reports each of them."""
 
 import asyncio
 import random
@@ -8,7 +8,7 @@ from server.shelf import Shelf
 
 
 def keep_plots(database: str, owner: str, acknowledged: Connection) -> None:
-    """Begins plot after plot, and sends each text of each, as (id of the plot, text), once the shelf has kept it."""
+    """Begin plot after plot, and send each kept text as (id of the plot, text)."""
     asyncio.run(_keep_plots(database, owner, acknowledged))
 
 

@@ -1,4 +1,4 @@
-"""The database is durable, of this program's version, and refused in plain words where it cannot be used."""
+"""The database is durable and up to date. An unusable one is refused with a clear message."""
 
 import asyncio
 import sqlite3
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 @contextmanager
 def tables_of(database: str) -> Iterator[Engine]:
-    """A database that is opened."""
+    """Open a database."""
     engine = opened(database)
     try:
         yield engine
@@ -81,7 +81,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
     file.write_text("Shall I compare thee to a summer's day?\n" * 100)
     message = refused(str(file))
     assert str(file) in message
-    assert "this file is not a database; name another one" in message
+    assert "this file is not a database; name another file" in message
     assert file.read_text().startswith("Shall I compare")
 
 
@@ -103,11 +103,11 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("mysql://me:secret@localhost/plots", "mysql://me:***@localhost/plots: a shelf is kept in SQLite"),
-        ("sqlite://", "keeps nothing; name a file"),
-        ("sqlite:///:memory:", "keeps nothing; name a file"),
+        ("mysql://me:secret@localhost/plots", "mysql://me:***@localhost/plots: the database must be SQLite"),
+        ("sqlite://", "keeps nothing. Name a file"),
+        ("sqlite:///:memory:", "keeps nothing. Name a file"),
         ("postgresql://me:secret@127.0.0.1:1/plots", "postgresql+psycopg://me:***@127.0.0.1:1/plots cannot be used"),
-        ("postgresql://me:secret@127.0.0.1:port/plots", "cannot be read"),
+        ("postgresql://me:secret@127.0.0.1:port/plots", "is not a valid URL"),
         ("postgresql://me:secret@127.0.0.1:1/plots?ssl=require", 'invalid connection option "ssl"'),
     ],
 )

@@ -1,4 +1,4 @@
-"""A plot as a file: what was written is what is read."""
+"""A plot as a file keeps its text."""
 
 import re
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ def test_nor_does_a_title(title: str) -> None:
 
 
 def paragraph(block: Token) -> str:
-    """The text of a paragraph, which has nothing else in it."""
+    """Return the text of a paragraph, after a check for anything else in it."""
     pieces = block.children or []
     assert {piece.type for piece in pieces} <= {"text", "text_special", "hardbreak", "softbreak"}
     return "".join("\n" if piece.type.endswith("break") else piece.content for piece in pieces)

@@ -1,4 +1,4 @@
-"""What was kept is there, whoever is killed."""
+"""Kept texts survive killed processes."""
 
 import multiprocessing
 import random
@@ -18,7 +18,7 @@ LIVES = 50
 
 
 class Life:
-    """A process that keeps plots. kept: what it has said is kept, as (id of the plot, text)."""
+    """A process with a shelf. kept: the reported texts, as (id of the plot, text)."""
 
     def __init__(self, database: str, owner: str) -> None:
         context = multiprocessing.get_context("forkserver")
@@ -45,7 +45,7 @@ class Life:
 
 
 def test_nothing_is_lost_that_was_acknowledged(tmp_path: Path) -> None:
-    """Fifty processes are killed at random moments, while another one writes the same file."""
+    """Kill fifty processes at random moments, while another one writes the same file."""
     database = str(tmp_path / "shelf.sqlite")
     lives: list[Life] = []
     try:
@@ -67,7 +67,7 @@ def test_nothing_is_lost_that_was_acknowledged(tmp_path: Path) -> None:
 
 
 def whole_tree(database: str) -> set[tuple[str, str]]:
-    """Each text that a plot ever had, as (id of the plot, text). The database must be sound."""
+    """Check the database, and return every text of every plot so far, as (id of the plot, text)."""
     texts: dict[tuple[str, int | None], str] = defaultdict(str)
     engine = opened(database)
     with Session(engine) as session:

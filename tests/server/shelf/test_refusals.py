@@ -1,4 +1,4 @@
-"""What a shelf refuses: the plots of others, what is not there, what is too much, what no database keeps."""
+"""A shelf refuses the plots of others, missing ones, too many, and invalid text."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -53,13 +53,13 @@ async def test_nobody_else_sees_or_changes_a_plot(shelf: Shelf, method: str) -> 
 async def test_a_passage_that_is_not_there_is_refused(shelf: Shelf, number: int) -> None:
     id = (await shelf.begin(ME, "One")).id
     for ask in (shelf.choose(ME, id, number), shelf.branch(ME, id, number), shelf.offer(ME, id, number, ["x"])):
-        with pytest.raises(NotOnShelf, match=f"There is no passage {number} in this plot: it has 1"):
+        with pytest.raises(NotOnShelf, match=f"There is no passage {number} in this plot, which has 1 "):
             await ask
 
 
 async def test_what_is_too_long_is_refused_by_name(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "x" * bounds.TEXT)).id
-    with pytest.raises(NotKept, match="The text has 100,001 characters; a shelf takes 100,000") as refused:
+    with pytest.raises(NotKept, match="The text has 100,001 characters; the limit is 100,000") as refused:
         await shelf.keep(ME, id, "x" * (bounds.TEXT + 1), "writer")
     assert refused.value.field == "text"
     with pytest.raises(NotKept, match="text"):
@@ -77,7 +77,7 @@ async def test_what_is_too_long_is_refused_by_name(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
 async def test_what_no_database_keeps_is_refused(shelf: Shelf, text: str) -> None:
-    with pytest.raises(NotKept, match="The text has a character"):
+    with pytest.raises(NotKept, match="The text has an invalid character"):
         await shelf.begin(ME, text)
     with pytest.raises(NotKept, match="search"):
         await shelf.browse(ME, text)
@@ -87,11 +87,11 @@ async def test_a_shelf_and_a_plot_have_room_for_so_many(shelf: Shelf, monkeypatc
     monkeypatch.setattr(bounds, "PLOTS", 2)
     monkeypatch.setattr(bounds, "PASSAGES", 3)
     id = (await shelf.begin(ME, "One")).id
-    with pytest.raises(ShelfFull, match=r"3 passages were tried in this plot.*Branch it"):
+    with pytest.raises(ShelfFull, match=r"This plot is full: it has 3 passages.*Branch it"):
         await shelf.offer(ME, id, 1, ["a", "b", "c"])
     assert (await shelf.read(ME, id)).children == []
     await shelf.branch(ME, id, 1)
     for begin in (shelf.begin(ME), shelf.branch(ME, id, 1)):
-        with pytest.raises(ShelfFull, match=r"There are 2 plots on the shelf.*Delete one"):
+        with pytest.raises(ShelfFull, match=r"The shelf is full: it has 2 plots.*Delete one"):
             await begin
     await shelf.begin(YOU)

@@ -1,4 +1,4 @@
-"""What can be done with the plots of one's own."""
+"""Actions on your own plots."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -205,7 +205,7 @@ async def test_who_has_the_link_can_read_until_it_is_withdrawn(shelf: Shelf) -> 
     assert (await shelf.shared_picture(token)).content == b"..."
     await shelf.withdraw(ME, id)
     for ask in (shelf.shared(token), shelf.shared_picture(token), shelf.shared(id), shelf.shared("")):
-        with pytest.raises(NotOnShelf, match="Nothing is shared by this link"):
+        with pytest.raises(NotOnShelf, match="This link does not lead to a plot any more"):
             await ask
     assert await shelf.share(ME, id) != token
 

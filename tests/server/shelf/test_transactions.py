@@ -1,4 +1,4 @@
-"""Each transaction has its turn in time, or is never run; and a shelf that closes loses none."""
+"""Each transaction begins in time or never runs, and closing a shelf loses none."""
 
 import asyncio
 from threading import Event
@@ -11,21 +11,21 @@ from server.shelf.transactions import THREADS
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_waits_too_long_for_its_turn_is_never_run(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_transaction_that_waits_too_long_never_runs(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.shelf.transactions.BUSY", 0.1)
     go_on = Event()
-    long = [asyncio.create_task(shelf.transactions.write(lambda _: go_on.wait(10))) for _ in range(THREADS)]
+    long = [asyncio.create_task(shelf.transactions.run(lambda _: go_on.wait(10), writes=True)) for _ in range(THREADS)]
     await asyncio.sleep(0)
-    with pytest.raises(ShelfUnusable, match="too many wait for it"):
+    with pytest.raises(ShelfUnusable, match="too many requests are waiting for it"):
         await shelf.begin("me", "Too late")
-    assert (await shelf.browse("me"))[1] == 0, "those that read have turns of their own"
+    assert (await shelf.browse("me"))[1] == 0, "reads do not wait for writes"
     go_on.set()
     assert True in await asyncio.gather(*long, return_exceptions=True)
     await shelf.begin("me", "In time")
     assert [entry.opening for entry in (await shelf.browse("me"))[0]] == ["In time"]
 
 
-async def test_a_shelf_that_closes_has_all_come_to_their_end(database: str) -> None:
+async def test_closing_a_shelf_completes_its_transactions(database: str) -> None:
     async with Shelf.open(database) as shelf:
         begun = [asyncio.create_task(shelf.begin("me", f"Plot {number}")) for number in range(20)]
         await asyncio.sleep(0)

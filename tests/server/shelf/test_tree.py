@@ -1,4 +1,4 @@
-"""However a text is edited and walked, it is what it should be, and nothing that was tried is lost."""
+"""Random edits, undos and redos give the right text and lose no passage."""
 
 import asyncio
 from itertools import pairwise
@@ -14,9 +14,9 @@ TEXTS = st.text("ab é", max_size=6)
 
 
 class Walk(RuleBasedStateMachine):
-    """One plot, beside a model of it: what the text was at each passage, and how they were reached.
+    """A plot, and a simple model of it.
 
-    texts, parents: by passage. before: where undo leads from each. last: where redo does. current: where the walk is.
+    texts, parents: by passage. before, last: the targets of undo and redo, by passage. current: the current passage.
     """
 
     def __init__(self, runner: asyncio.Runner, shelf: Shelf) -> None:
@@ -30,7 +30,7 @@ class Walk(RuleBasedStateMachine):
         self.current = 0
 
     def way(self, number: int) -> list[int]:
-        """The passages from the blank page to one."""
+        """Return the passages from the blank page to one."""
         return [*self.way(self.parents[number]), number] if number else [0]
 
     def add(self, parent: int, number: int, text: str) -> None:
@@ -45,7 +45,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(start=st.integers(0, 30), end=st.integers(0, 30), put=TEXTS)
     def edit(self, start: int, end: int, put: str) -> None:
-        """Replaces any part of the text; beyond its end that is appending."""
+        """Replace any part of the text, or append to it."""
         text = self.texts[self.current]
         text = text[:start] + put + text[max(start, end) :]
         kept = self.runner.run(self.shelf.keep("me", self.id, text, "writer"))

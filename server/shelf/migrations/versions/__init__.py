@@ -1,1 +1,1 @@
-"""The changes, in the order of their revisions."""
+"""The migrations, in the order of their revisions."""

@@ -1,4 +1,4 @@
-"""Plots, their passages and their pictures."""
+"""Add plots, their passages and their pictures."""
 
 import sqlalchemy as sa
 from advanced_alchemy.types import DateTimeUTC

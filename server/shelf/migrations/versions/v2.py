@@ -1,4 +1,4 @@
-"""The secret that signs whose shelf is whose."""
+"""Add the secret for signing the cookies of shelves."""
 
 import secrets
 

@@ -62,4 +62,4 @@ def test_every_way_in_refuses_such_a_text(client: Client) -> None:
     answer = client.post("/api/plots", json={"prompt": text})
     assert answer.status_code == 422
     assert answer.json()["problems"]["prompt"].startswith("Too long for the model: 119,999 characters")
-    assert "a shelf takes 100,000. Shorten it." in go_on(client, text).text
+    assert "the limit is 100,000. Shorten it." in go_on(client, text).text
