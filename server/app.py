@@ -57,9 +57,8 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
 
     Raises KeysError for bad keys, SettingsError for traces without their packages and for a bad picture service.
     """
-    access = Access(
-        Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None), settings.desk == "open"
-    )
+    keys = Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
+    access = Access(keys, settings.desk == "open")
     observability = Observability(engine, settings)
     reference = Reference(engine)
     pages = Pages(engine.bundle.manifest)

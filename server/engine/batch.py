@@ -121,8 +121,9 @@ class Batch:
                 first_logits += [prompt.logits for prompt in group.prompts if prompt.logits is not None]
             for prompt in group.prompts:
                 prompt.logits = prompt.logprobs = None
-        sequences = [sequence for group in complete for sequence in group.sequences]
-        self._sample(sequences, np.stack(first_logits), rows, step)
+        self._sample(
+            [sequence for group in complete for sequence in group.sequences], np.stack(first_logits), rows, step
+        )
 
     def _decode(self, step: StepStats) -> None:
         """Compute the latest token of every decoding row, and sample the next token of each sequence."""

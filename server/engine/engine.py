@@ -99,12 +99,11 @@ class Engine(AnyEngine):
 
     def submit_several(self, request: Request, count: int) -> list[Stream]:
         prompts, seeds = self._admission.encode(request, count), choose_seeds(request.sampling, count)
-        prompt_tokens = len(prompts[0])
         group = SequenceGroup.of(
             request, prompts, seeds, self.config, self.bundle.manifest, self.tokenizer, self.observers
         )
         streams = [
-            Stream(sequence.channel, seed, prompt_tokens) for seed, sequence in zip(seeds, group.sequences, strict=True)
+            Stream(each.channel, seed, len(prompts[0])) for seed, each in zip(seeds, group.sequences, strict=True)
         ]
         with self.observers.queueing([sequence.stats for sequence in group.sequences]):
             self._enqueue(group)
@@ -139,10 +138,8 @@ class Engine(AnyEngine):
             self._changed.notify()
 
     def _load(self) -> Batch:
-        config = self.config
-        runner = load_runner(
-            self.bundle, self.device, self.precision, config.threads, config.rows + config.kept, config.capture
-        )
+        config, rows = self.config, self.config.rows + self.config.kept
+        runner = load_runner(self.bundle, self.device, self.precision, config.threads, rows, config.capture)
         return Batch(runner, self._sampler, self._queue, config, self._changed, self.observers)
 
     def _load_fastest(self) -> Batch:

@@ -158,8 +158,7 @@ class Scheduler:
         """
         if not self.decoding_rows:
             return MAX_PREFILL_TOKENS
-        decoding = self._cache.whole_blocks(2 * len(self.decoding_rows))
-        fair = max(decoding, MIN_PREFILL_TOKENS * len(self.queue), MIN_PREFILL_TOKENS)
+        fair = max(self._cache.whole_blocks(2 * len(self.decoding_rows)), MIN_PREFILL_TOKENS * max(len(self.queue), 1))
         return min(fair, MAX_PREFILL_TOKENS)
 
     def _start_prefill(self, budget: int) -> bool:
@@ -176,9 +175,8 @@ class Scheduler:
             # Prompt logprobs need the logits of every token, so the prefix cache is of no use to them.
             hits = [(0, 0) if prompt.logprobs else self.prefix_cache.find(prompt.tokens) for prompt in group.prompts]
             reuses = any(length for _, length in hits)
-            padded_length = max(
-                padded_length, *(self._cache.whole_blocks(len(prompt.tokens)) for prompt in group.prompts)
-            )
+            longest = max(len(prompt.tokens) for prompt in group.prompts)
+            padded_length = max(padded_length, self._cache.whole_blocks(longest))
             prompts += len(group.prompts)
             # A joint run begins at position 0 and gives no prompt logprobs, and several sequences need the rows behind.
             alone = reuses or scored or len(group.sequences) > 1

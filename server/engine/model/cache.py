@@ -48,11 +48,8 @@ class Cache:
         self.dtype = np.dtype(dtype)
         row = (shape.heads, self.capacity, shape.head_dim)
         self.row_bytes = math.prod(row) * self.dtype.itemsize
-        self.sides = [
-            Side(f"{layer}.{side}", self._zeros((rows, *row)))
-            for layer in range(shape.layers)
-            for side in ("key", "value")
-        ]
+        names = [f"{layer}.{side}" for layer in range(shape.layers) for side in ("key", "value")]
+        self.sides = [Side(name, self._zeros((rows, *row))) for name in names]
 
     def whole_blocks(self, tokens: int) -> int:
         """Return `tokens` rounded up to a multiple of the block size."""

@@ -167,8 +167,7 @@ class Runner:
         return self._run_decode(count)
 
     def _open(self, path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
-        providers = ["CPUExecutionProvider"]
-        return ort.InferenceSession(path, options, providers=providers, disabled_optimizers=SLOWER_ON_CPU)
+        return ort.InferenceSession(path, options, ["CPUExecutionProvider"], disabled_optimizers=SLOWER_ON_CPU)
 
     def _new_cache(self, shape: ModelShape, rows: int, dtype: npt.DTypeLike, block_size: int) -> Cache:
         return Cache(shape, rows, dtype, block_size)
