@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 
 from server.observability.histogram import Histogram
@@ -66,7 +67,7 @@ def status_view(history: History) -> StatusView:
         "unfinished": _number(last.unfinished),
         "restarts": _number(engine.restarts),
         "memory": "unknown" if last.memory is None else _megabytes(last.memory),
-        "uptime": _duration(last.at - history.started),
+        "uptime": str(timedelta(seconds=int(last.at - history.started))),
         "time": time.strftime("%H:%M:%S UTC", time.gmtime()),
     }
     for name, histogram, counts in (
@@ -150,13 +151,3 @@ def _milliseconds(seconds: float) -> str:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.0f} MB"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
-    while len(parts) > 1 and not parts[0][0]:
-        parts.pop(0)
-    return " ".join(f"{count} {unit}" for count, unit in parts[:2])

@@ -21,7 +21,7 @@ from server.http.static import STATIC
 from server.observability.histogram import WAITS, Histogram
 from server.observability.history import SECONDS, History
 from server.observability.recorder import Recorder
-from server.observability.status import _duration, _line, status_view
+from server.observability.status import _line, status_view
 from server.settings import Settings
 from tests.server.live import LiveServer, serving, wait_until_idle
 from tests.server.reading import PROMPT
@@ -117,14 +117,6 @@ def test_one_sample_is_enough(engine: Engine) -> None:
 
 def test_a_line_has_gaps_and_dots() -> None:
     assert _line([20, 15, 10, 5, 0], [1.0, 2.0, None, None, 0.0], 2.0) == "M280 30.0h0L285 0.0M300 60.0h0"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (3700, "1 h 1 min"), (90000, "1 d 1 h")],
-)
-def test_durations(seconds: float, told: str) -> None:
-    assert _duration(seconds) == told
 
 
 @given(st.lists(st.floats(0, 300), min_size=1, max_size=200), st.sampled_from((0.5, 0.95)))
