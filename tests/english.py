@@ -13,10 +13,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("training", "export", "server", "benchmarks", "tests")
-    *("training", "export", "benchmarks", "server/engine"),
-    *("tests/training", "tests/export", "tests/benchmarks", "tests/server/engine"),
-    *("tests/deployment", "tests/docs", "tests/end_to_end"),
-)
 
 FIRST_LINE = 100
 """A docstring's first line has fewer characters than this."""
