@@ -60,7 +60,7 @@ async def change_plot(plot_id: FromPath[str], visit: Visiting) -> Redirect:
 @get("/shelf/{plot_id:str}/plot.txt", guards=[for_desk])
 async def as_text(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
     """A plot as a file of plain text."""
-    return _file((await visit.read(plot_id)).plain(), MediaType.TEXT, "plot.txt")
+    return _file((await visit.read(plot_id)).plain(), "text/plain", "plot.txt")
 
 
 @get("/shelf/{plot_id:str}/plot.md", guards=[for_desk])
@@ -88,8 +88,7 @@ def passage_number(typed: str) -> int:
 
 
 def _file(text: str, media_type: str, name: str) -> Response[str]:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(text, media_type=f"{media_type}; charset=utf-8", headers=headers)
+    return Response(text, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 shelf_pages = [list_plots, show_plot, change_plot, as_text, as_markdown, read_shared, about]
