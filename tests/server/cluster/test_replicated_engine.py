@@ -134,7 +134,7 @@ def test_errors_of_a_request_come_at_once(engine: Engine, bundle: Bundle) -> Non
         with pytest.raises(InvalidRequest, match="1 to 4"):
             remote.submit_several(REQUEST, 5)
         stream = remote.submit(REQUEST)
-        with pytest.raises(ClientBusy, match="you have 1 texts under way"):
+        with pytest.raises(ClientBusy, match="you have 1 already"):
             remote.submit_several(REQUEST, 2)
         stream.cancel()
         remote.submit_several(REQUEST, 2)
