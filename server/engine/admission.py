@@ -73,7 +73,7 @@ class Admission:
             EngineBusy: too many rows are queued.
         """
         if 0 < self.config.per_client < active + count:
-            raise ClientBusy(f"texts in progress at once: {self.config.per_client} at most, and you have {active} already")
+            raise ClientBusy(f"texts in progress: {self.config.per_client} at most, and you have {active} already")
         most = self.config.queue * replicas
         room = most + free_rows
         counted = sum(min(rows, room) for rows in queued_rows.values())
