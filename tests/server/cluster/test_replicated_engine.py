@@ -168,7 +168,7 @@ def test_the_queue_stays_bounded_where_a_replica_is_lost(bundle: Bundle) -> None
         handle.stats = [STATS]
         while remote.replicas > 1:
             await asyncio.sleep(0.01)
-        for client, let_in in (("a", True), ("b", True), ("a", False), ("c", True), ("d", False)):
+        for client, let_in in (*((client, True) for client in "abcd"), ("a", False), ("e", False)):
             request = dataclasses.replace(REQUEST, client=client)
             if let_in:
                 streams.append(remote.submit(request))
