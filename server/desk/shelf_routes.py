@@ -8,8 +8,8 @@ from litestar.response import Redirect
 from server.desk import Desk
 from server.desk.visit import Visiting
 from server.http.access import for_desk, for_holders
-from server.pages import Pages, card
 from server.pictures import Pictures
+from server.rendering import Pages
 
 PAGE = 20
 """Plots on a page of the list."""
@@ -75,13 +75,6 @@ async def read_shared(share: FromPath[str], pages: NamedDependency[Pages], desk:
     return await pages.render("shared.html", plot=await desk.shelf.shared(share), share=share)
 
 
-@get("/about", guards=[for_desk], media_type=MediaType.HTML)
-async def about(pages: NamedDependency[Pages], desk: NamedDependency[Desk]) -> str:
-    """The model, and the corpora it was trained on."""
-    bundle, precision = desk.engine.bundle, desk.engine.precision
-    return await pages.render("about.html", bundle=bundle.manifest, precision=precision, card=card(bundle))
-
-
 def passage_number(typed: str) -> int:
     """Return the number of a passage; -1, which no passage has, for anything else."""
     return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 9 else -1
@@ -91,4 +84,4 @@ def _file(text: str, media_type: str, name: str) -> Response[str]:
     return Response(text, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
-shelf_pages = [list_plots, show_plot, change_plot, as_text, as_markdown, read_shared, about]
+shelf_pages = [list_plots, show_plot, change_plot, as_text, as_markdown, read_shared]

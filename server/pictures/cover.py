@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, FileSystemLoader
 
-from server.pages import TEMPLATES
 from server.pictures.picture import Picture
+from server.rendering import TEMPLATES
 
 TEMPLATE = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True

@@ -1,4 +1,4 @@
-"""The shelf keeps a writer's plots, with everything tried in them, in a database. No web code in it."""
+"""The shelf keeps a writer's plots, with everything tried in them, in a database. No routes are here; its errors carry their HTTP status."""
 
 from server.shelf.errors import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 from server.shelf.shelf import Shelf
