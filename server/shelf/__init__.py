@@ -1,10 +1,12 @@
 """The shelf keeps a writer's plots, with everything tried in them, in a database. No web code in it."""
 
+from server.shelf.database import DatabaseHealth
 from server.shelf.errors import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 from server.shelf.shelf import Shelf
 from server.shelf.volume import Entry, Passage, Picture, Step, Volume, Written
 
 __all__ = [
+    "DatabaseHealth",
     "Entry",
     "NotKept",
     "NotOnShelf",

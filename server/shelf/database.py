@@ -1,7 +1,9 @@
-"""The database of a shelf: its URL, its connections and its migrations."""
+"""The database of a shelf: its URL, its connections, its migrations and its health."""
 
+import asyncio
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,16 @@ from advanced_alchemy.config import AlembicSyncConfig, EngineConfig, SQLAlchemyS
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from platformdirs import user_data_path
-from sqlalchemy import URL, Connection, Engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, delete, event, false, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.extras import missing
 from server.shelf.errors import ShelfUnusable
+from server.shelf.models import PlotRow
+
+logger = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = "shelf_version"
@@ -28,6 +33,9 @@ WRITES = "shelf_writes"
 
 BUSY = 30
 """Seconds for a transaction to wait: for a thread, for another writer to SQLite, or for PostgreSQL."""
+
+RECHECK = 5.0
+"""Seconds between the checks of a failing database."""
 
 MIGRATING = 0x706C6F74
 """PostgreSQL's advisory lock during a migration: "plot" in ASCII."""
@@ -114,6 +122,7 @@ def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
             if url.get_backend_name() == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATING})
             _migrate(connection, config, shown(url))
+            check_writable(connection)
 
 
 def _first_connection(engine: Engine) -> None:
@@ -173,6 +182,16 @@ def _migrate(connection: Connection, config: SQLAlchemySyncConfig, shown: str) -
     commands.upgrade()
 
 
+def check_writable(connection: Connection) -> None:
+    """Raise DBAPIError unless all tables can be written.
+
+    BEGIN IMMEDIATE does not tell: on a read-only file, SQLite begins a transaction that can only read.
+    """
+    for table in PlotRow.metadata.sorted_tables:
+        connection.execute(delete(table).where(false()))
+    connection.execute(text(f"UPDATE {VERSIONS} SET version_num = version_num"))  # writes to the disk
+
+
 def shown(url: URL) -> str:
     """Return the name of a database for operators: a path, or a URL without its password."""
     return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
@@ -188,3 +207,45 @@ def usable(name: str) -> Iterator[None]:
         if "not a database" in said:
             said = "this file is not a database; name another file, or move this one away"
         raise ShelfUnusable(f"The database {name} cannot be used: {said}. PLOTIFY_DATABASE names it.") from error
+
+
+class DatabaseHealth:
+    """Notices when a database fails, and checks it until it works again. Belongs to one event loop.
+
+    failures: the number of transactions that have failed because of the database.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.failures = 0
+        self._name = name
+        self._failed = asyncio.Event()
+
+    @property
+    def failing(self) -> bool:
+        """True from a failure until a check succeeds."""
+        return self._failed.is_set()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Turn errors of the database into ShelfUnusable. Log and count them."""
+        try:
+            with usable(self._name):
+                yield
+        except ShelfUnusable as error:
+            logger.error("%s", error)
+            self.failures += 1
+            if not isinstance(error.__cause__, DataError | IntegrityError):  # these concern one transaction only
+                self._failed.set()
+            raise
+
+    async def recheck(self, check: Callable[[], Awaitable[None]]) -> None:
+        """Call `check` every `RECHECK` seconds while the database fails. `check` raises its errors. Never returns."""
+        while True:
+            await self._failed.wait()
+            await asyncio.sleep(RECHECK)
+            try:
+                await check()
+            except (DBAPIError, OSError):
+                continue
+            self._failed.clear()
+            logger.warning("The database %s works again.", self._name)

@@ -141,6 +141,19 @@ def test_a_database_is_named_by_a_path_or_a_url(tmp_path: Path, monkeypatch: pyt
     assert url_of("postgres://db/plots").render_as_string() == "postgresql+psycopg://db/plots"
 
 
+@pytest.mark.parametrize("table", ["shelf_version", "passages"])
+def test_a_database_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path, table: str) -> None:
+    """A trigger refuses to write, because tests may run as root, who can write anywhere."""
+    file = tmp_path / "shelf.sqlite"
+    opened(str(file)).dispose()
+    with sqlite3.connect(file) as other:
+        if table == "passages":
+            other.execute("DROP TABLE passages")
+        else:
+            other.execute(f"CREATE TRIGGER no BEFORE UPDATE ON {table} BEGIN SELECT RAISE(FAIL, 'it is shut'); END")
+    assert ("no such table: passages" if table == "passages" else "it is shut") in refused(str(file))
+
+
 async def test_errors_do_not_tell_what_was_written(database: str) -> None:
     async with Shelf.open(database) as shelf:
         with tables_of(database) as engine, engine.begin() as connection:
