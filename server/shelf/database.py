@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import stat
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,12 @@ DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "
 def url_of(database: str) -> URL:
     """Return the URL of a database, given a URL, a path or an empty string. Raises ShelfUnusable."""
     if "://" not in database:
-        path = Path(database).expanduser() if database else user_data_path("plotify", False) / "plotify.sqlite"
+        try:
+            path = Path(database).expanduser() if database else user_data_path("plotify", False) / "plotify.sqlite"
+        except RuntimeError as error:
+            raise ShelfUnusable(
+                "This user has no home folder for the shelf. Name a file in PLOTIFY_DATABASE."
+            ) from error
         return URL.create(DRIVERS["sqlite"], database=str(path.absolute()))
     try:
         url = make_url(database)
@@ -113,8 +119,7 @@ def opened(database: str) -> Engine:
 def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
     """Bring the tables up to date. If several processes start at once, one does so and the others wait."""
     if url.get_backend_name() == "sqlite":
-        # Other users of the machine must not read the shelf.
-        Path(url.database or "").parent.mkdir(0o700, parents=True, exist_ok=True)
+        _keep_private(Path(url.database or ""))
         _first_connection(config.get_engine())
     with config.get_engine().connect() as connection:
         connection.execution_options(**{WRITES: True})
@@ -123,6 +128,21 @@ def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATING})
             _migrate(connection, config, shown(url))
             check_writable(connection)
+
+
+def _keep_private(file: Path) -> None:
+    """Create the folder and the file if they are missing, and take the file's permissions from other users.
+
+    The file has the secret for writers' cookies. SQLite gives its log the permissions of the file. The group keeps
+    its own, perhaps for a backup.
+    """
+    file.parent.mkdir(0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch(0o600)
+    for each in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError):  # another user's file is for that user to protect
+            if each.is_file() and (mode := stat.S_IMODE(each.stat().st_mode)) & stat.S_IRWXO:
+                each.chmod(mode & ~stat.S_IRWXO)
 
 
 def _first_connection(engine: Engine) -> None:
