@@ -77,7 +77,7 @@ def test_an_app_that_ray_has_lost_ends_the_command_with_an_error(
         [True, TimeoutError("no replica"), True, RayServeException("gone"), ActorDiedError(), TimeoutError()]
     )
 
-    def result(timeout_s: float) -> bool:
+    def result(timeout_s: float) -> object:
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
