@@ -29,10 +29,10 @@ check: .venv/developing  ## Lint, formatting, types, plain English, known vulner
 screenshots: .venv/developing  ## Pictures of every page and state, two widths, light and dark, into build/screenshots
 	.venv/bin/python -m tests.end_to_end.screenshots
 
-soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests: 20 minutes
+soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests, unequal clients: 20 minutes
 	.venv/bin/plotify bench soak
 
-chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model that fails, 20,000 bad inputs: 10 minutes
+chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model that fails, hostile clients, 20,000 bad inputs: 10 minutes
 	.venv/bin/plotify bench chaos
 	.venv/bin/plotify bench garbage
 

@@ -212,9 +212,13 @@ class Client:
                 raise ValueError("the desk has no token")
             return Visitor(response.cookies.output(attrs=[], header="", sep=";").strip(), found[1])
 
-    async def keep(self, visitor: Visitor, text: str) -> dict[str, str]:
-        """Keep a text on the visitor's shelf, and return the desk's answer with its `plot` and `address`."""
-        form = {"token": visitor.token, "do": "keep", "text": text}
+    async def keep(self, visitor: Visitor, text: str, plot: str = "") -> dict[str, str]:
+        """Keep a text on the visitor's shelf, and return the desk's answer with its `plot` and `address`.
+
+        Args:
+            plot: the plot to change; empty for a new one.
+        """
+        form = {"token": visitor.token, "do": "keep", "text": text, "plot": plot}
         headers = {"Cookie": visitor.cookie, "Accept": "application/json"}
         async with self.session.post("/desk", data=form, headers=headers) as response:
             kept: dict[str, str] = await response.json()
@@ -279,11 +283,16 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(server: Serving, connections: int = 0) -> AsyncIterator[Client]:
-    """Yield a client. It keeps up to `connections` connections; 0 opens a new one for each request."""
+async def connect(server: Serving, connections: int = 0, key: str = "") -> AsyncIterator[Client]:
+    """Yield a client. It keeps up to `connections` connections; 0 opens a new one for each request.
+
+    Args:
+        key: the API key, if the server needs one.
+    """
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     connector = aiohttp.TCPConnector(limit=connections, force_close=not connections)
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
-    async with aiohttp.ClientSession(server.address, connector=connector, timeout=timeout) as session:
+    async with aiohttp.ClientSession(server.address, connector=connector, timeout=timeout, headers=headers) as session:
         yield Client(session, server.model)
 
 

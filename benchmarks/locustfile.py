@@ -98,6 +98,8 @@ class Reader(FastHttpUser):
         self.network_timeout = self.options.patience
         if self.options.key:
             self.default_headers = {"Authorization": f"Bearer {self.options.key}"}
+        if self.host:  # paths begin with a slash, and an address from a browser ends with one
+            self.host = self.host.rstrip("/")
         super().__init__(environment)
         worker = getattr(environment.runner, "worker_index", 0)
         self.draw = random.Random(f"{self.options.draw_seed} {worker} {next(self.load.numbers)}")

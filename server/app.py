@@ -23,6 +23,7 @@ from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import STORE, per_minute
 from server.http.request import TimedRequest
+from server.observability.metrics import DatabaseCollector
 from server.observability.middleware import route_of
 from server.observability.observability import Observability
 from server.observability.routes import health_api
@@ -33,7 +34,7 @@ from server.plots.routes import plots_api
 from server.reference.document import Reference
 from server.rendering import Pages
 from server.settings import Settings
-from server.shelf import Shelf
+from server.shelf import DatabaseHealth, Shelf
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,9 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     async def serving(app: Litestar) -> AsyncIterator[None]:
         async with Shelf.open(settings.database) as shelf:
             app.state.desk = desk = Desk(engine, shelf, Writers(await shelf.secret()), Offers(), settings.max_tokens)
+            observability.registry.register(database := DatabaseCollector(shelf.health))
             yield
+            observability.registry.unregister(database)
             await asyncio.to_thread(engine.close)  # ends all plots and offers
             await plots.close()
             await desk.offers.close()
@@ -80,7 +83,10 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     app = Litestar(
         route_handlers=ROUTERS,
         dependencies={name: _provide(value) for name, value in shared.items()}
-        | {"desk": Provide(_desk, sync_to_thread=False)},
+        | {
+            "desk": Provide(_desk, sync_to_thread=False),
+            "database_health": Provide(_database_health, sync_to_thread=False),
+        },
         exception_handlers={Exception: nearest(ROUTERS)},
         after_exception=[log_failure],
         before_request=refuse_over_limit,
@@ -125,3 +131,8 @@ def _desk(state: State) -> Desk:
     """Return the desk. It exists once the app has started."""
     desk: Desk = state.desk
     return desk
+
+
+def _database_health(state: State) -> DatabaseHealth:
+    """Return the health of the shelf's database. It exists once the app has started."""
+    return _desk(state).shelf.health

@@ -102,7 +102,7 @@ def serve(**flags: Any) -> None:
 
     settings = _settings(flags)
     configure(settings.log_level, settings.log_format)
-    listener = _listen(settings.host, settings.port)
+    listener = _listen(settings)
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
     if settings.replicas > 1:
         _serve_replicas(settings, listener, address)
@@ -204,13 +204,20 @@ async def _open_shelf(database: str) -> None:
         pass
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket. Binding before the model is loaded reports a port in use at once."""
+def _listen(settings: Settings) -> socket.socket:
+    """Return a socket at the server's address, before the model is loaded, to report a port in use at once.
+
+    It listens, because two servers that start at the same moment could both bind the port. Clients that connect early
+    wait until the server is ready. With replicas it is only bound: Ray's proxy will listen.
+    """
+    host, port = settings.host, settings.port
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        if settings.replicas == 1:
+            listener.listen()
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port; 0 is any free one."

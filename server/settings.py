@@ -3,6 +3,7 @@
 docs/settings.md is the table of them. Tests keep it and this module in agreement.
 """
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -13,7 +14,12 @@ from typing import Annotated, Any, Literal, Self, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+logger = logging.getLogger(__name__)
+
 PREFIX = "PLOTIFY_"
+KUBERNETES_PORT = re.compile(r"tcp://\S+:\d+")
+"""The value that Kubernetes gives PLOTIFY_PORT in each pod of a namespace with a Service named plotify."""
+
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
 
 
@@ -112,6 +118,9 @@ class Settings:
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Return the settings of an environment. An absent or empty variable leaves the default."""
         given = {setting.name: environment.get(variable(setting.name)) for setting in fields(cls)}
+        if KUBERNETES_PORT.fullmatch(given["port"] or ""):
+            logger.warning("PLOTIFY_PORT is ignored: Kubernetes sets it to %s for the Service plotify.", given["port"])
+            given["port"] = None
         return cls(**{name: decoded(name, value) for name, value in given.items() if value})
 
 

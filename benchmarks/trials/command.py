@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from benchmarks import frame
+from benchmarks.trials import isolation
 from benchmarks.trials.chaos import crash, disconnect, kill
 from benchmarks.trials.garbage import send_garbage
 from benchmarks.trials.soak import hold_streams, overload
@@ -38,9 +39,10 @@ def soak(
     streams: Annotated[int, frame.count(1000, "Streams at once.", least=0, most=2000)],
     seconds: Annotated[int, frame.count(600, "Seconds of overload.", least=0, most=3600)],
     requests: Annotated[int, frame.count(20_000, "Requests of the soak, all kinds in turn.", least=0)],
+    fairness: Annotated[int, frame.count(60, "Seconds of a small client beside large ones.", least=0, most=3600)],
     **shared: Unpack[Shared],
 ) -> None:
-    """Test a server under load: 1,000 streams at once, twice its capacity, 20,000 requests.
+    """Test a server under load: 1,000 streams at once, twice its capacity, 20,000 requests, unequal clients.
 
     The server runs in its own process on the loopback, with default settings except for the rows. The command prints a
     table with each trial, its target and the measurement. In --out, soak.json has the table with all figures,
@@ -50,10 +52,15 @@ def soak(
     \b
     Examples:
       plotify bench soak
-      plotify bench soak --streams 100 --seconds 60 --requests 2000
-      plotify bench soak --model gpt2-small --streams 0 --seconds 120 --requests 0
+      plotify bench soak --streams 100 --seconds 60 --requests 2000 --fairness 20
+      plotify bench soak --model gpt2-small --streams 0 --seconds 120 --requests 0 --fairness 0
     """
-    trials = {"streams": (streams, hold_streams), "overload": (seconds, overload), "soak": (requests, ask_on)}
+    trials = {
+        "streams": (streams, hold_streams),
+        "overload": (seconds, overload),
+        "soak": (requests, ask_on),
+        "fairness": (fairness, isolation.fairness),
+    }
     run_trials(trials, **shared)
 
 
@@ -62,9 +69,11 @@ def chaos(
     disconnects: Annotated[int, frame.count(2000, "Clients leaving at any moment.", least=0)],
     kills: Annotated[int, frame.count(50, "Kills with kill -9.", least=0)],
     crashes: Annotated[int, frame.count(10, "Exceptions in the model's session.", least=0)],
+    chunks: Annotated[int, frame.count(20, "Bodies in chunks of one byte.", least=0)],
+    searches: Annotated[int, frame.count(100, "Long texts to search while another writer saves.", least=0, most=1000)],
     **shared: Unpack[Shared],
 ) -> None:
-    """Test a server under faults: clients leave, the server is killed, the model fails.
+    """Test a server under faults: clients leave or are hostile, the server is killed, the model fails.
 
     The server runs in its own process on the loopback, with default settings except for the rows. The command prints a
     table with each trial, its target and the measurement. In --out, chaos.json has the table with all figures, and the
@@ -74,9 +83,15 @@ def chaos(
     \b
     Examples:
       plotify bench chaos
-      plotify bench chaos --disconnects 200 --kills 5 --crashes 2
+      plotify bench chaos --disconnects 200 --kills 5 --crashes 2 --chunks 5 --searches 20
     """
-    trials = {"disconnects": (disconnects, disconnect), "kills": (kills, kill), "crashes": (crashes, crash)}
+    trials = {
+        "disconnects": (disconnects, disconnect),
+        "kills": (kills, kill),
+        "crashes": (crashes, crash),
+        "chunks": (chunks, isolation.chunks),
+        "searches": (searches, isolation.searches),
+    }
     run_trials(trials, **shared)
 
 

@@ -72,6 +72,24 @@ async def send(server: Serving, content: bytes) -> Outcome:
     return judge(bytes(received))
 
 
+async def exchange(server: Serving, content: bytes) -> Outcome:
+    """Send these bytes on a new connection, keep it open, and read until the server closes it."""
+    host, received = urlsplit(server.address), bytearray()
+    reader, writer = await asyncio.open_connection(host.hostname, host.port)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            writer.write(content)
+            while piece := await reader.read(65536):
+                received += piece
+    except TimeoutError:
+        return Outcome((), f"neither answered nor closed in {PATIENCE:g} seconds")
+    except ConnectionError:  # the server has closed it during sending
+        pass
+    finally:
+        writer.close()
+    return judge(bytes(received))
+
+
 def judge(received: bytes) -> Outcome:
     """Return the outcome of these answers. Any refusal is fine except a 5xx; a 503 needs Retry-After."""
     answers = STATUS.findall(received)

@@ -41,6 +41,10 @@ class App:
         # For `plotify serve`, uvicorn does this. Here uvicorn belongs to Ray Serve, which has no such setting.
         return ProxyHeadersMiddleware(app, self._settings.proxies) if self._settings.proxies else app
 
+    async def answer(self) -> bool:
+        """Return True, to show that the app and the way to it work."""
+        return True
+
     async def drain(self) -> int:
         """Refuse new requests from now on, and return the number of unfinished requests."""
         self._engine.drain()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 # Ray reads it on import. Calls to replicas use gRPC, because streams take half as long as through the object store.
 os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
@@ -19,11 +20,18 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import ProxyLocation
 from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
 from server.bundle import Bundle
 from server.cluster.deployments import deployments
 from server.settings import Settings
+
+LOOK, PATIENCE = 5.0, 5.0
+"""Seconds between requests to the app while the command runs, and the time limit for the answers."""
+
+LOST = 60.0
+"""Seconds without an answer after which the app is lost. Ray starts a process again in a fraction of this."""
 
 NAME = "plotify"
 """The name of the application for Ray Serve."""
@@ -35,7 +43,8 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
     listener: bound to the address of the server, where Ray's proxy will listen; see `share`. told: called with the
     model's name when the app answers. Ray runs on this machine, or at RAY_ADDRESS.
 
-    Raises BundleError, and RuntimeError if Ray or a deployment does not start.
+    Raises BundleError, and RuntimeError if Ray or a deployment does not start, or if the app is lost and Ray does not
+    replace it.
     """
     cores, address = os.cpu_count() or 1, os.environ.get("RAY_ADDRESS", "local")
     settings = dataclasses.replace(
@@ -69,7 +78,12 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
         )
         app = serve.run(deployments(settings), name=NAME, logging_config=quiet)
         told(bundle.manifest.name)
-        stopping.wait()
+        answered = time.monotonic()
+        while not stopping.wait(LOOK):
+            if _answers(app):
+                answered = time.monotonic()
+            elif time.monotonic() - answered > LOST:
+                raise RuntimeError(f"The app has not answered for {LOST:g} seconds, and Ray does not replace it.")
         stopping.clear()  # a second signal ends the wait
         deadline = time.monotonic() + settings.grace
         with suppress(RayError, RayServeException, TimeoutError):  # the app may be gone already
@@ -89,3 +103,10 @@ def share(listener: socket.socket) -> None:
     If it were closed, another process could get the port before the proxy starts; Ray opens dozens meanwhile.
     """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def _answers(app: "DeploymentHandle[Any]") -> bool:
+    try:
+        return bool(app.answer.remote().result(timeout_s=PATIENCE))
+    except (RayError, RayServeException, TimeoutError):
+        return False

@@ -1,4 +1,4 @@
-"""Routes a request to the replica with its prefix, unless others have much less to do."""
+"""Routes a request to the replica with its client's prefix, unless others have much less to do."""
 
 from collections import Counter, OrderedDict
 
@@ -91,10 +91,10 @@ def _remote(pending: PendingRequest | None) -> RemoteRequest | None:
 
 
 def _keys(remote: RemoteRequest) -> list[int]:
-    """Return a hash of each prefix of whole blocks of the prompt, the shortest first."""
+    """Return a hash of the client and each prefix of whole blocks of the prompt, the shortest first."""
     prompt, size = remote.request.prompt, remote.block_size
     assert not isinstance(prompt, str)
-    keys, key = [], 0
+    keys, key = [], hash(remote.request.client)
     for end in range(size, len(prompt) + 1, size):
         key = hash((key, *prompt[end - size : end]))
         keys.append(key)

@@ -1,4 +1,4 @@
-"""The prefix cache: keeps prompts in the KV cache for later requests with the same beginning."""
+"""The prefix cache: keeps prompts in the KV cache for later requests of the same client with the same beginning."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,41 +17,46 @@ WIDTH = 4
 class PrefixCache:
     """Keeps prompts in rows `first` to `first + count - 1` of a KV cache.
 
-    A new prompt replaces the least recently used. Only prompts are kept, never generated tokens, and only whole blocks.
-    Another prefill would compute the same keys and values to the last bit, so a request gives the same tokens with and
-    without a hit.
+    Each client finds only its own prompts. Otherwise the time to the first token would tell a client the prompts of
+    others. A new prompt replaces the least recently used, of any client. Only prompts are kept, never generated tokens,
+    and only whole blocks. Another prefill would compute the same keys and values to the last bit, so a request gives
+    the same tokens with and without a hit.
     """
 
     def __init__(self, cache: Cache, first: int, count: int) -> None:
         self._cache = cache
         self._block_size = cache.block_size
         self._free = list(range(first, first + count))
-        self._prompts: OrderedDict[int, bytes] = OrderedDict()
+        self._prompts: OrderedDict[int, tuple[str, bytes]] = OrderedDict()
 
-    def find(self, prompt: Sequence[int]) -> tuple[int, int]:
-        """Return the row with the longest prefix of `prompt`, and the number of tokens to reuse.
+    def find(self, prompt: Sequence[int], client: str) -> tuple[int, int]:
+        """Return the client's row with the longest prefix of `prompt`, and the number of tokens to reuse.
 
         Return (0, 0) without a hit. At least the last token stays to be prefilled, because the next one is sampled from
         its logits.
         """
         wanted = _as_bytes(prompt)
         best, length = 0, 0
-        for kept_row, kept in self._prompts.items():
+        for kept_row, (owner, kept) in self._prompts.items():
             # A row is better than the best so far if it shares one block more. Most rows share nothing, and fail here.
-            while (end := length + self._block_size) < len(prompt) and kept[: end * WIDTH] == wanted[: end * WIDTH]:
+            while owner == client and (end := length + self._block_size) < len(prompt):
+                if kept[: end * WIDTH] != wanted[: end * WIDTH]:
+                    break
                 best, length = kept_row, end
         if length:
             self._prompts.move_to_end(best)
         return best, length
 
-    def store(self, prompt: Sequence[int], row: int) -> None:
-        """Copy the keys and values of `prompt` from `row`, and drop the kept prompts that are a prefix of it."""
+    def store(self, prompt: Sequence[int], row: int, client: str) -> None:
+        """Copy the keys and values of `prompt` from `row`, and drop the client's prompts that are a prefix of it."""
         blocks = len(prompt) // self._block_size
         if blocks < MIN_BLOCKS or not (self._free or self._prompts):
             return
         length = blocks * self._block_size
         tokens = _as_bytes(prompt[:length])
-        for kept_row, kept in list(self._prompts.items()):
+        for kept_row, (owner, kept) in list(self._prompts.items()):
+            if owner != client:
+                continue
             if kept.startswith(tokens):
                 self._prompts.move_to_end(kept_row)
                 return
@@ -60,7 +65,7 @@ class PrefixCache:
                 self._free.append(kept_row)
         target = self._free.pop() if self._free else self._prompts.popitem(last=False)[0]
         self._cache.copy(row, target, length)
-        self._prompts[target] = tokens
+        self._prompts[target] = client, tokens
 
     def clear(self) -> None:
         """Drop all prompts, after an error that may have left rows half written."""

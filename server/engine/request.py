@@ -98,7 +98,7 @@ class Request:
             token.
         prompt_logprobs: return the log probabilities of each token of `prompt` and of the k likeliest in its place; k
             is 0 to 20. None returns none. `against` does not change them.
-        client: the name of the client; the queue is fair between clients.
+        client: the name of the client; the queue is fair between clients, and each has its own prefix cache.
         id: the name of the request in logs.
 
     Raises:

@@ -122,11 +122,12 @@ class Scheduler:
         """Record a finished prefill run. Return the groups that are complete; their sequences now decode."""
         for row in prefill.rows:
             row.cached = min(row.cached + prefill.length, len(row.tokens))
-            if not row.uncached:
-                self.prefix_cache.store(row.tokens, row.index)
         if any(row.uncached for group in self.prefilling for row in group.prompts):
             return []
         complete, self.prefilling = self.prefilling, []
+        for group in complete:
+            for row in group.prompts:
+                self.prefix_cache.store(row.tokens, row.index, group.client)
         for group in complete:
             self._start_decoding(group)
         return complete
@@ -175,7 +176,9 @@ class Scheduler:
                 break
             wants_logprobs = any(prompt.logprobs for prompt in group.prompts)
             # Prompt logprobs need the logits of every token, so the prefix cache is of no use to them.
-            hits = [(0, 0) if prompt.logprobs else self.prefix_cache.find(prompt.tokens) for prompt in group.prompts]
+            hits = [
+                (0, 0) if row.logprobs else self.prefix_cache.find(row.tokens, group.client) for row in group.prompts
+            ]
             reuses = any(length for _, length in hits)
             longest = max(len(prompt.tokens) for prompt in group.prompts)
             padded_length = max(padded_length, self._cache.whole_blocks(longest))

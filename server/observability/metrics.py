@@ -16,6 +16,7 @@ from prometheus_client.utils import floatToGoString
 from server.engine import AnyEngine
 from server.observability.histogram import Histogram
 from server.observability.recorder import Recorder
+from server.shelf import DatabaseHealth
 
 FINISHED = ("stop", "length")
 UNFINISHED = ("cancelled", "deadline", "failed")
@@ -101,6 +102,26 @@ class HttpCollector(Collector):
             answered.add_metric([method, route, str(status)], float(count))
         yield answered
         yield GaugeMetricFamily("plotify:event_streams", "Open event streams.", float(self.streams))
+
+
+class DatabaseCollector(Collector):
+    """Collects the health of the shelf's database."""
+
+    def __init__(self, health: DatabaseHealth) -> None:
+        self._health = health
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield both metrics."""
+        yield GaugeMetricFamily(
+            "plotify:database_ready",
+            "1 while the shelf's database works, 0 from a failure until a check succeeds.",
+            float(not self._health.failing),
+        )
+        yield CounterMetricFamily(
+            "plotify:database_failures",
+            "Transactions that failed because of the shelf's database.",
+            float(self._health.failures),
+        )
 
 
 def new_registry(*collectors: Collector) -> CollectorRegistry:

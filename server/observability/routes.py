@@ -19,6 +19,7 @@ from server.http.sse import EVENT_STREAM, STREAM_HEADERS, event
 from server.observability.history import History
 from server.observability.status import constants, status_view
 from server.rendering import Pages
+from server.shelf import DatabaseHealth
 
 HEADERS = STREAM_HEADERS | {"Vary": "Accept"}
 
@@ -48,9 +49,15 @@ async def health(engine: EngineDependency) -> Health:
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """The state of the engine."""
+    """The state of the server: of the engine, and of the shelf's database."""
 
-    status: Annotated[EngineState, Meta(description="restarting: after a failure. draining, closed: while stopping.")]
+    status: Annotated[
+        EngineState | Literal["failing"],
+        Meta(
+            description="restarting: after a failure of the model. failing: the database of the shelf fails. "
+            "draining, closed: while stopping."
+        ),
+    ]
 
 
 @get(
@@ -61,12 +68,12 @@ class Readiness(Struct, frozen=True, kw_only=True):
     response_description="It takes requests.",
     responses={503: response_spec(Readiness, description="It takes no requests, for now or for good.")},
 )
-async def readiness(engine: EngineDependency) -> Response[Readiness]:
-    """Returns the state of the engine, for load balancers.
+async def readiness(engine: EngineDependency, database_health: NamedDependency[DatabaseHealth]) -> Response[Readiness]:
+    """Returns the state of the server, for load balancers.
 
     To check only that the server is alive, use /healthz.
     """
-    state = engine.state
+    state = "failing" if engine.ready and database_health.failing else engine.state
     ready = state == "ready"
     headers = {} if ready else {"Retry-After": "5"}
     return Response(Readiness(status=state), status_code=200 if ready else 503, headers=headers)

@@ -3,11 +3,13 @@
 No routes are here; each error carries its HTTP status.
 """
 
+from server.shelf.database import DatabaseHealth
 from server.shelf.errors import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 from server.shelf.shelf import Shelf
 from server.shelf.volume import Entry, Passage, Picture, Step, Volume, Written
 
 __all__ = [
+    "DatabaseHealth",
     "Entry",
     "NotKept",
     "NotOnShelf",

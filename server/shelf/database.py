@@ -1,8 +1,11 @@
-"""The database of a shelf: its URL, its connections and its migrations."""
+"""The database of a shelf: its URL, its connections, its migrations and its health."""
 
+import asyncio
+import logging
+import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,16 @@ from advanced_alchemy.config import AlembicSyncConfig, EngineConfig, SQLAlchemyS
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from platformdirs import user_data_path
-from sqlalchemy import URL, Connection, Engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, delete, event, false, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from server.extras import missing
 from server.shelf.errors import ShelfUnusable
+from server.shelf.models import PlotRow
+
+logger = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = "shelf_version"
@@ -29,6 +35,9 @@ WRITES = "shelf_writes"
 BUSY = 30
 """Seconds for a transaction to wait: for a thread, for another writer to SQLite, or for PostgreSQL."""
 
+RECHECK = 5.0
+"""Seconds between the checks of a failing database."""
+
 MIGRATING = 0x706C6F74
 """PostgreSQL's advisory lock during a migration: "plot" in ASCII."""
 
@@ -38,7 +47,12 @@ DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "
 def url_of(database: str) -> URL:
     """Return the URL of a database, given a URL, a path or an empty string. Raises ShelfUnusable."""
     if "://" not in database:
-        path = Path(database).expanduser() if database else user_data_path("plotify", False) / "plotify.sqlite"
+        try:
+            path = Path(database).expanduser() if database else user_data_path("plotify", False) / "plotify.sqlite"
+        except RuntimeError as error:
+            raise ShelfUnusable(
+                "This user has no home folder for the shelf. Name a file in PLOTIFY_DATABASE."
+            ) from error
         return URL.create(DRIVERS["sqlite"], database=str(path.absolute()))
     try:
         url = make_url(database)
@@ -105,8 +119,7 @@ def opened(database: str) -> Engine:
 def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
     """Bring the tables up to date. If several processes start at once, one does so and the others wait."""
     if url.get_backend_name() == "sqlite":
-        # Other users of the machine must not read the shelf.
-        Path(url.database or "").parent.mkdir(0o700, parents=True, exist_ok=True)
+        _keep_private(Path(url.database or ""))
         _first_connection(config.get_engine())
     with config.get_engine().connect() as connection:
         connection.execution_options(**{WRITES: True})
@@ -114,6 +127,22 @@ def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
             if url.get_backend_name() == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATING})
             _migrate(connection, config, shown(url))
+            check_writable(connection)
+
+
+def _keep_private(file: Path) -> None:
+    """Create the folder and the file if they are missing, and take the file's permissions from other users.
+
+    The file has the secret for writers' cookies. SQLite gives its log the permissions of the file. The group keeps
+    its own, perhaps for a backup.
+    """
+    file.parent.mkdir(0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch(0o600)
+    for each in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError):  # another user's file is for that user to protect
+            if each.is_file() and (mode := stat.S_IMODE(each.stat().st_mode)) & stat.S_IRWXO:
+                each.chmod(mode & ~stat.S_IRWXO)
 
 
 def _first_connection(engine: Engine) -> None:
@@ -173,6 +202,16 @@ def _migrate(connection: Connection, config: SQLAlchemySyncConfig, shown: str) -
     commands.upgrade()
 
 
+def check_writable(connection: Connection) -> None:
+    """Raise DBAPIError unless all tables can be written.
+
+    BEGIN IMMEDIATE does not tell: on a read-only file, SQLite begins a transaction that can only read.
+    """
+    for table in PlotRow.metadata.sorted_tables:
+        connection.execute(delete(table).where(false()))
+    connection.execute(text(f"UPDATE {VERSIONS} SET version_num = version_num"))  # writes to the disk
+
+
 def shown(url: URL) -> str:
     """Return the name of a database for operators: a path, or a URL without its password."""
     return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
@@ -188,3 +227,45 @@ def usable(name: str) -> Iterator[None]:
         if "not a database" in said:
             said = "this file is not a database; name another file, or move this one away"
         raise ShelfUnusable(f"The database {name} cannot be used: {said}. PLOTIFY_DATABASE names it.") from error
+
+
+class DatabaseHealth:
+    """Notices when a database fails, and checks it until it works again. Belongs to one event loop.
+
+    failures: the number of transactions that have failed because of the database.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.failures = 0
+        self._name = name
+        self._failed = asyncio.Event()
+
+    @property
+    def failing(self) -> bool:
+        """True from a failure until a check succeeds."""
+        return self._failed.is_set()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Turn errors of the database into ShelfUnusable. Log and count them."""
+        try:
+            with usable(self._name):
+                yield
+        except ShelfUnusable as error:
+            logger.error("%s", error)
+            self.failures += 1
+            if not isinstance(error.__cause__, DataError | IntegrityError):  # these concern one transaction only
+                self._failed.set()
+            raise
+
+    async def recheck(self, check: Callable[[], Awaitable[None]]) -> None:
+        """Call `check` every `RECHECK` seconds while the database fails. `check` raises its errors. Never returns."""
+        while True:
+            await self._failed.wait()
+            await asyncio.sleep(RECHECK)
+            try:
+                await check()
+            except (DBAPIError, OSError):
+                continue
+            self._failed.clear()
+            logger.warning("The database %s works again.", self._name)

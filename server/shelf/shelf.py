@@ -12,7 +12,7 @@ from sqlalchemy import Engine, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from server.shelf import bounds, rows, tree
-from server.shelf.database import opened, shown, usable
+from server.shelf.database import DatabaseHealth, check_writable, opened, shown
 from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
 from server.shelf.transactions import Transactions
 from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
@@ -40,7 +40,7 @@ def writes(transaction: Transaction[Asked, Result]) -> Method[Asked, Result]:
 def _method(transaction: Transaction[Asked, Result], *, writes: bool) -> Method[Asked, Result]:
     @wraps(transaction)
     async def method(shelf: "Shelf", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Result:
-        with usable(shelf.name):
+        with shelf.health.watching():
             return await shelf.transactions.run(
                 lambda session: transaction(shelf, session, *args, **kwargs), writes=writes
             )
@@ -56,11 +56,11 @@ class Shelf:
     NotOnShelf for a missing plot, passage or picture, or one of another owner, NotKept for a text too long or
     impossible to store, ShelfFull at a limit, and ShelfUnusable when the database fails.
 
-    name: the name of the database for operators. transactions: runs them.
+    health: tells if the database fails. transactions: runs them.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.name = shown(engine.url)
+        self.health = DatabaseHealth(shown(engine.url))
         self.transactions = Transactions(engine)
 
     @classmethod
@@ -72,13 +72,19 @@ class Shelf:
         """
         engine = await asyncio.to_thread(opened, database)
         shelf = cls(engine)
+        rechecking = asyncio.create_task(shelf.health.recheck(shelf._check))
         try:
             yield shelf
         finally:
+            rechecking.cancel()
             try:
                 await shelf.transactions.close()
             finally:
                 engine.dispose()
+
+    async def _check(self) -> None:
+        """Raise DBAPIError or OSError unless the database can be written."""
+        await self.transactions.run(lambda session: check_writable(session.connection()), writes=True)
 
     @reads
     def secret(self, session: Session) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks import process
 from benchmarks.load.figures import DIFFERENCE
 from server.cli import plotify
 from server.settings import SHIPPED_MODEL
@@ -46,6 +47,18 @@ def test_the_report_agrees_with_the_servers_own_count(tmp_path: Path) -> None:
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 1
     locust = (tmp_path / "served" / "4-users" / "locust_stats.csv").read_text()
     assert {"first token", "next token", "tokens per second"} <= {line.split(",")[1] for line in locust.splitlines()}
+
+
+def test_a_host_may_end_with_a_slash_as_in_a_browser(tmp_path: Path) -> None:
+    with process.plotify(tmp_path / "log", model=SHIPPED_MODEL, rows=2) as server:
+        options = ("-u", 1, "-t", "10s", "--behaviour", "clients", "--max-tokens", 2, "--record", tmp_path)
+        host = ("--host", f"{server.address}/", "--stop-timeout", 60)
+        command = [sys.executable, "-m", "locust", "-f", "benchmarks/locustfile.py", "--headless", "--only-summary"]
+        done = subprocess.run(
+            [*command, *map(str, (*options, *host))], capture_output=True, text=True, cwd=ROOT, timeout=300
+        )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^POST +/v1/completions +[1-9]\d* +0\(", done.stdout + done.stderr, re.MULTILINE)
 
 
 def test_both_sides_stand_in_the_headline(tiny_bundle: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:

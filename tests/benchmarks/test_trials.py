@@ -43,8 +43,8 @@ DOCUMENT = {
 }
 KNOWN = Known(DOCUMENT, "/api/plots/one", VISITOR, "/shelf/one", "plotify-mini")
 NOTHING = {
-    "soak": {"--streams": 0, "--seconds": 0, "--requests": 0},
-    "chaos": {"--disconnects": 0, "--kills": 0, "--crashes": 0},
+    "soak": {"--streams": 0, "--seconds": 0, "--requests": 0, "--fairness": 0},
+    "chaos": {"--disconnects": 0, "--kills": 0, "--crashes": 0, "--chunks": 0, "--searches": 0},
     "garbage": {"--count": 0},
 }
 
@@ -111,6 +111,34 @@ def test_a_model_that_fails_is_told_to_everybody(tmp_path: Path) -> None:
     assert row.figures["ends"]["told"] > 0
     assert row.figures["served_afterwards"] == 8
     assert (done.exit_code, row.reached) == (0, True)
+
+
+def test_chunks_of_one_byte_are_answered_and_others_are_served(tmp_path: Path) -> None:
+    """There is no bound on the waiting time: that needs a quiet machine. So it is with searches."""
+    _, row = bench("chaos", tmp_path, SHIPPED_MODEL, rows=2, chunks=2)
+    assert row.figures["problems"] == []
+    assert row.figures["texts"] > 0
+    assert row.figures["quiet"]
+    assert row.reached == (max(row.figures["beside"]) <= 0.25)
+
+
+def test_searches_are_answered_and_another_writer_saves(tmp_path: Path) -> None:
+    _, row = bench("chaos", tmp_path, SHIPPED_MODEL, rows=2, searches=3)
+    assert row.figures["problems"] == []
+    assert row.figures["quiet"]
+    assert row.figures["seconds"] > 0
+    assert row.reached == (max(row.figures["beside"]) <= 1)
+
+
+def test_a_small_client_is_served_beside_large_ones(tmp_path: Path) -> None:
+    _, row = bench("soak", tmp_path, SHIPPED_MODEL, rows=8, fairness=5)
+    figures = row.figures
+    assert figures["problems"] == []
+    assert figures["ends"]["small whole"] == len(figures["quiet"]) + len(figures["beside"])
+    assert "small refused" not in figures["ends"]
+    assert figures["ends"]["large whole"] > 1
+    assert figures["ends"]["holder whole"] > 0
+    assert figures["ratio"] == pytest.approx(max(figures["beside"]) / figures["large_alone"])
 
 
 def test_a_target_that_is_missed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

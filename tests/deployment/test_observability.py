@@ -12,9 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.bundle import Bundle
 from server.engine import Engine, EngineConfig
-from server.observability.metrics import EngineCollector, HttpCollector, new_registry
+from server.observability.metrics import DatabaseCollector, EngineCollector, HttpCollector, new_registry
 from server.observability.recorder import Recorder
 from server.settings import SHIPPED_MODEL
+from server.shelf import DatabaseHealth
 from tests.conftest import ROOT, run
 from tests.deployment.compose import SERVICES, SETTINGS, yaml
 from tests.documentation import DOCS
@@ -49,7 +50,8 @@ def told(engine: Engine) -> Iterator[tuple[str, set[str]]]:
     """Yield names and labels of all samples in /metrics."""
     edge = HttpCollector()
     edge.answered["GET", "/", 200] += 1
-    printed = generate_latest(new_registry(EngineCollector(engine, Recorder()), edge)).decode()
+    database = DatabaseCollector(DatabaseHealth("shelf.sqlite"))
+    printed = generate_latest(new_registry(EngineCollector(engine, Recorder()), edge, database)).decode()
     for family in text_string_to_metric_families(printed):
         for sample in family.samples:
             yield sample.name, set(sample.labels)
@@ -77,6 +79,7 @@ def test_every_metric_that_is_asked_for_is_told() -> None:
 def test_every_alert_says_what_and_why() -> None:
     assert {rule["alert"] for rule in ALERTS} >= {
         "PlotifyNotReady",
+        "PlotifyDatabaseFails",
         "PlotifyRefusesMany",
         "PlotifySlowFirstToken",
         "PlotifyQueueFull",

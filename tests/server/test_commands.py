@@ -17,6 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from server.cli import plotify
+from server.commands import _listen
+from server.settings import Settings
 from tests.server.at_desk import form
 from tests.server.following import LONG, following, start
 
@@ -180,6 +182,15 @@ def test_a_second_signal_does_not_wait(tiny_bundle: Path) -> None:
 def test_a_port_in_use_is_said_clearly(tiny_bundle: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+        result = call("serve", "--model", tiny_bundle, "--port", str(port))
+    assert result.exit_code == 1
+    assert f"Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another" in result.output
+
+
+def test_of_two_that_start_at_once_on_one_port_the_second_is_told(tiny_bundle: Path) -> None:
+    """The first one is still loading its model: it has the port, but nobody has answered there."""
+    with _listen(Settings(port=0)) as first:
+        port = first.getsockname()[1]
         result = call("serve", "--model", tiny_bundle, "--port", str(port))
     assert result.exit_code == 1
     assert f"Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another" in result.output

@@ -51,9 +51,17 @@ def test_the_environment_is_read() -> None:
     assert Settings.read({"PLOTIFY_PORT": ""}) == Settings()
 
 
+def test_the_port_that_kubernetes_sets_by_itself_is_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """It sets these in each pod of a namespace with a Service named plotify."""
+    found = Settings.read({"PLOTIFY_PORT": "tcp://10.96.7.1:8000", "PLOTIFY_SERVICE_HOST": "10.96.7.1"})
+    assert found == Settings()
+    assert "PLOTIFY_PORT is ignored: Kubernetes sets it to tcp://10.96.7.1:8000" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
+        ("PLOTIFY_PORT", "tcp://", "PLOTIFY_PORT is 'tcp://'; it must be a whole number from 0 to 65535"),
         ("PLOTIFY_PORT", "http", "PLOTIFY_PORT is 'http'; it must be a whole number from 0 to 65535"),
         ("PLOTIFY_PORT", "80 ", "PLOTIFY_PORT is '80 '; it must be a whole number from 0 to 65535"),
         ("PLOTIFY_PORT", "9" * 30, "it must be a whole number from 0 to 65535"),

@@ -7,6 +7,7 @@ tokens above it. The result is exact, and at the usual top-p one draw in ten nee
 sampling of FlashInfer ("Sorting-Free GPU Kernels for LLM Sampling", flashinfer.ai, 2025).
 """
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -17,6 +18,11 @@ import numpy as np
 from server.cores import cores
 from server.engine.errors import DeviceError
 from server.engine.sampling.kernels import Floats, cache_folder, likeliest, log_sum_exp, sample
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 32
+"""More than there are loops: each that cannot be written to the cache raises an error once, but is compiled by then."""
 
 MIN_ROWS_PER_THREAD = 8
 """With fewer rows for each thread, waking it costs more than it saves."""
@@ -67,10 +73,8 @@ class BatchSampler:
     def __init__(self, threads: int = 0) -> None:
         self._threads = threads or cores()
         self._others = ThreadPoolExecutor(max(1, self._threads - 1), "plotify-sampler")
-        zero = np.zeros((1, 1), np.float32)
         try:
-            self.sample(zero, [SamplingInput(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
-            likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
+            self._compile()
         except Exception as error:  # Numba passes on any error of the file system and of pickle
             folder = cache_folder(sample)
             kept = f", or their cache in {folder} cannot be read or written; empty this folder" if folder else ""
@@ -97,6 +101,21 @@ class BatchSampler:
         for each in others:
             each.result()
         return tokens.tolist()
+
+    def _compile(self) -> None:
+        """Compile the loops. A cache that cannot be written, on a full disk for example, stops nothing."""
+        zero, failed = np.zeros((1, 1), np.float32), OSError()
+        for attempt in range(ATTEMPTS):
+            try:
+                self.sample(zero, [SamplingInput(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
+                likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
+            except OSError as error:
+                failed = error
+                continue
+            if attempt:
+                logger.warning("The sampling loops are compiled, but cannot be kept for the next start: %s", failed)
+            return
+        raise failed
 
     def close(self) -> None:
         """End the threads. Sample nothing afterwards."""

@@ -6,7 +6,9 @@ not in the files of the functions called by that one.
 """
 
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -32,6 +34,14 @@ MINUS_INFINITY, INFINITY = int32(-0x7F800001), int32(0x7F800000)
 """The infinities as `_ordered` gives them. NaNs lie outside of the two."""
 
 
+def _has_place() -> bool:
+    """Return False for a user without a home folder: Numba would make a folder named ~ in the working directory."""
+    try:
+        return "NUMBA_CACHE_DIR" in os.environ or bool(Path.home())
+    except RuntimeError:
+        return False
+
+
 def compiled(*liberties: str) -> Callable[[Loop], Loop]:
     """Compile a function at its first call, to run without Python's lock, and cache it on disk.
 
@@ -44,7 +54,7 @@ def compiled(*liberties: str) -> Callable[[Loop], Loop]:
 
     def compile_later(function: Loop) -> Loop:
         try:
-            compiling = numba.njit(nogil=True, fastmath=set(liberties), cache=True)(function)
+            compiling = numba.njit(nogil=True, fastmath=set(liberties), cache=_has_place())(function)
         except RuntimeError:  # neither this folder nor the user's own cache is writable
             compiling = numba.njit(nogil=True, fastmath=set(liberties))(function)
         return compiling  # type: ignore[return-value]  # callable like the function

@@ -2,12 +2,15 @@
 
 import socket
 import sys
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import RayServeException
 
 from server.cli import plotify
 from server.settings import Settings
@@ -62,3 +65,35 @@ def test_the_port_stays_taken_until_the_proxy_listens(tiny_bundle: Path, monkeyp
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(RuntimeError, match="the proxy could listen"):
             local.run(Settings(model=tiny_bundle, replicas=2), bound, print)
+
+
+def test_an_app_that_ray_has_lost_ends_the_command_with_an_error(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor then starts it again. Ray's raylet, for one, is started by nobody again."""
+    from server.cluster import local
+
+    answers = iter(
+        [True, TimeoutError("no replica"), True, RayServeException("gone"), ActorDiedError(), TimeoutError()]
+    )
+
+    def result(timeout_s: float) -> object:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    app = SimpleNamespace(answer=SimpleNamespace(remote=lambda: SimpleNamespace(result=result)))
+    ended = []
+    monkeypatch.setattr(local, "ray", SimpleNamespace(init=lambda *_, **__: None, shutdown=lambda: ended.append("ray")))
+    serving = SimpleNamespace(start=lambda **_: None, run=lambda *_, **__: app, shutdown=lambda: ended.append("serve"))
+    monkeypatch.setattr(local, "serve", serving)
+    monkeypatch.setattr(local, "deployments", lambda _: None)
+    monkeypatch.setattr(local, "signal", SimpleNamespace(SIGTERM=0, SIGINT=0, signal=lambda *_: None))
+    monkeypatch.setattr(local, "LOOK", 0.001)
+    clock = count(step=local.LOST / 2)
+    monkeypatch.setattr(local, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    done = serve(tmp_path, "--model", tiny_bundle)
+    assert done.exit_code == 1
+    assert "The app has not answered for 60 seconds, and Ray does not replace it" in done.output
+    assert ended == ["serve", "ray"]

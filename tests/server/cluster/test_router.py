@@ -28,9 +28,9 @@ class Routing:
         assert all(len(rank) == 1 for rank in ranks)
         return [rank[0].replica_id.unique_id for rank in ranks]
 
-    async def send(self, prompt: Sequence[int] = (), rows: int = 1) -> tuple[str, Any]:
+    async def send(self, prompt: Sequence[int] = (), rows: int = 1, client: str = "") -> tuple[str, Any]:
         """Send a request. Return its replica and the request."""
-        pending = _pending(prompt, rows)
+        pending = _pending(prompt, rows, client)
         chosen = (await self.choose(pending))[0]
         self.router.on_request_routed(pending, _replica(chosen).replica_id, None)
         return chosen, pending
@@ -43,10 +43,10 @@ def _replica(id: str) -> Any:
     return SimpleNamespace(replica_id=SimpleNamespace(unique_id=id))
 
 
-def _pending(prompt: Sequence[int], rows: int) -> Any:
+def _pending(prompt: Sequence[int], rows: int, client: str = "") -> Any:
     id = uuid.uuid4().hex
     return SimpleNamespace(
-        args=[RemoteRequest(id, Request(prompt), rows, rows, block_size=16)],
+        args=[RemoteRequest(id, Request(prompt, client=client), rows, rows, block_size=16)],
         metadata=SimpleNamespace(internal_request_id=id),
         future=asyncio.get_running_loop().create_future(),
     )
@@ -77,6 +77,16 @@ def test_a_prompt_stays_with_whoever_has_read_how_it_begins() -> None:
         assert other[0] != first[0]
         for longer in (PROMPT, (*PROMPT, 7, 8, 9), PROMPT[:35]):
             assert (await routing.send(longer))[0] == first[0]
+
+    asyncio.run(check())
+
+
+def test_a_prompt_of_another_client_draws_nobody() -> None:
+    async def check() -> None:
+        routing = Routing("a", "b")
+        first = await routing.send(PROMPT, client="me")
+        assert (await routing.send(PROMPT, client="you"))[0] != first[0]
+        assert (await routing.send(PROMPT, client="me"))[0] == first[0]
 
     asyncio.run(check())
 

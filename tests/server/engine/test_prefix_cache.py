@@ -22,16 +22,20 @@ class Shelf:
         self.cache = SymbolicCache(1 + kept, CONTEXT)
         self.prefixes = PrefixCache(self.cache, 1, kept)
 
-    def keep(self, *prompt: int) -> None:
+    def keep(self, *prompt: int, client: str = "a") -> None:
         self.cache.prefill(0, 0, [prompt])
-        self.prefixes.store(prompt, 0)
+        self.prefixes.store(prompt, 0, client)
 
-    def found(self, *prompt: int) -> int:
+    def found(self, *prompt: int, client: str = "a") -> int:
         """Return the number of tokens of `prompt` in the found row, after a check that it has them."""
-        row, length = self.prefixes.find(prompt)
+        row, length = self.prefixes.find(prompt, client)
         assert self.cache.holds(row, prompt[:length])
         assert row >= 1 or not length
         return length
+
+    def lengths(self) -> list[int]:
+        """Return the number of tokens of each kept prompt, in ascending order."""
+        return sorted(len(tokens) // WIDTH for _, tokens in self.prefixes._prompts.values())
 
 
 def test_whole_blocks_that_both_begin_with_are_found() -> None:
@@ -74,9 +78,11 @@ def test_a_prompt_takes_the_place_of_its_beginnings() -> None:
     shelf.keep(*[2] * 32)
     shelf.keep(*[1] * 32, *[3] * 16)
     shelf.keep(*[1] * 64)
-    assert sorted(len(tokens) // WIDTH for tokens in shelf.prefixes._prompts.values()) == [32, 48, 64]
+    assert sorted(len(tokens) // WIDTH for _, tokens in shelf.prefixes._prompts.values()) == [32, 48, 64]
     shelf.keep(*[1] * 48)
-    assert sorted(len(tokens) // WIDTH for tokens in shelf.prefixes._prompts.values()) == [32, 48, 64], "known already"
+    assert sorted(len(tokens) // WIDTH for _, tokens in shelf.prefixes._prompts.values()) == [32, 48, 64], (
+        "known already"
+    )
 
 
 def test_nothing_is_kept_where_there_is_no_room_or_after_an_error() -> None:
@@ -88,6 +94,18 @@ def test_nothing_is_kept_where_there_is_no_room_or_after_an_error() -> None:
     for story in (2, 3):
         some.keep(*[story] * 40)
     assert [some.found(*[story] * 40) for story in (2, 3)] == [32, 32]
+
+
+def test_each_client_finds_only_its_own() -> None:
+    shelf = Shelf(3)
+    shelf.keep(*[1] * 40, client="a")
+    assert shelf.found(*[1] * 40, client="a") == 32
+    assert shelf.found(*[1] * 40, client="b") == 0
+    shelf.keep(*[1] * 64, client="b")
+    assert (shelf.found(*[1] * 70, client="a"), shelf.found(*[1] * 70, client="b")) == (32, 64)
+    shelf.keep(*[2] * 40, client="c")
+    shelf.keep(*[3] * 40, client="c")
+    assert shelf.found(*[1] * 40, client="a") == 0, "they share the rows"
 
 
 def prefilled(engine: Engine, runs: list[Run], request: Request) -> tuple[list[int], int]:
@@ -114,6 +132,15 @@ def test_asking_again_and_going_on_read_what_is_new(bundle: Bundle, runs: list[R
         other = Request([*prompt[:35], *[7] * 30], SHORT)
         assert prefilled(engine, runs, other) == (one_by_one(fresh, [other])[0], 65 - 32)
         assert prefilled(fresh, runs, request) == prefilled(fresh, runs, request) == (tokens, 60)
+
+
+def test_the_prefill_of_a_prompt_does_not_tell_that_another_client_has_sent_it(bundle: Bundle, runs: list[Run]) -> None:
+    with Engine(bundle, EngineConfig(threads=1)) as engine:
+        mine, yours = (Request([*range(60)], SHORT, client=client) for client in ("me", "you"))
+        tokens, read = prefilled(engine, runs, mine)
+        assert read == 60
+        assert prefilled(engine, runs, yours) == (tokens, 60)
+        assert prefilled(engine, runs, mine) == prefilled(engine, runs, yours) == (tokens, 60 - 48)
 
 
 def test_both_prompts_of_a_guided_request_are_kept(bundle: Bundle, runs: list[Run]) -> None:

@@ -197,15 +197,16 @@ class Scheduling(RuleBasedStateMachine):
             assert self.cache.holds(row.index, row.tokens[: row.cached])
 
     def check_kept(self) -> None:
-        """Kept prompts are in separate rows behind all sequences, and none is a prefix of another."""
+        """Kept prompts are in separate rows behind all sequences, and none is a prefix of another of its client."""
         kept = self.scheduler.prefix_cache._prompts
         assert sorted([*kept, *self.scheduler.prefix_cache._free]) == list(range(self.rows, self.rows + self.kept))
-        known = {row: np.frombuffer(tokens, f"i{WIDTH}").tolist() for row, tokens in kept.items()}
-        for row, tokens in known.items():
+        known = {row: (client, np.frombuffer(tokens, f"i{WIDTH}").tolist()) for row, (client, tokens) in kept.items()}
+        for row, (client, tokens) in known.items():
             assert len(tokens) >= MIN_BLOCKS * BLOCK
             assert len(tokens) % BLOCK == 0
             assert self.cache.holds(row, tokens)
-            assert not any(other[: len(tokens)] == tokens for at, other in known.items() if at != row)
+            others = [other for at, (owner, other) in known.items() if at != row and owner == client]
+            assert not any(other[: len(tokens)] == tokens for other in others)
 
     def check_places(self) -> None:
         """Each unfinished sequence with a reader is in one place: queued, in prefill or in decode."""

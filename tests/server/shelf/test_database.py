@@ -1,6 +1,8 @@
 """The database is durable and up to date. An unusable one is refused with a clear message."""
 
 import asyncio
+import pwd
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -139,6 +141,47 @@ def test_a_database_is_named_by_a_path_or_a_url(tmp_path: Path, monkeypatch: pyt
     assert url_of("~/shelf.sqlite").database == "/home/me/shelf.sqlite"
     assert url_of("sqlite:////var/shelf.sqlite").render_as_string() == "sqlite:////var/shelf.sqlite"
     assert url_of("postgres://db/plots").render_as_string() == "postgresql+psycopg://db/plots"
+
+
+@pytest.mark.parametrize("table", ["shelf_version", "passages"])
+def test_a_database_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path, table: str) -> None:
+    """A trigger refuses to write, because tests may run as root, who can write anywhere."""
+    file = tmp_path / "shelf.sqlite"
+    opened(str(file)).dispose()
+    with sqlite3.connect(file) as other:
+        if table == "passages":
+            other.execute("DROP TABLE passages")
+        else:
+            other.execute(f"CREATE TRIGGER no BEFORE UPDATE ON {table} BEGIN SELECT RAISE(FAIL, 'it is shut'); END")
+    assert ("no such table: passages" if table == "passages" else "it is shut") in refused(str(file))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_others_on_the_machine_cannot_read_the_file_in_whatever_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    file = tmp_path / "shelf.sqlite"
+
+    def modes() -> dict[str, int]:
+        engine = opened(str(file))
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE secrets SET secret = secret"))
+            found = {each.name.removeprefix(file.name): each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+        engine.dispose()
+        return found
+
+    assert modes() == {"": 0o600, "-wal": 0o600, "-shm": 0o600}
+    file.chmod(0o644)
+    assert modes() == {"": 0o640, "-wal": 0o640, "-shm": 0o640}, "an older version's; its group stays as it was"
+
+
+@pytest.mark.parametrize("database", ["", "~/shelf.sqlite", "~nobody-of-this-name/shelf.sqlite"])
+def test_a_user_without_a_home_must_name_a_file(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", dict[int, object]().__getitem__)  # raises KeyError
+    assert re.search(r"no home folder.*PLOTIFY_DATABASE", refused(database))
+    assert not list(tmp_path.iterdir())
 
 
 async def test_errors_do_not_tell_what_was_written(database: str) -> None:

@@ -176,6 +176,27 @@ def test_what_is_kept_on_disk_and_cannot_be_read_is_named(tmp_path: Path) -> Non
     )
 
 
+def test_a_cache_on_disk_that_is_full_stops_nothing(tmp_path: Path) -> None:
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", full + DRAWING], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be kept for the next start: [Errno" in done.stderr
+
+
+def test_without_a_home_nothing_is_kept_in_the_working_directory(tmp_path: Path) -> None:
+    """The program is where its user cannot write."""
+    homeless = "import pwd; pwd.getpwuid = {}.__getitem__; import numba.core.caching as caching; "
+    read_only = "caching.InTreeCacheLocator.from_function = classmethod(lambda *_: None); "
+    omitted = ("HOME", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in omitted}
+    environment |= {"PYTHONPATH": str(Path(kernels.__file__).parents[3])}
+    command = [sys.executable, "-c", homeless + read_only + DRAWING]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_threads_end_with_the_engine_that_draws_on_them() -> None:
     batch_sampler = BatchSampler(2)
     batch_sampler.sample(random_scores(40), inputs(40))
