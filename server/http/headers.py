@@ -38,6 +38,8 @@ def security_headers(hsts: int) -> BeforeMessageSendHookHandler:
             headers = MutableScopeHeaders.from_message(message)
             for name, value in SECURITY_HEADERS.items():
                 headers[name] = value
+            if message["status"] >= 400:
+                headers.setdefault("Cache-Control", "no-store")  # caches may keep a 404 otherwise (RFC 9110, 15.1)
             if hsts and scope["scheme"] == "https":
                 headers["Strict-Transport-Security"] = f"max-age={hsts}"
 
