@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import Scope
@@ -22,7 +22,7 @@ from server.http.errors import nearest, page_error, status_of
 from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
-from server.http.rate_limit import STORE, per_minute
+from server.http.rate_limit import WORK, RateLimit
 from server.http.request import TimedRequest
 from server.http.static import static_file
 from server.observability.middleware import route_of
@@ -62,6 +62,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     observability = Observability(engine, settings)
     reference = Reference(engine)
     pages = Pages(engine.bundle.manifest)
+    rate_limit = RateLimit(settings.rate)
     pictures = Pictures(settings)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     shared = {
@@ -75,6 +76,12 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         "reference": reference,
         "settings": settings,
     }
+
+    async def admit(request: Request[Any, Any, Any]) -> None:
+        """Refuse a request before its body is read."""
+        refuse_over_limit(request)
+        if request.route_handler.opt.get(WORK):
+            rate_limit.count(access.client_of(request))
 
     @asynccontextmanager
     async def serving(app: Litestar) -> AsyncIterator[None]:
@@ -92,10 +99,9 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         | {"desk": Provide(_desk, sync_to_thread=False)},
         exception_handlers={Exception: nearest(ROUTERS)},
         after_exception=[log_failure],
-        before_request=refuse_over_limit,
+        before_request=admit,
         before_send=[security_headers(settings.hsts)],
-        lifespan=[observability.watching, serving, *([forgetting_clients] if settings.rate else [])],
-        middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
+        lifespan=[observability.watching, serving],
         logging_config=None,
         openapi_config=reference.config(),
         request_class=TimedRequest,
@@ -110,20 +116,6 @@ async def log_failure(error: Exception, scope: Scope) -> None:
     """Log an error of the server's own. A busy server (503) is no failure."""
     if status_of(error) >= 500 and status_of(error) != 503:
         logger.error("%s %s failed", scope.get("method"), route_of(scope), exc_info=error)
-
-
-@asynccontextmanager
-async def forgetting_clients(app: Litestar) -> AsyncIterator[None]:
-    """Delete the expired counts of requests each minute, while the app runs."""
-
-    async def forget() -> None:
-        while True:
-            await asyncio.sleep(60)
-            await app.stores.get(STORE).delete_expired()  # type: ignore[attr-defined]
-
-    task = asyncio.create_task(forget())
-    yield
-    task.cancel()
 
 
 def _provide(value: Any) -> Provide:
