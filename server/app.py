@@ -24,6 +24,7 @@ from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import WORK, RateLimit
 from server.http.request import TimedRequest
+from server.http.sites import Sites, cors
 from server.http.static import static_file
 from server.observability.middleware import route_of
 from server.observability.observability import Observability
@@ -34,7 +35,7 @@ from server.plots.plots import Plots
 from server.plots.routes import plots_api
 from server.reference.document import Reference
 from server.reference.routes import docs
-from server.settings import Settings
+from server.settings import Settings, listed
 from server.shelf import Shelf
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     observability = Observability(engine, settings)
     reference = Reference(engine)
     pages = Pages(engine.bundle.manifest)
+    cors_config = cors(listed(settings.origins))
+    sites = Sites(listed(settings.hosts), keys.configured, cors_config)
     rate_limit = RateLimit(settings.rate)
     pictures = Pictures(settings)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
@@ -80,6 +83,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     async def admit(request: Request[Any, Any, Any]) -> None:
         """Refuse a request before its body is read."""
         refuse_over_limit(request)
+        sites.check(request)
         if request.route_handler.opt.get(WORK):
             rate_limit.count(access.client_of(request))
 
@@ -101,6 +105,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         after_exception=[log_failure],
         before_request=admit,
         before_send=[security_headers(settings.hsts)],
+        cors_config=cors_config,
         lifespan=[observability.watching, serving],
         logging_config=None,
         openapi_config=reference.config(),
