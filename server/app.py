@@ -23,7 +23,7 @@ from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import WORK, RateLimit
-from server.http.request import TimedRequest
+from server.http.request import Arriving, TimedRequest
 from server.http.sites import Sites, cors
 from server.http.static import static_file
 from server.observability.middleware import route_of
@@ -111,7 +111,14 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         openapi_config=reference.config(),
         request_class=TimedRequest,
         request_max_body_size=MAX_BODY,
-        state=State({"access": access, "pages": pages, "patience": settings.patience}),
+        state=State(
+            {
+                "access": access,
+                "arriving": Arriving(),
+                "pages": pages,
+                "patience": settings.patience,
+            }
+        ),
     )
     app.asgi_handler = observability.around(answer_head(app.asgi_handler), access)
     return app

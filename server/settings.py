@@ -73,6 +73,7 @@ class Settings:
     pictures_model: Annotated[str, Meta(description="The service's model, or the folder of the local pipeline.")] = ""
     pictures_cap: Annotated[int, Meta(ge=1, le=10**6, description="Pictures for the whole server in an hour.")] = 20
     connections: Annotated[int, Meta(ge=1, le=65536, description="Connections at once.")] = 2048
+    keep_alive: Annotated[int, Meta(ge=1, le=3600, description="Seconds for a connection between requests.")] = 75
     patience: Annotated[int, Meta(ge=1, le=3600, description="Seconds that the server waits for a client.")] = 30
     hsts: Annotated[int, Meta(ge=0, le=10**9, description="Seconds of Strict-Transport-Security; 0 for none.")] = 0
     database: Annotated[
