@@ -188,3 +188,11 @@ def test_a_body_that_is_no_form(visitor: Visitor) -> None:
     for kind in (JSON, "multipart/form-data; boundary=x", "text/plain"):
         answer = visitor.client.post("/desk", content=b"{}", headers={"Content-Type": kind})
         assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("fields", [{}, {"do": "nothing"}, {"do": "undo"}])
+def test_a_button_that_a_plots_page_does_not_have(visitor: Visitor, fields: dict[str, str]) -> None:
+    plot = visitor.keep("A fox")["plot"]
+    answer = visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token} | fields, follow_redirects=False)
+    assert answer.status_code == 400
+    assert typed(visitor.client.get(f"/shelf/{plot}").text) == "A fox"
