@@ -24,6 +24,7 @@ from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import WORK, RateLimit
 from server.http.request import Arriving, TimedRequest
+from server.http.root_path import below, rooted
 from server.http.sites import Sites, cors
 from server.http.static import static_file
 from server.observability.middleware import route_of
@@ -34,7 +35,7 @@ from server.pictures import Pictures
 from server.plots.plots import Plots
 from server.plots.routes import plots_api
 from server.reference.document import Reference
-from server.reference.routes import docs
+from server.reference.routes import docs, openapi_json
 from server.settings import Settings, listed
 from server.shelf import Shelf
 
@@ -45,7 +46,7 @@ MAX_BODY = 256 * 1024
 
 pages_router = Router(
     "/",
-    route_handlers=[desk_pages, docs, metrics, status, static_file],
+    route_handlers=[desk_pages, docs, metrics, openapi_json, status, static_file],
     exception_handlers={Exception: page_error},
     include_in_schema=False,
 )
@@ -62,7 +63,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     access = Access(keys, settings.desk == "open")
     observability = Observability(engine, settings)
     reference = Reference(engine)
-    pages = Pages(engine.bundle.manifest)
+    pages = Pages(engine.bundle.manifest, settings.root_path)
     cors_config = cors(listed(settings.origins))
     sites = Sites(listed(settings.hosts), keys.configured, cors_config)
     rate_limit = RateLimit(settings.rate)
@@ -104,11 +105,11 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         exception_handlers={Exception: nearest(ROUTERS)},
         after_exception=[log_failure],
         before_request=admit,
-        before_send=[security_headers(settings.hsts)],
+        before_send=[rooted(settings.root_path), security_headers(settings.hsts)],
         cors_config=cors_config,
         lifespan=[observability.watching, serving],
         logging_config=None,
-        openapi_config=reference.config(),
+        openapi_config=reference.config(settings.root_path),
         request_class=TimedRequest,
         request_max_body_size=MAX_BODY,
         state=State(
@@ -117,10 +118,12 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
                 "arriving": Arriving(),
                 "pages": pages,
                 "patience": settings.patience,
+                "root_path": settings.root_path,
             }
         ),
     )
-    app.asgi_handler = observability.around(answer_head(app.asgi_handler), access)
+    observed = observability.around(answer_head(app.asgi_handler), access)
+    app.asgi_handler = below(settings.root_path, observed)
     return app
 
 

@@ -74,6 +74,7 @@ class Settings:
     pictures_cap: Annotated[int, Meta(ge=1, le=10**6, description="Pictures for the whole server in an hour.")] = 20
     connections: Annotated[int, Meta(ge=1, le=65536, description="Connections at once.")] = 2048
     keep_alive: Annotated[int, Meta(ge=1, le=3600, description="Seconds for a connection between requests.")] = 75
+    root_path: Annotated[str, Meta(description="The path below which a proxy serves this server, as /plotify.")] = ""
     patience: Annotated[int, Meta(ge=1, le=3600, description="Seconds that the server waits for a client.")] = 30
     hsts: Annotated[int, Meta(ge=0, le=10**9, description="Seconds of Strict-Transport-Security; 0 for none.")] = 0
     database: Annotated[
@@ -97,6 +98,8 @@ class Settings:
             for each in listed(getattr(self, name)):
                 if not re.fullmatch(form, each):
                     raise SettingsError(f"{variable(name)} holds {each!r}; each must be {example}")
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path):
+            raise SettingsError(f"PLOTIFY_ROOT_PATH is {self.root_path!r}; it must be a path as /plotify")
         if self.traces and not self.traces.startswith(("http://", "https://")):
             raise SettingsError(
                 f"{variable('traces')} is {self.traces!r}; it must be an address, http://… or https://…"

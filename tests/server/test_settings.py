@@ -81,6 +81,9 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: str, says: str) -> N
         ("hosts", "a.*.example"),
         ("origins", "plotify.example"),
         ("origins", "https://plotify.example/"),
+        ("root_path", "plotify"),
+        ("root_path", "/plotify/"),
+        ("root_path", "/../x?"),
     ],
 )
 def test_what_could_match_nothing_is_refused(name: str, value: str) -> None:

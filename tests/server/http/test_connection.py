@@ -307,6 +307,17 @@ def test_one_whose_request_has_no_end_gets_none(patient: str, sent: bytes) -> No
         assert rest(client) == b""
 
 
+@pytest.mark.parametrize(
+    ("target", "status"), [("http://plotify:8000/healthz", 200), ("http://evil.example/healthz", 403)]
+)
+def test_a_whole_address_in_the_first_line_has_the_name_that_counts(patient: str, target: str, status: int) -> None:
+    with connected(patient) as client:
+        client.sendall(
+            f"GET {target} HTTP/1.1\r\nHost: {'evil.example' if status == 200 else 'plotify'}\r\n\r\n".encode()
+        )
+        assert answer(client).startswith(f"HTTP/1.1 {status} ".encode())
+
+
 def test_large_bodies_without_an_end_are_limited_together(patient: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "MAX_ARRIVING", 30_000)
     large, small = b" " * 25_000, b" " * 10_000
