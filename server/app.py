@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import Scope
@@ -21,8 +21,10 @@ from server.http.errors import nearest, status_of
 from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
-from server.http.rate_limit import STORE, per_minute
-from server.http.request import TimedRequest
+from server.http.rate_limit import WORK, RateLimit
+from server.http.request import Arriving, TimedRequest
+from server.http.root_path import below, rooted
+from server.http.sites import Sites, cors
 from server.observability.metrics import DatabaseCollector
 from server.observability.middleware import route_of
 from server.observability.observability import Observability
@@ -33,7 +35,7 @@ from server.plots.plots import Plots
 from server.plots.routes import plots_api
 from server.reference.document import Reference
 from server.rendering import Pages
-from server.settings import Settings
+from server.settings import Settings, listed
 from server.shelf import DatabaseHealth, Shelf
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,10 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     access = Access(keys, settings.desk == "open")
     observability = Observability(engine, settings)
     reference = Reference(engine)
-    pages = Pages(engine.bundle.manifest)
+    pages = Pages(engine.bundle.manifest, settings.root_path)
+    cors_config = cors(listed(settings.origins))
+    sites = Sites(listed(settings.hosts), keys.configured, cors_config)
+    rate_limit = RateLimit(settings.rate)
     pictures = Pictures(settings)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     shared = {
@@ -67,6 +72,13 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         "reference": reference,
         "settings": settings,
     }
+
+    async def admit(request: Request[Any, Any, Any]) -> None:
+        """Refuse a request before its body is read."""
+        refuse_over_limit(request)
+        sites.check(request)
+        if request.route_handler.opt.get(WORK):
+            rate_limit.count(access.client_of(request))
 
     @asynccontextmanager
     async def serving(app: Litestar) -> AsyncIterator[None]:
@@ -89,17 +101,26 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         },
         exception_handlers={Exception: nearest(ROUTERS)},
         after_exception=[log_failure],
-        before_request=refuse_over_limit,
-        before_send=[security_headers(settings.hsts)],
-        lifespan=[observability.watching, serving, *([forgetting_clients] if settings.rate else [])],
-        middleware=[per_minute(settings.rate, access).middleware] if settings.rate else [],
+        before_request=admit,
+        before_send=[rooted(settings.root_path), security_headers(settings.hsts)],
+        cors_config=cors_config,
+        lifespan=[observability.watching, serving],
         logging_config=None,
-        openapi_config=reference.config(),
+        openapi_config=reference.config(settings.root_path),
         request_class=TimedRequest,
         request_max_body_size=MAX_BODY,
-        state=State({"access": access, "pages": pages, "patience": settings.patience}),
+        state=State(
+            {
+                "access": access,
+                "arriving": Arriving(),
+                "pages": pages,
+                "patience": settings.patience,
+                "root_path": settings.root_path,
+            }
+        ),
     )
-    app.asgi_handler = observability.around(answer_head(app.asgi_handler), access)
+    observed = observability.around(answer_head(app.asgi_handler), access)
+    app.asgi_handler = below(settings.root_path, observed)
     return app
 
 
@@ -107,20 +128,6 @@ async def log_failure(error: Exception, scope: Scope) -> None:
     """Log an error of the server's own. A busy server (503) is no failure."""
     if status_of(error) >= 500 and status_of(error) != 503:
         logger.error("%s %s failed", scope.get("method"), route_of(scope), exc_info=error)
-
-
-@asynccontextmanager
-async def forgetting_clients(app: Litestar) -> AsyncIterator[None]:
-    """Delete the expired counts of requests each minute, while the app runs."""
-
-    async def forget() -> None:
-        while True:
-            await asyncio.sleep(60)
-            await app.stores.get(STORE).delete_expired()  # type: ignore[attr-defined]
-
-    task = asyncio.create_task(forget())
-    yield
-    task.cancel()
 
 
 def _provide(value: Any) -> Provide:

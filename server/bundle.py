@@ -106,6 +106,10 @@ class PromptTemplate:
         fitting = (each.name for each in self.lengths if each.max_words is None or words <= each.max_words)
         return next(fitting, self.lengths[-1].name if self.lengths else None)
 
+    def genre_of(self, name: str) -> str | None:
+        """Return the genre of a name in upper or lower case; None if the model does not know it."""
+        return next((genre for genre in self.genres if genre.casefold() == name.casefold()), None)
+
     def fill(
         self,
         text: str,
@@ -125,7 +129,8 @@ class PromptTemplate:
         Raises:
             ValueError: the model does not know the genre or the length.
         """
-        if genre is not None and genre not in self.genres:
+        found = None if genre is None else self.genre_of(genre)
+        if genre is not None and found is None:
             raise ValueError(f"unknown genre {genre!r}; this model knows {', '.join(self.genres)}")
         known = [each.name for each in self.lengths]
         if length is not None and known and length not in known:
@@ -133,7 +138,7 @@ class PromptTemplate:
         if not begins and self.continues:
             text = f"{self.continues.lstrip()} {text}"
         return self.template.format(
-            genre=genre or self.any_genre,
+            genre=found or self.any_genre,
             length=self.length.format(length=length) if length else "",
             notes=self.notes.format(notes=", ".join(notes)) if notes else "",
             text=text,

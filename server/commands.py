@@ -143,7 +143,7 @@ def serve(**flags: Any) -> None:
         access_log=False,  # the app has its own
         server_header=False,
         proxy_headers=bool(settings.proxies),
-        forwarded_allow_ips=settings.proxies,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=3,
     )
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C

@@ -12,7 +12,7 @@ from server.http.access import for_desk
 from server.http.errors import page_error
 from server.http.static import static_file
 from server.observability.routes import metrics, status
-from server.reference.routes import docs
+from server.reference.routes import docs, openapi_json
 from server.rendering import Pages, card
 
 
@@ -25,7 +25,7 @@ async def about(pages: NamedDependency[Pages], desk: NamedDependency[Desk]) -> s
 
 pages_router = Router(
     "/",
-    route_handlers=[desk_pages, about, docs, metrics, status, static_file],
+    route_handlers=[desk_pages, about, docs, metrics, openapi_json, status, static_file],
     exception_handlers={Exception: page_error},
     include_in_schema=False,
 )

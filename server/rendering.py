@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.ext import Extension
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -14,11 +15,25 @@ from server.writing.brief import ANY_GENRE, DEFAULTS, LENGTHS, WILDNESSES
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
+ADDRESS = re.compile(r'(\b(?:action|formaction|href|src)="(?:\{% if [^%]* %\})?)/')
+"""The beginning of an address of this server in a template."""
+
+
+class RootPath(Extension):
+    """Puts the root path before each address in a template."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Return the source of a template with the root path in it."""
+        return ADDRESS.sub(r"\1{{ root_path }}/", source)
+
 
 class Pages:
-    """Renders templates/ for a model. Contexts add to the values of all pages. genres: the model's."""
+    """Renders templates/ for a model. Contexts add to the values of all pages. genres: the model's.
 
-    def __init__(self, manifest: Manifest) -> None:
+    root_path: the path below which the pages are served.
+    """
+
+    def __init__(self, manifest: Manifest, root_path: str = "") -> None:
         self.genres = manifest.prompt.genres
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
@@ -27,6 +42,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
             enable_async=True,
+            extensions=[RootPath],
         )
         self._environment.globals.update(
             genres=self.genres,
@@ -35,7 +51,8 @@ class Pages:
             wildnesses={
                 step: (wildness, wildness.sampling(manifest.sampling)) for step, wildness in WILDNESSES.items()
             },
-            static=static_address,
+            root_path=root_path,
+            static=lambda name: root_path + static_address(name),
             typed=DEFAULTS,
             problems={},
             notice=None,

@@ -3,6 +3,7 @@
 docs/settings.md is the table of them. Tests keep it and this module in agreement.
 """
 
+import ipaddress
 import logging
 import os
 import re
@@ -60,6 +61,10 @@ class Settings:
     keys: Annotated[str, Meta(description="API keys, separated by white space.")] = field(default="", repr=False)
     keys_file: Annotated[str, Meta(description="A file of API keys. The server reads it again when it changes.")] = ""
     desk: Annotated[Literal["open", "closed"], Meta(description="The pages, for people without a key.")] = "open"
+    hosts: Annotated[str, Meta(description="Names that the server answers to, separated by commas.")] = ""
+    origins: Annotated[
+        str, Meta(description="Origins of pages on other sites that may use the API, separated by commas.")
+    ] = ""
     proxies: Annotated[str, Meta(description="Addresses and networks of trusted proxies, separated by commas.")] = ""
     per_client: Annotated[int, Meta(ge=0, le=4096, description="Texts in progress per client; 0 for no limit.")] = 0
     rate: Annotated[int, Meta(ge=0, le=10**6, description="Text requests per client and minute; 0 for no limit.")] = 0
@@ -74,6 +79,8 @@ class Settings:
     pictures_model: Annotated[str, Meta(description="The service's model, or the folder of the local pipeline.")] = ""
     pictures_cap: Annotated[int, Meta(ge=1, le=10**6, description="Pictures for the whole server in an hour.")] = 20
     connections: Annotated[int, Meta(ge=1, le=65536, description="Connections at once.")] = 2048
+    keep_alive: Annotated[int, Meta(ge=1, le=3600, description="Seconds for a connection between requests.")] = 75
+    root_path: Annotated[str, Meta(description="The path below which a proxy serves this server, as /plotify.")] = ""
     patience: Annotated[int, Meta(ge=1, le=3600, description="Seconds that the server waits for a client.")] = 30
     hsts: Annotated[int, Meta(ge=0, le=10**9, description="Seconds of Strict-Transport-Security; 0 for none.")] = 0
     database: Annotated[
@@ -89,10 +96,41 @@ class Settings:
         for setting in fields(self):
             decoded(setting.name, getattr(self, setting.name))
         self._check_pictures()
+        _ = self.trusted_proxies
+        for name, form, example in (
+            ("hosts", r"\*|(\*\.)?[\w-]+(\.[\w-]+)*", "a name as plotify.example, *.plotify.example or *"),
+            ("origins", r"\*|null|[a-z][a-z0-9+.-]*://[^\s/,]+", "an origin as https://example.org, null or *"),
+        ):
+            for each in listed(getattr(self, name)):
+                if not re.fullmatch(form, each):
+                    raise SettingsError(f"{variable(name)} holds {each!r}; each must be {example}")
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path):
+            raise SettingsError(f"PLOTIFY_ROOT_PATH is {self.root_path!r}; it must be a path as /plotify")
         if self.traces and not self.traces.startswith(("http://", "https://")):
             raise SettingsError(
                 f"{variable('traces')} is {self.traces!r}; it must be an address, http://… or https://…"
             )
+
+    @property
+    def trusted_proxies(self) -> list[str]:
+        """The proxies as networks, or `*` for any.
+
+        Those of IPv4 are there twice, because a server on `::` sees 192.0.2.7 as ::ffff:192.0.2.7.
+        """
+        networks: list[str] = []
+        for proxy in listed(self.proxies):
+            if proxy == "*":
+                return ["*"]
+            try:
+                network = ipaddress.ip_network(proxy, strict=False)
+            except ValueError as error:
+                raise SettingsError(
+                    f"PLOTIFY_PROXIES holds {proxy!r}; each must be an address, a network as 10.0.0.0/8, or *"
+                ) from error
+            networks.append(str(network))
+            if network.version == 4:
+                networks.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+        return networks
 
     def _check_pictures(self) -> None:
         """Raise SettingsError if the settings for pictures don't fit together. No message holds the key."""
@@ -125,6 +163,11 @@ class Settings:
 
 
 TYPES = get_type_hints(Settings, include_extras=True)
+
+
+def listed(value: str) -> list[str]:
+    """Return the parts of a setting with several, separated by commas."""
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def variable(name: str) -> str:

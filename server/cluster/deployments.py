@@ -39,7 +39,8 @@ class App:
         """Return the Litestar app. Ray Serve looks for this name."""
         app: ASGI3Application = create_app(self._engine, self._settings)  # type: ignore[assignment]
         # For `plotify serve`, uvicorn does this. Here uvicorn belongs to Ray Serve, which has no such setting.
-        return ProxyHeadersMiddleware(app, self._settings.proxies) if self._settings.proxies else app
+        trusted = self._settings.trusted_proxies
+        return ProxyHeadersMiddleware(app, trusted) if trusted else app
 
     async def answer(self) -> bool:
         """Return True, to show that the app and the way to it work."""

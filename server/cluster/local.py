@@ -74,7 +74,9 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
             listener.close()  # the proxy may have another user or machine
         quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
         serve.start(
-            proxy_location=ProxyLocation.HeadOnly, http_options={"host": host, "port": port}, logging_config=quiet
+            proxy_location=ProxyLocation.HeadOnly,
+            http_options={"host": host, "port": port, "keep_alive_timeout_s": settings.keep_alive},
+            logging_config=quiet,
         )
         app = serve.run(deployments(settings), name=NAME, logging_config=quiet)
         told(bundle.manifest.name)

@@ -56,6 +56,8 @@ class ParsedRequest:
         if options is not None and not given["stream"]:
             raise RequestError("these go only with stream; set it, or leave them out.", "stream_options")
         best_of = given["best_of"] or given["n"]
+        if str(given["genre"]).casefold() == ANY_GENRE:
+            given["genre"] = ANY_GENRE
         guided = given["genre"] not in (None, ANY_GENRE) and manifest.sampling.guidance > 1
         _check_counts(given["n"], best_of, given["stream"], engine.config.rows // (2 if guided else 1))
         prompts = _prompts(given["prompt"], manifest.model.end_of_text)

@@ -20,6 +20,7 @@ Temperature = Annotated[float, Meta(ge=0, le=10)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Factor = Annotated[float, Meta(ge=0.1, le=10)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
+OrAny = Annotated[int, Meta(ge=-1)]
 TopCount = Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)]
 StopString = Annotated[str, Meta(min_length=1, max_length=MAX_STOP_LENGTH)]
 StopStrings = Annotated[list[StopString], Meta(max_length=MAX_STOP_STRINGS)]
@@ -28,6 +29,10 @@ TOKEN_ID = {"pattern": "^[0-9]+$"}
 """The schema of a token id as a key: in JSON, keys are text."""
 
 Biases = Annotated[dict[Whole, Bias], Meta(max_length=MAX_LOGIT_BIAS, extra_json_schema={"propertyNames": TOKEN_ID})]
+
+
+OFF = {"seed": (-1,), "top_k": (-1,)}
+"""Values besides null that stand for the default."""
 
 
 class StreamOptions(Struct, frozen=True):
@@ -58,15 +63,15 @@ class CompletionRequest(Struct, frozen=True):
     echo: Annotated[bool | None, Meta(description="Begin text and log probabilities with the prompt.")] = False
     stop: Annotated[StopString | StopStrings | None, Meta(description="The text ends before any of these.")] = None
     seed: Annotated[
-        Whole | None,
-        Meta(description="The same seed gives the same text; n continuations have consecutive seeds. Null: random."),
+        OrAny | None,
+        Meta(description="The same seed gives the same text; n continuations have consecutive seeds. -1: random."),
     ] = None
     presence_penalty: Annotated[Penalty | None, Meta(description="Makes tokens of the continuation less likely.")] = 0.0
     frequency_penalty: Annotated[Penalty | None, Meta(description="The same, for each time a token occurs.")] = 0.0
     logit_bias: Annotated[Biases | None, Meta(description="Token ids, and numbers to add to their logits.")] = None
     suffix: Annotated[str | None, Meta(description="Only null.", extra_json_schema={"enum": [None]})] = None
     user: Annotated[str | None, Meta(description="Accepted; it has no effect, and is not logged.")] = None
-    top_k: Annotated[Whole | None, Meta(description="Extra: only the k likeliest tokens; 0 for all.")] = 0
+    top_k: Annotated[OrAny | None, Meta(description="Extra: only the k likeliest tokens; 0 or -1 for all.")] = 0
     min_p: Annotated[MinP | None, Meta(description="Extra: the least share of the likeliest's probability.")] = 0.0
     repetition_penalty: Annotated[
         Factor | None,
@@ -76,15 +81,16 @@ class CompletionRequest(Struct, frozen=True):
         str | None,
         Meta(
             description="Extra: one of the model's genres, or \"any\". The server puts the prompt into the model's "
-            "template, and leads the continuation to the genre. Null: the prompt as it is."
+            "template, and leads the continuation to the genre. Null: the prompt as it is, mostly for worse."
         ),
     ] = None
     ignore_eos: Annotated[bool | None, Meta(description="Extra: never end before max_tokens. For load tests.")] = False
 
 
 def with_defaults(request: CompletionRequest) -> CompletionRequest:
-    """Replace null by the default of each field."""
-    nulls = [field for field in msgspec.structs.fields(request) if getattr(request, field.name) is None]
+    """Replace null by the default of each field, and -1, with which editors mean any seed, or no limit."""
+    fields = msgspec.structs.fields(request)
+    nulls = [field for field in fields if getattr(request, field.name) in (None, *OFF.get(field.name, ()))]
     return msgspec.structs.replace(request, **{field.name: field.default for field in nulls})
 
 

@@ -48,11 +48,11 @@ class DeskState(msgspec.Struct, frozen=True):
     offers: list[tuple[int, str]]
 
     @classmethod
-    def of(cls, volume: Volume) -> "DeskState":
+    def of(cls, volume: Volume, root_path: str) -> "DeskState":
         """Return the state of a plot."""
         return cls(
             plot=volume.id,
-            address=f"/shelf/{volume.id}",
+            address=f"{root_path}/shelf/{volume.id}",
             title=volume.title,
             text=volume.text,
             undo=volume.undo is not None,
@@ -107,13 +107,15 @@ async def at_desk(
         if typed["do"] == "continue":
             offer = await visit.desk.offer(visit.owner, volume, typed, access.client_of(visit.request))
             if EVENT_STREAM in wants:
-                return sse.event_stream(_frames(offer, volume, settings.heartbeat), offer.stop)
+                return sse.event_stream(
+                    _frames(offer, DeskState.of(volume, visit.root_path), settings.heartbeat), offer.stop
+                )
             stop = BackgroundTask(offer.stop)
             return visit.stream("desk.html", stop, typed=typed, plot=volume, offer=_events(offer))
     except EXPLAINED as error:
         return await _refused(error, visit, typed, volume, script=JSON in wants or EVENT_STREAM in wants)
     if JSON in wants:
-        return Response(DeskState.of(volume))
+        return Response(DeskState.of(volume, visit.root_path))
     steering = {name: typed[name] for name in STEERING if typed[name] != DEFAULTS[name] and name != "genre"}
     return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=steering or None)
 
@@ -151,7 +153,7 @@ async def _refused(
         case EngineBusy():
             notice = f"Your text is kept. {notice}"
     if script:
-        state = DeskState.of(volume) if volume else None
+        state = DeskState.of(volume, visit.root_path) if volume else None
         response = Response[Any]({"message": notice, "problems": problems, "state": state})
     else:
         shown = {"typed": typed, "plot": volume, "offers": offered(volume) if volume else []}
@@ -167,9 +169,8 @@ async def _events(offer: Offer) -> AsyncIterator[Piece | Settled]:
             yield event
 
 
-async def _frames(offer: Offer, volume: Volume, heartbeat: float) -> AsyncIterator[bytes]:
+async def _frames(offer: Offer, state: DeskState, heartbeat: float) -> AsyncIterator[bytes]:
     """Yield the state of the plot, the pieces as they come, and the passages to choose from at the end."""
-    state = DeskState.of(volume)
     yield sse.event(state, state.name)
     async for events in offer.feed.follow(heartbeat=heartbeat):
         yield b"".join(sse.event(event, event.name) for event in events) or HEARTBEAT

@@ -2,6 +2,7 @@
 
 from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
+from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
@@ -54,6 +55,8 @@ async def change_plot(plot_id: FromPath[str], visit: Visiting) -> Redirect:
             await shelf.share(owner, plot_id)
         case {"do": "withdraw"}:
             await shelf.withdraw(owner, plot_id)
+        case _:
+            raise ClientException("This page has no such button. Go back, reload the page, and try again.")
     return Redirect(address, status_code=303)
 
 

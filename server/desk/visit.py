@@ -58,9 +58,10 @@ class Visit:
             COOKIE,
             value=self.desk.writers.cookie(self.owner),
             max_age=COOKIE_SECONDS,
+            path=self.root_path or "/",
             httponly=True,
             samesite="lax",  # a link from another site finds the shelf; forms have a token besides
-            secure=self.request.scope["scheme"] == "https",  # `request.url` fails for some Host headers
+            secure=self.request.scope["scheme"] == "https",
         )
         return Response(text, media_type=MediaType.HTML, cookies=[cookie])
 
@@ -71,7 +72,13 @@ class Visit:
 
     def share_link(self, volume: Volume) -> str | None:
         """Return the address at which anyone can read a plot, if it is shared."""
-        return volume.token and f"{str(self.request.base_url).rstrip('/')}/shared/{volume.token}"
+        return volume.token and f"{str(self.request.base_url).rstrip('/')}{self.root_path}/shared/{volume.token}"
+
+    @property
+    def root_path(self) -> str:
+        """The path below which the pages are served."""
+        found: str = self.request.app.state.root_path
+        return found
 
     def _context(self, context: dict[str, object]) -> dict[str, object]:
         return {"token": self.desk.writers.token(self.owner)} | context

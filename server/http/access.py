@@ -4,6 +4,7 @@ import base64
 import ipaddress
 from typing import Any
 
+from litestar import HttpMethod
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
@@ -32,14 +33,10 @@ class Access:
         key = self._key_of(connection)
         if key is not None:
             return f"key {key.name}"
-        host = connection.client.host if connection.client else ""
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:  # a Unix socket
-            return host
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        address = _address_of(connection)
+        if isinstance(address, ipaddress.IPv6Address):
             return str(ipaddress.ip_network((address, 64), strict=False))
-        return host
+        return str(address)
 
     def check_completion(self, connection: Connection) -> None:
         """Raises NotAuthorizedException (401) and PermissionDeniedException (403)."""
@@ -89,7 +86,9 @@ class Access:
 
 async def for_completion(connection: Connection, _: BaseRouteHandler) -> None:
     """Guard a route for programs with the scope `completion`."""
-    _access(connection).check_completion(connection)
+    # A browser asks for the methods (OPTIONS) without the key.
+    if connection.scope.get("method") != HttpMethod.OPTIONS:
+        _access(connection).check_completion(connection)
 
 
 async def for_operators(connection: Connection, _: BaseRouteHandler) -> None:
@@ -125,9 +124,20 @@ def _password(credentials: str) -> str:
 
 def _is_local(connection: Connection) -> bool:
     """Return True for a client on this machine, unless it is a proxy for another."""
-    if any(name in connection.headers for name in PROXY_HEADERS) or connection.client is None:
+    if any(name in connection.headers for name in PROXY_HEADERS):
         return False
+    address = _address_of(connection)
+    return not isinstance(address, str) and address.is_loopback
+
+
+def _address_of(connection: Connection) -> ipaddress.IPv4Address | ipaddress.IPv6Address | str:
+    """Return a client's address. A server on `::` has IPv4 clients too, as ::ffff:192.0.2.7; return their IPv4 address.
+
+    For a Unix socket, return its name.
+    """
+    host = connection.client.host if connection.client else ""
     try:
-        return ipaddress.ip_address(connection.client.host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return host
+    return getattr(address, "ipv4_mapped", None) or address

@@ -8,7 +8,7 @@ from typing import Any
 import h11
 import uvicorn
 from litestar import Litestar
-from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER, FlowControl
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
@@ -17,6 +17,15 @@ from server.settings import Settings, SettingsError
 
 MAX_HEAD = 16 * 1024
 """Bytes of a request's line and headers. The server reads these, but never twice as many."""
+
+MAX_PARSED = 4096
+"""Bytes of heads and chunked bodies to parse at once. With one byte in each chunk, h11 needs about 4 ms for them."""
+
+LINGER = 1.0
+"""Seconds to respond to a client that has closed its side of the connection, and to read on after a refusal."""
+
+LATE_BODY = 5
+"""Seconds for the next part of a body that the app has no use for, because it has responded."""
 
 OWN_FILES = 128
 """Open files besides the connections: of the bundle, the engine and the event loop."""
@@ -32,9 +41,43 @@ class ServerConfig(uvicorn.Config):
     """The configuration of uvicorn, with the connection limits of the settings."""
 
     def __init__(self, app: Litestar, settings: Settings, **more: Any) -> None:
-        super().__init__(app, http=Connection, ws="none", h11_max_incomplete_event_size=MAX_HEAD, **more)
+        super().__init__(
+            app,
+            http=Connection,
+            ws="none",
+            h11_max_incomplete_event_size=MAX_HEAD,
+            timeout_keep_alive=settings.keep_alive,
+            **more,
+        )
         self.patience = settings.patience
         self.most = settings.connections
+
+
+class Reading(FlowControl):
+    """Uvicorn's flow control, which also stops reading while the connection has something to parse."""
+
+    held = False
+
+    def hold(self, held: bool) -> None:
+        """Stop reading, or go on unless uvicorn has stopped it too."""
+        self.held = held
+        self._apply()
+
+    def pause_reading(self) -> None:
+        self.read_paused = True
+        self._apply()
+
+    def resume_reading(self) -> None:
+        self.read_paused = False
+        self._apply()
+
+    def _apply(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self.read_paused or self.held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
 
 class Connection(H11Protocol):
@@ -42,6 +85,8 @@ class Connection(H11Protocol):
 
     The app limits the time of a body (`TimedRequest`), so that its error has the form of the route. Uvicorn's timeout
     between two requests limits the rest of a body after an early response.
+
+    It parses in small parts, between which the event loop serves other connections.
     """
 
     def __init__(
@@ -54,10 +99,13 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self.patience, self.most = config.patience, config.most
         self.head_timer: asyncio.TimerHandle | None = None
+        self.unparsed = bytearray()
+        self.refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection. Mark one over the limit, for the app to refuse; abort those far over it."""
         super().connection_made(transport)
+        self.flow: Reading = Reading(transport)
         beyond = len(self.connections) - self.most
         if beyond > MAX_REFUSED:
             transport.abort()
@@ -72,11 +120,43 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        # In pieces, because h11 checks the size only of incomplete heads.
-        for start in range(0, len(data), MAX_HEAD):
-            if self.transport.is_closing():
-                return
-            super().data_received(data[start : start + MAX_HEAD])
+        """Parse what has come, in parts."""
+        waiting = bool(self.unparsed)
+        self.unparsed += data
+        if not waiting:
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse the next part. If more is left, let other connections go first."""
+        if self.refused or self.transport.is_closing():
+            self.unparsed.clear()
+        else:
+            framed = self.conn.their_state is h11.SEND_BODY and b"transfer-encoding" not in dict(self.headers)
+            # Not more than a head, because h11 checks the size only of incomplete ones.
+            part = bytes(self.unparsed[: MAX_HEAD if framed else MAX_PARSED])
+            del self.unparsed[: len(part)]
+            super().data_received(part)
+        self.flow.hold(bool(self.unparsed))
+        if self.unparsed:
+            self.loop.call_soon(self._parse)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Return True to keep the connection for the response to a GET, for a second.
+
+        A client that sends nothing more may still read. Most have left, and the work for a POST must end at once.
+        """
+        cycle = self.cycle
+        if self.refused or cycle is None or cycle.more_body or cycle.response_started or self.scope["method"] != "GET":
+            return False
+        cycle.keep_alive = False
+        self.loop.call_later(LINGER, self.transport.close)
+        return True
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or less long for the rest of this one."""
+        late = self.conn.their_state is h11.SEND_BODY
+        self.timeout_keep_alive = LATE_BODY if late else self.config.timeout_keep_alive
+        super().on_response_complete()
 
     def handle_events(self) -> None:
         """Process the request. Time its head, from the first byte to the last."""
@@ -112,7 +192,12 @@ class Connection(H11Protocol):
             answer = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
             for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event))
-        self.transport.close()
+        # If it closed while the client sends, the client would see a reset in place of the response (RFC 9112, 9.6).
+        self.refused = True
+        self._stop_head_timer()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER, self.transport.close)
 
     def _end_late_head(self) -> None:
         if self.conn.trailing_data[0]:

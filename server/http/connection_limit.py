@@ -16,7 +16,7 @@ ALWAYS_SERVED = ("/healthz", "/readyz", "/metrics", "/status")
 """Paths without the limit: a busy server must not look dead to its monitoring."""
 
 
-async def refuse_over_limit(request: Request[Any, Any, Any]) -> None:
-    """Refuse a request on a connection over the limit: a hook before each request. Raises EngineBusy."""
+def refuse_over_limit(request: Request[Any, Any, Any]) -> None:
+    """Refuse a request on a connection over the limit. Raises EngineBusy."""
     if request.scope["state"].get(OVER_LIMIT) and request.scope["path"] not in ALWAYS_SERVED:
         raise EngineBusy("too many clients are connected")

@@ -10,6 +10,7 @@ from litestar.response import Stream
 from litestar.types import ExceptionHandler
 
 from server.errors import PlotifyError
+from server.http.sse import EVENT_STREAM
 
 FAILED = "Something went wrong here."
 """The message of an unexpected exception. Only the log has the details."""
@@ -54,8 +55,13 @@ def json_error(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str
     return Response({"message": message_of(error)}, status_code=status_of(error), headers=headers_of(error))
 
 
-def page_error(request: Request[Any, Any, Any], error: Exception) -> Stream:
-    """Answer with a page. It is streamed because an exception handler of Litestar cannot await."""
+def page_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Answer with a page, or with {"message": …} for a script: `Accept` prefers JSON or events.
+
+    The page is streamed because an exception handler of Litestar cannot await.
+    """
+    if request.accept.best_match([MediaType.HTML, MediaType.JSON, EVENT_STREAM]) in (MediaType.JSON, EVENT_STREAM):
+        return json_error(request, error)
     return Stream(
         request.app.state.pages.stream("refusal.html", message=message_of(error, PAGE_MESSAGES)),
         status_code=status_of(error),

@@ -21,7 +21,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": ", ".join(f"{feature}=()" for feature in FEATURES),
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers would send forms with "Origin: null"
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -38,6 +38,8 @@ def security_headers(hsts: int) -> BeforeMessageSendHookHandler:
             headers = MutableScopeHeaders.from_message(message)
             for name, value in SECURITY_HEADERS.items():
                 headers[name] = value
+            if message["status"] >= 400:
+                headers.setdefault("Cache-Control", "no-store")  # caches may keep a 404 otherwise (RFC 9110, 15.1)
             if hsts and scope["scheme"] == "https":
                 headers["Strict-Transport-Security"] = f"max-age={hsts}"
 

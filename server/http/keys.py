@@ -113,7 +113,7 @@ def _state(file: Path) -> object:
 
 def _read_file(file: Path) -> list[Key]:
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8-sig").splitlines()  # Notepad begins a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise KeysError(f"{file}: cannot be read ({error})") from error
     try:

@@ -1,47 +1,42 @@
 """Limits the requests for text of each client in a minute."""
 
-from typing import Any
+import math
+import time
+from itertools import takewhile
 
-from litestar import Request
 from litestar.exceptions import TooManyRequestsException
-from litestar.middleware.rate_limit import RateLimitConfig, RateLimitMiddleware
-from litestar.types import Receive, Scope, Send
-
-from server.http.access import Access
 
 WORK = "work"
 """The option of routes with a rate limit."""
 
-STORE = "rate_limit"
-"""Litestar's store of the counts. Something must delete the expired ones now and then."""
+MINUTE = 60.0
 
 
-class PerMinute(RateLimitMiddleware):
-    """Litestar's rate limit, with a message and Retry-After."""
+class RateLimit:
+    """Counts the requests of each client, in a minute that begins with its first one. requests: 0 for no limit."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises TooManyRequestsException (429)."""
-        try:
-            await super().__call__(scope, receive, send)
-        except TooManyRequestsException as error:
-            headers = dict(error.headers or {})
-            seconds = max(int(headers.get("RateLimit-Reset", 60)), 1)
+    def __init__(self, requests: int) -> None:
+        self._requests = requests
+        # By client: the end of its minute, on the monotonic clock, and its requests. The first to end is the first.
+        self._counts: dict[str, tuple[float, int]] = {}
+
+    @property
+    def clients(self) -> int:
+        """The number of clients with a minute that has not been forgotten."""
+        return len(self._counts)
+
+    def count(self, client: str) -> None:
+        """Count a request. Raises TooManyRequestsException (429)."""
+        if not self._requests:
+            return
+        now = time.monotonic()
+        for ended in [*takewhile(lambda each: self._counts[each][0] <= now, self._counts)]:
+            del self._counts[ended]
+        end, count = self._counts.get(client, (now + MINUTE, 0))
+        if count >= self._requests:
+            seconds = math.ceil(end - now)
             raise TooManyRequestsException(
-                f"You may send {self.max_requests} requests a minute. Wait {seconds} seconds.",
-                headers=headers | {"Retry-After": str(seconds)},
-            ) from error
-
-
-def per_minute(requests: int, access: Access) -> RateLimitConfig:
-    """Return the limit for each client on routes with the option `WORK`."""
-
-    def counts(request: Request[Any, Any, Any]) -> bool:
-        return bool(request.route_handler.opt.get(WORK))
-
-    return RateLimitConfig(
-        rate_limit=("minute", requests),
-        identifier_for_request=access.client_of,
-        check_throttle_handler=counts,
-        middleware_class=PerMinute,
-        store=STORE,
-    )
+                f"You may send {self._requests} requests a minute. Wait {seconds} seconds.",
+                headers={"Retry-After": str(seconds)},
+            )
+        self._counts[client] = end, count + 1

@@ -28,6 +28,10 @@ NOWHERE = "none"
 """The route in metrics of requests without a route."""
 
 
+MAX_SEGMENT = 12
+"""Characters of a path's segment in the log, if the path has no route. A secret has 22."""
+
+
 @dataclass
 class ResponseInfo:
     """The response to a client: its status, and the bytes of its body. stream: True for an event stream."""
@@ -107,6 +111,10 @@ def route_of(scope: Scope) -> str:
 
 
 def _beginning(path: str) -> str:
-    """Return the first two segments of a path without a route, enough to recognise its purpose."""
+    """Return the first two segments of a path without a route, enough to recognise its purpose.
+
+    Longer ones may be the token of a share, or the id of a plot.
+    """
     _, *segments = path.split("/")
-    return quote("/" + "/".join(segments[:2]))[:80] + ("/…" if len(segments) > 2 else "")
+    told = ["…" if len(segment) > MAX_SEGMENT else quote(segment) for segment in segments[:2]]
+    return "/" + "/".join([*told, *(["…"] if len(segments) > 2 and told[-1] != "…" else [])])

@@ -87,8 +87,9 @@ health_api = Router(
 @get("/metrics", guards=[for_operators])
 async def metrics(metrics_registry: NamedDependency[CollectorRegistry]) -> Response[bytes]:
     """All metrics, in the format of Prometheus."""
-    headers = {"Cache-Control": "no-store"}
-    return Response(generate_latest(metrics_registry), media_type=CONTENT_TYPE_LATEST, headers=headers)
+    # As a header, because Litestar adds a charset to a media type, which has one.
+    headers = {"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE_LATEST}
+    return Response(generate_latest(metrics_registry), headers=headers)
 
 
 @get("/status", guards=[for_operators])

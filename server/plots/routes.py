@@ -56,9 +56,10 @@ async def start_plot(
     brief = Brief.read(data.typed, engine.bundle.manifest)
     [plot] = begin(engine, brief, settings.max_tokens, access.client_of(request))
     journal = plots.start(plot)
-    address = f"/api/plots/{journal.id}"
+    path = f"/api/plots/{journal.id}"
+    address = settings.root_path + path
     started = Started(journal.id, journal.plot.seed, address, f"{address}/events")
-    return Response(started, headers={"Location": address})
+    return Response(started, headers={"Location": path})
 
 
 @get(

@@ -33,10 +33,10 @@ class PlotRequest(Struct, frozen=True):
     wildness: Annotated[int | str | None, WILDNESS] = None
     avoid: Annotated[str | None, Meta(description="Words to keep out of the plot, separated by commas.")] = None
     seed: Annotated[
-        Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 10**SEED_DIGITS - 1})]
-        | Annotated[str, Meta(extra_json_schema={"pattern": rf"^\s*[0-9]{{0,{SEED_DIGITS}}}\s*$"})]
+        Annotated[int, Meta(extra_json_schema={"minimum": -1, "maximum": 10**SEED_DIGITS - 1})]
+        | Annotated[str, Meta(extra_json_schema={"pattern": rf"^\s*([0-9]{{0,{SEED_DIGITS}}}|-1)\s*$"})]
         | None,
-        Meta(description="A whole number of up to nine digits; the same seed gives the same plot. Random if absent."),
+        Meta(description="A whole number of up to nine digits; the same seed gives the same plot. Absent, -1: random."),
     ] = None
 
     @property

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Litestar, MediaType, Request
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import License, Tag
+from litestar.openapi.spec import License, Server, Tag
 
 from server.engine import AnyEngine
 from server.http.responses import FORM, JSON
@@ -50,11 +50,15 @@ PARAMETERS = {"model": "The model's name, from the list of models.", "plot_id": 
 
 
 class Reference(JsonRenderPlugin):
-    """Completes the document with the limits of an engine's model, and serves it. model: its name."""
+    """Completes the document with the limits of an engine's model, and serves it.
+
+    model: its name. sampling: its defaults.
+    """
 
     def __init__(self, engine: AnyEngine) -> None:
         super().__init__(media_type=MediaType.JSON)
         self.model = engine.bundle.manifest.name
+        self.sampling = engine.bundle.manifest.sampling
         self._engine = engine
         self._document: Document | None = None
 
@@ -68,7 +72,7 @@ class Reference(JsonRenderPlugin):
         """Return the document as JSON."""
         return msgspec.json.encode(self.document(request.app))
 
-    def config(self) -> OpenAPIConfig:
+    def config(self, root_path: str = "") -> OpenAPIConfig:
         """Return Litestar's configuration of its part of the document."""
         return OpenAPIConfig(
             title="Plotify",
@@ -77,6 +81,7 @@ class Reference(JsonRenderPlugin):
             license=License("MIT", identifier="MIT"),
             tags=TAGS,
             path="/openapi",
+            servers=[Server(root_path or "/")],
             render_plugins=[self],
             use_handler_docstrings=True,
         )

@@ -1,6 +1,7 @@
 """Examples of requests and responses for the model of the server. Tests send and compare them."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, to_builtins
@@ -15,6 +16,7 @@ from server.observability.routes import Health, Readiness
 from server.plots.journal import Done, Event, Token
 from server.plots.plots import UnknownPlot
 from server.plots.schema import PlotSoFar, Refusal, Started
+from server.writing.brief import ANY_GENRE
 from server.writing.usage import Usage
 
 Examples = dict[str, dict[str, Any]]
@@ -34,7 +36,9 @@ def paths(manifest: Manifest) -> dict[str, str]:
 def requests(manifest: Manifest) -> dict[str, dict[str, Examples]]:
     """Return the examples of bodies that the server accepts, by operation and media type."""
     model, genre = manifest.name, manifest.prompt.genres[0]
-    asked = {"model": model, "prompt": OPENING, "max_tokens": 60, "temperature": 0.8, "seed": 1}
+    # Without a genre and with OpenAI's own defaults, the model writes far worse than it can.
+    defaults = {name: value for name, value in asdict(manifest.sampling).items() if name != "guidance"}
+    asked = {"model": model, "prompt": OPENING, "genre": ANY_GENRE, "max_tokens": 60, **defaults, "seed": 1}
     brief = {"prompt": OPENING, "genre": genre, "length": "line", "wildness": 3, "seed": 1}
     return {
         "createCompletion": {

@@ -1,10 +1,9 @@
-"""The page /docs, which describes the API to people."""
+"""The page /docs, which describes the API to people, and the OpenAPI document for tools."""
 
 from typing import Any
 
 from litestar import MediaType, Request, get
 from litestar.di import NamedDependency
-from litestar.exceptions import ClientException
 
 from server.http.access import for_all
 from server.reference import page
@@ -17,10 +16,7 @@ async def docs(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], reference: NamedDependency[Reference]
 ) -> str:
     """The OpenAPI document in words, operation by operation."""
-    try:
-        origin = str(request.base_url).rstrip("/")
-    except ValueError as error:
-        raise ClientException(f"The Host header is not a host and port: {error}.") from error
+    origin = str(request.base_url).rstrip("/") + request.app.state.root_path
     document = reference.document(request.app)
     return await pages.render(
         "docs.html",
@@ -30,4 +26,11 @@ async def docs(
         page=page,
         origin=origin,
         model=reference.model,
+        sampling=reference.sampling,
     )
+
+
+@get("/openapi.json", guards=[for_all])
+async def openapi_json(request: Request[Any, Any, Any], reference: NamedDependency[Reference]) -> dict[str, Any]:
+    """The OpenAPI document, where many tools look for it."""
+    return reference.document(request.app)

@@ -213,8 +213,8 @@ def check_writable(connection: Connection) -> None:
 
 
 def shown(url: URL) -> str:
-    """Return the name of a database for operators: a path, or a URL without its password."""
-    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    """Return the name of a database for operators: a path, or a URL without passwords, which its query may hold too."""
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.set(query={}).render_as_string()
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from server.http.request_id import request_id
 
 ANY_GENRE = "any"
 SEED_DIGITS = 9
+RANDOM_SEED = "-1"
+"""The seed with which many programs ask for a random one."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class Brief:
         if not (prompt or blank):
             problems["prompt"] = "Write a few words to begin with."
         genres = manifest.prompt.genres
-        if typed["genre"] not in (ANY_GENRE, *genres):
+        genre = manifest.prompt.genre_of(typed["genre"])
+        if genre is None and typed["genre"].casefold() != ANY_GENRE:
             problems["genre"] = f"Choose “{ANY_GENRE}” or one of: {', '.join(genres)}."
         if typed["length"] not in LENGTHS:
             problems["length"] = f"Choose one of: {', '.join(LENGTHS)}."
@@ -118,13 +121,15 @@ class Brief:
         if len(avoid) > MAX_BAD_WORDS or any(len(word) > MAX_BAD_WORD_LENGTH for word in avoid):
             problems["avoid"] = f"At most {MAX_BAD_WORDS} words, of at most {MAX_BAD_WORD_LENGTH} letters each."
         seed = typed["seed"].strip()
+        if seed == RANDOM_SEED:
+            seed = ""
         if not re.fullmatch(f"[0-9]{{0,{SEED_DIGITS}}}", seed):
             problems["seed"] = "A seed is a whole number of up to nine digits; leave it empty for a random one."
         if problems:
             raise BriefError(problems)
         return cls(
             prompt=prompt,
-            genre=None if typed["genre"] == ANY_GENRE else typed["genre"],
+            genre=genre,
             length=LENGTHS[typed["length"]],
             wildness=WILDNESSES[int(typed["wildness"])],
             avoid=avoid,

@@ -23,7 +23,7 @@ text.addEventListener("input", () => {
 });
 addEventListener("pagehide", () => {
   if (text.value === kept) return;
-  fetch("/desk", { method: "POST", body: fields({ do: "keep" }), headers: { Accept: "application/json" }, keepalive: true });
+  fetch(form.action, { method: "POST", body: fields({ do: "keep" }), headers: { Accept: "application/json" }, keepalive: true });
 });
 addEventListener("keydown", (event) => {
   const digit = event.altKey ? event.code.replace("Digit", "") : document.activeElement === document.body ? event.key : "";
@@ -53,7 +53,7 @@ function act(what) {
   const job = async () => {
     try {
       const before = text.value;
-      const answer = await fetch("/desk", { method: "POST", body: fields(what), headers: { Accept: "application/json" } });
+      const answer = await fetch(form.action, { method: "POST", body: fields(what), headers: { Accept: "application/json" } });
       if (!answer.ok) return refuse(await answer.json());
       const state = await answer.json();
       if (what.do === "keep" || what.do === "stop") return show(state, text.value !== before, false);
@@ -76,7 +76,7 @@ async function ask() {
   working(true);
   await sent;
   try {
-    const answer = await fetch("/desk", { method: "POST", body: fields({ do: "continue" }), headers: { Accept: "text/event-stream" } });
+    const answer = await fetch(form.action, { method: "POST", body: fields({ do: "continue" }), headers: { Accept: "text/event-stream" } });
     if (!answer.ok) return refuse(await answer.json());
     refuse({});
     clear();

@@ -3,7 +3,7 @@
 const connection = document.getElementById("connection");
 
 function connect() {
-  const source = new EventSource("/status");
+  const source = new EventSource(location.pathname);
   source.addEventListener("message", ({ data }) => {
     const { values, lines } = JSON.parse(data);
     for (const [id, value] of Object.entries(values)) show(document.getElementById(id), value);

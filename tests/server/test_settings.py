@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from server.settings import SHIPPED_MODEL, Settings, SettingsError, constraints, variable
 
@@ -75,3 +76,41 @@ def test_the_port_that_kubernetes_sets_by_itself_is_ignored_with_a_warning(caplo
 def test_a_wrong_value_is_refused_by_name(name: str, value: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         Settings.read({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("proxies", "localhost"),
+        ("proxies", "127.0.0.1;10.0.0.1"),
+        ("proxies", "10.0.0.0/33"),
+        ("hosts", "https://plotify.example"),
+        ("hosts", "plotify.example:8000"),
+        ("hosts", "a.*.example"),
+        ("origins", "plotify.example"),
+        ("origins", "https://plotify.example/"),
+        ("root_path", "plotify"),
+        ("root_path", "/plotify/"),
+        ("root_path", "/../x?"),
+    ],
+)
+def test_what_could_match_nothing_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable(name)} (holds|is) .*{re.escape(value.split(',')[0])}"):
+        Settings(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "believed", "not_believed"),
+    [
+        ("127.0.0.1", ("127.0.0.1", "::ffff:127.0.0.1"), ("127.0.0.2", "::ffff:127.0.0.2", "::1")),
+        ("10.1.2.3/8, ::1,", ("10.9.9.9", "::ffff:10.9.9.9", "::1"), ("11.0.0.1", "::ffff:11.0.0.1", "")),
+        ("*", ("192.0.2.7", "2001:db8::1"), ()),
+        ("", (), ("127.0.0.1", "")),
+    ],
+)
+def test_proxies_are_known_by_either_form_of_their_address(
+    proxies: str, believed: tuple[str, ...], not_believed: tuple[str, ...]
+) -> None:
+    trusted = _TrustedHosts(Settings(proxies=proxies).trusted_proxies)
+    assert all(host in trusted for host in believed)
+    assert not any(host in trusted for host in not_believed)

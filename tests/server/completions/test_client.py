@@ -74,6 +74,26 @@ def test_every_form_of_prompt(openai: OpenAI, bundle: Bundle) -> None:
     assert texts(None) == texts([bundle.manifest.model.end_of_text])
 
 
+def test_minus_one_is_any_seed_and_every_token(openai: OpenAI) -> None:
+    def text(seed: int, top_k: int, genre: str = "Horror") -> str:
+        extra = {"top_k": top_k, "genre": genre}
+        answer = openai.completions.create(model=MODEL, prompt=PROMPT, max_tokens=20, seed=seed, extra_body=extra)
+        return answer.choices[0].text
+
+    assert text(3, -1) == text(3, 0) == text(3, 0, "horror")
+    assert len({text(-1, 0) for _ in range(4)}) > 1
+
+
+def test_genres_are_the_same_in_upper_and_lower_case(openai: OpenAI) -> None:
+    texts = {
+        openai.completions.create(model=MODEL, prompt=PROMPT, max_tokens=20, seed=3, extra_body={"genre": genre})
+        .choices[0]
+        .text
+        for genre in ("any", "Any", "ANY")
+    }
+    assert len(texts) == 1
+
+
 def test_choices_come_prompt_by_prompt(openai: OpenAI, live: LiveServer) -> None:
     prompts = [PROMPT, "A fox", "The miner"]
     answer = openai.completions.create(model=MODEL, prompt=prompts, n=2, max_tokens=6, seed=9)

@@ -197,3 +197,11 @@ def test_a_plot_is_a_file_of_its_type(visitor: Visitor, name: str, kind: str) ->
     assert file.headers["content-type"] == f"{kind}; charset=utf-8"
     assert file.headers["content-disposition"] == f'attachment; filename="{name}"'
     assert "A fox meets a hen." in file.text
+
+
+@pytest.mark.parametrize("fields", [{}, {"do": "nothing"}, {"do": "undo"}])
+def test_a_button_that_a_plots_page_does_not_have(visitor: Visitor, fields: dict[str, str]) -> None:
+    plot = visitor.keep("A fox")["plot"]
+    answer = visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token} | fields, follow_redirects=False)
+    assert answer.status_code == 400
+    assert typed(visitor.client.get(f"/shelf/{plot}").text) == "A fox"

@@ -211,6 +211,8 @@ def test_headers_of_proxies_are_believed_only_of_those_named(tiny_bundle: Path, 
     [
         ("127.0.0.1", {}, True),
         ("::1", {}, True),
+        ("::ffff:127.0.0.1", {}, True),  # of a server on ::
+        ("::ffff:192.0.2.7", {}, False),
         ("192.0.2.7", {}, False),
         ("unix", {}, False),
         ("127.0.0.1", {"X-Forwarded-For": "192.0.2.7"}, False),

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from server.bundle import Bundle
 from server.http import connection as edge
-from server.http.connection import MAX_HEAD, REFUSALS, allow_connections
+from server.http import request
+from server.http.connection import MAX_HEAD, MAX_PARSED, REFUSALS, allow_connections
 from server.settings import Settings, SettingsError
 from tests.server.http.raw import answer, connected, rest
 from tests.server.live import LiveServer, serving
@@ -261,3 +263,85 @@ def test_files_are_allowed_for_as_many_connections_as_are_set(monkeypatch: pytes
     with pytest.raises(SettingsError, match="CONNECTIONS is 5000, which needs 5192 open files, and the limit is 4096"):
         allow_connections(5000)
     assert len(limits) == 2
+
+
+def test_a_body_in_tiny_chunks_is_parsed_in_small_parts_and_any_other_in_large_ones(
+    patient: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parsing takes time for each chunk, and nobody else is served meanwhile."""
+    parsed: list[int] = []
+    receive = H11Protocol.data_received
+
+    def received(connection: H11Protocol, data: bytes) -> None:
+        parsed.append(len(data))
+        receive(connection, data)
+
+    monkeypatch.setattr(H11Protocol, "data_received", received)
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    with connected(patient) as client:
+        client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 5000 + b"0\r\n\r\n")
+        assert answer(client).startswith(b"HTTP/1.1 400 ")
+    assert sum(parsed) > 5000 * 6
+    assert max(parsed) <= MAX_PARSED
+    parsed.clear()
+    with connected(patient) as client:
+        client.sendall(post("/v1/completions", "application/json", b"a" * 200_000, 200_000))
+        assert answer(client).startswith(b"HTTP/1.1 400 ")
+    assert max(parsed) > MAX_PARSED
+
+
+def test_a_client_that_sends_nothing_more_still_gets_its_answer(patient: str) -> None:
+    with connected(patient) as client:
+        client.sendall(HEALTH)
+        client.shutdown(socket.SHUT_WR)
+        told = rest(client)
+    assert told.startswith(b"HTTP/1.1 200 ")
+    assert b'"status":"ok"' in told
+
+
+@pytest.mark.parametrize("sent", [b"", HEALTH[:30], post("/v1/completions", "application/json", b"{", 100)])
+def test_one_whose_request_has_no_end_gets_none(patient: str, sent: bytes) -> None:
+    with connected(patient) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        assert rest(client) == b""
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [("http://plotify:8000/healthz", 200), ("http://evil.example/healthz", 403)]
+)
+def test_a_whole_address_in_the_first_line_has_the_name_that_counts(patient: str, target: str, status: int) -> None:
+    with connected(patient) as client:
+        client.sendall(
+            f"GET {target} HTTP/1.1\r\nHost: {'evil.example' if status == 200 else 'plotify'}\r\n\r\n".encode()
+        )
+        assert answer(client).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_large_bodies_without_an_end_are_limited_together(patient: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "MAX_ARRIVING", 30_000)
+    large, small = b" " * 25_000, b" " * 10_000
+
+    def asked(body: bytes) -> httpx.Response:
+        return httpx.post(f"{patient}/v1/completions", content=body, headers={"Content-Type": "application/json"})
+
+    def until(status: int) -> httpx.Response:
+        deadline = time.monotonic() + 60
+        while (said := asked(large)).status_code != status:
+            assert time.monotonic() < deadline
+        return said
+
+    with connected(patient) as client:
+        client.sendall(post("/v1/completions", "application/json", large, 100_000))
+        said = until(503)
+        assert "too many large requests are arriving" in said.text.lower()
+        assert said.headers["retry-after"] == "5"
+        assert asked(small).status_code == 400  # not JSON
+    until(400)
+
+
+def test_a_connection_is_kept_between_requests_for_as_long_as_is_set(bundle: Bundle) -> None:
+    with serving(bundle, Settings(keep_alive=1, patience=600)) as server, connected(server.address) as client:
+        client.sendall(HEALTH)
+        assert answer(client).startswith(b"HTTP/1.1 200 ")
+        assert client.recv(1) == b""

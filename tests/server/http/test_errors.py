@@ -7,13 +7,16 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from server.app import MAX_BODY, create_app
 from server.engine import ClientBusy, DeadlineExceeded, Engine, EngineBusy, EngineError, InvalidRequest
 from server.errors import PlotifyError
-from server.http.errors import headers_of, message_of, status_of
+from server.http.errors import MESSAGES, headers_of, message_of, status_of
 from server.plots.events import UnknownEvent
 from server.plots.plots import UnknownPlot
+from server.settings import Settings
 from server.shelf import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 from server.writing.brief import BriefError
+from tests.server.at_desk import go_on
 
 Client = TestClient[Litestar]
 
@@ -113,3 +116,37 @@ def test_a_busy_server_is_no_failure_in_the_log(
     answer = client.post("/api/plots", json={"prompt": "A fox"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream", "application/json, text/plain, */*"])
+def test_a_script_at_the_pages_gets_a_message_that_it_can_read(engine: Engine, accept: str) -> None:
+    with TestClient(create_app(engine, Settings(rate=1))) as client:
+        headers = {"Accept": accept}
+        go_on(client, "A fox", length="line")
+        answers = [
+            client.post("/desk", data={"text": "x" * MAX_BODY}, headers=headers),
+            client.post("/desk", data={"text": "A fox", "do": "continue"}, headers=headers),
+            client.get("/shelf/none", headers=headers),
+            client.put("/desk", headers=headers),
+            client.post("/shelf/none", headers=headers),
+        ]
+    # The limit on requests comes before the body.
+    assert [answer.status_code for answer in answers] == [429, 429, 404, 405, 403]
+    assert all(answer.headers["content-type"] == "application/json" for answer in answers)
+    assert all(answer.json().keys() == {"message"} and answer.json()["message"] for answer in answers)
+    assert all(answer.headers["cache-control"] == "no-store" for answer in answers)
+
+
+def test_a_script_whose_text_is_too_large_gets_a_message(client: Client) -> None:
+    answer = client.post("/desk", data={"text": "x" * MAX_BODY}, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()) == (413, {"message": MESSAGES[413]})
+
+
+@pytest.mark.parametrize("accept", ["text/html,application/xhtml+xml,*/*;q=0.8", "*/*", "image/png", ""])
+def test_everyone_else_gets_a_page_that_no_cache_keeps(client: Client, accept: str) -> None:
+    answers = [client.get(path, headers={"Accept": accept}) for path in ("/nothing", "/shelf/none")]
+    answers.append(client.post("/desk", data={"text": "A fox"}, headers={"Accept": accept}))
+    assert [answer.status_code for answer in answers] == [404, 404, 403]
+    for answer in answers:
+        assert answer.headers["content-type"].startswith("text/html")
+        assert answer.headers["cache-control"] == "no-store"

@@ -64,6 +64,15 @@ def test_keys_are_found_wherever_they_come_from(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_of_notepad_is_read(tmp_path: Path) -> None:
+    """It begins with a byte order mark, and its lines end with two characters."""
+    (entry, secret), (other, _) = made(), made("bob")
+    (tmp_path / "keys").write_bytes(f"\ufeff{entry}\r\n{other}\r\n".encode())
+    found = Keys(file=tmp_path / "keys").find(secret)
+    assert found
+    assert found.name == "alice"
+
+
 def test_the_file_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "keys"
     (old, old_secret), (new, new_secret) = made("old"), made("new")

@@ -1,10 +1,12 @@
 """The identity of clients, and the limits of each."""
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from litestar import Litestar
+from litestar.exceptions import TooManyRequestsException
 from litestar.testing import TestClient
 
 from server.app import create_app
@@ -12,6 +14,7 @@ from server.bundle import Bundle
 from server.engine import ClientBusy, Engine, EngineConfig, Request, Sampling
 from server.http.access import Access
 from server.http.keys import Key, Keys
+from server.http.rate_limit import RateLimit
 from server.settings import Settings
 from tests.server.at_desk import go_on
 from tests.server.reading import PROMPT, tokens_of
@@ -30,7 +33,7 @@ def connection(host: str | None, **headers: str) -> Any:
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
         ("testclient", "testclient"),
         (None, ""),
     ],
@@ -108,3 +111,33 @@ def test_each_client_has_a_minute_of_its_own(engine: Engine) -> None:
         assert client.post("/v1/completions", json=ASKED).status_code == 429
         with TestClient(app, base_url="http://testserver.local") as same:
             assert same.post("/v1/completions", json=ASKED).status_code == 429
+
+
+def test_a_minute_is_one_of_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wall clock may be set back by a day."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    limit = RateLimit(2)
+    limit.count("a")
+    now += 30
+    limit.count("a")
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    with pytest.raises(TooManyRequestsException) as refused:
+        limit.count("a")
+    assert refused.value.headers == {"Retry-After": "30"}
+    limit.count("b")
+    now += 29.5
+    with pytest.raises(TooManyRequestsException, match="Wait 1 seconds"):
+        limit.count("a")
+    now += 0.5
+    limit.count("a")
+    assert limit.clients == 2
+    now += 61
+    limit.count("c")
+    assert limit.clients == 1
+
+
+def test_without_a_limit_nobody_is_counted() -> None:
+    limit = RateLimit(0)
+    limit.count("a")
+    assert limit.clients == 0

@@ -82,8 +82,12 @@ def test_a_stream_is_open_until_it_ends_however_it_does() -> None:
         ("/favicon.ico", "/favicon.ico"),
         ("/v1/chat/completions", "/v1/chat/…"),
         ("//a\nb/c", "//a%0Ab/…"),
-        ("/" + "x" * 999, "/" + "x" * 79),
+        ("/" + "x" * 999, "/…"),
         ("", "/"),
+        ("/shared/NEGRBrbdHuqkFcfC-XpzRg", "/shared/…"),
+        ("/shelf/NEGRBrbdHuqkFcfC-XpzRg/favicon.ico", "/shelf/…"),
+        ("/NEGRBrbdHuqkFcfC-XpzRg/about", "/…/about"),
+        ("//shared/NEGRBrbdHuqkFcfC-XpzRg", "//shared/…"),
     ],
 )
 def test_a_path_without_a_route_is_told_by_its_beginning(

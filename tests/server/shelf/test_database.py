@@ -109,7 +109,13 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
         ("sqlite://", "keeps nothing. Name a file"),
         ("sqlite:///:memory:", "keeps nothing. Name a file"),
         ("postgresql://me:secret@127.0.0.1:1/plots", "postgresql+psycopg://me:***@127.0.0.1:1/plots cannot be used"),
+        (
+            "postgresql://127.0.0.1:1/plots?user=me&password=secret",
+            "postgresql+psycopg://127.0.0.1:1/plots cannot be used",
+        ),
+        ("mysql://localhost/plots?password=secret", "mysql://localhost/plots: the database must be SQLite"),
         ("postgresql://me:secret@127.0.0.1:port/plots", "is not a valid URL"),
+        ("postgresql://127.0.0.1:port/plots?password=secret", "is not a valid URL"),
         ("postgresql://me:secret@127.0.0.1:1/plots?ssl=require", 'invalid connection option "ssl"'),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_model_that_was_taught_lengths_reads_the_one_that_the_whole_text_will_
             ("wildness", value, "a number from 1 to 5")
             for value in ("", "0", "6", "-1", "2.5", "three", "٣", "9" * 5000)
         ],
-        *[("seed", value, "up to nine digits") for value in ("-1", "1.5", "x", "1000000000", "9" * 5000, "1_0")],
+        *[("seed", value, "up to nine digits") for value in ("-2", "1.5", "x", "1000000000", "9" * 5000, "1_0")],
     ],
 )
 def test_what_is_wrong_is_said_of_its_field(bundle: Bundle, field: str, value: str, says: str) -> None:
@@ -95,6 +95,14 @@ def test_what_is_wrong_is_said_of_its_field(bundle: Bundle, field: str, value: s
         read(bundle, **{field: value})
     assert list(refused.value.problems) == [field]
     assert says in refused.value.problems[field]
+
+
+def test_programs_may_ask_for_any_seed_and_write_genres_as_they_like(bundle: Bundle) -> None:
+    genre = bundle.manifest.prompt.genres[0]
+    assert genre != genre.upper()
+    for typed in (genre, genre.upper(), genre.lower()):
+        assert read(bundle, genre=typed, seed=" -1 ") == read(bundle, genre=genre)
+    assert read(bundle, genre="ANY") == read(bundle)
 
 
 def test_everything_that_is_wrong_is_said_at_once(bundle: Bundle) -> None:
