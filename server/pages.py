@@ -28,6 +28,8 @@ class Pages:
             lstrip_blocks=True,
             enable_async=True,
         )
+        # Not `%-d`, which Windows lacks.
+        self._environment.filters["date"] = lambda moment: f"{moment.day} {moment:%B %Y}"
         self._environment.globals.update(
             genres=self.genres,
             any_genre=ANY_GENRE,

@@ -15,11 +15,9 @@ from server.shelf import bounds, rows, tree
 from server.shelf.database import opened, shown, usable
 from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
 from server.shelf.transactions import Transactions
-from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
+from server.shelf.volume import OPENING, By, Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
-OPENING = 300
-"""Characters of the text in a list."""
 
 Asked = ParamSpec("Asked")
 Result = TypeVar("Result")

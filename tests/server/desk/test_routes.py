@@ -1,7 +1,9 @@
 """The desk, with requests of a browser without JavaScript, and of its script."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from server.app import create_app
 from server.bundle import Bundle
 from server.desk.writers import COOKIE
 from server.engine import Engine, EngineConfig
+from server.pages import TEMPLATES
 from server.settings import Settings
 from server.shelf import bounds
 from tests.server.desk.visiting import Visitor, typed
@@ -99,6 +102,17 @@ def test_anothers_plot_is_not_there_and_the_text_is_still_on_the_page(visitor: V
         form = {"token": other.token} | fields
         assert other.client.post(f"/shelf/{plot}", data=form).status_code == 404
     assert "Nothing here yet" in other.client.get("/shelf").text
+
+
+def test_dates_are_written_alike_on_all_systems(visitor: Visitor) -> None:
+    """C's `%-d` is an error on Windows."""
+    assert not [page.name for page in TEMPLATES.glob("*.html") if re.search(r"%[-#][a-z]", page.read_text("utf-8"))]
+    plot = visitor.keep("A fox")["plot"]
+    found = re.search(r'<time datetime="(.*?)">(.*?)</time>', visitor.client.get("/shelf").text)
+    assert found
+    day = datetime.fromisoformat(found[1])
+    assert found[2] == f"{day.day} {day.strftime('%B %Y')}"
+    assert f"changed {found[2]}</p>" in visitor.client.get(f"/shelf/{plot}/about").text
 
 
 def test_deeds_on_the_shelf_need_the_token(visitor: Visitor) -> None:

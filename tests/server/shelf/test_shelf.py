@@ -156,6 +156,9 @@ async def test_a_title_is_given_or_the_first_words(shelf: Shelf) -> None:
     assert (await shelf.browse(ME))[0][0].title == "It poured and poured and poured and poured and poured and…"
     await shelf.keep(ME, id, "x" * 1000, "writer")
     assert (await shelf.read(ME, id)).title == "x" * 60 + "…"
+    for length, title in ((60, "灯" * 60), (61, "灯" * 60 + "…"), (375, "灯" * 60 + "…")):
+        await shelf.keep(ME, id, "灯" * length, "writer")
+        assert (await shelf.read(ME, id)).title == (await shelf.browse(ME))[0][0].title == title
 
 
 async def test_a_genre_can_be_changed(shelf: Shelf) -> None:
