@@ -21,7 +21,7 @@ from server.http.errors import nearest, status_of
 from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
-from server.http.rate_limit import WORK, RateLimit
+from server.http.rate_limit import WORK, RateLimit, count_text
 from server.http.request import Arriving, TimedRequest
 from server.http.root_path import below, rooted
 from server.http.sites import Sites, cors
@@ -58,7 +58,6 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     pages = Pages(engine.bundle.manifest, settings.root_path)
     cors_config = cors(listed(settings.origins))
     sites = Sites(listed(settings.hosts), keys.configured, cors_config)
-    rate_limit = RateLimit(settings.rate)
     pictures = Pictures(settings)
     plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     shared = {
@@ -78,7 +77,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         refuse_over_limit(request)
         sites.check(request)
         if request.route_handler.opt.get(WORK):
-            rate_limit.count(access.client_of(request))
+            count_text(request)
 
     @asynccontextmanager
     async def serving(app: Litestar) -> AsyncIterator[None]:
@@ -115,6 +114,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
                 "arriving": Arriving(),
                 "pages": pages,
                 "patience": settings.patience,
+                "rate_limit": RateLimit(settings.rate),
                 "root_path": settings.root_path,
             }
         ),

@@ -133,7 +133,7 @@ def prepare(
         ValueError: there are too few titles for three splits.
     """
     grouper = GenreGrouper()
-    held_out = set(tomllib.loads(HELD_OUT.read_text(encoding="utf-8"))["titles"])
+    held_out = {mend(title) for title in tomllib.loads(HELD_OUT.read_text(encoding="utf-8"))["titles"]}
     read: Counter[str] = Counter()
     dropped: dict[str, Counter[str]] = {source: Counter() for source in corpora}
     found: list[tuple[str, Document]] = []
@@ -143,7 +143,7 @@ def prepare(
             text, reason = clean(summary.text, bounds)
             if not reason and not keep_explicit and is_explicit(text):
                 reason = "explicit"
-            if not reason and source == PROSE and summary.title in held_out:
+            if not reason and source == PROSE and mend(summary.title) in held_out:
                 reason = "held out"
             if reason:
                 dropped[source][reason] += 1

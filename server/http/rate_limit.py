@@ -3,7 +3,9 @@
 import math
 import time
 from itertools import takewhile
+from typing import Any
 
+from litestar import Request
 from litestar.exceptions import TooManyRequestsException
 
 WORK = "work"
@@ -40,3 +42,9 @@ class RateLimit:
                 headers={"Retry-After": str(seconds)},
             )
         self._counts[client] = end, count + 1
+
+
+def count_text(request: Request[Any, Any, Any]) -> None:
+    """Count a request for text. Raises TooManyRequestsException (429)."""
+    state = request.app.state
+    state.rate_limit.count(state.access.client_of(request))

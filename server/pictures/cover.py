@@ -4,8 +4,10 @@ import hashlib
 import math
 import random
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -121,7 +123,7 @@ def _wrap(title: str, room: float) -> list[str]:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
         while _width(lines[-1]) > room:
-            end = next(end for end in range(len(lines[-1]), 0, -1) if end == 1 or _width(lines[-1][:end]) <= room)
+            end = max(1, bisect_right(list(accumulate(map(_width, lines[-1]))), room))
             lines[-1:] = [lines[-1][:end], lines[-1][end:]]
     return lines
 

@@ -1,6 +1,7 @@
 """A writer's brief, and the engine's request for it."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -104,7 +105,8 @@ class Brief:
 
         blank: allow an empty prompt.
         """
-        typed = DEFAULTS | typed
+        # The model has read accents as a part of their letter.
+        typed = {name: unicodedata.normalize("NFC", value) for name, value in (DEFAULTS | typed).items()}
         problems = {}
         prompt = typed["prompt"].replace("\r\n", "\n").strip()
         if not (prompt or blank):

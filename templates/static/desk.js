@@ -5,6 +5,11 @@ const [text, plot, title, offers, blank, told, saved, notice, goOn, stop, undo, 
   "text", "plot", "title", "offers", "blank", "told", "saved", "notice", "continue", "stop", "undo", "redo", "more",
 ].map((id) => document.getElementById(id));
 
+// Coming back to a blank page that was left, its text goes into the plot that it began.
+const page = document.getElementById("page");
+if (history.state?.page) page.value = history.state.page;
+else if (!plot.value) history.replaceState({ page: page.value }, "");
+
 let kept = text.value;    // the text that the server has
 let asking = null;        // the request for the continuations in progress
 let sent = Promise.resolve();  // requests wait for the one before, so they arrive in order

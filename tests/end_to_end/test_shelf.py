@@ -179,3 +179,41 @@ def test_nothing_typed_is_markup(writer: Writer, writers: Callable[..., Writer])
     expect(reader.page.locator("main script, main b")).to_have_count(0)
     assert not writer.page.title().startswith("taken")
     assert not writer.faults + reader.faults
+
+
+def test_a_blank_page_that_is_sent_again_is_one_plot(writer: Writer) -> None:
+    """Reloading an answer sends its form again. With JavaScript, a page that is left keeps its text."""
+    writer.text.fill(BEGINNING)
+    plots = writer.page.get_by_role("listitem")
+    if writer.script:
+        writer.page.get_by_role("link", name="Shelf", exact=True).click()
+        writer.page.wait_for_url("**/shelf")
+        while not plots.count():
+            writer.page.reload()
+        while not writer.page.url.endswith("/"):
+            writer.page.go_back()
+        expect(writer.text).to_have_value(BEGINNING)
+        writer.text.press_sequentially(" counts ships.")
+        writer.keep()
+    else:
+        writer.asked()
+        writer.page.reload()
+        writer.until_offered()
+    writer.open("/shelf")
+    expect(plots).to_have_count(1)
+    assert not writer.faults
+
+
+def test_a_plot_that_was_deleted_in_another_tab_is_kept_anew(writer: Writer) -> None:
+    address = begin(writer, BEGINNING)
+    other = writer.page.context.new_page()
+    other.goto(f"{writer.address}{address}/about")
+    other.locator("details.delete summary").click()
+    other.get_by_role("button", name="Yes, delete it").click()
+    other.wait_for_url("**/shelf")
+    writer.text.fill("A detective in Porto")
+    with writer.page.expect_response("**/desk"):
+        writer.press("Keep")
+    writer.open("/shelf")
+    writer.page.get_by_role("link", name="A detective in Porto", exact=True).click()
+    expect(writer.text).to_have_value("A detective in Porto")

@@ -93,10 +93,13 @@ def test_a_corpus_of_a_dozen_texts_fills_every_split_and_two_are_refused(tmp_pat
 def test_prose_is_read_but_the_author_held_out_is_not(tmp_path: Path) -> None:
     texts = invented_texts()
     author = tomllib.loads(HELD_OUT.read_text())["titles"]
-    rows = [(f"Tale {i}", 1, text) for i, text in enumerate(texts[:40])] + [(author[3], 1, texts[50])]
+    known = ("Bill the Bloodhound", "Pots O’Money")
+    assert set(known) < set(author)
+    rows = [(f"Tale {i}", 1, text) for i, text in enumerate(texts[:40])]
+    rows += [(known[0], 1, texts[50]), (f" {known[1].replace('’', chr(39))}", 1, texts[51])]
     output = run("--prose", write_prose(tmp_path / "p.jsonl", rows), "--out", tmp_path / "data")
     report = json.loads((tmp_path / "data" / "prepare.json").read_text())
-    assert report["dropped"]["prose"] == {"held out": 1}
+    assert report["dropped"]["prose"] == {"held out": 2}
     assert report["kept"] == {"prose": 40}
     assert "held out" in output
 

@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.pictures import cover
-from server.pictures.cover import ANY, LINES, MAKER, PALETTES
+from server.pictures.cover import ANY, LINES, MAKER, PALETTES, SIZES
 from server.settings import SHIPPED_MODEL
 
 NAMES = {"svg": "http://www.w3.org/2000/svg"}
@@ -54,6 +55,20 @@ def test_a_long_title_is_wrapped_and_what_is_too_long_is_cut() -> None:
     assert len(cut) == LINES
     assert cut[-1].endswith("word…")
     assert "".join(texts(drawn("Donaudampfschifffahrtselektrizität"))[:-1]) == "Donaudampfschifffahrtselektrizität"
+
+
+def test_a_title_without_spaces_is_measured_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+    width = cover.__globals__["_width"]
+
+    def counted(text: str) -> float:
+        measured.append(text)
+        return float(width(text))
+
+    monkeypatch.setitem(cover.__globals__, "_width", counted)
+    lines = texts(drawn("灯" * 200))[:-1]
+    assert set("".join(lines)) == {"灯", "…"}
+    assert sum(map(len, measured)) < 200 * 40 * len(SIZES)
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=300), st.text(max_size=30))

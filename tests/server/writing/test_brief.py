@@ -29,6 +29,12 @@ def test_the_request_carries_genre_prompt_and_seed(bundle: Bundle) -> None:
     assert request.sampling.seed == 7
 
 
+def test_accents_in_two_parts_are_read_as_one(bundle: Bundle) -> None:
+    """Some keyboards and file names write a letter and its mark apart."""
+    brief = read(bundle, prompt="Un e\u0301te\u0301", avoid="cafe\u0301, cafés")
+    assert (brief.prompt, brief.avoid) == ("Un été", ("café", "cafés"))
+
+
 def test_the_middle_of_the_dial_is_the_models_own_sampling(bundle: Bundle) -> None:
     sampling, defaults = read(bundle, wildness="3").request(bundle.manifest, 256).sampling, bundle.manifest.sampling
     assert (sampling.temperature, sampling.top_p) == (defaults.temperature, defaults.top_p)
