@@ -1,8 +1,9 @@
 // The desk without page loads. The same forms go to the same addresses, and this script shows the answers.
 
 const form = document.getElementById("desk");
-const [text, plot, title, offers, blank, told, saved, notice, goOn, stop, undo, redo, more] = [
-  "text", "plot", "title", "offers", "blank", "told", "saved", "notice", "continue", "stop", "undo", "redo", "more",
+const [text, printed, plot, title, offers, blank, told, saved, notice, goOn, stop, undo, redo, more] = [
+  "text", "printed", "plot", "title", "offers", "blank", "told", "saved", "notice", "continue", "stop", "undo", "redo",
+  "more",
 ].map((id) => document.getElementById(id));
 
 let kept = text.value;    // the text that the server has
@@ -24,6 +25,8 @@ text.addEventListener("input", () => {
 addEventListener("pagehide", () => {
   if (text.value === kept) return;
   fetch("/desk", { method: "POST", body: fields({ do: "keep" }), headers: { Accept: "application/json" }, keepalive: true });
+addEventListener("beforeprint", () => { printed.textContent = text.value; });
+addEventListener("afterprint", () => { printed.textContent = ""; });
 });
 addEventListener("keydown", (event) => {
   const digit = event.altKey ? event.code.replace("Digit", "") : document.activeElement === document.body ? event.key : "";
