@@ -86,7 +86,7 @@ async function ask() {
     const places = [0, 1, 2].map((index) => put("span", `text-${index}`));
     for await (const [name, data] of events(answer.body)) {
       if (name === "kept") show(data, true, false);
-      if (name === "piece") places[data.index].firstChild.appendData(data.text);
+      if (name === "piece") places[data.index].append(data.text);  // a translator may have moved the nodes inside
       if (name === "settled") settle(data);
     }
   } catch {
@@ -131,6 +131,7 @@ function put(tag, slot, content = "") {
 
 function takeButton(index, number) {
   const button = put("button", `take-${index}`, "Take this");
+  element.translate = tag !== "span";  // texts are taken as they are
   button.name = "choose";
   button.value = number;
 }
