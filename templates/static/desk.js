@@ -6,6 +6,9 @@ const [text, printed, plot, title, offers, blank, told, saved, notice, goOn, sto
   "more",
 ].map((id) => document.getElementById(id));
 
+// On a Mac, Option types letters. Elsewhere, browsers switch tabs with Control and a digit.
+const modifier = /Mac|iP/.test(navigator.platform) ? "Control" : "Alt";
+
 let kept = text.value;    // the text that the server has
 let asking = null;        // the request for the continuations in progress
 let sent = Promise.resolve();  // requests wait for the one before, so they arrive in order
@@ -22,18 +25,21 @@ text.addEventListener("input", () => {
   saved.textContent = "";
   keepSoon();
 });
+addEventListener("beforeprint", () => { printed.textContent = text.value; });
+addEventListener("afterprint", () => { printed.textContent = ""; });
 addEventListener("pagehide", () => {
   if (text.value === kept) return;
   fetch("/desk", { method: "POST", body: fields({ do: "keep" }), headers: { Accept: "application/json" }, keepalive: true });
-addEventListener("beforeprint", () => { printed.textContent = text.value; });
-addEventListener("afterprint", () => { printed.textContent = ""; });
 });
 addEventListener("keydown", (event) => {
-  const digit = event.altKey ? event.code.replace("Digit", "") : document.activeElement === document.body ? event.key : "";
+  if (event.isComposing) return;
+  const held = ["Alt", "AltGraph", "Control", "Meta"].filter((key) => event.getModifierState(key)).join();
+  const shortcut = held === modifier && !event.code.startsWith("Numpad");  // Alt and these type characters on Windows
+  const bare = held === "" && document.activeElement === document.body;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) ask();
   else if (event.key === "Escape" && asking) act({ do: "stop" });
-  else if (event.altKey && event.code === "KeyZ") (event.shiftKey ? redo : undo).click();
-  else if (/^[123]$/.test(digit)) offers.querySelector(`[slot="take-${digit - 1}"]`)?.click();
+  else if (shortcut && event.key.toLowerCase() === "z") (event.shiftKey ? redo : undo).click();
+  else if ((shortcut || bare) && /^[123]$/.test(event.key)) offers.querySelector(`[slot="take-${event.key - 1}"]`)?.click();
   else return;
   event.preventDefault();
 });
@@ -115,7 +121,7 @@ function settle({ numbers, failure }) {
   numbers.forEach((number, index) => { if (number !== null) takeButton(index, number); });
   if (failure) put("p", "after", failure).className = "problem";
   const count = numbers.filter((number) => number !== null).length;
-  tell(count ? `${count} continuations are ready. Press Alt and ${[1, 2, 3].slice(0, count).join(" or ")} to take one.` : "There are no continuations.");
+  tell(count ? `${count} continuations are ready. Press ${modifier} and ${[1, 2, 3].slice(0, count).join(" or ")} to take one.` : "There are no continuations.");
 }
 
 function clear() {
@@ -125,13 +131,13 @@ function clear() {
 function put(tag, slot, content = "") {
   const element = document.createElement(tag);
   element.slot = slot;
+  element.translate = tag !== "span";  // texts are taken as they are
   element.append(content);
   return offers.appendChild(element);
 }
 
 function takeButton(index, number) {
   const button = put("button", `take-${index}`, "Take this");
-  element.translate = tag !== "span";  // texts are taken as they are
   button.name = "choose";
   button.value = number;
 }
@@ -202,4 +208,4 @@ function tell(words) {
   told.textContent = words;
 }
 
-if (goOn) document.documentElement.dataset.script = "on";
+for (const button of [undo, redo]) button.ariaKeyShortcuts = button.ariaKeyShortcuts.replace("Alt", modifier);
