@@ -29,7 +29,7 @@ function disconnect() {
 }
 
 function connect() {
-  const events = source = new EventSource("/status");
+  const events = source = new EventSource(location.pathname);
   events.addEventListener("message", ({ data }) => tell(JSON.parse(data)));
   events.addEventListener("error", () => {
     tell({ values: { connection: "The connection was lost. These are the last figures." }, lines: {} });
