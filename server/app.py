@@ -22,7 +22,7 @@ from server.http.errors import nearest, page_error, status_of
 from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
-from server.http.rate_limit import STORE, per_minute
+from server.http.rate_limit import STORE, counter, per_minute
 from server.http.request import TimedRequest
 from server.http.static import static_file
 from server.observability.middleware import route_of
@@ -86,6 +86,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
             await desk.offers.close()
             await pictures.close()
 
+    rate = counter(settings.rate, access) if settings.rate else None
     app = Litestar(
         route_handlers=ROUTERS,
         dependencies={name: _provide(value) for name, value in shared.items()}
@@ -100,7 +101,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         openapi_config=reference.config(),
         request_class=TimedRequest,
         request_max_body_size=MAX_BODY,
-        state=State({"access": access, "pages": pages, "patience": settings.patience}),
+        state=State({"access": access, "pages": pages, "patience": settings.patience, STORE: rate}),
     )
     app.asgi_handler = observability.around(answer_head(app.asgi_handler), access)
     return app

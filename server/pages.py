@@ -1,7 +1,10 @@
 """The pages: Jinja templates, rendered whole, or in pieces while a plot is being generated."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,6 +16,10 @@ from server.http.static import static_address
 from server.writing.brief import ANY_GENRE, DEFAULTS, LENGTHS, WILDNESSES
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+TURN = 0.005
+"""Seconds of the event loop for a page before others have their turn."""
 
 
 class Pages:
@@ -28,6 +35,8 @@ class Pages:
             lstrip_blocks=True,
             enable_async=True,
         )
+        # Not `%-d`, which Windows lacks.
+        self._environment.filters["date"] = lambda moment: f"{moment.day} {moment:%B %Y}"
         self._environment.globals.update(
             genres=self.genres,
             any_genre=ANY_GENRE,
@@ -47,11 +56,17 @@ class Pages:
 
     async def render(self, name: str, **context: object) -> str:
         """Return the whole page."""
-        return await self._environment.get_template(name).render_async(context)
+        return "".join([piece async for piece in self.stream(name, **context)])
 
-    def stream(self, name: str, **context: object) -> AsyncIterator[str]:
-        """Yield the page in pieces. Everything before an asynchronous value of the context comes at once."""
-        return self._environment.get_template(name).generate_async(context)
+    async def stream(self, name: str, **context: object) -> AsyncGenerator[str, None]:
+        """Yield the page in pieces, as its asynchronous values come. A long page gives others their turn."""
+        until = time.monotonic() + TURN
+        async with aclosing(self._environment.get_template(name).generate_async(context)) as pieces:
+            async for piece in pieces:
+                yield piece
+                if time.monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + TURN
 
 
 def card(bundle: Bundle) -> Markup | None:

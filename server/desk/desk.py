@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from server.desk.offers import COUNT, Offer, Offers
 from server.desk.window import window
 from server.desk.writers import Writers
 from server.engine import AnyEngine
-from server.shelf import Passage, Shelf, Volume
+from server.shelf import NotOnShelf, Passage, Shelf, Volume
 from server.writing.brief import ANY_GENRE, Brief
 from server.writing.plot import begin
 
@@ -30,13 +31,18 @@ class Desk:
     offers: Offers
     max_tokens: int
 
-    async def keep(self, owner: str, plot_id: str, text: str, genre: str) -> Volume:
-        """Keep the text: as a new plot if there is none yet. Raises ShelfError."""
+    async def keep(self, owner: str, plot_id: str, text: str, genre: str, page: str, closed: bool) -> Volume:
+        """Keep the text: as a new plot if there is none yet, or if it was deleted. Raises ShelfError.
+
+        page: the id of the page, which begins one plot at most; empty for no such bound. closed: see `Shelf.keep`.
+        """
         genre = "" if genre == ANY_GENRE else genre
-        if not plot_id:
-            return await self.shelf.begin(owner, text, genre=genre)
-        await self.shelf.keep(owner, plot_id, text, "writer", genre)
-        return await self.shelf.read(owner, plot_id)
+        with suppress(NotOnShelf):
+            if plot_id:
+                await self.shelf.keep(owner, plot_id, text, "writer", genre, closed)
+                return await self.shelf.read(owner, plot_id)
+        begun = self.writers.plot(owner, page) if page else None
+        return await self.shelf.begin(owner, text, genre=genre, id=begun, closed=closed)
 
     async def take(self, owner: str, plot_id: str, text: str, number: int) -> Volume:
         """Add an offered passage to the text, even if the text was edited after the offer. Raises ShelfError."""

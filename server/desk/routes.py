@@ -11,7 +11,7 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import PermissionDeniedException
+from litestar.exceptions import PermissionDeniedException, TooManyRequestsException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
@@ -23,7 +23,7 @@ from server.engine import EngineBusy
 from server.http import sse
 from server.http.access import Access, for_desk
 from server.http.errors import headers_of, message_of, status_of
-from server.http.rate_limit import WORK
+from server.http.rate_limit import count_text
 from server.http.responses import JSON
 from server.http.sse import EVENT_STREAM, HEARTBEAT
 from server.settings import Settings
@@ -31,8 +31,12 @@ from server.shelf import NotOnShelf, ShelfError, Volume
 from server.writing.brief import DEFAULTS, BriefError
 from server.writing.fields import STEERING, query_fields
 
-EXPLAINED = (BriefError, EngineBusy, PermissionDeniedException, ShelfError)
+EXPLAINED = (BriefError, EngineBusy, PermissionDeniedException, ShelfError, TooManyRequestsException)
 """Errors with an explanation on the desk's page."""
+
+
+MAX_FORM = 1280 * 1024
+"""Bytes of a posted form: a character of the text takes up to four bytes, and a form writes each as three letters."""
 
 
 class DeskState(msgspec.Struct, frozen=True):
@@ -88,7 +92,7 @@ async def back_to_desk() -> Redirect:
     return Redirect("/")
 
 
-@post("/desk", status_code=200, guards=[for_desk], opt={WORK: True})
+@post("/desk", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def at_desk(
     visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
 ) -> Response[Any]:
@@ -97,7 +101,7 @@ async def at_desk(
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
     """
-    typed = await visit.form(**DEFAULTS, text="", plot="", do="", choose="")
+    typed = await visit.form(**DEFAULTS, text="", plot="", page="", do="", choose="")
     typed["text"] = typed["text"].replace("\r\n", "\n")
     wants = visit.request.headers.get("accept", "")
     volume: Volume | None = None
@@ -105,6 +109,7 @@ async def at_desk(
         visit.check(typed)
         volume = await _kept(visit, typed)
         if typed["do"] == "continue":
+            await count_text(visit.request)
             offer = await visit.desk.offer(visit.owner, volume, typed, access.client_of(visit.request))
             if EVENT_STREAM in wants:
                 return sse.event_stream(_frames(offer, volume, settings.heartbeat), offer.stop)
@@ -125,7 +130,9 @@ async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:
         return await desk.take(owner, plot_id, text, number)
     if do == "stop" and plot_id:
         await desk.offers.stop(plot_id)
-    volume = await desk.keep(owner, plot_id, text, typed["genre"])
+    volume = await desk.keep(owner, plot_id, text, typed["genre"], typed["page"], closed=do == "continue")
+    if plot_id not in ("", volume.id):
+        return volume  # of a plot that was deleted, only the text could be kept
     match do:
         case "undo":
             return await desk.shelf.undo(owner, volume.id)
@@ -142,13 +149,12 @@ async def _refused(
     notice = message_of(error)
     match error:
         case NotOnShelf():
-            typed["plot"] = ""  # the next try begins a new plot with the text
-            notice = f"The text is not kept: {notice}"
+            pass
         case ShelfError():
             problems, notice = {"text": f"The text is not kept: {notice}"}, ""
         case BriefError():
             problems, notice = error.problems, ""
-        case EngineBusy():
+        case EngineBusy() | TooManyRequestsException():
             notice = f"Your text is kept. {notice}"
     if script:
         state = DeskState.of(volume) if volume else None

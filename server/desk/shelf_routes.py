@@ -1,5 +1,7 @@
 """The shelf: a writer's plots, and what they can do with each."""
 
+import asyncio
+
 from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
@@ -66,7 +68,8 @@ async def as_text(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
 @get("/shelf/{plot_id:str}/plot.md", guards=[for_desk])
 async def as_markdown(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
     """A plot as a file of Markdown."""
-    return _file((await visit.read(plot_id)).markdown(), "text/markdown", "plot.md")
+    volume = await visit.read(plot_id)
+    return _file(await asyncio.to_thread(volume.markdown), "text/markdown", "plot.md")
 
 
 @get("/shared/{share:str}", guards=[for_holders], media_type=MediaType.HTML, response_headers=NOT_INDEXED)

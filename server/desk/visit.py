@@ -11,7 +11,7 @@ from litestar.exceptions import PermissionDeniedException
 from litestar.response import Stream
 
 from server.desk import Desk
-from server.desk.writers import COOKIE, COOKIE_SECONDS
+from server.desk.writers import COOKIE_SECONDS
 from server.http.sse import STREAM_HEADERS
 from server.pages import Pages
 from server.shelf import Volume
@@ -35,7 +35,7 @@ class Visit:
     @classmethod
     def of(cls, request: Request[Any, Any, Any], desk: NamedDependency[Desk], pages: NamedDependency[Pages]) -> Self:
         """Read the cookie of a request."""
-        owner = desk.writers.read(request.cookies.get(COOKIE, "")) or desk.writers.new()
+        owner = desk.writers.find(request.cookies) or desk.writers.new()
         return cls(request, desk, pages, owner)
 
     async def form(self, **defaults: str) -> dict[str, str]:
@@ -58,7 +58,7 @@ class Visit:
         """Render a page, and renew the cookie."""
         text = await self.pages.render(name, **self._context(context))
         cookie = Cookie(
-            COOKIE,
+            self.desk.writers.cookie_name,
             value=self.desk.writers.cookie(self.owner),
             max_age=COOKIE_SECONDS,
             httponly=True,
@@ -77,7 +77,7 @@ class Visit:
         return volume.token and f"{str(self.request.base_url).rstrip('/')}/shared/{volume.token}"
 
     def _context(self, context: dict[str, object]) -> dict[str, object]:
-        return {"token": self.desk.writers.token(self.owner)} | context
+        return {"token": self.desk.writers.token(self.owner), "page": self.desk.writers.new()} | context
 
 
 Visiting = NamedDependency[Visit]

@@ -1,10 +1,11 @@
 """Cuts a long text to the part for the model."""
 
 import re
+from collections.abc import Iterator
 
 from server.engine import PromptTooLong, Tokenizer
 
-SENTENCE = re.compile(r"""[^\n]*?[.!?…]["'”’)]*\s+|[^\n]*\n+|.+$""", re.DOTALL)
+SENTENCE = re.compile(r"""[^\n]*?(?:[.!?…]["'”’)]*\s+|[。！？]["”’)」』]*\s*)|[^\n]*\n+|.+$""", re.DOTALL)
 
 
 def window(text: str, tokenizer: Tokenizer, room: int) -> str:
@@ -13,7 +14,7 @@ def window(text: str, tokenizer: Tokenizer, room: int) -> str:
     While a text grows, its window keeps the same beginning for long, for the engine's prefix cache: a full window
     moves on by half.
     """
-    sentences: list[str] = SENTENCE.findall(text)
+    sentences = list(_sentences(text, room // 16))
     sizes = [_tokens(sentence, tokenizer) for sentence in sentences]
     start, total = 0, 0
     for end, size in enumerate(sizes):
@@ -24,6 +25,17 @@ def window(text: str, tokenizer: Tokenizer, room: int) -> str:
                 total -= sizes[start]
                 start += 1
     return _cut("".join(sentences[start:]), tokenizer, room)
+
+
+def _sentences(text: str, shortest: int) -> Iterator[str]:
+    """Yield the sentences of a text. Short ones are joined up to `shortest` characters, to tokenize them together."""
+    start = 0
+    for found in SENTENCE.finditer(text):
+        if found.end() - start >= shortest:
+            yield text[start : found.end()]
+            start = found.end()
+    if start < len(text):
+        yield text[start:]
 
 
 def _cut(text: str, tokenizer: Tokenizer, room: int) -> str:

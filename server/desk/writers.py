@@ -1,11 +1,15 @@
 """Writers without accounts: a signed cookie names the shelf of each."""
 
+import base64
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from hashlib import sha256
 
 COOKIE = "plotify_shelf"
+"""The beginning of the cookie's name."""
+
 COOKIE_SECONDS = 400 * 24 * 3600
 """The longest time that browsers keep a cookie. Every page renews it."""
 
@@ -13,10 +17,14 @@ OWNER = re.compile(r"[\w-]{22}", re.ASCII)
 
 
 class Writers:
-    """Signs and checks cookies and form tokens. secret: the key; anyone with it can open every shelf."""
+    """Signs and checks cookies and form tokens. secret: the key; anyone with it can open every shelf.
+
+    cookie_name: of this secret, because browsers send a host's cookies to all servers on it, whatever their ports.
+    """
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self.cookie_name = f"{COOKIE}_{self._sign('name', '')[:16]}"
 
     def new(self) -> str:
         """Return the id of a new shelf: 128 random bits."""
@@ -25,6 +33,14 @@ class Writers:
     def cookie(self, owner: str) -> str:
         """Return the cookie for a shelf."""
         return f"{owner}.{self._sign('shelf', owner)}"
+
+    def plot(self, owner: str, page: str) -> str:
+        """Return the id of the plot that a blank page begins, however often its form is sent."""
+        return base64.urlsafe_b64encode(bytes.fromhex(self._sign("plot", f"{owner}:{page}"))[:16]).decode().rstrip("=")
+
+    def find(self, cookies: Mapping[str, str]) -> str | None:
+        """Return the shelf that a browser's cookies name, if any. An earlier version called its cookie `COOKIE`."""
+        return self.read(cookies.get(self.cookie_name, "")) or self.read(cookies.get(COOKIE, ""))
 
     def read(self, cookie: str) -> str | None:
         """Return the shelf of a cookie; None if its signature is wrong."""

@@ -1,5 +1,6 @@
 """Limits the requests for text of each client in a minute."""
 
+from dataclasses import replace
 from typing import Any
 
 from litestar import Request
@@ -30,6 +31,21 @@ class PerMinute(RateLimitMiddleware):
                 f"You may send {self.max_requests} requests a minute. Wait {seconds} seconds.",
                 headers=headers | {"Retry-After": str(seconds)},
             ) from error
+
+
+async def count_text(request: Request[Any, Any, Any]) -> None:
+    """Count a request for text on a route without the option `WORK`. Raises TooManyRequestsException (429)."""
+    if limit := request.app.state.get(STORE):
+        await limit(request.scope, request.receive, request.send)
+
+
+def counter(requests: int, access: Access) -> PerMinute:
+    """Return the limit for `count_text`: it shares its counts with the middleware of `per_minute`."""
+
+    async def counted(_: Scope, __: Receive, ___: Send) -> None:
+        pass
+
+    return PerMinute(counted, replace(per_minute(requests, access), check_throttle_handler=None))
 
 
 def per_minute(requests: int, access: Access) -> RateLimitConfig:

@@ -69,9 +69,9 @@ class Pictures:
                 Fault.BUSY, "Many pictures are in progress right now. Ask again in a minute.", "too many", 60
             )
         self._cap.check()
-        prompt = picture_prompt(plot_text, title, genre)
         self._clients.add(client)
         try:
+            prompt = await asyncio.to_thread(picture_prompt, plot_text, title, genre)
             if self._places.locked():
                 yield Progress("Waiting for earlier pictures")
             async with self._places, aclosing(self._provider.draw(prompt)) as steps:

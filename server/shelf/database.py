@@ -138,8 +138,6 @@ def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor.execute("PRAGMA synchronous = FULL")  # with the log, NORMAL would lose the last commits to a power cut
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-    # SQLite's own lower() changes only ASCII letters.
-    connection.create_function("lower", 1, str.lower)
 
 
 def _in_utc(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

@@ -6,9 +6,10 @@ Its text is the path from the blank page, passage 0, to the current passage.
 from datetime import datetime
 
 from advanced_alchemy.base import DefaultBase
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Connection, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String, Text, event
+from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
+from server.shelf.search import folded
 from server.shelf.volume import By
 
 
@@ -16,7 +17,9 @@ class PlotRow(DefaultBase):
     """A plot. Passages are numbered in order of arrival.
 
     passages: their number without the blank page. title: the given one, or empty if the first words of the text stand
-    in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree.
+    in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree. growing:
+    the writer wrote the current passage last, and it takes up what they type next. searched: the title and the text,
+    folded and on a line each.
     """
 
     __tablename__ = "plots"
@@ -29,9 +32,17 @@ class PlotRow(DefaultBase):
     text: Mapped[str] = mapped_column(Text)
     current: Mapped[int]
     passages: Mapped[int]
+    growing: Mapped[bool]
+    searched: Mapped[str] = mapped_column(Text, deferred=True)
     token: Mapped[str | None] = mapped_column(unique=True)
     created: Mapped[datetime]
     changed: Mapped[datetime]
+
+
+@event.listens_for(PlotRow, "before_insert")
+@event.listens_for(PlotRow, "before_update")
+def _fold(_: Mapper[PlotRow], __: Connection, plot: PlotRow) -> None:
+    plot.searched = f"{folded(plot.title)}\n{folded(plot.text)}"
 
 
 class PassageRow(DefaultBase):

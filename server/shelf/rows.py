@@ -18,21 +18,22 @@ NAME = re.compile(r"[\w-]{22}", re.ASCII)
 
 
 def new(
-    session: Session, owner: str, title: str, genre: str, texts: Sequence[tuple[str, By]]
+    session: Session, owner: str, title: str, genre: str, texts: Sequence[tuple[str, By]], id: str | None = None
 ) -> tuple[PlotRow, list[PassageRow]]:
-    """Create a plot with these passages after the blank page. Raises ShelfFull."""
+    """Create a plot with these passages after the blank page. Without an id, it gets a random one. Raises ShelfFull."""
     # On PostgreSQL, plots that begin at the same moment may exceed the limit by a few, which does no harm.
     if count(session, PlotRow.owner == owner) >= bounds.PLOTS:
         raise ShelfFull(f"The shelf is full: it has {bounds.PLOTS:,} plots. Delete one.")
     now = datetime.now(UTC)
     plot = PlotRow(
-        id=secrets.token_urlsafe(16),
+        id=id or secrets.token_urlsafe(16),
         owner=owner,
         title=title,
         genre=genre,
         text="".join(text for text, _ in texts),
         current=len(texts),
         passages=len(texts),
+        growing=False,
         created=now,
         changed=now,
     )

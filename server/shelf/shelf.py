@@ -3,23 +3,23 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from weakref import WeakValueDictionary
 
-from sqlalchemy import Engine, delete, func, or_, select
+from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from server.shelf import bounds, rows, tree
 from server.shelf.database import opened, shown, usable
 from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
+from server.shelf.search import folded
 from server.shelf.transactions import Transactions
-from server.shelf.volume import By, Entry, Passage, Picture, Volume, Written, heading
+from server.shelf.volume import OPENING, By, Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
-OPENING = 300
-"""Characters of the text in a list."""
 
 Asked = ParamSpec("Asked")
 Result = TypeVar("Result")
@@ -62,6 +62,7 @@ class Shelf:
     def __init__(self, engine: Engine) -> None:
         self.name = shown(engine.url)
         self.transactions = Transactions(engine)
+        self._searching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
     @asynccontextmanager
@@ -87,33 +88,53 @@ class Shelf:
 
     @writes
     def begin(
-        self, session: Session, owner: str, text: str = "", by: By = "writer", title: str = "", genre: str = ""
+        self,
+        session: Session,
+        owner: str,
+        text: str = "",
+        by: By = "writer",
+        title: str = "",
+        genre: str = "",
+        id: str | None = None,
+        closed: bool = False,
     ) -> Volume:
-        """Create a plot with this text. Without a title, its first words are the title."""
-        text = bounds.text("text", text)
-        texts = [(text, by)] if text else []
-        return tree.fresh(*rows.new(session, owner, bounds.line("title", title), bounds.line("genre", genre), texts))
+        """Create a plot with this text. Without a title, its first words are the title.
+
+        id: the new plot's, a random one by default; if the shelf has this plot already, the text is kept there. closed:
+        see `keep`.
+        """
+        text, title, genre = bounds.text("text", text), bounds.line("title", title), bounds.line("genre", genre)
+        if id and rows.count(session, PlotRow.id == id, PlotRow.owner == owner):
+            plot = rows.find(session, owner, id)
+            plot.genre = genre
+            tree.keep(session, plot, text, by, closed)
+            return tree.volume(session, plot)
+        plot, way = rows.new(session, owner, title, genre, [(text, by)] if text else [], id)
+        plot.growing = bool(text) and by == "writer" and not closed
+        return tree.fresh(plot, way)
 
     @writes
-    def keep(self, session: Session, owner: str, id: str, text: str, by: By, genre: str | None = None) -> Passage:
+    def keep(
+        self,
+        session: Session,
+        owner: str,
+        id: str,
+        text: str,
+        by: By,
+        genre: str | None = None,
+        closed: bool = False,
+    ) -> Passage:
         """Keep the text as it is now, and return its last passage.
 
         by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it.
         The text after the longest beginning of whole passages becomes a passage. The replaced passages stay in the
-        tree.
+        tree. A new passage of the writer grows while they only type on, until any other change. closed: it does not.
         """
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)
         if genre is not None:
             plot.genre = bounds.line("genre", genre)
-        way, length = tree.beginning(session, plot, text)
-        if length < len(text):
-            stood, parent = plot.current, way[-1].number
-            revises = stood if stood != parent else None
-            way += tree.grow(session, plot, parent, [text[length:]], by, revises)
-        if way[-1].number != plot.current:
-            tree.end(plot, way, text)
-        return tree.value(way[-1])
+        return tree.value(tree.keep(session, plot, text, by, closed))
 
     @writes
     def offer(self, session: Session, owner: str, id: str, after: int, texts: Sequence[str]) -> list[Passage]:
@@ -122,6 +143,7 @@ class Shelf:
         before = [plot] if after == plot.current else rows.way(session, plot, after)
         most = bounds.TEXT - sum(len(each.text) for each in before)
         offered = [bounds.text("text", text, most) for text in texts]
+        plot.growing = False
         return [tree.value(row) for row in tree.grow(session, plot, after, list(filter(None, offered)), "model")]
 
     @writes
@@ -156,31 +178,36 @@ class Shelf:
         """Return a plot, with the passages beside its path."""
         return tree.volume(session, rows.find(session, owner, id))
 
-    @reads
-    def browse(
-        self, session: Session, owner: str, search: str = "", skip: int = 0, limit: int = 20
-    ) -> tuple[list[Entry], int]:
+    async def browse(self, owner: str, search: str = "", skip: int = 0, limit: int = 20) -> tuple[list[Entry], int]:
         """Return the plots by their last change, and the number of all plots found.
 
-        search: words in the title or the text, in either case. skip, limit: the part of the list to return.
+        search: words in the title or the text, in either case. skip, limit: the part of the list to return. A shelf
+        does one search at a time, because each reads all of its texts.
         """
-        search = bounds.line("search", search)
-        found = [PlotRow.owner == owner]
-        if search:
-            found.append(or_(*(part.icontains(search, autoescape=True) for part in (PlotRow.title, PlotRow.text))))
+        async with self._searching.setdefault(owner, asyncio.Lock()) if search else nullcontext():
+            return await self._browse(owner, bounds.line("search", search), skip, limit)
+
+    @reads
+    def _browse(self, session: Session, owner: str, search: str, skip: int, limit: int) -> tuple[list[Entry], int]:
+        listed = select(PlotRow.id).where(PlotRow.owner == owner).order_by(PlotRow.changed.desc(), PlotRow.id)
+        if wanted := folded(search):
+            # Python's search takes time in proportion to the text. LIKE takes text times pattern.
+            texts = session.execute(listed.add_columns(PlotRow.searched).execution_options(yield_per=20))
+            ids = [id for id, text in texts if wanted in text]
+        else:
+            ids = list(session.scalars(listed))
+        skip, limit = max(skip, 0), min(max(limit, 1), 100)
         opening = func.substr(PlotRow.text, 1, OPENING)
-        listed = (
+        part = (
             select(PlotRow.id, PlotRow.title, PlotRow.genre, opening, PlotRow.token, PlotRow.created, PlotRow.changed)
-            .where(*found)
+            .where(PlotRow.id.in_(ids[skip : skip + limit]))
             .order_by(PlotRow.changed.desc(), PlotRow.id)
-            .offset(min(max(skip, 0), bounds.PLOTS))
-            .limit(min(max(limit, 1), 100))
         )
         entries = [
             Entry(id, heading(title, text), genre, text, token, created, changed)
-            for id, title, genre, text, token, created, changed in session.execute(listed)
+            for id, title, genre, text, token, created, changed in session.execute(part)
         ]
-        return entries, rows.count(session, *found)
+        return entries, len(ids)
 
     @writes
     def rename(self, session: Session, owner: str, id: str, title: str) -> None:
@@ -190,11 +217,16 @@ class Shelf:
 
     @writes
     def branch(self, session: Session, owner: str, id: str, passage: int) -> Volume:
-        """Create a plot from another plot's path to a passage. The passages beside the path stay behind."""
+        """Create a plot from another plot's path to a passage. The passages beside the path stay behind.
+
+        The first passages of a long path become one of the writer's, so that the new plot is not full, too.
+        """
         plot = rows.find(session, owner, id)
         way = rows.way(session, plot, passage)
         title = heading(plot.title, plot.text).removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
         texts = [(original.text, original.by) for original in way[1:]]
+        if (spare := len(texts) - bounds.PASSAGES // 2) > 0:
+            texts = [("".join(text for text, _ in texts[: spare + 1]), "writer"), *texts[spare + 1 :]]
         return tree.fresh(*rows.new(session, owner, title, plot.genre, texts))
 
     @writes

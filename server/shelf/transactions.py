@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from server.shelf.database import BUSY, WRITES
@@ -37,11 +38,17 @@ class Transactions:
         begun after `BUSY` seconds, it never runs.
         """
 
-        def run() -> Result:
+        def attempt() -> Result:
             with self._sessions.begin() as session:
                 if writes:
                     session.connection(execution_options={WRITES: True})
                 return transaction(session)
+
+        def run() -> Result:
+            try:
+                return attempt()
+            except IntegrityError:  # another process has just made the same row: the transaction finds it now
+                return attempt()
 
         try:
             running = (self._writing if writes else self._reading).submit(run)

@@ -54,6 +54,26 @@ def beginning(session: Session, plot: PlotRow, text: str) -> tuple[list[PassageR
     return list(whole), length
 
 
+def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool) -> PassageRow:
+    """Keep the text as it is now, and return its last passage. closed: it does not grow. Raises ShelfFull."""
+    if plot.growing and by == "writer" and text.startswith(plot.text):
+        last = session.get_one(PassageRow, (plot.id, plot.current))
+        if added := text[len(plot.text) :]:
+            last.text += added
+            end(plot, [last], text)
+        plot.growing = not closed
+        return last
+    passages = plot.passages
+    way, length = beginning(session, plot, text)
+    if length < len(text):
+        stood, parent = plot.current, way[-1].number
+        way += grow(session, plot, parent, [text[length:]], by, stood if stood != parent else None)
+    if way[-1].number != plot.current:
+        end(plot, way, text)
+    plot.growing = by == "writer" and plot.passages > passages and not closed
+    return way[-1]
+
+
 def grow(
     session: Session, plot: PlotRow, parent: int, texts: Sequence[str], by: By, revises: int | None = None
 ) -> list[PassageRow]:
@@ -101,6 +121,7 @@ def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
     for parent, passage in pairwise(way):
         parent.redo = passage.number
     plot.current = way[-1].number
+    plot.growing = False
     plot.text = text
     plot.changed = datetime.now(UTC)
 

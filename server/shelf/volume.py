@@ -11,6 +11,12 @@ By = Literal["writer", "model"]
 
 UNTITLED = "Untitled"
 
+HEADING = 60
+"""Characters of a title from the first words of a text."""
+
+OPENING = 300
+"""Characters of the text in a list."""
+
 
 class Passage(Struct, frozen=True):
     """A piece of a plot. number: in the plot, 0 for the blank page. parent: the passage before it."""
@@ -90,17 +96,11 @@ class Volume(Written, frozen=True, kw_only=True):
 
 def heading(title: str, text: str) -> str:
     """Return the title of a plot: the given one, or else the first words of the text."""
-    if title:
-        return title
-    words = text[:400].split()
-    first = ""
-    for word in words:
-        if first and len(first) + 1 + len(word) > 60:
-            break
-        first = f"{first} {word}".strip()
-    if not first:
-        return UNTITLED
-    return first[:60] + "…" if len(first) < len(" ".join(text.split())) else first
+    words = " ".join(text[:OPENING].split())
+    if title or len(words) <= HEADING:
+        return title or words or UNTITLED
+    # Some scripts have no spaces between words.
+    return (words[: HEADING + 1].rpartition(" ")[0] or words[:HEADING]) + "…"
 
 
 def _escaped(line: str) -> str:

@@ -18,10 +18,15 @@ const served = text.defaultValue;
 // After Back and Reload, browsers may fill in an older text.
 const fresh = performance.getEntriesByType("navigation")[0]?.type === "navigate";
 
+// The page's id names the plot that a blank page begins, and the copy of its text. The history keeps it for Back.
+const page = document.getElementById("page");
+if (!fresh && history.state?.page) page.value = history.state.page;
+history.replaceState({ page: page.value }, "");
+
 let kept = fresh ? served : text.value;  // the text that the server has
 let asking = null;             // the request for the continuations in progress
 let broken = false;            // it ended early, so the page may lack continuations
-let gone = false;              // the plot was deleted elsewhere
+let gone = false;              // the continuations on the page were deleted elsewhere, with their plot
 let sent = Promise.resolve();  // requests wait for the one before, so they arrive in order
 let timer = 0;                 // of the next save or try
 let waiting = null;            // the action that is tried again then
@@ -185,12 +190,10 @@ async function ask() {
 // Shows why the server does not do it, and tries again if it may work later.
 function refused({ status, after, message = "", problems = {}, state }, what, before) {
   if (state) show(state, before, false);
-  if (status === 404 && (what.choose || plot.value)) {
-    if (!what.choose) {
-      gone = true;
-      plot.value = "";  // the text becomes a new plot
-    }
-    return tryLater(what.do === "continue" ? what : KEEP, 0);
+  if (status === 404 && what.choose) {
+    gone = true;
+    clear();
+    return tryLater(KEEP, 0);
   }
   if (!PASSING.includes(status)) return explain({ message, problems });
   tries += 1;
@@ -329,11 +332,10 @@ function tell(words) {
 
 for (const button of [undo, redo]) button.ariaKeyShortcuts = button.ariaKeyShortcuts.replace("Alt", modifier);
 
-// A copy of the text in this browser, until the server has it. The entry in the browser's history names it, so that
-// Back and Reload find it.
+// A copy of the text in this browser, until the server has it.
 
 const DRAFT = "plotify draft ";
-const draft = (!fresh && history.state?.draft) || `${DRAFT}${Date.now()} ${Math.random()}`;
+const draft = DRAFT + page.value;
 const DAY = 24 * 3600 * 1000;
 
 // leaves: the text was sent, but the page will not see the answer.
@@ -368,8 +370,7 @@ function recall() {
     if (here && each.kept === served && each.typed.text !== served) {
       kept = served;
       text.value = each.typed.text;
-      for (const field of form.querySelectorAll("[type=hidden]:not([name=token])")) field.value = each.typed[field.name] ?? field.value;
-      forget(each.key);
+      if (each.key !== draft) forget(each.key);
       copy();
       typing();
     } else if (here ? each.leaves || each.typed.text === served : each.leaves && Date.now() - each.at > DAY) {
@@ -389,14 +390,12 @@ function offerBack({ key, typed }) {
   };
   restore.onclick = async () => {
     if (text.value !== kept) await act(KEEP);
-    let answer = await post({ ...typed, ...KEEP });
-    if (answer.status === 404) answer = await post({ ...typed, ...KEEP, plot: "" });
+    const answer = await post({ ...typed, ...KEEP });
     if (answer.status !== 200) return explain(answer);
     forget(key);
     location.assign(answer.address);
   };
 }
 
-history.replaceState({ draft }, "");
 recall();
 if (text.value !== kept) typing();  // before the script was there

@@ -15,6 +15,7 @@ from litestar.testing import TestClient
 from server.app import MAX_BODY
 from server.bundle import FORMATS
 from server.completions.schema import CompletionRequest
+from server.desk.routes import MAX_FORM
 from server.desk.writers import COOKIE_SECONDS
 from server.engine import InvalidRequest, Sampling
 from server.engine.model.cache import BLOCK
@@ -44,12 +45,12 @@ CHOICES = {name: words for name, words in ROWS if "`" in words}
         ("completions.md", f"over {MAX_HEAD // 1024} KiB"),
         ("deployment.md", f"requests have {DEFAULTS.grace} seconds to end"),
         ("deployment.md", f"the port on 127.0.0.1, {DEFAULTS.port} by default"),
-        ("desk.md", f"`plotify_shelf`, for {COOKIE_SECONDS // 86_400} days"),
+        ("desk.md", f"`plotify_shelf_…`, for {COOKIE_SECONDS // 86_400} days"),
         ("metrics.md", f"took longer than {SLOW:g} seconds"),
         ("operations.md", f"than `PLOTIFY_GRACE` ({DEFAULTS.grace} seconds)"),
         ("operations.md", f"than the heartbeat ({DEFAULTS.heartbeat} seconds)"),
-        ("operations.md", f"client_max_body_size {MAX_BODY // 1024}k;"),
-        ("operations.md", f"max_size {MAX_BODY // 1024}KiB"),
+        ("operations.md", f"client_max_body_size {MAX_FORM // 1024}k;"),
+        ("operations.md", f"max_size {MAX_FORM // 1024}KiB"),
         ("pictures.md", f"in any sixty minutes, {DEFAULTS.pictures_cap} by default"),
         ("plots.md", f"After {DEFAULTS.heartbeat} seconds without an event"),
         ("plots.md", f"without a reader is cancelled after {DEFAULTS.plot_grace} seconds"),
@@ -69,6 +70,7 @@ CHOICES = {name: words for name, words in ROWS if "`" in words}
         ("trials.md", f"The default is {DEFAULTS.queue} for {DEFAULTS.rows} rows"),
         ("trials.md", f"The server keeps {DEFAULTS.plot_limit:,} of them"),
         ("../SECURITY.md", f"bytes of a body: {MAX_BODY // 1024} KiB"),
+        ("../SECURITY.md", f"bytes of the desk's form: {MAX_FORM // 1024:,} KiB"),
         ("../SECURITY.md", f"bytes of a request's head: {MAX_HEAD // 1024} KiB"),
         ("../README.md", f"open http://127.0.0.1:{DEFAULTS.port}"),
     ],

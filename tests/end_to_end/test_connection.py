@@ -185,22 +185,42 @@ def delete(writer: Writer, address: str) -> None:
 
 def test_a_plot_deleted_elsewhere_is_kept_as_a_new_one(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    writer.asked()
-    delete(writer, writer.page.url.removeprefix(writer.address))
+    delete(writer, writer.keep())
     writer.text.fill(WHILE_AWAY)
-    expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=MINUTE)
-    expect(writer.takes).to_have_count(0)
     expect_kept(writer, WHILE_AWAY)
     expect_plots(writer, 1)
 
 
-def test_continuations_for_a_plot_deleted_elsewhere_begin_a_new_one(writer: Writer) -> None:
+def test_continuations_deleted_elsewhere_disappear_and_the_text_stays(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    delete(writer, writer.keep())
-    writer.page.locator("#continue").click()
-    writer.until_offered()
+    writer.asked()
+    delete(writer, writer.page.url.removeprefix(writer.address))
+    writer.takes.first.click()
+    expect(writer.page.get_by_role("alert")).to_contain_text("your text is a new plot")
+    expect(writer.takes).to_have_count(0)
     expect_kept(writer, BEGINNING)
     expect_plots(writer, 1)
+
+
+def test_back_to_a_blank_page_goes_on_with_the_plot_that_it_began(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.page.get_by_role("link", name="Shelf", exact=True).click()
+    writer.page.wait_for_url("**/shelf")
+    writer.page.go_back()
+    expect(writer.text).to_have_value(BEGINNING)
+    writer.text.press("Control+End")
+    writer.text.press_sequentially(LAST)
+    expect_kept(writer, BEGINNING + LAST)
+    expect_plots(writer, 1)
+
+
+def test_a_new_page_in_place_of_a_blank_one_begins_another_plot(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.page.get_by_role("link", name="New plot", exact=True).click()
+    expect(writer.text).to_have_value("")
+    writer.text.fill(LAST)
+    expect_kept(writer, LAST)
+    expect_plots(writer, 2)
 
 
 @pytest.mark.parametrize("text", [BEGINNING, LONG], ids=["short", "long"])

@@ -10,6 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.bundle import Bundle
+from server.desk.routes import MAX_FORM
 from server.engine import Engine
 from server.engine.model.runner import Runner
 from server.http.static import STATIC
@@ -119,7 +120,8 @@ def test_what_is_typed_stays_text(client: Client) -> None:
         (b"--x\r\n", "multipart/form-data", 403),
         (b'{"text": 1}', "application/json", 403),
         (b"\x00" * 100, "", 403),
-        (b"text=" + b"a" * 300_000, "application/x-www-form-urlencoded", 413),
+        (b"text=" + b"a" * 300_000, "application/x-www-form-urlencoded", 422),
+        (b"text=" + b"a" * MAX_FORM, "application/x-www-form-urlencoded", 413),
     ],
 )
 def test_garbage_is_refused_or_read_as_text(client: Client, content: bytes, kind: str, status: int) -> None:

@@ -1,22 +1,29 @@
 """The desk, with requests of a browser without JavaScript, and of its script."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 from litestar import Litestar
+from litestar._parsers import parse_url_encoded_form_data
 from litestar.testing import TestClient
 
-from server.app import create_app
+from server.app import MAX_BODY, create_app
 from server.bundle import Bundle
+from server.desk.routes import MAX_FORM
 from server.desk.writers import COOKIE
 from server.engine import Engine, EngineConfig
+from server.pages import TEMPLATES
 from server.settings import Settings
 from server.shelf import bounds
-from tests.server.desk.visiting import Visitor, typed
+from server.writing.fields import MOST
+from tests.server.desk.visiting import Visitor, shelf_cookie, typed
 from tests.server.live import fill_up
 
 JSON, EVENTS = "application/json", "text/event-stream"
@@ -79,18 +86,42 @@ def test_the_page_of_a_refusal_can_be_sent_again(visitor: Visitor) -> None:
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(client: TestClient[Litestar]) -> None:
     cookie = client.get("/").headers["set-cookie"].lower()
-    assert cookie.startswith(f"{COOKIE}=")
+    assert re.match(f"{COOKIE}_[0-9a-f]{{16}}=", cookie)
     assert {"httponly", "samesite=lax", "path=/"} <= {part.strip() for part in cookie.split(";")}
+
+
+def test_servers_on_one_host_leave_each_others_cookies_alone(
+    client: TestClient[Litestar], visitor: Visitor, tmp_path: Path
+) -> None:
+    """Browsers send the cookies of a host to all its ports."""
+    plot = visitor.keep("A fox")["plot"]
+    neighbour = create_app(client.app.state.engine, Settings(database=str(tmp_path / "another.sqlite")))
+    neighbour.debug = False
+    with TestClient(neighbour) as other:
+        other.cookies.jar = client.cookies.jar  # one browser
+        assert other.get(f"/shelf/{plot}").status_code == 404
+        other_plot = Visitor(other).keep("A hound")["plot"]
+        assert len(other.cookies) == 2
+        assert typed(client.get(f"/shelf/{plot}").text) == "A fox"
+        assert typed(other.get(f"/shelf/{other_plot}").text) == "A hound"
+
+
+def test_the_cookie_of_an_earlier_version_still_opens_the_shelf(client: TestClient[Litestar], visitor: Visitor) -> None:
+    plot = visitor.keep("A fox")["plot"]
+    _, value = shelf_cookie(client)
+    client.cookies.clear()
+    page = client.get(f"/shelf/{plot}", headers={"Cookie": f"{COOKIE}={value}"})
+    assert typed(page.text) == "A fox"
+    assert shelf_cookie(client)[1] == value
 
 
 def test_anothers_plot_is_not_there_and_the_text_is_still_on_the_page(visitor: Visitor) -> None:
     plot = visitor.keep("A fox")["plot"]
     other = another(visitor)
-    for fields in ({"do": "keep"}, {"do": "continue"}, {"do": "undo"}, {"choose": "1"}):
-        answer = other.send({"text": "A hound", "plot": plot} | fields)
-        assert answer.status_code == 404
-        assert typed(answer.text) == "A hound"
-        assert "A fox" not in answer.text
+    answer = other.send({"text": "A hound", "plot": plot, "choose": "1"})
+    assert answer.status_code == 404
+    assert typed(answer.text) == "A hound"
+    assert "A fox" not in answer.text
     for path in ("", "/about", "/plot.md", "/plot.txt"):
         answer = other.client.get(f"/shelf/{plot}{path}")
         assert answer.status_code == 404
@@ -99,6 +130,69 @@ def test_anothers_plot_is_not_there_and_the_text_is_still_on_the_page(visitor: V
         form = {"token": other.token} | fields
         assert other.client.post(f"/shelf/{plot}", data=form).status_code == 404
     assert "Nothing here yet" in other.client.get("/shelf").text
+    for do in ("keep", "undo", "redo", "stop"):
+        kept = other.send({"text": "A hound", "plot": plot, "do": do}).headers["location"]
+        assert plot not in kept
+        assert typed(other.client.get(kept).text) == "A hound"
+
+
+def test_the_text_of_a_plot_that_was_deleted_is_kept_as_a_new_one(visitor: Visitor) -> None:
+    """Another tab deleted it. This one still shows it, and sends its form again and again."""
+    plot = visitor.keep("A fox")["plot"]
+    fields = {"text": "A fox ran", "plot": plot, "page": "of this tab"}
+    visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "delete"})
+    kept = visitor.send(fields | {"do": "undo"}, JSON).json()
+    assert (kept["plot"] != plot, kept["text"]) == (True, "A fox ran")
+    (name, asked), *_ = events_of(visitor.send(fields | ASKED | {"text": "A fox ran on"}, EVENTS))
+    assert (name, asked["plot"], asked["text"]) == ("kept", kept["plot"], "A fox ran on")
+    assert "1 plot." in visitor.client.get("/shelf").text
+
+
+def test_a_blank_page_begins_one_plot_however_often_it_is_sent(visitor: Visitor) -> None:
+    """Reloading a response sends its form again. So does Back, and a script that leaves while it saves."""
+    found = re.search(r'name="page" id="page" value="([\w-]{22})"', visitor.client.get("/").text)
+    assert found
+    page = {"page": found[1], "plot": ""}
+    for _ in range(3):
+        assert visitor.send(ASKED | page).status_code == 200
+    assert "1 plot." in visitor.client.get("/shelf").text
+    first, again, other = (
+        visitor.send({"do": "keep", "text": "A fox"} | sent, JSON).json()["plot"]
+        for sent in (page, page, {"page": "another page", "plot": ""})
+    )
+    assert first == again != other
+    stranger = another(visitor)
+    assert stranger.send({"do": "keep", "text": "A fox"} | page, JSON).json()["plot"] not in (first, other)
+
+
+@pytest.mark.parametrize("fields", [{"seed": "x"}, {"text": "a\0b"}])
+def test_a_page_with_a_mistake_is_still_of_its_plot(visitor: Visitor, fields: dict[str, str]) -> None:
+    plot = visitor.keep("A fox")["plot"]
+    page = visitor.send(ASKED | {"plot": plot} | fields)
+    assert page.status_code == 422
+    assert f'id="plot" value="{plot}"' in page.text
+
+
+def test_typing_is_one_passage_until_continuations_are_asked_for(visitor: Visitor) -> None:
+    plot = visitor.keep("A")["plot"]
+    for text in ("A fox", "A fox ran"):
+        visitor.keep(text, plot)
+    visitor.send(ASKED | {"text": "A fox ran on", "plot": plot}, EVENTS)
+    visitor.keep("A fox ran on and on", plot)
+    undone = [visitor.send({"do": "undo", "text": text, "plot": plot}, JSON).json()["text"] for text in
+              ("A fox ran on and on", "A fox ran on")]  # fmt: skip
+    assert undone == ["A fox ran on", ""]
+
+
+def test_dates_are_written_alike_on_all_systems(visitor: Visitor) -> None:
+    """C's `%-d` is an error on Windows."""
+    assert not [page.name for page in TEMPLATES.glob("*.html") if re.search(r"%[-#][a-z]", page.read_text("utf-8"))]
+    plot = visitor.keep("A fox")["plot"]
+    found = re.search(r'<time datetime="(.*?)">(.*?)</time>', visitor.client.get("/shelf").text)
+    assert found
+    day = datetime.fromisoformat(found[1])
+    assert found[2] == f"{day.day} {day.strftime('%B %Y')}"
+    assert f"changed {found[2]}</p>" in visitor.client.get(f"/shelf/{plot}/about").text
 
 
 def test_deeds_on_the_shelf_need_the_token(visitor: Visitor) -> None:
@@ -164,6 +258,7 @@ def test_a_mistake_is_told_at_its_field(visitor: Visitor, fields: dict[str, str]
     assert typed(page.text).replace("\ufffd", "\0") == fields.get("text", "A fox")
 
 
+@pytest.mark.usefixtures("slow_decoding")
 def test_where_there_is_no_room_the_text_is_kept(client: TestClient[Litestar], visitor: Visitor) -> None:
     others = fill_up(client.app.state.engine)
     answer = visitor.send(ASKED, EVENTS)
@@ -174,6 +269,28 @@ def test_where_there_is_no_room_the_text_is_kept(client: TestClient[Litestar], v
     told = answer.json()
     assert told["message"].startswith("Your text is kept.")
     assert typed(client.get(told["state"]["address"]).text) == "A fox"
+
+
+@pytest.mark.parametrize("letter", ["x", "ж", "山", "🎭", "\n"])
+def test_a_text_has_as_many_characters_in_any_script(visitor: Visitor, letter: str) -> None:
+    """A form writes a character of another script as up to twelve letters."""
+    assert bounds.TEXT * len(urlencode({"": "🎭"})[1:]) + MAX_BODY // 4 <= MAX_FORM
+    text = letter * (bounds.TEXT - 1) + "."
+    assert visitor.keep(text)["text"] == text
+    answer = visitor.send({"do": "keep", "text": f"{text}."}, JSON)
+    assert answer.status_code == 422
+    assert "100,001 characters" in answer.json()["problems"]["text"]
+
+
+def test_no_form_stays_in_memory(visitor: Visitor) -> None:
+    cached = parse_url_encoded_form_data.cache_info().currsize
+    visitor.keep("A fox")
+    assert parse_url_encoded_form_data.cache_info().currsize == cached
+
+
+def test_a_form_of_too_many_fields_is_none_of_ours(visitor: Visitor) -> None:
+    fields = {str(number): "x" for number in range(MOST)}
+    assert visitor.send({"do": "keep", "text": "A fox"} | fields).status_code == 403
 
 
 @pytest.mark.parametrize("choice", ["x", "-1", "999999", "9" * 400, "1.5", "²"])

@@ -50,6 +50,25 @@ def test_it_begins_at_the_same_place_for_long_while_a_text_grows(tokenizer: Toke
     assert all(start % len(SENTENCE) == 0 for start in starts)
 
 
+def test_short_sentences_are_tokenized_together(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, encoded = Tokenizer.encode, []
+
+    def counted(tokenizer: Tokenizer, text: str) -> list[int]:
+        encoded.append(text)
+        return encode(tokenizer, text)
+
+    monkeypatch.setattr(Tokenizer, "encode", counted)
+    assert window("a.\n" * 3000, tokenizer, 400).endswith("a.\na.\n")
+    assert len(encoded) <= 9000 // (400 // 16) + 5
+
+
+def test_sentences_need_no_spaces_between_them(tokenizer: Tokenizer) -> None:
+    seen = window("山高月小。水落石出！" * 200, tokenizer, 100)
+    assert 25 <= len(tokenizer.encode(seen)) <= 100
+    assert seen.startswith(("山", "水"))
+    assert seen.endswith("水落石出！")
+
+
 def test_of_one_endless_sentence_it_is_some_words(tokenizer: Tokenizer) -> None:
     seen = window("and so on " * 3000, tokenizer, 40)
     assert 10 <= len(tokenizer.encode(seen)) <= 40

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.desk import Writers
+from server.desk.writers import COOKIE
 
 WRITERS = Writers(b"a secret of the tests")
 OWNER = "Xq0vT-3m_ZbYw8uHk5sLAg"
@@ -34,6 +35,16 @@ def test_a_token_is_no_cookie_and_no_other_writers() -> None:
     assert WRITERS.read(f"{OWNER}.{WRITERS.token(OWNER)}") is None
     assert not WRITERS.knows(OWNER, WRITERS.cookie(OWNER).partition(".")[2])
     assert not WRITERS.knows(WRITERS.new(), WRITERS.token(OWNER))
+
+
+def test_each_secret_has_a_cookie_name_of_its_own() -> None:
+    """The name does not give away the secret or a signature."""
+    other = Writers(b"another secret")
+    assert WRITERS.cookie_name == Writers(b"a secret of the tests").cookie_name != other.cookie_name
+    assert WRITERS.find({WRITERS.cookie_name: WRITERS.cookie(OWNER), other.cookie_name: "x"}) == OWNER
+    assert WRITERS.find({other.cookie_name: WRITERS.cookie(OWNER)}) is None
+    assert WRITERS.find({COOKIE: WRITERS.cookie(OWNER)}) == OWNER
+    assert WRITERS.find({COOKIE: other.cookie(OWNER)}) is None
 
 
 @pytest.mark.parametrize("cookie", ["", ".", OWNER, f"{OWNER}.", f".{OWNER}", f"{OWNER}.{'0' * 64}", "é.ü", "\udcff.x"])

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from server.desk.writers import COOKIE
+
 
 class Visitor:
     """A writer with a shelf. token: of the forms in their pages."""
@@ -28,6 +30,12 @@ class Visitor:
         assert answer.status_code == 200, answer.text
         state: dict[str, Any] = answer.json()
         return state
+
+
+def shelf_cookie(client: httpx.Client) -> tuple[str, str]:
+    """Return the name and the value of the cookie of a client's shelf."""
+    (cookie,) = [(name, value) for name, value in client.cookies.items() if name.startswith(f"{COOKIE}_")]
+    return cookie
 
 
 def typed(page: str) -> str:

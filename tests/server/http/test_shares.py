@@ -14,6 +14,7 @@ from server.http.access import Access
 from server.http.keys import Key, Keys
 from server.settings import Settings
 from tests.server.at_desk import go_on
+from tests.server.desk.visiting import Visitor
 from tests.server.reading import PROMPT, tokens_of
 
 ENDLESS = Sampling(max_tokens=100, ignore_end=True)
@@ -99,6 +100,23 @@ def test_only_so_many_requests_for_text_in_a_minute(engine: Engine) -> None:
             assert "You may send 3 requests a minute." in answer.text
         assert answers[0].json()["error"]["code"] == "rate_limit_exceeded"
         assert client.get(plot.json()["events"]).text.endswith("\n\n")
+
+
+def test_saving_is_no_request_for_text(engine: Engine) -> None:
+    with TestClient(create_app(engine, Settings(rate=1))) as client:
+        writer = Visitor(client)
+        plot = writer.keep("A fox")["plot"]
+        fields = {"plot": plot, "length": "line"}
+        for text in ("A fox ran", "A fox ran on"):
+            assert writer.keep(text, plot)["text"] == text
+        assert writer.send(fields | {"text": "A fox ran on", "do": "continue"}).status_code == 200
+        answer = writer.send(fields | {"text": "A fox ran on and on", "do": "continue"}, "application/json")
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert answer.json()["message"].startswith("Your text is kept. You may send 1 requests a minute.")
+        assert answer.json()["state"]["text"] == "A fox ran on and on"
+        assert writer.send(fields | {"text": "A fox", "do": "undo"}).status_code == 303
+        assert client.post("/v1/completions", json=ASKED).status_code == 429
 
 
 def test_each_client_has_a_minute_of_its_own(engine: Engine) -> None:

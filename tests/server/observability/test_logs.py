@@ -25,6 +25,7 @@ from server.observability.logs import CONTROL, configure
 from server.settings import Settings
 from tests.conftest import ROOT
 from tests.server.at_desk import form, go_on, offered
+from tests.server.desk.visiting import shelf_cookie
 from tests.server.following import follow, start
 from tests.server.live import serving
 
@@ -145,7 +146,7 @@ def test_nothing_that_was_asked_for_or_written_is_logged(bundle: Bundle, log: io
         assert offer.status_code == 200
         written += offered(offer.text)
         kept = client.post("/desk", data=form(client, text=prompt, do="keep"), follow_redirects=False)
-        ids += [kept.headers["location"].rpartition("/")[2], client.cookies["plotify_shelf"]]
+        ids += [kept.headers["location"].rpartition("/")[2], shelf_cookie(client)[1]]
         assert client.get(f"{kept.headers['location']}/about").status_code == 200
         assert client.get(f"/shelf?q={MARK}").status_code == 200
         for bad in (

@@ -15,12 +15,12 @@ import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
 from server.bundle import Bundle
-from server.desk.writers import COOKIE
 from server.engine import Request, Sampling
 from server.settings import Settings
 from tests.documentation import example
 from tests.server.at_desk import form
 from tests.server.cutting import AT_ONCE, cutting
+from tests.server.desk.visiting import shelf_cookie
 from tests.server.following import LONG, follow, following, read, start, text_of
 from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
 
@@ -169,7 +169,7 @@ def test_several_readers_follow_one_plot_and_a_late_one_catches_up(slow_live: Li
 def test_leaving_the_page_stops_the_work_at_once(slower_live: LiveServer, abruptly: bool) -> None:
     with httpx.Client(base_url=slower_live.address) as client:
         body = urlencode(form(client, text="A fox", do="continue", length="paragraph"))
-        cookie = f"{COOKIE}={client.cookies[COOKIE]}"
+        cookie = "=".join(shelf_cookie(client))
     head = f"POST /desk HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     connection = raw_request(slower_live.address, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     assert b"200 OK" in connection.recv(4096)

@@ -53,6 +53,21 @@ async def test_migrations_can_be_taken_back(database: str) -> None:
         await shelf.begin("me", "One")
 
 
+async def test_a_database_of_an_earlier_version_is_taken_over(database: str) -> None:
+    async with Shelf.open(database) as shelf:
+        id = (await shelf.begin("me", "Un e\u0301te\u0301 à Besançon", title="STRASSE")).id
+        await shelf.begin("me")
+    with tables_of(database) as engine, engine.begin() as connection:
+        migrations(configuration(url_of(database)), connection).downgrade("2")
+        assert not {"growing", "searched"} & {column["name"] for column in inspect(connection).get_columns("plots")}
+    async with Shelf.open(database) as shelf:
+        for search in ("été à besançon", "straße"):
+            entries, count = await shelf.browse("me", search)
+            assert ([entry.id for entry in entries], count) == ([id], 1)
+        kept = await shelf.keep("me", id, "Un e\u0301te\u0301 à Besançon. Il pleut.", "writer")
+        assert (kept.number, kept.text) == (2, ". Il pleut.")
+
+
 async def test_many_may_start_at_once(database: str) -> None:
     async def start(number: int) -> None:
         async with Shelf.open(database) as shelf:

@@ -2,13 +2,15 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import Engine, event, insert, update
 
-from server.shelf import NotOnShelf, Shelf, Volume, bounds
+from server.shelf import NotOnShelf, Shelf, ShelfFull, Volume, bounds
 from server.shelf.database import opened
 from server.shelf.models import PassageRow, PlotRow
+from server.shelf.transactions import Transactions
 
 pytestmark = pytest.mark.anyio
 
@@ -89,14 +91,129 @@ async def test_what_is_offered_is_kept_and_one_of_it_chosen(shelf: Shelf) -> Non
 
 async def test_undo_goes_back_to_the_blank_page_and_redo_the_way_last_gone(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "A")).id
-    await shelf.keep(ME, id, "AB", "writer")
-    await shelf.keep(ME, id, "ABC", "writer")
+    await shelf.keep(ME, id, "AB", "model")
+    await shelf.keep(ME, id, "ABC", "model")
     await shelf.keep(ME, id, "AX", "writer")
     assert [(await shelf.undo(ME, id)).text for _ in range(5)] == ["ABC", "AB", "A", "", ""]
     assert [(await shelf.redo(ME, id)).text for _ in range(5)] == ["A", "AB", "ABC", "AX", "AX"]
     await shelf.choose(ME, id, 3)
     await shelf.choose(ME, id, 0)
     assert [(await shelf.redo(ME, id)).text for _ in range(4)] == ["A", "AB", "ABC", "AX"]
+
+
+async def test_what_is_only_typed_on_is_one_passage(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME)).id
+    words = ["It", "rained", "on", "the", "harbour", "all", "night"]
+    for end in range(1, len(words) + 1):
+        await shelf.keep(ME, id, " ".join(words[:end]), "writer")
+    volume = await shelf.read(ME, id)
+    assert passages(volume) == [(" ".join(words), "writer")]
+    assert (await shelf.undo(ME, id)).text == ""
+    assert (await shelf.redo(ME, id)).text == volume.text
+
+
+async def test_after_anything_else_typing_makes_another_passage(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "A")).id
+
+    async def typed_on(text: str) -> list[str]:
+        await shelf.keep(ME, id, text, "writer")
+        return [step.passage.text for step in (await shelf.read(ME, id)).path]
+
+    assert await typed_on("AB") == ["AB"]
+    await shelf.undo(ME, id)
+    await shelf.redo(ME, id)
+    assert await typed_on("ABC") == ["AB", "C"]
+    (offered,) = await shelf.offer(ME, id, 2, ["D"])
+    assert await typed_on("ABCE") == ["AB", "C", "E"]
+    await shelf.choose(ME, id, offered.number)
+    assert await typed_on("ABCDF") == ["AB", "C", "D", "F"]
+    assert await typed_on("ABCDFG") == ["AB", "C", "D", "FG"]
+    assert await typed_on("ABxx") == ["AB", "xx"]
+    assert await typed_on("ABxxy") == ["AB", "xxy"]
+    assert (await shelf.undo(ME, id)).text == "ABCDFG"
+    branch = await shelf.branch(ME, id, offered.number)
+    await shelf.keep(ME, branch.id, "ABCD!", "writer")
+    assert passages(await shelf.read(ME, branch.id))[-2:] == [("D", "model"), ("!", "writer")]
+    await shelf.keep(ME, id, "ABCDFGH", "writer", closed=True)
+    assert await typed_on("ABCDFGHI") == ["AB", "C", "D", "FG", "H", "I"]
+
+
+async def test_a_plot_may_be_begun_twice_under_one_id(shelf: Shelf) -> None:
+    id = "x" * 22
+    begun = await shelf.begin(ME, "One", id=id)
+    again = await shelf.begin(ME, "One two", genre="Crime", id=id)
+    assert (begun.id, again.id, again.text, again.genre) == (id, id, "One two", "Crime")
+    assert (await shelf.browse(ME))[1] == 1
+    at_once = await asyncio.gather(*(shelf.begin(ME, "Three", id="y" * 22) for _ in range(8)))
+    assert {volume.text for volume in at_once} == {"Three"}
+    assert (await shelf.browse(ME))[1] == 2
+
+
+async def test_two_servers_begin_one_plot_at_once(shelf: Shelf, database: str) -> None:
+    async with Shelf.open(database) as other:
+        for number in range(10):
+            id = f"{number:022}"
+            begun = await asyncio.gather(*(each.begin(ME, "One", id=id) for each in [shelf, other] * 4))
+            assert {volume.text for volume in begun} == {"One"}
+        assert (await shelf.browse(ME))[1] == 10
+
+
+async def test_a_full_plot_still_takes_what_is_typed_and_its_branch_is_not_full(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "PASSAGES", 6)
+    id = (await shelf.begin(ME, "1")).id
+    text = "1"
+    for number in range(2, 7):
+        text += str(number)
+        await shelf.keep(ME, id, text, "model" if number < 6 else "writer")
+    text += "7"
+    await shelf.keep(ME, id, text, "writer")
+    with pytest.raises(ShelfFull, match="This plot is full"):
+        await shelf.keep(ME, id, f"{text}8", "model")
+    branch = await shelf.branch(ME, id, 6)
+    assert branch.text == text
+    assert passages(branch) == [("1234", "writer"), ("5", "model"), ("67", "writer")]
+    assert branch == await shelf.read(ME, branch.id)
+    await shelf.keep(ME, branch.id, f"{text}8", "model")
+
+
+async def test_a_search_is_one_pass_over_each_text(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "a" * bounds.TEXT)).id
+    statements: list[str] = []
+
+    def note(*executed: Any) -> None:
+        statements.append(executed[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert await shelf.browse(ME, "a" * 199 + "b") == ([], 0)
+        assert [entry.id for entry in (await shelf.browse(ME, "A" * 200))[0]] == [id]
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert statements
+    assert not [statement for statement in statements if "LIKE" in statement.upper()]
+
+
+async def test_a_writer_searches_once_at_a_time_beside_others(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner in (ME, YOU):
+        await shelf.begin(owner, "It rained.")
+    run, searching, most = Transactions.run, [0], [0]
+
+    async def counted(transactions: Transactions, transaction: Any, *, writes: bool) -> Any:
+        searching[0] += 1
+        most[0] = max(most[0], searching[0])
+        try:
+            await asyncio.sleep(0)
+            return await run(transactions, transaction, writes=writes)
+        finally:
+            searching[0] -= 1
+
+    monkeypatch.setattr(Transactions, "run", counted)
+    found = await asyncio.gather(*(shelf.browse(ME, "rain") for _ in range(5)))
+    assert ([count for _, count in found], most) == ([1] * 5, [1])
+    await asyncio.gather(*(shelf.browse(owner, "rain") for owner in (ME, YOU) * 2))
+    assert most == [2]
 
 
 async def test_plots_are_listed_newest_first_in_parts(shelf: Shelf) -> None:
@@ -114,7 +231,7 @@ async def test_plots_are_listed_newest_first_in_parts(shelf: Shelf) -> None:
 @pytest.mark.parametrize(
     ("search", "found"),
     [
-        ("", {0, 1, 2, 3}),
+        ("", {0, 1, 2, 3, 4}),
         ("RAIN", {0}),
         ("storm", {1}),
         ("100%", {1}),
@@ -126,6 +243,12 @@ async def test_plots_are_listed_newest_first_in_parts(shelf: Shelf) -> None:
         ("'", {3}),
         ("\\", {3}),
         ("éTÉ", {2}),
+        ("e\u0301te\u0301", {2}),
+        ("ete", set()),
+        ("kalt und nass", {4}),
+        ("STRASSE", {4}),
+        ("ﬁel", {4}),
+        ("storm it", set()),
         ("a.b", set()),
         ("abandoned", set()),
         ("'; DROP TABLE plots; --", set()),
@@ -138,6 +261,7 @@ async def test_title_and_text_are_searched(shelf: Shelf, search: str, found: set
         ("Storm", "It was 100% over. aXb"),
         ("under_score", "Un été."),
         ("", 'It\'s "so" \\ he said'),
+        ("", "Kalt  und\nnass fiel Regen auf die Straße."),
     ]:
         ids.append((await shelf.begin(ME, text, title=title)).id)
         await shelf.keep(ME, ids[-1], text + " abandoned", "model")
@@ -156,6 +280,9 @@ async def test_a_title_is_given_or_the_first_words(shelf: Shelf) -> None:
     assert (await shelf.browse(ME))[0][0].title == "It poured and poured and poured and poured and poured and…"
     await shelf.keep(ME, id, "x" * 1000, "writer")
     assert (await shelf.read(ME, id)).title == "x" * 60 + "…"
+    for length, title in ((60, "灯" * 60), (61, "灯" * 60 + "…"), (375, "灯" * 60 + "…")):
+        await shelf.keep(ME, id, "灯" * length, "writer")
+        assert (await shelf.read(ME, id)).title == (await shelf.browse(ME))[0][0].title == title
 
 
 async def test_a_genre_can_be_changed(shelf: Shelf) -> None:
@@ -227,7 +354,7 @@ async def test_all_other_characters_come_back(shelf: Shelf) -> None:
 
 
 async def test_the_line_ends_of_a_form_are_no_edit(shelf: Shelf) -> None:
-    id = (await shelf.begin(ME, "One\n")).id
+    id = (await shelf.begin(ME, "One\n", "model")).id
     kept = await shelf.keep(ME, id, "One\r\nTwo\rThree", "writer")
     assert (kept.parent, kept.text) == (1, "Two\nThree")
 

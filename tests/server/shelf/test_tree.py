@@ -17,6 +17,7 @@ class Walk(RuleBasedStateMachine):
     """A plot, and a simple model of it.
 
     texts, parents: by passage. before, last: the targets of undo and redo, by passage. current: the current passage.
+    growing: it takes up what is typed next.
     """
 
     def __init__(self, runner: asyncio.Runner, shelf: Shelf) -> None:
@@ -28,6 +29,7 @@ class Walk(RuleBasedStateMachine):
         self.before: dict[int, int] = {}
         self.last: dict[int, int] = {}
         self.current = 0
+        self.growing = False
 
     def way(self, number: int) -> list[int]:
         """Return the passages from the blank page to one."""
@@ -42,6 +44,7 @@ class Walk(RuleBasedStateMachine):
         way = self.way(number)
         self.last.update(pairwise(way))
         self.current = number
+        self.growing = False
 
     @rule(start=st.integers(0, 30), end=st.integers(0, 30), put=TEXTS)
     def edit(self, start: int, end: int, put: str) -> None:
@@ -49,6 +52,11 @@ class Walk(RuleBasedStateMachine):
         text = self.texts[self.current]
         text = text[:start] + put + text[max(start, end) :]
         kept = self.runner.run(self.shelf.keep("me", self.id, text, "writer"))
+        if self.growing and text.startswith(self.texts[self.current]):
+            assert kept.number == self.current
+            self.texts[self.current] = text
+            return
+        new = kept.number not in self.texts
         prefixes = [number for number in self.way(self.current) if text.startswith(self.texts[number])]
         if self.texts[prefixes[-1]] == text:
             assert kept.number == prefixes[-1]
@@ -57,12 +65,14 @@ class Walk(RuleBasedStateMachine):
             self.before.setdefault(kept.number, self.current)
             self.add(prefixes[-1], kept.number, text)
         self.go(kept.number)
+        self.growing = new
 
     @rule(data=st.data(), texts=st.lists(TEXTS.filter(bool), min_size=1, max_size=3))
     def offer(self, data: st.DataObject, texts: list[str]) -> None:
         after = data.draw(st.sampled_from(sorted(self.texts)))
         offered = self.runner.run(self.shelf.offer("me", self.id, after, texts))
         assert [passage.text for passage in offered] == texts
+        self.growing = False
         for passage in offered:
             self.add(after, passage.number, self.texts[after] + passage.text)
 
@@ -85,6 +95,7 @@ class Walk(RuleBasedStateMachine):
     def redo(self) -> None:
         self.runner.run(self.shelf.redo("me", self.id))
         self.current = self.last[self.current]
+        self.growing = False
 
     @invariant()
     def is_as_the_model_says(self) -> None:
