@@ -383,7 +383,7 @@ function recall() {
 
 function offerBack({ key, typed }) {
   found.hidden = false;
-  document.getElementById("end").textContent = typed.text.slice(-80);
+  document.getElementById("end").textContent = typed.text.trim().split(/\s+/).slice(-12).join(" ").slice(-100);
   discard.onclick = () => {
     forget(key);
     recall();
