@@ -277,7 +277,12 @@ def test_unsaved_words_do_not_replace_newer_ones(writer: Writer) -> None:
     address = writer.keep()
     leave_unsaved(writer, LONG + LAST)
     token = writer.page.request.get(writer.address + address).text().partition('name="token" value="')[2][:64]
-    form = {"token": token, "plot": address.removeprefix("/shelf/"), "do": "keep", "text": BEGINNING}
+    form: dict[str, str | float | bool] = {
+        "token": token,
+        "plot": address.removeprefix("/shelf/"),
+        "do": "keep",
+        "text": BEGINNING,
+    }
     assert writer.page.request.post(f"{writer.address}/desk", form=form).ok
     writer.open(address)
     expect(writer.text).to_have_value(BEGINNING)
