@@ -9,7 +9,7 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from server.desk import Desk
-from server.desk.visit import Visit, Visiting
+from server.desk.visit import NOT_INDEXED, Visit, Visiting
 from server.http.access import Access, for_desk, for_holders
 from server.http.rate_limit import WORK
 from server.pictures import Picture, PictureError, Pictures, cover
@@ -46,7 +46,7 @@ async def picture(plot_id: FromPath[str], visit: Visiting) -> Response[bytes]:
         return _cover(await visit.read(plot_id))
 
 
-@get("/shared/{share:str}/picture", guards=[for_holders])
+@get("/shared/{share:str}/picture", guards=[for_holders], response_headers=NOT_INDEXED)
 async def shared_picture(share: FromPath[str], desk: NamedDependency[Desk]) -> Response[bytes]:
     """The picture of a shared plot, or its cover."""
     try:

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from server.desk import Desk
-from server.desk.visit import Visiting
+from server.desk.visit import NOT_INDEXED, Visiting
 from server.http.access import for_desk, for_holders
 from server.pictures import Pictures
 from server.rendering import Pages
@@ -75,7 +75,7 @@ async def as_markdown(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
     return _file(await asyncio.to_thread(volume.markdown), "text/markdown", "plot.md")
 
 
-@get("/shared/{share:str}", guards=[for_holders], media_type=MediaType.HTML)
+@get("/shared/{share:str}", guards=[for_holders], media_type=MediaType.HTML, response_headers=NOT_INDEXED)
 async def read_shared(share: FromPath[str], pages: NamedDependency[Pages], desk: NamedDependency[Desk]) -> str:
     """A plot that its writer shares."""
     return await pages.render("shared.html", plot=await desk.shelf.shared(share), share=share)

@@ -50,6 +50,12 @@ def places(writer: Writer, beginning: str = BEGINNING) -> Iterator[Place]:
     yield opened(plot, "plot")
     yield opened("/shelf", "shelf")
     yield opened("/shelf?q=submarine", "shelf-nothing-found")
+    page.route("**/desk", lambda route: route.abort())
+    writer.open()
+    writer.text.fill("The ferry leaves at nine. " * 3000)  # too long to be sent while the page is left
+    yield opened("/", "unsaved")
+    page.unroute("**/desk")
+    writer.press("Discard them")
     yield opened(about, "tree")
     page.get_by_role("button", name="Make a link").click()
     link = page.get_by_label("Anyone with this link can read it").input_value()

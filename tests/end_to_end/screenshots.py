@@ -21,7 +21,7 @@ FOLDER = Path("build/screenshots")
 BEGINNING = "A lighthouse keeper on a lonely island finds a letter that was never sent."
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = (1280, 390)
-STATES = 16
+STATES = 17
 
 
 def photograph(browser: Browser, address: str, progress: Progress) -> None:

@@ -120,6 +120,19 @@ def test_a_link_lets_others_read_until_it_is_withdrawn(writer: Writer, writers: 
     expect(reader.page.get_by_role("main")).not_to_contain_text(BEGINNING)
 
 
+def test_search_engines_are_told_not_to_index_a_shared_plot(writer: Writer) -> None:
+    address = begin(writer, BEGINNING)
+    writer.open(f"{address}/about")
+    deed(writer, "Make a link")
+    link = writer.page.get_by_label("Anyone with this link can read it").input_value()
+    for path in ("", "/picture"):
+        assert writer.page.request.get(link + path).headers["x-robots-tag"] == "noindex"
+    writer.page.goto(link)
+    expect(writer.page.locator("meta[name=robots]")).to_have_attribute("content", "noindex")
+    writer.open()
+    expect(writer.page.locator("meta[name=robots]")).to_have_count(0)
+
+
 def test_a_plot_is_deleted_with_its_link(writer: Writer, writers: Callable[..., Writer]) -> None:
     address = begin(writer, BEGINNING)
     writer.open(f"{address}/about")

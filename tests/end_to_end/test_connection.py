@@ -1,0 +1,304 @@
+"""The desk's script on a bad connection: no word is lost, refusals are shown, and it tries again by itself."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from server.settings import Settings
+from tests.end_to_end.writer import BEGINNING, MINUTE, Writer
+
+WHILE_AWAY = f"{BEGINNING}. It rains."
+LONG = "The ferry leaves at nine. " * 3000
+"""Too long for a request that outlives its page."""
+
+LAST = "Nobody waves."
+
+
+@pytest.fixture
+def script() -> bool:
+    return True
+
+
+def answer_once(page: Page, status: int, body: str, **headers: str) -> None:
+    """Answer the next request to the desk in place of the server."""
+
+    def answer(route: Route) -> None:
+        route.fulfill(status=status, body=body, headers=headers)
+
+    page.route("**/desk", answer, times=1)
+
+
+def refuse_once(page: Page, status: int, message: str, **headers: str) -> None:
+    answer_once(page, status, json.dumps({"message": message}), **{"Content-Type": "application/json"} | headers)
+
+
+def leave_unsaved(writer: Writer, text: str) -> None:
+    """Type a text that never reaches the server, and go to another page."""
+    writer.page.route("**/desk", lambda route: route.abort())
+    writer.text.fill(text)
+    writer.open("/about")
+    writer.page.unroute("**/desk")
+
+
+def expect_kept(writer: Writer, text: str) -> None:
+    """Expect the text in the page, and on the shelf."""
+    expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=MINUTE)
+    expect(writer.text).to_have_value(text)
+    writer.page.reload()
+    expect(writer.text).to_have_value(text)
+    assert writer.text.evaluate("area => area.defaultValue") == text
+
+
+def expect_plots(writer: Writer, count: int) -> None:
+    writer.open("/shelf")
+    expect(writer.page.locator(".entries > li")).to_have_count(count)
+
+
+def test_words_typed_offline_are_kept_when_the_connection_is_back(writer: Writer) -> None:
+    writer.page.context.set_offline(True)
+    writer.text.fill(BEGINNING)
+    notice = writer.page.get_by_role("alert")
+    expect(notice).to_contain_text("The connection to Plotify was lost. Your text is here.", timeout=MINUTE)
+    expect(notice).to_contain_text(re.compile(r"tries again in \d+ seconds?\."))
+    writer.text.fill(WHILE_AWAY)
+    writer.page.context.set_offline(False)
+    expect_kept(writer, WHILE_AWAY)
+    expect(notice).to_be_hidden()
+    expect_plots(writer, 1)
+
+
+def test_without_an_event_it_tries_again_with_growing_pauses(writer: Writer) -> None:
+    times = 3
+    writer.page.route("**/desk", lambda route: route.abort(), times=times)
+    notices: list[str] = []
+    writer.page.expose_function("note", lambda notice: notices.append(notice))
+    writer.page.evaluate(
+        "new MutationObserver(() => note(document.getElementById('notice').textContent))"
+        ".observe(document.getElementById('notice'), { childList: true })"
+    )
+    writer.text.fill(BEGINNING)
+    expect_kept(writer, BEGINNING)
+    assert len(list(filter(None, notices))) == times
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_the_servers_refusal_is_shown_and_the_text_sent_again_when_it_says(writer: Writer, status: int) -> None:
+    refuse_once(writer.page, status, "Come back later.", **{"Retry-After": "2"})
+    writer.text.fill(BEGINNING)
+    expect(writer.page.get_by_role("alert")).to_have_text(
+        "Come back later. This page tries again in 2 seconds.", timeout=MINUTE
+    )
+    expect_kept(writer, BEGINNING)
+
+
+def test_a_text_that_is_too_long_is_not_sent_again_unchanged(writer: Writer) -> None:
+    refuse_once(writer.page, 413, "That is too much. Shorten it.")
+    writer.press("Keep")
+    expect(writer.page.get_by_role("alert")).to_have_text("That is too much. Shorten it.")
+    writer.text.fill(BEGINNING)
+    expect_kept(writer, BEGINNING)
+
+
+@pytest.mark.parametrize("status", [200, 502])
+def test_the_page_of_a_proxy_is_no_answer(writer: Writer, status: int) -> None:
+    answer_once(writer.page, status, "<h1>Log in first</h1>", **{"Content-Type": "text/html"})
+    writer.text.fill(BEGINNING)
+    expect(writer.page.get_by_role("alert")).to_contain_text(f"({status}). This page tries again", timeout=MINUTE)
+    expect_kept(writer, BEGINNING)
+
+
+def test_silence_is_a_lost_connection(writers: Callable[..., Writer]) -> None:
+    assert Settings().heartbeat < 120
+    writer = writers()
+    writer.page.clock.install()
+    writer.open()
+    for button in ("Keep", "Give me a first line"):
+        writer.page.route("**/desk", lambda _: None, times=1)
+        with writer.page.expect_request("**/desk"):
+            writer.press(button)
+        writer.page.clock.fast_forward(119_000)
+        expect(writer.page.get_by_role("alert")).to_be_hidden()
+        writer.page.clock.fast_forward(2_000)
+        expect(writer.page.get_by_role("alert")).to_contain_text("connection to Plotify was lost", timeout=MINUTE)
+        writer.page.clock.fast_forward(3_000)
+        expect(writer.page.get_by_role("alert")).to_be_hidden(timeout=MINUTE)
+    writer.until_offered()
+
+
+def test_continuations_are_asked_for_again(writer: Writer) -> None:
+    refuse_once(writer.page, 503, "The queue is full.", **{"Retry-After": "2"})
+    writer.text.fill(BEGINNING)
+    writer.page.locator("#continue").click()
+    expect(writer.page.get_by_role("alert")).to_contain_text("The queue is full. This page tries again in 2 seconds.")
+    writer.until_offered()
+    expect(writer.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_stop_ends_the_tries_for_continuations(writer: Writer) -> None:
+    refuse_once(writer.page, 503, "The queue is full.", **{"Retry-After": "600"})
+    writer.text.fill(BEGINNING)
+    writer.page.locator("#continue").click()
+    expect(writer.page.get_by_role("alert")).to_contain_text("The queue is full.")
+    writer.press("Stop")
+    expect(writer.page.get_by_role("alert")).to_be_hidden()
+    expect(writer.page.get_by_role("button", name="Stop")).to_be_disabled()
+    expect_kept(writer, BEGINNING)
+
+
+def test_an_offer_that_breaks_off_is_taken_from_the_shelf(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    ways = writer.asked()
+    event = 'event: piece\ndata: {"index": 0, "text": "Half a"}\n\n'
+    answer_once(writer.page, 200, event, **{"Content-Type": "text/event-stream"})
+    writer.page.locator("#continue").click()
+    expect(writer.page.get_by_role("alert")).to_contain_text("The connection to Plotify was lost.")
+    assert writer.until_offered() == ways
+    expect(writer.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_words_typed_while_one_is_taken_stay(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    way = writer.asked()[0]
+    held: list[Route] = []
+    writer.page.route("**/desk", lambda route: held.append(route), times=1)
+    with writer.page.expect_request("**/desk"):
+        writer.takes.nth(0).click()
+    writer.text.press("Control+End")
+    writer.text.press_sequentially(LAST)
+    held[0].continue_()
+    expect(writer.text).to_have_value(BEGINNING + way + LAST, timeout=MINUTE)
+    expect_kept(writer, BEGINNING + way + LAST)
+
+
+def delete(writer: Writer, address: str) -> None:
+    """Delete a plot in another tab."""
+    other = writer.page.context.new_page()
+    other.goto(f"{writer.address}{address}/about")
+    other.get_by_text("Delete…").click()
+    other.get_by_role("button", name="Yes, delete it").click()
+    expect(other.get_by_role("main")).to_contain_text("Nothing here yet.")
+    other.close()
+
+
+def test_a_plot_deleted_elsewhere_is_kept_as_a_new_one(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    delete(writer, writer.keep())
+    writer.text.fill(WHILE_AWAY)
+    expect_kept(writer, WHILE_AWAY)
+    expect_plots(writer, 1)
+
+
+def test_continuations_deleted_elsewhere_disappear_and_the_text_stays(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.asked()
+    delete(writer, writer.page.url.removeprefix(writer.address))
+    writer.takes.first.click()
+    expect(writer.page.get_by_role("alert")).to_contain_text("your text is a new plot")
+    expect(writer.takes).to_have_count(0)
+    expect_kept(writer, BEGINNING)
+    expect_plots(writer, 1)
+
+
+def test_back_to_a_blank_page_goes_on_with_the_plot_that_it_began(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.page.get_by_role("link", name="Shelf", exact=True).click()
+    writer.page.wait_for_url("**/shelf")
+    writer.page.go_back()
+    expect(writer.text).to_have_value(BEGINNING)
+    writer.text.press("Control+End")
+    writer.text.press_sequentially(LAST)
+    expect_kept(writer, BEGINNING + LAST)
+    expect_plots(writer, 1)
+
+
+def test_a_new_page_in_place_of_a_blank_one_begins_another_plot(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.page.get_by_role("link", name="New plot", exact=True).click()
+    expect(writer.text).to_have_value("")
+    writer.text.fill(LAST)
+    expect_kept(writer, LAST)
+    expect_plots(writer, 2)
+
+
+@pytest.mark.parametrize("text", [BEGINNING, LONG], ids=["short", "long"])
+def test_who_leaves_at_once_finds_the_last_words(writer: Writer, text: str) -> None:
+    writer.text.fill(text)
+    address = writer.keep()
+    writer.text.press("Control+End")
+    writer.text.press_sequentially(LAST)
+    writer.open("/about")
+    writer.open(address)
+    expect(writer.text).to_have_value(text + LAST)
+    expect_kept(writer, text + LAST)
+
+
+def test_back_finds_the_words_of_a_blank_page(writer: Writer) -> None:
+    leave_unsaved(writer, LONG)
+    writer.page.go_back()
+    expect(writer.text).to_have_value(LONG)
+    expect_kept(writer, LONG)
+    expect_plots(writer, 1)
+
+
+def test_words_that_were_never_saved_are_offered_elsewhere(writer: Writer) -> None:
+    leave_unsaved(writer, LONG + LAST)
+    writer.open("/")
+    expect(writer.text).to_have_value("")
+    offer = writer.page.locator("#found")
+    expect(offer).to_contain_text(LAST)
+    writer.press("Bring them back")
+    writer.page.wait_for_url("**/shelf/*", timeout=MINUTE)
+    expect_kept(writer, LONG + LAST)
+    expect(offer).to_be_hidden()
+    writer.open("/")
+    expect(offer).to_be_hidden()
+
+
+def test_words_that_were_never_saved_can_be_discarded(writer: Writer) -> None:
+    for number in range(2):
+        writer.open("/")
+        leave_unsaved(writer, f"{LONG}{number}")
+    writer.open("/")
+    offer = writer.page.locator("#found")
+    for _ in range(2):
+        expect(offer).to_be_visible()
+        writer.press("Discard them")
+    expect(offer).to_be_hidden()
+    writer.page.reload()
+    expect(offer).to_be_hidden()
+    expect_plots(writer, 0)
+
+
+def test_unsaved_words_do_not_replace_newer_ones(writer: Writer) -> None:
+    writer.text.fill(LONG)
+    address = writer.keep()
+    leave_unsaved(writer, LONG + LAST)
+    token = writer.page.request.get(writer.address + address).text().partition('name="token" value="')[2][:64]
+    form: dict[str, str | float | bool] = {
+        "token": token,
+        "plot": address.removeprefix("/shelf/"),
+        "do": "keep",
+        "text": BEGINNING,
+    }
+    assert writer.page.request.post(f"{writer.address}/desk", form=form).ok
+    writer.open(address)
+    expect(writer.text).to_have_value(BEGINNING)
+    writer.press("Bring them back")
+    expect(writer.text).to_have_value(LONG + LAST)
+    writer.press("Undo")
+    expect(writer.text).to_have_value(BEGINNING)
+    expect_plots(writer, 1)
+
+
+def test_a_browser_that_keeps_nothing_still_writes(writers: Callable[..., Writer]) -> None:
+    writer = writers()
+    writer.page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
+    )
+    writer.open()
+    writer.text.fill(BEGINNING)
+    expect_kept(writer, BEGINNING)
+    assert not writer.faults
