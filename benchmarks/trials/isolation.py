@@ -83,7 +83,7 @@ MAX_SAVE = 1.0
 
 
 def searches(target: Target, count: int, seed: int, advance: Callable[[], None]) -> TrialResult:
-    """Search through `count` of the longest texts, while another writer saves; call `advance` for each text.
+    """Search `count` of the longest texts while another writer saves; call `advance` for each text.
 
     All letters of the texts are the same, and the search ends with another one, so that it fails at every place only at
     its end.
@@ -215,7 +215,7 @@ def fairness(target: Target, seconds: int, seed: int, advance: Callable[[], None
 
 @asynccontextmanager
 async def measured(ask: Callable[[], Awaitable[Any]]) -> AsyncIterator[Seconds]:
-    """Await `ask` again and again while the block runs. Yield the seconds that each took, complete after the block.
+    """Await `ask` again and again while the block runs. Yield a list of the seconds of each.
 
     It waits for the last one, so there is at least one.
     """

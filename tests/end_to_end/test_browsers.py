@@ -1,4 +1,4 @@
-"""Things that browsers do with a page: translate it, print it, lay it out from right to left, and type letters."""
+"""Browsers translate a page, print it, lay it out from right to left, and type letters into it."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The desk's script on a bad connection: no word is lost, refusals are shown, and it tries again by itself."""
+"""The desk on a bad connection: no word is lost, refusals are shown, and it tries again by itself."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from server.settings import Settings
-from tests.end_to_end.writer import BEGINNING, MINUTE, Writer
+from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 WHILE_AWAY = f"{BEGINNING}. It rains."
 LONG = "The ferry leaves at nine. " * 3000
@@ -45,7 +45,7 @@ def leave_unsaved(writer: Writer, text: str) -> None:
 
 def expect_kept(writer: Writer, text: str) -> None:
     """Expect the text in the page, and on the shelf."""
-    expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=MINUTE)
+    expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=PATIENCE)
     expect(writer.text).to_have_value(text)
     writer.page.reload()
     expect(writer.text).to_have_value(text)
@@ -61,7 +61,7 @@ def test_words_typed_offline_are_kept_when_the_connection_is_back(writer: Writer
     writer.page.context.set_offline(True)
     writer.text.fill(BEGINNING)
     notice = writer.page.get_by_role("alert")
-    expect(notice).to_contain_text("The connection to Plotify was lost. Your text is here.", timeout=MINUTE)
+    expect(notice).to_contain_text("The connection to Plotify was lost. Your text is here.", timeout=PATIENCE)
     expect(notice).to_contain_text(re.compile(r"tries again in \d+ seconds?\."))
     writer.text.fill(WHILE_AWAY)
     writer.page.context.set_offline(False)
@@ -89,7 +89,7 @@ def test_the_servers_refusal_is_shown_and_the_text_sent_again_when_it_says(write
     refuse_once(writer.page, status, "Come back later.", **{"Retry-After": "2"})
     writer.text.fill(BEGINNING)
     expect(writer.page.get_by_role("alert")).to_have_text(
-        "Come back later. This page tries again in 2 seconds.", timeout=MINUTE
+        "Come back later. This page tries again in 2 seconds.", timeout=PATIENCE
     )
     expect_kept(writer, BEGINNING)
 
@@ -106,7 +106,7 @@ def test_a_text_that_is_too_long_is_not_sent_again_unchanged(writer: Writer) -> 
 def test_the_page_of_a_proxy_is_no_answer(writer: Writer, status: int) -> None:
     answer_once(writer.page, status, "<h1>Log in first</h1>", **{"Content-Type": "text/html"})
     writer.text.fill(BEGINNING)
-    expect(writer.page.get_by_role("alert")).to_contain_text(f"({status}). This page tries again", timeout=MINUTE)
+    expect(writer.page.get_by_role("alert")).to_contain_text(f"({status}). This page tries again", timeout=PATIENCE)
     expect_kept(writer, BEGINNING)
 
 
@@ -122,9 +122,9 @@ def test_silence_is_a_lost_connection(writers: Callable[..., Writer]) -> None:
         writer.page.clock.fast_forward(119_000)
         expect(writer.page.get_by_role("alert")).to_be_hidden()
         writer.page.clock.fast_forward(2_000)
-        expect(writer.page.get_by_role("alert")).to_contain_text("connection to Plotify was lost", timeout=MINUTE)
+        expect(writer.page.get_by_role("alert")).to_contain_text("connection to Plotify was lost", timeout=PATIENCE)
         writer.page.clock.fast_forward(3_000)
-        expect(writer.page.get_by_role("alert")).to_be_hidden(timeout=MINUTE)
+        expect(writer.page.get_by_role("alert")).to_be_hidden(timeout=PATIENCE)
     writer.until_offered()
 
 
@@ -169,7 +169,7 @@ def test_words_typed_while_one_is_taken_stay(writer: Writer) -> None:
     writer.text.press("Control+End")
     writer.text.press_sequentially(LAST)
     held[0].continue_()
-    expect(writer.text).to_have_value(BEGINNING + way + LAST, timeout=MINUTE)
+    expect(writer.text).to_have_value(BEGINNING + way + LAST, timeout=PATIENCE)
     expect_kept(writer, BEGINNING + way + LAST)
 
 
@@ -250,7 +250,7 @@ def test_words_that_were_never_saved_are_offered_elsewhere(writer: Writer) -> No
     offer = writer.page.locator("#found")
     expect(offer).to_contain_text(LAST)
     writer.press("Bring them back")
-    writer.page.wait_for_url("**/shelf/*", timeout=MINUTE)
+    writer.page.wait_for_url("**/shelf/*", timeout=PATIENCE)
     expect_kept(writer, LONG + LAST)
     expect(offer).to_be_hidden()
     writer.open("/")

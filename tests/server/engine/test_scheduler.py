@@ -197,7 +197,7 @@ class Scheduling(RuleBasedStateMachine):
             assert self.cache.holds(row.index, row.tokens[: row.cached])
 
     def check_kept(self) -> None:
-        """Kept prompts are in separate rows behind all sequences, and none is a prefix of another of its client."""
+        """Kept prompts are in rows behind all sequences; none is a prefix of another of its client."""
         kept = self.scheduler.prefix_cache._prompts
         assert sorted([*kept, *self.scheduler.prefix_cache._free]) == list(range(self.rows, self.rows + self.kept))
         known = {row: (client, np.frombuffer(tokens, f"i{WIDTH}").tolist()) for row, (client, tokens) in kept.items()}
