@@ -68,11 +68,10 @@ def engine(
                         spent[clients].append((running.seconds - before[0], running.model_seconds - before[1]))
                     advance(clients)
     summaries = {clients: summarise(turns) for clients, turns in measured.items()}
-    beside = {clients: beside_the_model(turns) for clients, turns in spent.items()}
     frame.print_table(
         f"{bundle.manifest.name}, {running.precision}: whole requests through the engine",
         ("clients", "tokens/s", "first token", "next token", "beside"),
-        ((str(clients), *each.cells, f"{beside[clients]:+.1%}") for clients, each in summaries.items()),
+        ((str(clients), *each.cells, f"{share_beside(spent[clients]):+.1%}") for clients, each in summaries.items()),
         f"first, next token: {RANKS} in milliseconds; beside: the time added by the engine to the model's own",
     )
     click.echo(f"memory: {peak_resident_bytes() / 1e6:.0f} MB resident at peak, this benchmark included")
@@ -84,14 +83,14 @@ def engine(
             "requests": sum(map(len, turns)),
             "tokens": sum(timing.tokens for timings in turns for timing in timings),
             **asdict(summaries[clients]),
-            "beside_the_model": beside[clients],
+            "beside_the_model": share_beside(spent[clients]),
         }
         for clients, turns in measured.items()
     )
     frame.write_json(json_file, settings, results)
 
 
-def beside_the_model(spent: Sequence[tuple[float, float]]) -> float:
+def share_beside(spent: Sequence[tuple[float, float]]) -> float:
     """Return the time added by the engine to the model's own, as a share of the model's.
 
     Args:

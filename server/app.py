@@ -7,33 +7,31 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import Scope
 
 from server.completions.routes import completions_api
 from server.desk import Desk, Offers, Writers
-from server.desk.routes import desk_pages
 from server.engine import AnyEngine
 from server.http.access import Access
 from server.http.connection_limit import refuse_over_limit
-from server.http.errors import nearest, page_error, status_of
+from server.http.errors import nearest, status_of
 from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import STORE, counter, per_minute
 from server.http.request import TimedRequest
-from server.http.static import static_file
 from server.observability.middleware import route_of
 from server.observability.observability import Observability
-from server.observability.routes import health_api, metrics, status
-from server.pages import Pages
+from server.observability.routes import health_api
+from server.pages import pages_router
 from server.pictures import Pictures
 from server.plots.plots import Plots
 from server.plots.routes import plots_api
 from server.reference.document import Reference
-from server.reference.routes import docs
+from server.rendering import Pages
 from server.settings import Settings
 from server.shelf import Shelf
 
@@ -41,13 +39,6 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY = 256 * 1024
 """Bytes of a request's body, at most: many times the context of any model."""
-
-pages_router = Router(
-    "/",
-    route_handlers=[desk_pages, docs, metrics, status, static_file],
-    exception_handlers={Exception: page_error},
-    include_in_schema=False,
-)
 
 ROUTERS = (pages_router, completions_api, plots_api, health_api)
 

@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = (
-    *("training", "export", "benchmarks", "server/engine"),
-    *("tests/training", "tests/export", "tests/benchmarks", "tests/server/engine"),
-    *("tests/deployment", "tests/docs", "tests/end_to_end"),
-)
+PACKAGES = ("training", "export", "server", "benchmarks", "tests")
 
 FIRST_LINE = 100
 """A docstring's first line has fewer characters than this."""

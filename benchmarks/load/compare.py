@@ -157,12 +157,10 @@ def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def _checked(text: str, where: str) -> dict[str, Any]:
-    try:
+    with suppress(json.JSONDecodeError, KeyError, TypeError):
         content = json.loads(text)
         if content["benchmark"] == "load" and isinstance(content["results"], list) and content["settings"]:
             return dict(content)
-    except (json.JSONDecodeError, KeyError, TypeError):
-        pass
     raise click.UsageError(f"{where}: not from a load test; `plotify bench load` writes load.json and the history")
 
 

@@ -9,6 +9,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
@@ -134,12 +135,10 @@ async def _drop(server: Serving, client: Client, request: SampleRequest, draw: r
     writer.write(sent[: draw.randrange(1, len(sent))] if moment == "in the request" else sent)
     await writer.drain()
     if moment == "in the answer":
-        try:
+        with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(draw.uniform(0.01, 1.0)):
                 for _ in range(draw.randint(1, 20)):
                     await reader.read(256)
-        except (TimeoutError, ConnectionError):
-            pass
     else:
         await asyncio.sleep(draw.uniform(0, 0.05))
     if draw.random() < 0.5:

@@ -53,7 +53,7 @@ class RemoteGroup:
                     self._send(number, item, step)
         finally:
             self.generated += step.generated
-            step.close(observer)
+            step.deliver(observer)
 
     def remove_cancelled(self) -> list[int]:
         """End the continuations without a reader, and return their numbers."""
@@ -67,9 +67,9 @@ class RemoteGroup:
         """End all unfinished continuations with an error."""
         step = StepStats()
         for number in self._running:
-            step.send(self.channels[number], self._all_stats[number], error)
+            step.add(self.channels[number], self._all_stats[number], error)
         self._running.clear()
-        step.close(observer)
+        step.deliver(observer)
 
     def _send(self, number: int, item: Item, step: StepStats) -> None:
         stats = self._all_stats[number]
@@ -82,5 +82,5 @@ class RemoteGroup:
                 return
             delivered.append(item.token_ids)
             step.sampled.append(stats)
-        if step.send(self.channels[number], stats, item).final:
+        if step.add(self.channels[number], stats, item).final:
             self._running.discard(number)

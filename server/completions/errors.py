@@ -30,7 +30,7 @@ CODES = {
 
 
 class RequestError(PlotifyError):
-    """The request cannot be served. param: the field at fault, which begins the message; code: for programs."""
+    """The request cannot be served. Its message begins with the field `param`; programs read `code`."""
 
     status = 400
 

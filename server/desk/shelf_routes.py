@@ -10,8 +10,8 @@ from litestar.response import Redirect
 from server.desk import Desk
 from server.desk.visit import Visiting
 from server.http.access import for_desk, for_holders
-from server.pages import Pages, card
 from server.pictures import Pictures
+from server.rendering import Pages
 
 PAGE = 20
 """Plots on a page of the list."""
@@ -62,7 +62,7 @@ async def change_plot(plot_id: FromPath[str], visit: Visiting) -> Redirect:
 @get("/shelf/{plot_id:str}/plot.txt", guards=[for_desk])
 async def as_text(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
     """A plot as a file of plain text."""
-    return _file((await visit.read(plot_id)).plain(), MediaType.TEXT, "plot.txt")
+    return _file((await visit.read(plot_id)).plain(), "text/plain", "plot.txt")
 
 
 @get("/shelf/{plot_id:str}/plot.md", guards=[for_desk])
@@ -78,21 +78,13 @@ async def read_shared(share: FromPath[str], pages: NamedDependency[Pages], desk:
     return await pages.render("shared.html", plot=await desk.shelf.shared(share), share=share)
 
 
-@get("/about", guards=[for_desk], media_type=MediaType.HTML)
-async def about(pages: NamedDependency[Pages], desk: NamedDependency[Desk]) -> str:
-    """The model, and the corpora it was trained on."""
-    bundle, precision = desk.engine.bundle, desk.engine.precision
-    return await pages.render("about.html", bundle=bundle.manifest, precision=precision, card=card(bundle))
-
-
 def passage_number(typed: str) -> int:
     """Return the number of a passage; -1, which no passage has, for anything else."""
     return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 9 else -1
 
 
 def _file(text: str, media_type: str, name: str) -> Response[str]:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(text, media_type=f"{media_type}; charset=utf-8", headers=headers)
+    return Response(text, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
-shelf_pages = [list_plots, show_plot, change_plot, as_text, as_markdown, read_shared, about]
+shelf_pages = [list_plots, show_plot, change_plot, as_text, as_markdown, read_shared]

@@ -13,7 +13,7 @@ from litestar.response import Stream
 from server.desk import Desk
 from server.desk.writers import COOKIE_SECONDS
 from server.http.sse import STREAM_HEADERS
-from server.pages import Pages
+from server.rendering import Pages
 from server.shelf import Volume
 from server.writing.fields import form_fields
 

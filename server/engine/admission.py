@@ -59,7 +59,7 @@ class Admission:
 
         The limit is on the cache rows already queued. The rows of the new request do not count: a large one could
         otherwise never run. Clients can't lock out another one: with nothing queued, it is let in until as many clients
-        wait as there are rows, or as `queue` allows if that is more.
+        wait as there are rows, or as `queue` allows if that is more, besides those for whom rows are free.
 
         Args:
             active: the number of sequences the client already has, queued or running.
@@ -73,11 +73,13 @@ class Admission:
             EngineBusy: too many rows are queued.
         """
         if 0 < self.config.per_client < active + count:
-            raise ClientBusy(f"you have {active} texts under way, and the limit is {self.config.per_client}")
+            raise ClientBusy(f"texts in progress: {self.config.per_client} at most, and you have {active} already")
         most = self.config.queue * replicas
         room = most + free_rows
-        counted = sum(min(rows, room) for rows in queued_rows.values())
-        full = counted >= room if client in queued_rows else len(queued_rows) >= max(self.config.rows * replicas, most)
+        if client in queued_rows:
+            full = sum(min(rows, room) for rows in queued_rows.values()) >= room
+        else:
+            full = len(queued_rows) >= max(self.config.rows * replicas, most) + free_rows
         if full:
             raise EngineBusy("too many requests are waiting already", queue_seconds)
 

@@ -2,9 +2,8 @@
 
 import threading
 import time
-from collections import deque
+from collections import abc, deque
 from collections.abc import Iterable
-from collections.abc import Sequence as Rows
 
 import numpy as np
 
@@ -21,6 +20,9 @@ from server.engine.stream import Item
 
 DEFAULT_QUEUE_SECONDS = 5.0
 """The value of `queue_seconds` until the first sequence has ended."""
+
+Indices = abc.Sequence[abc.Sequence[int]]
+"""For each sequence, the indices of its rows."""
 
 
 class Batch:
@@ -56,12 +58,11 @@ class Batch:
         """The estimated seconds until the present queue is empty, from the duration of recent sequences."""
         if not self._durations:
             return DEFAULT_QUEUE_SECONDS
-        mean = sum(self._durations) / len(self._durations)
-        scheduler = self.scheduler
+        mean, scheduler = sum(self._durations) / len(self._durations), self.scheduler
         return scheduler.queue.rows.total() * mean / max(scheduler.rows - scheduler.free_rows, 1)
 
     def step(self) -> None:
-        """Prefill a piece of the new prompts, then decode one token of every running sequence.
+        """Prefill a piece of the new prompts, then decode one token of every decoding sequence.
 
         After an exception of any type, do not use the batch again: its cache may be half written.
         """
@@ -76,7 +77,7 @@ class Batch:
                 self._decode(step)
         finally:  # even after an error: no other list has the sequences that ended in this step
             self.generated += step.generated
-            step.close(self._observer)
+            step.deliver(self._observer)
 
     def fail(self, error: EngineError) -> None:
         """End all running sequences with an error."""
@@ -93,7 +94,7 @@ class Batch:
             if sequence.channel.status.final:
                 step.finished.append((sequence.stats, sequence.channel.status))
             else:
-                step.send(sequence.channel, sequence.stats, DeadlineExceeded())
+                step.add(sequence.channel, sequence.stats, DeadlineExceeded())
         self._release(leaving)
 
     def _prefill(self, prefill: Prefill, step: StepStats) -> None:
@@ -111,7 +112,7 @@ class Batch:
             complete = self.scheduler.finish_prefill(prefill)
         if not complete:
             return
-        first_logits, rows = list[Floats](), list[Rows[int]]()
+        first_logits, rows = list[Floats](), list[abc.Sequence[int]]()
         for group in complete:
             step.prompt_tokens += len(group.prompts[0].tokens)
             step.cache_queries += sum(len(prompt.tokens) for prompt in group.prompts)
@@ -134,7 +135,7 @@ class Batch:
         # Row i of the cache has row i of the logits.
         self._sample(sequences, logits, [[row.index for row in each.rows] for each in sequences], step)
 
-    def _sample(self, sequences: list[Sequence], logits: Floats, rows: Iterable[Rows[int]], step: StepStats) -> None:
+    def _sample(self, sequences: list[Sequence], logits: Floats, rows: Indices, step: StepStats) -> None:
         """Sample a token for each sequence from its rows of the logits, and release the sequences that end."""
         inputs = [sequence.prepare(logits, own) for sequence, own in zip(sequences, rows, strict=True)]
         ended = []
@@ -144,7 +145,7 @@ class Batch:
                 step.sampled.append(sequence.stats)
             except FloatingPointError as error:
                 item = EngineError(f"the model failed: {error}")
-            if item is not None and step.send(sequence.channel, sequence.stats, item).final:
+            if item is not None and step.add(sequence.channel, sequence.stats, item).final:
                 ended.append(sequence)
         with self._lock:
             self._release(ended)
@@ -159,5 +160,5 @@ def fail(sequences: Iterable[Sequence], error: EngineError, observer: Observer) 
     """End sequences with an error, outside of a step."""
     step = StepStats()
     for sequence in sequences:
-        step.send(sequence.channel, sequence.stats, error)
-    step.close(observer)
+        step.add(sequence.channel, sequence.stats, error)
+    step.deliver(observer)

@@ -11,7 +11,7 @@ from server.engine.config import EngineConfig
 from server.engine.errors import EngineClosed, EngineError, EngineUnavailable, RowsDiffer
 from server.engine.fair_queue import FairQueue
 from server.engine.interface import AnyEngine, EngineState
-from server.engine.model.device import choose
+from server.engine.model.device import choose_device_and_precision
 from server.engine.model.loading import load_runner
 from server.engine.request import Request
 from server.engine.sampling.batch_sampler import BatchSampler
@@ -44,18 +44,17 @@ class Engine(AnyEngine):
     def __init__(self, bundle: Bundle, config: EngineConfig | None = None) -> None:
         self.bundle = bundle
         self.config = config or EngineConfig()
-        self.device, self.precision = choose(bundle, self.config.device, self.config.precision)
+        self.device, self.precision = choose_device_and_precision(bundle, self.config.device, self.config.precision)
         self.tokenizer = Tokenizer(bundle.tokenizer, bundle.manifest.model.context)
         self.observers = Observers()
         self.steps, self.seconds, self.restarts = 0, 0.0, 0
         self._admission = Admission(self.config, self.tokenizer, bundle.manifest.model.context)
         self._queue = FairQueue()
-        self._changed = threading.Condition()  # guards queue, batch and the flags; notifies the engine's thread
-        self._closed = self._draining = False
-        self._broken = False  # True while the model cannot be loaded again
+        self._changed = threading.Condition()  # re-entrant; guards queue, batch and flags
+        self._closed = self._draining = self._broken = False  # broken: the model cannot be loaded again
         self._generated_before, self._seconds_before = 0, 0.0
         self._sampler = BatchSampler(self.config.threads)
-        self._batch: Batch | None = self._load_fastest() if self.config.precision is None else self._load()
+        self._batch: Batch | None = self._load_or_fall_back() if self.config.precision is None else self._load()
         self.captures = self._batch.runner.captures
         self._thread = threading.Thread(target=self._serve, name="plotify-engine", daemon=True)
         self._thread.start()
@@ -142,7 +141,7 @@ class Engine(AnyEngine):
         runner = load_runner(self.bundle, self.device, self.precision, config.threads, rows, config.capture)
         return Batch(runner, self._sampler, self._queue, config, self._changed, self.observers)
 
-    def _load_fastest(self) -> Batch:
+    def _load_or_fall_back(self) -> Batch:
         """Load the fastest precision in which a row does not depend on the rows beside it on this processor."""
         slower = self.bundle.fastest_first(self.device)[1:]
         while True:

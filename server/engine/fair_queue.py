@@ -59,14 +59,14 @@ class FairQueue:
         return self._heap[0][2] if self._heap else None
 
     def pop(self) -> SequenceGroup:
-        """Remove and return the group returned by `peek`. Its client owes for it until `finish`."""
+        """Remove and return the group returned by `peek`. Its client owes for it until `settle`."""
         group = heappop(self._heap)[2]
         self._release_rows(group)
         for sequence in group.sequences:
             sequence.stats.scheduled_at = time.monotonic()
         return group
 
-    def finish(self, sequences: Iterable[Sequence]) -> None:
+    def settle(self, sequences: Iterable[Sequence]) -> None:
         """Settle the debts of clients for sequences that have ended."""
         for sequence in sequences:
             self._clock += sequence.cost / len(self._unfinished)

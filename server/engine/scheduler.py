@@ -1,8 +1,10 @@
 """Continuous batching: chooses the next prefill and the rows to decode.
 
-It follows vLLM (Kwon et al. 2023, arXiv:2309.06180). The decoding rows are at the front of the cache, without a gap.
-The prefilling rows come behind them. Their prompts are prefilled together in one run, or piece by piece over several
-steps. After the last piece all of them join the decoding rows, and only then do the next prompts begin.
+It schedules each step anew, as Orca does (Yu et al. 2022). Unlike vLLM, it has neither paged attention nor preemption:
+a row is one contiguous piece of the KV cache, and a sequence keeps its rows until it ends. The decoding rows are at the
+front of the cache, without a gap. The prefilling rows come behind them. Their prompts are prefilled together in one
+run, or piece by piece over several steps. After the last piece all of them join the decoding rows, and only then do the
+next prompts begin.
 """
 
 from dataclasses import dataclass
@@ -16,9 +18,9 @@ MAX_PREFILL_TOKENS = 512
 """The most tokens to prefill in one step, padding included."""
 
 MIN_PREFILL_TOKENS = 32
-"""The smallest budget of prefill tokens in one step, however few rows are decoding."""
+"""The smallest budget of prefill tokens in one step, for each queued group."""
 
-FAR_BACK = 512
+DOUBLE_COST_AT = 512
 """Prefill of a token at this position takes about twice as long as at the start of a prompt."""
 
 
@@ -99,7 +101,7 @@ class Scheduler:
         if self.prefilling and all(group.cancelled for group in self.prefilling):
             for group in self.prefilling:
                 group.finish_cancelled()
-                self.queue.finish(group.sequences)
+                self.queue.settle(group.sequences)
             self.prefilling = []
         budget = self._prefill_budget()
         if not self.prefilling and not self._start_prefill(budget):
@@ -111,7 +113,7 @@ class Scheduler:
             return Prefill(unfinished, 0, padded_length)
         first = unfinished[0]
         if self.decoding_rows:  # later tokens of a prompt attend to more, and take longer
-            budget = budget * FAR_BACK // (FAR_BACK + first.cached)
+            budget = budget * DOUBLE_COST_AT // (DOUBLE_COST_AT + first.cached)
         block_size = self._cache.block_size
         most = max(block_size, budget // block_size * block_size)
         return Prefill([first], first.cached, min(self._cache.whole_blocks(first.uncached), most))
@@ -131,7 +133,7 @@ class Scheduler:
 
     def release(self, finished: list[Sequence]) -> None:
         """Free the rows of ended sequences, and move the last decoding rows into the gaps."""
-        self.queue.finish(finished)
+        self.queue.settle(finished)
         for sequence in finished:
             self.decoding.remove(sequence)
         # Fill the last gap first: then the last row is never one of the ended ones, unless it is the gap itself.
@@ -144,7 +146,7 @@ class Scheduler:
     def clear(self) -> list[Sequence]:
         """Drop and return all running sequences, and empty the prefix cache."""
         running = self.running
-        self.queue.finish(running)
+        self.queue.settle(running)
         self.prefilling, self.decoding, self.decoding_rows = [], [], []
         self.prefix_cache.clear()
         return running
@@ -152,9 +154,9 @@ class Scheduler:
     def _prefill_budget(self) -> int:
         """Return the most tokens to prefill in this step.
 
-        Prefill of n tokens takes about as long as decode of n rows. A budget of twice the decoding rows bounds how long
-        these rows wait for it. The budget grows with the queue, because a fuller batch generates more tokens per
-        second.
+        Prefill of n tokens takes about as long as decode of n rows. So a budget of twice the decoding rows makes a step
+        about three times as long. A longer queue gets a larger budget: running texts then wait longer for a token, but
+        a fuller batch generates more tokens per second.
         """
         if not self.decoding_rows:
             return MAX_PREFILL_TOKENS
@@ -167,20 +169,20 @@ class Scheduler:
         Return False if none has started. Call it only while no group is in prefill.
         """
         next_row = len(self.decoding_rows)
-        padded_length = prompts = 0
+        padded_length = prompt_count = 0
         while (group := self.queue.peek()) is not None:
             if group.rows > self.rows - next_row:
                 break
-            scored = any(prompt.logprobs for prompt in group.prompts)
+            wants_logprobs = any(prompt.logprobs for prompt in group.prompts)
             # Prompt logprobs need the logits of every token, so the prefix cache is of no use to them.
             hits = [(0, 0) if prompt.logprobs else self.prefix_cache.find(prompt.tokens) for prompt in group.prompts]
             reuses = any(length for _, length in hits)
             longest = max(len(prompt.tokens) for prompt in group.prompts)
             padded_length = max(padded_length, self._cache.whole_blocks(longest))
-            prompts += len(group.prompts)
-            # A joint run begins at position 0 and gives no prompt logprobs, and several sequences need the rows behind.
-            alone = reuses or scored or len(group.sequences) > 1
-            if self.prefilling and (alone or padded_length * prompts > budget):
+            prompt_count += len(group.prompts)
+            # A joint run begins at position 0 and gives no prompt logprobs. Copies for more sequences need free rows.
+            alone = reuses or wants_logprobs or len(group.sequences) > 1
+            if self.prefilling and (alone or padded_length * prompt_count > budget):
                 break
             self.queue.pop()
             for prompt, (source, length) in zip(group.prompts, hits, strict=True):

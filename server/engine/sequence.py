@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence as Rows
+from collections import abc
 from dataclasses import dataclass, field
 
 from server.bundle import Manifest
@@ -77,7 +77,7 @@ class Sequence:
     _unsent_logprobs: list[TokenLogprobs] = field(default_factory=list)
     _unsent_prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
 
-    def prepare(self, logits: Floats, rows: Rows[int]) -> SamplingInput:
+    def prepare(self, logits: Floats, rows: abc.Sequence[int]) -> SamplingInput:
         """Return the sampling input for the next token.
 
         Apply guidance, bias and penalties in place to the row of logits to sample from.
@@ -96,7 +96,7 @@ class Sequence:
         """Append a sampled token. Return a chunk if there is text to send or the sequence has ended.
 
         Raises:
-            FloatingPointError: the token is -1, because the logits were not finite.
+            FloatingPointError: the token is -1, or a logprob of the prompt is missing: logits were not finite.
         """
         if self.prompt_logprobs is not None:
             self._unsent_prompt_logprobs, self.prompt_logprobs = self.prompt_logprobs.values, None

@@ -60,9 +60,9 @@ class StepStats:
         prompt_tokens: the number of prompt tokens, of requests with a completed prefill.
         cache_queries: the same, plus the tokens of their `against` prompts.
         cache_hits: the number of these found in the prefix cache.
-        first_tokens: the sequences with their first token. Filled by `close`.
+        first_tokens: the sequences with their first token. Filled by `deliver`.
         inter_token_latencies: the seconds since the previous token, for the other sequences with a new token. Filled
-            by `close`.
+            by `deliver`.
     """
 
     outputs: list[tuple[Channel, Item]] = field(default_factory=list)
@@ -75,7 +75,7 @@ class StepStats:
     first_tokens: list[SequenceStats] = field(default_factory=list)
     inter_token_latencies: list[float] = field(default_factory=list)
 
-    def send(self, channel: Channel, stats: SequenceStats, item: Item) -> Status:
+    def add(self, channel: Channel, stats: SequenceStats, item: Item) -> Status:
         """Add an item to the outputs. Return the status of its sequence after it."""
         self.outputs.append((channel, item))
         if isinstance(item, Chunk):
@@ -86,7 +86,7 @@ class StepStats:
             self.finished.append((stats, status))
         return status
 
-    def close(self, observer: "Observer") -> None:
+    def deliver(self, observer: "Observer") -> None:
         """Tell the observer, then deliver the outputs: tokens are counted before a client has them."""
         now = time.monotonic()
         for stats in self.sampled:

@@ -18,7 +18,7 @@ from server.http.responses import response_spec
 from server.http.sse import EVENT_STREAM, STREAM_HEADERS, event
 from server.observability.history import History
 from server.observability.status import constants, status_view
-from server.pages import Pages
+from server.rendering import Pages
 
 HEADERS = STREAM_HEADERS | {"Vary": "Accept"}
 

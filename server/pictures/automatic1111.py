@@ -8,9 +8,9 @@ from contextlib import suppress
 import msgspec
 
 from server.pictures.cap import HourlyCap
+from server.pictures.http_provider import HttpProvider
 from server.pictures.picture import PictureError, Progress
 from server.pictures.responses import decoded, unreadable
-from server.pictures.service import Service
 from server.settings import Settings
 
 ADDRESS = "http://127.0.0.1:7860"
@@ -30,7 +30,7 @@ class WebUIProgress(msgspec.Struct):
     progress: float
 
 
-class Automatic1111(Service):
+class Automatic1111(HttpProvider):
     """A web UI. It draws one picture at a time, so `progress` and `interrupt` apply to ours.
 
     The settings may name a checkpoint; otherwise the loaded one draws. A key is user:password, as in --api-auth.

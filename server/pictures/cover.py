@@ -11,8 +11,8 @@ from itertools import accumulate
 
 from jinja2 import Environment, FileSystemLoader
 
-from server.pages import TEMPLATES
 from server.pictures.picture import Picture
+from server.rendering import TEMPLATES
 
 TEMPLATE = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from server.pictures.cap import HourlyCap
+from server.pictures.http_provider import HttpProvider
 from server.pictures.picture import Progress
 from server.pictures.responses import decoded, unreadable
-from server.pictures.service import Service
 from server.settings import Settings
 
 ADDRESS = "https://api.openai.com/v1"
@@ -30,7 +30,7 @@ class Images(msgspec.Struct):
     data: list[Drawn]
 
 
-class OpenAIImages(Service):
+class OpenAIImages(HttpProvider):
     """A service with /images/generations. Sends no `response_format`: some models refuse it."""
 
     def __init__(self, settings: Settings, cap: HourlyCap, patience: float = 180) -> None:

@@ -1,9 +1,7 @@
-"""Types for all providers of pictures: progress, pictures, and faults."""
+"""A picture, the progress towards it, and the faults in its place."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 
 class Fault(Enum):
@@ -51,24 +49,6 @@ class Picture:
     content: bytes
     prompt: str
     maker: str
-
-
-class Provider(Protocol):
-    """A maker of pictures. at_once: the number of pictures to draw at the same time."""
-
-    maker: str
-    at_once: int
-
-    def draw(self, prompt: str) -> AsyncGenerator[Progress | bytes, None]:
-        """Yield progress, then the bytes of the picture. Closing it stops the work, if possible.
-
-        Raises PictureError.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Close connections."""
-        ...
 
 
 def media_type_of(content: bytes) -> str:

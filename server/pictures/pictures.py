@@ -9,22 +9,15 @@ from contextlib import aclosing
 
 from server.pictures.cap import HourlyCap
 from server.pictures.cover import cover
-from server.pictures.picture import Fault, Picture, PictureError, Progress, Provider, media_type_of
+from server.pictures.picture import Fault, Picture, PictureError, Progress, media_type_of
 from server.pictures.prompt import picture_prompt
+from server.pictures.providers import PROVIDERS, Provider
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 MAX_ACTIVE = 32
 """Pictures in progress or queued. More are refused."""
-
-PROVIDERS = {
-    "stability": "server.pictures.stability:Stability",
-    "openai": "server.pictures.openai:OpenAIImages",
-    "automatic1111": "server.pictures.automatic1111:Automatic1111",
-    "local": "server.pictures.local:Local",
-}
-"""The class of each provider; only the one in use is imported."""
 
 
 class Pictures:

@@ -3,16 +3,16 @@
 from collections.abc import AsyncGenerator
 
 from server.pictures.cap import HourlyCap
+from server.pictures.http_provider import HttpProvider
 from server.pictures.picture import Progress
 from server.pictures.responses import refused
-from server.pictures.service import Service
 from server.settings import Settings
 
 ADDRESS = "https://api.stability.ai"
 MODEL = "core"
 
 
-class Stability(Service):
+class Stability(HttpProvider):
     """Stable Image by Stability AI, v2beta: core, ultra, or the name of an sd3 model."""
 
     def __init__(self, settings: Settings, cap: HourlyCap, patience: float = 120) -> None:

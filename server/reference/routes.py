@@ -7,9 +7,9 @@ from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 
 from server.http.access import for_all
-from server.pages import Pages
 from server.reference import page
 from server.reference.document import Reference, operations
+from server.rendering import Pages
 
 
 @get("/docs", guards=[for_all], media_type=MediaType.HTML)

@@ -1,4 +1,7 @@
-"""The shelf keeps a writer's plots, with everything tried in them, in a database. No web code in it."""
+"""The shelf keeps the plots of writers, with everything tried in them, in a database.
+
+No routes are here; each error carries its HTTP status.
+"""
 
 from server.shelf.errors import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable
 from server.shelf.shelf import Shelf

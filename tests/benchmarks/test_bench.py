@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.engine import beside_the_model, run_on_engine
+from benchmarks.engine import run_on_engine, share_beside
 from benchmarks.gpt2_small import END_OF_TEXT, PRECISIONS, VOCABULARY, make_tokenizer, weights
 from benchmarks.workload import make_prompts
 from server.bundle import Bundle
@@ -35,7 +35,7 @@ def test_prompts_are_repeatable_and_never_hold_the_end_of_text(tiny_bundle: Path
 
 
 def test_time_beside_the_model_weighs_turns_by_their_length() -> None:
-    assert beside_the_model([(1.5, 1.0), (9.5, 9.0)]) == pytest.approx(0.1)
+    assert share_beside([(1.5, 1.0), (9.5, 9.0)]) == pytest.approx(0.1)
 
 
 def test_every_request_gets_all_its_tokens_whatever_the_model_would_stop_at(tiny_bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""The image `cpu` as a container, if PLOTIFY_TEST_IMAGE names one and a Docker engine answers; `.ci/run` builds it."""
+"""The image `cpu` as a container. PLOTIFY_TEST_IMAGE names the image; `.ci/run` builds it."""
 
 import os
 import re
@@ -21,18 +21,18 @@ IMAGE = os.environ.get("PLOTIFY_TEST_IMAGE", "")
 pytestmark = pytest.mark.skipif(not IMAGE, reason="PLOTIFY_TEST_IMAGE names no image of Plotify")
 
 SECONDS = 120
-"""The longest that a start may take on a busy machine: Numba compiles in each new container."""
+"""The longest start on a busy machine, because Numba compiles in each new container."""
 
 
 def docker(*words: str) -> str:
-    """What a command of Docker prints; fails the test with its errors."""
+    """Return the output of a Docker command. Fail the test on an error."""
     done = subprocess.run(["docker", *words], capture_output=True, text=True)
     assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
     return done.stdout
 
 
 def start(name: str, volume: str) -> str:
-    """Starts the server as compose.yaml confines it, on the host's network and a free port; its address."""
+    """Start the server as confined by compose.yaml, on a free port of the host, and return its address."""
     web = SERVICES["web"]
     confined = ["--read-only"] if web["read_only"] else []
     confined += [f"--tmpfs={path}" for path in web["tmpfs"]]

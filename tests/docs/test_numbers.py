@@ -38,8 +38,7 @@ CHOICES = {name: words for name, words in ROWS if "`" in words}
 @pytest.mark.parametrize(
     ("page", "says"),
     [
-        ("architecture.md", f"| block | {BLOCK} tokens."),
-        ("architecture.md", f"in multiples of {BLOCK} tokens"),
+        ("architecture.md", f"| block | As many tokens as the bundle says, usually {BLOCK}."),
         ("architecture.md", f"The manifest's format is {FORMATS[-1]}; the server still reads format {FORMATS[0]}."),
         ("completions.md", f"over {MAX_BODY // 1024} KiB"),
         ("completions.md", f"over {MAX_HEAD // 1024} KiB"),

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from server.bundle import Bundle
 from server.settings import Settings
-from tests.end_to_end.writer import MINUTE, Writer
+from tests.end_to_end.writer import PATIENCE, Writer
 from tests.server.live import LiveServer, serving, slow_down
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -63,7 +63,7 @@ def writers(browser: Browser, shelf_live: LiveServer, script: bool) -> Iterator[
     def sit_down(**wishes: Any) -> Writer:
         contexts.append(context := browser.new_context(**({"java_script_enabled": script} | wishes)))
         page = context.new_page()
-        page.set_default_timeout(MINUTE)
+        page.set_default_timeout(PATIENCE)
         writer = Writer(page, shelf_live.address, script, [])
         page.on("pageerror", lambda error: writer.faults.append(str(error)))
         page.on("console", lambda message: writer.faults.append(message.text) if message.type == "error" else None)

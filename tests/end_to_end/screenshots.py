@@ -14,7 +14,7 @@ from server.bundle import Bundle
 from server.settings import SHIPPED_MODEL, Settings
 from tests.end_to_end.conftest import CHROMIUM, FLAGS
 from tests.end_to_end.places import places
-from tests.end_to_end.writer import MINUTE, Writer
+from tests.end_to_end.writer import PATIENCE, Writer
 from tests.server.live import serving
 
 FOLDER = Path("build/screenshots")
@@ -32,7 +32,7 @@ def photograph(browser: Browser, address: str, progress: Progress) -> None:
             context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
             page = context.new_page()
             folder = FOLDER / f"{width}-{scheme}"
-            page.set_default_timeout(MINUTE)
+            page.set_default_timeout(PATIENCE)
 
             writer = Writer(page, address, True, [])
             for place in places(writer, BEGINNING):

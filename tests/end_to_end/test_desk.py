@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.end_to_end.writer import BEGINNING, MINUTE, Writer
+from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 from tests.server.live import LiveServer, fill_up, wait_until_idle
 
 MARKUP = "<script>document.title = 'taken'</script></textarea><b>&amp;"
@@ -122,7 +122,7 @@ def test_one_is_taken_after_the_text_was_edited(writer: Writer) -> None:
     writer.text.fill("A baker in Porto")
     if writer.script:  # the text is kept after a while, and the offers stay
         expect(writer.page.locator("#saved")).to_be_empty()
-        expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=MINUTE)
+        expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=PATIENCE)
     writer.takes.nth(2).click()
     expect(writer.text).to_have_value("A baker in Porto" + way)
 
@@ -250,4 +250,4 @@ def test_the_keyboard_is_enough(writer: Writer) -> None:
         keyboard.press("Tab")
     expect(writer.takes.first).to_be_focused()
     keyboard.press("Enter")
-    expect(writer.text).to_have_value(BEGINNING + ways[0], timeout=MINUTE)
+    expect(writer.text).to_have_value(BEGINNING + ways[0], timeout=PATIENCE)

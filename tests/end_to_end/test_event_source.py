@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from server.bundle import Bundle
 from tests.documentation import example
+from tests.end_to_end.writer import PATIENCE
 from tests.server.cutting import cutting
 from tests.server.following import follow, start, text_of
 from tests.server.live import LiveServer, serving, slow_down
@@ -45,7 +46,7 @@ def test_the_documented_page_does_the_same(page: Page, live: LiveServer) -> None
     whole = text_of(follow(start(live.address, fields)))
     with cutting(live.address, CUTS) as cuts:
         example_page(page, cuts.address, example("plots.md", "html", cuts.address))
-        expect(page.locator("#ending")).to_have_text("length", timeout=60_000)
+        expect(page.locator("#ending")).to_have_text("length", timeout=PATIENCE)
         assert page.locator("#plot").text_content() == whole
         assert cuts.connections == 3
 
@@ -62,7 +63,7 @@ def test_a_source_that_is_never_closed_stops_by_itself(page: Page, live: LiveSer
             }""",
             plot["events"].replace(live.address, ""),
         )
-        page.wait_for_function("source.readyState === EventSource.CLOSED", timeout=60_000)
+        page.wait_for_function("source.readyState === EventSource.CLOSED", timeout=PATIENCE)
         page.wait_for_timeout(2500)
         assert page.evaluate("window.ends") == 1
         assert cuts.connections == 2, "it came back once, and was refused"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.end_to_end.writer import BEGINNING, Writer
+from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 MARKUP = "<script>document.title = 'taken'</script><b>&amp;"
 
@@ -146,7 +146,7 @@ def test_what_was_typed_is_kept_without_being_told_to(writer: Writer) -> None:
     if not writer.script:
         pytest.skip("needs JavaScript")
     writer.text.fill(BEGINNING)
-    expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=30_000)
+    expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=PATIENCE)
     address = writer.page.url
     writer.text.fill(f"{BEGINNING}!")
     writer.page.goto("about:blank")

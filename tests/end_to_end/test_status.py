@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from server.bundle import Bundle
 from server.engine import Request, Sampling
+from tests.end_to_end.writer import PATIENCE
 from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
 
 
@@ -26,18 +27,18 @@ def test_it_keeps_itself_up_to_date(browser: Browser, live: LiveServer) -> None:
     page.goto(f"{live.address}/status")
     expect(page.locator("#running")).to_have_text("0 of 2")
     stream = live.engine.submit(Request("A fox", Sampling(max_tokens=110, ignore_end=True)))
-    expect(page.locator("#running")).to_have_text("1 of 2", timeout=20_000)
-    expect(page.locator("#first-p50")).to_contain_text("s", timeout=20_000)
+    expect(page.locator("#running")).to_have_text("1 of 2", timeout=PATIENCE)
+    expect(page.locator("#first-p50")).to_contain_text("s", timeout=PATIENCE)
     page.wait_for_function(
-        "() => document.getElementById('speed-line').getAttribute('d').includes('L')", timeout=30_000
+        "() => document.getElementById('speed-line').getAttribute('d').includes('L')", timeout=PATIENCE
     )
     stream.cancel()
     wait_until_idle(live.engine)
-    expect(page.locator("#running")).to_have_text("0 of 2", timeout=20_000)
+    expect(page.locator("#running")).to_have_text("0 of 2", timeout=PATIENCE)
     assert not faults
     live.engine.close()
     expect(page.locator("#connection")).to_have_text(
-        "The connection was lost. These are the last figures.", timeout=20_000
+        "The connection was lost. These are the last figures.", timeout=PATIENCE
     )
     page.close()
 
@@ -46,7 +47,7 @@ def test_without_javascript_it_loads_itself_anew(browser: Browser, live: LiveSer
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{live.address}/status")
-    with page.expect_navigation(timeout=30_000):
+    with page.expect_navigation(timeout=PATIENCE):
         pass
     expect(page.locator("#state")).to_have_text("Ready")
     context.close()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-MINUTE = 60_000
-"""A minute in milliseconds: the timeout on a busy machine."""
+PATIENCE = 180_000
+"""Three minutes in milliseconds: the timeout even on a slow and busy machine."""
 
 BEGINNING = "A detective in Lisbon"
 
@@ -64,7 +64,7 @@ class Writer:
 
     def until_offered(self) -> list[str]:
         """Wait until the three texts can be taken, and return them."""
-        expect(self.takes).to_have_count(3, timeout=MINUTE)
+        expect(self.takes).to_have_count(3, timeout=PATIENCE)
         return self.ways()
 
     def asked(self, seed: str = "7") -> list[str]:
@@ -77,12 +77,12 @@ class Writer:
         before = self.text.input_value()
         way = self.ways()[index]
         self.takes.nth(index).click(no_wait_after=True)
-        expect(self.text).to_have_value(before + way, timeout=MINUTE)
+        expect(self.text).to_have_value(before + way, timeout=PATIENCE)
 
     def keep(self) -> str:
         """Keep the text, and return the address of its plot."""
         self.press("Keep")
-        self.page.wait_for_url("**/shelf/*", timeout=MINUTE)
+        self.page.wait_for_url("**/shelf/*", timeout=PATIENCE)
         return self.page.url.removesuffix("#offers").removeprefix(self.address)
 
     def download(self, name: str) -> str:

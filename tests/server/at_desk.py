@@ -1,4 +1,4 @@
-"""The desk as a browser without JavaScript has it."""
+"""The desk, used by a browser without JavaScript."""
 
 import re
 from html import unescape
@@ -9,16 +9,16 @@ from tests.server.desk.visiting import Visitor
 
 
 def form(client: httpx.Client, **typed: str) -> dict[str, str]:
-    """The fields that the form of a blank desk sends; from then on the client has the cookie that goes with them."""
+    """Return the fields of a blank desk's form. From then on the client has the cookie for them."""
     return {"token": Visitor(client).token, **typed}
 
 
 def go_on(client: httpx.Client, text: str, **typed: str) -> httpx.Response:
-    """The answer to a blank desk with this text on it: what could come next."""
+    """Send this text from a blank desk, and return the page with continuations."""
     return client.post("/desk", data=form(client, text=text, do="continue", **typed))
 
 
 def offered(page: str) -> list[str]:
-    """The texts that a page offers, three or none."""
+    """Return the three texts on a page, or none."""
     pieces = re.findall(r'<span slot="text-(\d)">(.*?)</span>', page, re.DOTALL)
     return ["".join(unescape(piece) for index, piece in pieces if index == wanted) for wanted in sorted(dict(pieces))]

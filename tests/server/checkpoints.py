@@ -1,4 +1,4 @@
-"""A checkpoint in its own framework, to hold the engine's numbers against."""
+"""A checkpoint in its own framework, to check the engine's numbers."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 def logprobs_of(checkpoint: Path, tokens: Sequence[int]) -> npt.NDArray[np.float64]:
-    """From transformers: natural-log probabilities [tokens - 1, vocab] of what follows all tokens but the last."""
+    """Return natural-log probabilities [tokens - 1, vocab] after each token, from transformers."""
     from export.convert import tensorflow_logits
 
     logits = tensorflow_logits(_model(checkpoint), np.array([tokens[:-1]]))[0].astype(np.float64)

@@ -22,7 +22,7 @@ def bundle(tiny_bundle: Path) -> Bundle:
 
 @pytest.fixture
 def engine(bundle: Bundle) -> Iterator[Engine]:
-    """One that writes four sequences at once, while four requests wait."""
+    """An engine with four rows and a queue of four."""
     with Engine(bundle, EngineConfig(threads=1, queue=4, rows=4)) as engine:
         yield engine
 
@@ -35,27 +35,27 @@ def client(engine: Engine) -> Iterator[TestClient[Litestar]]:
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """What the session was asked to compute, in order."""
+    """The runs of the session, in order."""
     return record(monkeypatch)
 
 
 @pytest.fixture
 def slow_decoding(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Each decode step takes so many seconds more."""
+    """The seconds added to each decode step."""
     slow_down(monkeypatch, 0.05)
     return 0.05
 
 
 @pytest.fixture
 def slow_live(slow_decoding: float, bundle: Bundle) -> Iterator[LiveServer]:
-    """A server whose streams can be watched."""
+    """A server slow enough to watch its streams."""
     with serving(bundle) as server:
         yield server
 
 
 @pytest.fixture
 def slower_live(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> Iterator[LiveServer]:
-    """A server whose decode steps are longer than any delay of a busy machine, to count them in."""
+    """A server with decode steps longer than the delays of a busy machine, to count them in."""
     slow_down(monkeypatch, 0.4)
     with serving(bundle) as server:
         yield server
@@ -63,7 +63,7 @@ def slower_live(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> Iterator[Liv
 
 @pytest.fixture
 def damaged(tiny_bundle: Path, tmp_path: Path) -> Callable[[str, bytes], Path]:
-    """Makes a copy of the bundle with the content of one of its files replaced."""
+    """Return a copy of the bundle with other content in one of its files."""
 
     def copy(name: str, content: bytes) -> Path:
         folder = tmp_path / "damaged"

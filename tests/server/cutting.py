@@ -1,4 +1,4 @@
-"""A connection that breaks: a proxy between client and server that cuts it."""
+"""A proxy between client and server that cuts connections."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ AT_ONCE = b"\x01\x00\x00\x00\x00\x00\x00\x00"
 
 @dataclass
 class Cuts:
-    """address: of the proxy. connections: how many were made. cut: how many were cut."""
+    """address: of the proxy. connections: the number made. cut: the number cut."""
 
     address: str
     connections: int = 0
@@ -23,9 +23,10 @@ class Cuts:
 
 @contextmanager
 def cutting(address: str, limits: Sequence[int], path: bytes = b"/events") -> Iterator[Cuts]:
-    """Stands before a server. The n-th connection that asks for such a path ends after limits[n] bytes of its answer.
+    """Cut the n-th connection for such a path after limits[n] bytes of the response.
 
-    Every other one is reset, the others are closed. Connections after those, and for other paths, are left alone.
+    It stands before a server. Every other cut connection is reset, the others are closed. Later connections and other
+    paths pass through.
     """
     upstream = urlsplit(address)
     left = iter(list(enumerate(limits)))

@@ -8,11 +8,11 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, connect_sse
 
 LONG = {"prompt": "A fox", "length": "paragraph", "wildness": "5", "seed": "2"}
-"""A plot of more than sixty tokens, of the minute model."""
+"""A plot of more than sixty tokens, by the minute model."""
 
 
 def start(address: str, fields: dict[str, str]) -> dict[str, Any]:
-    """Starts a plot; the answer, with whole addresses."""
+    """Start a plot, and return the response with full addresses."""
     answer = httpx.post(f"{address}/api/plots", json=fields, timeout=30)
     assert answer.status_code == 201, answer.text
     plot: dict[str, Any] = answer.json()
@@ -22,7 +22,7 @@ def start(address: str, fields: dict[str, str]) -> dict[str, Any]:
 
 @contextmanager
 def following(plot: dict[str, Any], last_event_id: str | None = None) -> Iterator[EventSource]:
-    """The event stream of a plot."""
+    """Open the event stream of a plot."""
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
     with httpx.Client(timeout=60) as client, connect_sse(client, "GET", plot["events"], headers=headers) as source:
         assert source.response.status_code == 200
@@ -32,13 +32,13 @@ def following(plot: dict[str, Any], last_event_id: str | None = None) -> Iterato
 
 
 def follow(plot: dict[str, Any], last_event_id: str | None = None) -> list[ServerSentEvent]:
-    """The events of a plot, until it ends."""
+    """Return the events of a plot, once it has ended."""
     with following(plot, last_event_id) as source:
         return list(source.iter_sse())
 
 
 def read(plot: dict[str, Any]) -> dict[str, Any]:
-    """What is there of a plot."""
+    """Return the state of a plot."""
     answer = httpx.get(plot["self"], timeout=30)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"

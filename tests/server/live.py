@@ -1,4 +1,4 @@
-"""The server itself, on a free port, for tests that need a real socket."""
+"""A server on a free port, for tests with a real socket."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ from server.settings import Settings
 
 @dataclass(frozen=True)
 class LiveServer:
-    """A server that answers at `address`, and its engine."""
+    """A server, its address and its engine."""
 
     address: str
     engine: Engine
@@ -30,7 +30,7 @@ class LiveServer:
 def serving(
     bundle: Bundle, settings: Settings | None = None, precision: str | None = None, rows: int = 2
 ) -> Iterator[LiveServer]:
-    """Serves a bundle with uvicorn, in a thread, on a free port: two rows, and four may be waited for."""
+    """Serve a bundle with uvicorn in a thread, on a free port, with two rows and a queue of four."""
     engine = Engine(bundle, EngineConfig(precision, threads=1, queue=4, rows=rows))
     settings = settings or Settings()
     config = ServerConfig(
@@ -51,7 +51,7 @@ def serving(
 
 
 def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Makes each decode step take so much longer, as on a slower machine, so that a stream can be watched."""
+    """Make each decode step take longer, as on a slower machine, so that a test can watch a stream."""
     decode = Runner.decode
 
     def decode_slowly(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
@@ -62,7 +62,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 
 def fill_up(engine: Engine) -> list[Stream]:
-    """Requests of more and more clients, until nobody else is let in."""
+    """Send requests of new clients until the engine refuses one."""
     streams: list[Stream] = []
     with suppress(EngineBusy):
         while True:
@@ -72,7 +72,7 @@ def fill_up(engine: Engine) -> list[Stream]:
 
 
 def wait_until_idle(engine: Engine, seconds: float = 20.0) -> None:
-    """Fails if the engine still has a request after so many seconds."""
+    """Fail if the engine still has a request after so many seconds."""
     deadline = time.monotonic() + seconds
     while engine.running or engine.queued:
         assert time.monotonic() < deadline, "the engine is still at work"

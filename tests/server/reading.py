@@ -1,4 +1,4 @@
-"""What was read from streams, and the same without the engine."""
+"""The tokens of streams, and the same computed without the engine."""
 
 import random
 from collections.abc import Iterable
@@ -24,17 +24,17 @@ def text_of(chunks: Iterable[Chunk]) -> str:
 
 
 def one_by_one(engine: Engine, requests: Iterable[Request]) -> list[list[int]]:
-    """The tokens of each request, which has the engine to itself."""
+    """Return the tokens of each request, run alone."""
     return [tokens_of(engine.submit(request)) for request in requests]
 
 
 def all_at_once(engine: Engine, requests: Iterable[Request]) -> list[list[int]]:
-    """The tokens of each request, all of them submitted before any is read."""
+    """Return the tokens of each request; all are submitted before any is read."""
     return [tokens_of(stream) for stream in [engine.submit(request) for request in requests]]
 
 
 def some_requests(count: int, seed: int, longest: int = 60) -> list[Request]:
-    """Requests as unlike one another as they come, the same for the same `seed`; some have beginnings in common."""
+    """Return requests of all kinds, the same for the same `seed`; some share a beginning."""
     chance = random.Random(seed)
     shared = [[chance.randrange(399) for _ in range(longest)] for _ in range(4)]
 
@@ -62,7 +62,7 @@ def some_requests(count: int, seed: int, longest: int = 60) -> list[Request]:
 
 
 def recomputed(bundle: Bundle, precision: str, prompt: list[int], count: int) -> list[int]:
-    """Greedy tokens, each from a whole run over everything before it, on an empty cache."""
+    """Return greedy tokens, each from a full run on an empty cache."""
     shape = bundle.manifest.model
     session = ort.InferenceSession(bundle.model_file(precision), providers=["CPUExecutionProvider"])
     kind = np.float32 if precision == "fp32" else np.int8

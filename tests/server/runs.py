@@ -1,4 +1,4 @@
-"""Watching what the engine's session computes, and meddling with it."""
+"""Records and changes the runs of the engine's session."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Decode = Callable[[Runner, Sequence[int], Sequence[int]], Floats]
 
 @dataclass(frozen=True)
 class Run:
-    """What the session is asked for: how many rows there are, and how many tokens of each it is given."""
+    """One run of the session: the number of rows, and of tokens in each."""
 
     kind: str
     rows: int
@@ -21,7 +21,7 @@ class Run:
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """A list to which every run is added as it begins."""
+    """Return a list; every run is added to it as it begins."""
     prefill, score, decode = Runner.prefill, Runner.prefill_all_logits, Runner.decode
     runs: list[Run] = []
 
@@ -44,7 +44,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 
 
 def meddle(monkeypatch: pytest.MonkeyPatch, with_decode: Callable[[int, Callable[[], Floats], Runner], Floats]) -> None:
-    """Puts `with_decode` in the place of each decode: it is told the run's number, from 1 on, and how to do it."""
+    """Replace each decode with `with_decode`, called with its number from 1 on and a function to run it."""
     decode: Decode = Runner.decode
     count = 0
 

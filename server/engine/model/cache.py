@@ -1,4 +1,4 @@
-"""The KV cache: one row for each sequence, in memory written in place by ONNX Runtime.
+"""The KV cache: rows for sequences and for kept prompts, written in place by ONNX Runtime.
 
 Each layer has one tensor of keys and one of values. The first rows belong to decoding sequences, so n of them are one
 contiguous piece of memory to bind. The last rows belong to the prefix cache (`server/engine/prefix_cache.py`).
@@ -27,7 +27,7 @@ class Side:
 
 
 class Cache:
-    """Rows of keys and values in the host's memory. Pages of memory are taken only when first written to.
+    """Rows of keys and values in the host's memory, which is taken only when first written to.
 
     Args:
         rows: the number of rows.

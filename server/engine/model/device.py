@@ -51,7 +51,7 @@ onnx package to build it. A test builds it and compares.
 """
 
 
-def choose(bundle: Bundle, device: str, precision: str | None) -> tuple[Device, str]:
+def choose_device_and_precision(bundle: Bundle, device: str, precision: str | None) -> tuple[Device, str]:
     """Return the device and the precision to use.
 
     Args:

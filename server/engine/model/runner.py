@@ -98,8 +98,8 @@ class Runner:
             The logits after the last token of each piece, float32 [pieces, vocab]. The next run overwrites them.
         """
         width = min(self.cache.whole_blocks(max(map(len, pieces))), self.cache.capacity - start)
-        last = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
-        return self._run_prefill(row, start, pieces, width, last)
+        wanted = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
+        return self._run_prefill(row, start, pieces, width, wanted)
 
     def prefill_all_logits(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
         """Prefill a piece of one prompt in `row`, and yield the logits after each token.
@@ -121,15 +121,15 @@ class Runner:
             yield self._run_prefill(row, start + begin, [part], width, np.arange(width))[: len(part)]
 
     def _run_prefill(
-        self, row: int, start: int, pieces: Sequence[Sequence[int]], width: int, last: npt.NDArray[np.int64]
+        self, row: int, start: int, pieces: Sequence[Sequence[int]], width: int, wanted: npt.NDArray[np.int64]
     ) -> Floats:
         """Prefill pieces, padded to `width` tokens.
 
         Args:
-            last: the tokens to return logits for, as indices into the flattened batch.
+            wanted: the tokens to return logits for, as indices into the flattened batch.
 
         Returns:
-            The logits, float32 [last, vocab].
+            The logits, float32 [len(wanted), vocab].
         """
         ids = np.zeros((len(pieces), width), np.int64)
         for line, piece in zip(ids, pieces, strict=True):
@@ -141,14 +141,14 @@ class Runner:
         inputs = {
             "input_ids": ids,
             "position_ids": np.broadcast_to(positions, ids.shape),
-            "seqlens_k": np.full(len(pieces), end - 1, np.int32),
+            "seqlens_k": np.full(len(pieces), end - 1, np.int32),  # one less than the keys, by its definition
             "total_sequence_length": np.array([end], np.int32),
-            "last_tokens": last,
+            "last_tokens": wanted,
         }
-        binding = self._bind(row, len(pieces), len(last))
+        binding = self._bind(row, len(pieces), len(wanted))
         for name, values in inputs.items():
             self._bind_input(binding, name, np.ascontiguousarray(values))
-        return self._run(binding, len(last))
+        return self._run(binding, len(wanted))
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         """Compute one token of each of the first rows.

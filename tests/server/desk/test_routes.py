@@ -19,7 +19,7 @@ from server.bundle import Bundle
 from server.desk.routes import MAX_FORM
 from server.desk.writers import COOKIE
 from server.engine import Engine, EngineConfig
-from server.pages import TEMPLATES
+from server.rendering import TEMPLATES
 from server.settings import Settings
 from server.shelf import bounds
 from server.writing.fields import MOST
@@ -305,3 +305,12 @@ def test_a_body_that_is_no_form(visitor: Visitor) -> None:
     for kind in (JSON, "multipart/form-data; boundary=x", "text/plain"):
         answer = visitor.client.post("/desk", content=b"{}", headers={"Content-Type": kind})
         assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(("name", "kind"), [("plot.txt", "text/plain"), ("plot.md", "text/markdown")])
+def test_a_plot_is_a_file_of_its_type(visitor: Visitor, name: str, kind: str) -> None:
+    plot = visitor.keep("A fox meets a hen.")["plot"]
+    file = visitor.client.get(f"/shelf/{plot}/{name}")
+    assert file.headers["content-type"] == f"{kind}; charset=utf-8"
+    assert file.headers["content-disposition"] == f'attachment; filename="{name}"'
+    assert "A fox meets a hen." in file.text

@@ -32,7 +32,7 @@ def run_next(waiting: FairQueue) -> SequenceGroup:
     """Run the next group to its end, and return it."""
     assert waiting.peek()
     group = waiting.pop()
-    waiting.finish(group.sequences)
+    waiting.settle(group.sequences)
     return group
 
 
@@ -99,7 +99,7 @@ def test_a_client_owes_for_what_still_runs() -> None:
     running = waiting.pop()
     waiting.append(group("a", 1000))
     waiting.append(group("b", 10))
-    waiting.finish(running.sequences)
+    waiting.settle(running.sequences)
     assert clients(all_of(waiting)) == "ba"
 
 
@@ -108,7 +108,7 @@ def test_a_client_owes_nothing_once_its_work_has_ended() -> None:
     waiting.append(group("a", 1000))
     waiting.append(group("b", 10))  # keeps the queue from starting over
     assert waiting.peek()
-    waiting.finish(waiting.pop().sequences)
+    waiting.settle(waiting.pop().sequences)
     waiting.append(group("a", 10))
     waiting.append(group("c", 10))
     assert clients(all_of(waiting)) == "bca"
@@ -167,10 +167,10 @@ def test_nobody_is_lost_or_served_twice_and_little_is_remembered(seed: int) -> N
             begun.append(waiting.pop())
             running.append(begun[-1])
         if running and chance.random() < 0.3:
-            waiting.finish(running.pop(chance.randrange(len(running))).sequences)
+            waiting.settle(running.pop(chance.randrange(len(running))).sequences)
     begun += all_of(waiting)
     for each in running:
-        waiting.finish(each.sequences)
+        waiting.settle(each.sequences)
     assert not waiting._unfinished
     assert sorted(map(id, begun)) == sorted(map(id, came))
     for client in map(str, range(8)):

@@ -51,7 +51,7 @@ def test_a_client_has_so_many_texts_under_way_and_no_more(bundle: Bundle, slow_d
     with Engine(bundle, EngineConfig(threads=1, rows=2, per_client=3)) as engine:
         first = engine.submit_several(Request(PROMPT, ENDLESS, client="a"), 2)
         waiting = engine.submit(Request(PROMPT, ENDLESS, client="a"))
-        with pytest.raises(ClientBusy, match="you have 3 texts under way, and the limit is 3; try again in 5 seconds"):
+        with pytest.raises(ClientBusy, match="texts in progress: 3 at most, and you have 3 already; try again in 5"):
             engine.submit(Request(PROMPT, ENDLESS, client="a"))
         other = engine.submit(Request(PROMPT, Sampling(max_tokens=1, ignore_end=True), client="b"))
         waiting.cancel()
@@ -76,8 +76,8 @@ def test_every_way_in_says_that_the_share_is_used_up(bundle: Bundle, slow_decodi
         assert [answer.status_code for answer in answers] == [429] * 3
         assert all(answer.headers["retry-after"] for answer in answers)
         assert answers[0].json()["error"]["code"] == "rate_limit_exceeded"
-        assert "You have 1 texts under way" in answers[1].json()["message"]
-        assert "You have 1 texts under way" in answers[2].text
+        assert "Texts in progress: 1 at most, and you have 1 already" in answers[1].json()["message"]
+        assert "Texts in progress: 1 at most, and you have 1 already" in answers[2].text
 
 
 def test_only_so_many_requests_for_text_in_a_minute(engine: Engine) -> None:

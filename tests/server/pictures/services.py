@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import encode_basic_auth, web
 
-from server.pictures.service import MAX_BYTES
+from server.pictures.http_provider import MAX_BYTES
 
 KEY = "sk-Secret4711"
 LOGIN = "writer:Secret4711"

@@ -6,7 +6,7 @@ import pytest
 
 from server.pictures import Fault, Picture, PictureError, Progress
 from server.pictures.automatic1111 import Automatic1111, plain
-from server.pictures.service import Service
+from server.pictures.http_provider import HttpProvider
 from tests.server.pictures.services import KEY, PNG, Services
 from tests.server.pictures.trial import KINDS, PLOT, Trial, trying
 
@@ -141,7 +141,7 @@ def test_a_picture_that_is_not_where_it_should_be(trouble: str) -> None:
 
 def test_a_service_far_away_cannot_point_into_the_network_of_the_server() -> None:
     async def work(trial: Trial, running: Services) -> None:
-        far = Service("https://images.example/v1", KEY, trial.cap, patience=5)
+        far = HttpProvider("https://images.example/v1", KEY, trial.cap, patience=5)
         for address in (
             f"{running.address}/kept.png",
             "file:///etc/passwd",

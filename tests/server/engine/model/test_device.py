@@ -24,8 +24,8 @@ from server.engine.model.device import (
     NO_DRIVER,
     NO_LIBRARIES,
     NO_PROVIDER,
-    choose,
     choose_device,
+    choose_device_and_precision,
     driver_answers,
     gpu_name,
     open_session,
@@ -136,17 +136,17 @@ def test_missing_cuda_libraries_are_named_without_noise(
 
 @pytest.mark.usefixtures("gpu")
 def test_a_gpu_is_taken_for_what_runs_on_it(bundle: Bundle, without_fp16: Bundle) -> None:
-    assert choose(bundle, "auto", None) == ("cuda", "fp16")
-    assert choose(bundle, "auto", "int8") == ("cpu", "int8")
-    assert choose(bundle, "cpu", None) == ("cpu", "int8")
-    assert choose(without_fp16, "auto", None) == ("cpu", "int8")
+    assert choose_device_and_precision(bundle, "auto", None) == ("cuda", "fp16")
+    assert choose_device_and_precision(bundle, "auto", "int8") == ("cpu", "int8")
+    assert choose_device_and_precision(bundle, "cpu", None) == ("cpu", "int8")
+    assert choose_device_and_precision(without_fp16, "auto", None) == ("cpu", "int8")
 
 
 @pytest.mark.usefixtures("gpu")
 def test_a_precision_that_does_not_run_on_a_gpu_is_refused(bundle: Bundle, without_fp16: Bundle) -> None:
     for carried, precision in ((bundle, "fp32"), (bundle, "int8"), (without_fp16, None)):
         with pytest.raises(DeviceError, match=r"does not run on cuda, where only fp16 does; export .*--precision all"):
-            choose(carried, "cuda", precision)
+            choose_device_and_precision(carried, "cuda", precision)
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -26,7 +26,7 @@ UNUSABLE = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, Except
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
-class Service:
+class HttpProvider:
     """Sends requests to one service and reads the responses. Each provider behind HTTP is a subclass.
 
     address: the beginning of its URLs. key: the secret, sent as a Bearer token, or as basic authentication in the form

@@ -1,0 +1,80 @@
+"""The pages: Jinja templates, rendered whole, or in pieces while a plot is being generated."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from server.bundle import Bundle, Manifest
+from server.http.static import static_address
+from server.writing.brief import ANY_GENRE, DEFAULTS, LENGTHS, WILDNESSES
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+TURN = 0.005
+"""Seconds of the event loop for a page before others have their turn."""
+
+
+class Pages:
+    """Renders templates/ for a model. Contexts add to the values of all pages. genres: the model's."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.genres = manifest.prompt.genres
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            enable_async=True,
+        )
+        # Not `%-d`, which Windows lacks.
+        self._environment.filters["date"] = lambda moment: f"{moment.day} {moment:%B %Y}"
+        self._environment.globals.update(
+            genres=self.genres,
+            any_genre=ANY_GENRE,
+            lengths=LENGTHS,
+            wildnesses={
+                step: (wildness, wildness.sampling(manifest.sampling)) for step, wildness in WILDNESSES.items()
+            },
+            static=static_address,
+            typed=DEFAULTS,
+            problems={},
+            notice=None,
+            plot=None,
+            offer=None,
+            offers=[],
+            drawing=None,
+        )
+
+    async def render(self, name: str, **context: object) -> str:
+        """Return the whole page."""
+        return "".join([piece async for piece in self.stream(name, **context)])
+
+    async def stream(self, name: str, **context: object) -> AsyncGenerator[str, None]:
+        """Yield the page in pieces, as its asynchronous values come. A long page gives others their turn."""
+        until = time.monotonic() + TURN
+        async with aclosing(self._environment.get_template(name).generate_async(context)) as pieces:
+            async for piece in pieces:
+                yield piece
+                if time.monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + TURN
+
+
+def card(bundle: Bundle) -> Markup | None:
+    """Return a model's card as HTML; None if it has none. HTML in the card stays text."""
+    path = bundle.path / "MODEL_CARD.md"
+    if not path.is_file():
+        return None
+    # The hub reads the YAML at the top.
+    text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text("utf-8"), flags=re.DOTALL)
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    return Markup(html.replace("<th></th>", "<td></td>"))  # screen readers announce an empty heading
