@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from server import pages
+from server import rendering
 from server.bundle import Bundle
 from server.rendering import Pages
 from server.shelf import Passage, Volume
@@ -29,7 +29,7 @@ def plot() -> Volume:
 async def test_others_have_their_turn_between_the_pieces(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, streamed: bool
 ) -> None:
-    monkeypatch.setattr(pages, "TURN", -1)
+    monkeypatch.setattr(rendering, "TURN", -1)
     turns = 0
 
     async def another() -> None:
