@@ -42,7 +42,7 @@ def soak(
     fairness: Annotated[int, frame.count(60, "Seconds of a small client beside large ones.", least=0, most=3600)],
     **shared: Unpack[Shared],
 ) -> None:
-    """Test a server under load: 1,000 streams at once, twice its capacity, 20,000 requests, unequal clients.
+    """Test a server under load: 1,000 streams, twice its capacity, unequal clients, 20,000 requests.
 
     The server runs in its own process on the loopback, with default settings except for the rows. The command prints a
     table with each trial, its target and the measurement. In --out, soak.json has the table with all figures,

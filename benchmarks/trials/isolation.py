@@ -133,7 +133,7 @@ HOLDERS, HELD = 3, 4
 """Clients that hold the queue, and the requests that each of them always has."""
 
 MAX_RATIO = 2.0
-"""The most for a small request, as a multiple of a large one alone: it may have to wait for one to end."""
+"""The most for a small request, in times of a large one alone: it may have to wait for one to end."""
 
 BACK_OFF = 0.05
 """Seconds until a refused request is sent again, in place of the answer's Retry-After."""

@@ -99,11 +99,11 @@ class Batch:
 
     def _prefill(self, prefill: Prefill, step: StepStats) -> None:
         """Do a prefill run. If it completes its groups, sample the first token of each of their sequences."""
-        logprobs = prefill.rows[0].logprobs
+        first_row, logprobs = prefill.rows[0].index, prefill.rows[0].logprobs
         if logprobs is None:
-            logits = self.runner.prefill(prefill.first_row, prefill.start, prefill.pieces)
+            logits = self.runner.prefill(first_row, prefill.start, prefill.pieces)
         else:
-            for logits in self.runner.prefill_all_logits(prefill.first_row, prefill.start, prefill.pieces[0]):
+            for logits in self.runner.prefill_all_logits(first_row, prefill.start, prefill.pieces[0]):
                 logprobs.add(logits)
             logits = logits[-1:]
         for row, last in zip(prefill.rows, logits, strict=True):

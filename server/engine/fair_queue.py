@@ -81,7 +81,7 @@ class FairQueue:
 
     def remove_expired(self, now: float) -> list[SequenceGroup]:
         """Remove and return the groups past their deadline; `now` is in seconds of the monotonic clock."""
-        expired = [group for group in self if group.deadline <= now]
+        expired = [group for group in self if group.sequences[0].deadline <= now]
         self._remove(expired)
         return expired
 

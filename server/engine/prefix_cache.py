@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from server.engine.model.cache import Cache
 MIN_BLOCKS = 2
 """Prompts of fewer blocks are not kept: their prefill takes no longer than a look-up."""
 
-WIDTH = 4
-"""Bytes of a token in a cached prompt. Prompts are kept as bytes, because bytes compare fastest."""
+OWNER, WIDTH = 16, 4
+"""Bytes of a client and of a token in a kept prompt. Prompts are kept as bytes, because bytes compare fastest."""
 
 
 class PrefixCache:
@@ -27,7 +28,7 @@ class PrefixCache:
         self._cache = cache
         self._block_size = cache.block_size
         self._free = list(range(first, first + count))
-        self._prompts: OrderedDict[int, tuple[str, bytes]] = OrderedDict()
+        self._prompts: OrderedDict[int, bytes] = OrderedDict()
 
     def find(self, prompt: Sequence[int], client: str) -> tuple[int, int]:
         """Return the client's row with the longest prefix of `prompt`, and the number of tokens to reuse.
@@ -35,13 +36,11 @@ class PrefixCache:
         Return (0, 0) without a hit. At least the last token stays to be prefilled, because the next one is sampled from
         its logits.
         """
-        wanted = _as_bytes(prompt)
+        wanted = _key(client, prompt)
         best, length = 0, 0
-        for kept_row, (owner, kept) in self._prompts.items():
+        for kept_row, kept in self._prompts.items():
             # A row is better than the best so far if it shares one block more. Most rows share nothing, and fail here.
-            while owner == client and (end := length + self._block_size) < len(prompt):
-                if kept[: end * WIDTH] != wanted[: end * WIDTH]:
-                    break
+            while (end := length + self._block_size) < len(prompt) and kept[: _size(end)] == wanted[: _size(end)]:
                 best, length = kept_row, end
         if length:
             self._prompts.move_to_end(best)
@@ -53,19 +52,17 @@ class PrefixCache:
         if blocks < MIN_BLOCKS or not (self._free or self._prompts):
             return
         length = blocks * self._block_size
-        tokens = _as_bytes(prompt[:length])
-        for kept_row, (owner, kept) in list(self._prompts.items()):
-            if owner != client:
-                continue
-            if kept.startswith(tokens):
+        key = _key(client, prompt[:length])
+        for kept_row, kept in list(self._prompts.items()):
+            if kept.startswith(key):
                 self._prompts.move_to_end(kept_row)
                 return
-            if tokens.startswith(kept):
+            if key.startswith(kept):
                 del self._prompts[kept_row]
                 self._free.append(kept_row)
         target = self._free.pop() if self._free else self._prompts.popitem(last=False)[0]
         self._cache.copy(row, target, length)
-        self._prompts[target] = client, tokens
+        self._prompts[target] = key
 
     def clear(self) -> None:
         """Drop all prompts, after an error that may have left rows half written."""
@@ -73,5 +70,11 @@ class PrefixCache:
         self._prompts.clear()
 
 
-def _as_bytes(tokens: Sequence[int]) -> bytes:
-    return np.array(tokens, dtype=f"i{WIDTH}").tobytes()
+def _key(client: str, tokens: Sequence[int]) -> bytes:
+    """Return a client and a prompt as bytes. Only keys of the same client have a common beginning."""
+    return blake2b(client.encode(), digest_size=OWNER).digest() + np.array(tokens, dtype=f"i{WIDTH}").tobytes()
+
+
+def _size(tokens: int) -> int:
+    """Return the bytes of a key with so many tokens."""
+    return OWNER + tokens * WIDTH

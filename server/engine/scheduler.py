@@ -39,11 +39,6 @@ class Prefill:
     length: int
 
     @property
-    def first_row(self) -> int:
-        """The index of the first row in the cache; the others follow it."""
-        return self.rows[0].index
-
-    @property
     def pieces(self) -> list[list[int]]:
         """The tokens to prefill in each row, without padding."""
         return [row.tokens[self.start : self.start + self.length] for row in self.rows]

@@ -200,11 +200,6 @@ class SequenceGroup:
         return self.sequences[0].client
 
     @property
-    def deadline(self) -> float:
-        """The time of its deadline, in seconds of the monotonic clock."""
-        return self.sequences[0].deadline
-
-    @property
     def cancelled(self) -> bool:
         """True if the readers of all its sequences are gone."""
         return all(sequence.channel.status.final for sequence in self.sequences)

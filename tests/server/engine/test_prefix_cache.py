@@ -6,7 +6,7 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, EngineConfig, Request, Sampling
-from server.engine.prefix_cache import WIDTH, PrefixCache
+from server.engine.prefix_cache import OWNER, WIDTH, PrefixCache
 from tests.server.engine.symbolic import SymbolicCache
 from tests.server.reading import PRECISIONS, one_by_one, some_requests, tokens_of
 from tests.server.runs import Run
@@ -35,7 +35,7 @@ class Shelf:
 
     def lengths(self) -> list[int]:
         """Return the number of tokens of each kept prompt, in ascending order."""
-        return sorted(len(tokens) // WIDTH for _, tokens in self.prefixes._prompts.values())
+        return sorted((len(key) - OWNER) // WIDTH for key in self.prefixes._prompts.values())
 
 
 def test_whole_blocks_that_both_begin_with_are_found() -> None:
@@ -78,11 +78,9 @@ def test_a_prompt_takes_the_place_of_its_beginnings() -> None:
     shelf.keep(*[2] * 32)
     shelf.keep(*[1] * 32, *[3] * 16)
     shelf.keep(*[1] * 64)
-    assert sorted(len(tokens) // WIDTH for _, tokens in shelf.prefixes._prompts.values()) == [32, 48, 64]
+    assert shelf.lengths() == [32, 48, 64]
     shelf.keep(*[1] * 48)
-    assert sorted(len(tokens) // WIDTH for _, tokens in shelf.prefixes._prompts.values()) == [32, 48, 64], (
-        "known already"
-    )
+    assert shelf.lengths() == [32, 48, 64], "known already"
 
 
 def test_nothing_is_kept_where_there_is_no_room_or_after_an_error() -> None:

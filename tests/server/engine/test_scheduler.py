@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from server.engine.fair_queue import FairQueue
 from server.engine.model.cache import BLOCK
-from server.engine.prefix_cache import MIN_BLOCKS, WIDTH
+from server.engine.prefix_cache import MIN_BLOCKS, OWNER, WIDTH
 from server.engine.scheduler import MAX_PREFILL_TOKENS, MIN_PREFILL_TOKENS, Prefill, Scheduler
 from server.engine.sequence import CacheRow, Sequence, SequenceGroup
 from server.engine.stats import Observer, SequenceStats
@@ -141,13 +141,15 @@ class Scheduling(RuleBasedStateMachine):
             else MAX_PREFILL_TOKENS
         )
         assert width * len(prefill.pieces) <= min(most, MAX_PREFILL_TOKENS)
-        assert [row.index for row in prefill.rows] == [prefill.first_row + line for line in range(len(prefill.rows))]
+        assert [row.index for row in prefill.rows] == [
+            prefill.rows[0].index + line for line in range(len(prefill.rows))
+        ]
         for row in prefill.rows:
             assert row.cached == prefill.start
             assert row.cached + prefill.length >= len(row.tokens) or prefill.length % BLOCK == 0
 
     def read(self, prefill: Prefill) -> None:
-        cells = self.cache.prefill(prefill.first_row, prefill.start, prefill.pieces)
+        cells = self.cache.prefill(prefill.rows[0].index, prefill.start, prefill.pieces)
         last = {id(row): cell for row, cell in zip(prefill.rows, cells, strict=True)}
         self.last |= last
         arrived = self.scheduler.finish_prefill(prefill)
@@ -200,7 +202,7 @@ class Scheduling(RuleBasedStateMachine):
         """Kept prompts are in rows behind all sequences; none is a prefix of another of its client."""
         kept = self.scheduler.prefix_cache._prompts
         assert sorted([*kept, *self.scheduler.prefix_cache._free]) == list(range(self.rows, self.rows + self.kept))
-        known = {row: (client, np.frombuffer(tokens, f"i{WIDTH}").tolist()) for row, (client, tokens) in kept.items()}
+        known = {row: (key[:OWNER], np.frombuffer(key[OWNER:], f"i{WIDTH}").tolist()) for row, key in kept.items()}
         for row, (client, tokens) in known.items():
             assert len(tokens) >= MIN_BLOCKS * BLOCK
             assert len(tokens) % BLOCK == 0
