@@ -34,13 +34,13 @@ class PerMinute(RateLimitMiddleware):
 
 
 async def count_text(request: Request[Any, Any, Any]) -> None:
-    """Count a request for text on a route without the option `WORK`. Raises TooManyRequestsException (429)."""
+    """Count a request for text on a route without `WORK`. Raises TooManyRequestsException (429)."""
     if limit := request.app.state.get(STORE):
         await limit(request.scope, request.receive, request.send)
 
 
 def counter(requests: int, access: Access) -> PerMinute:
-    """Return the limit for `count_text`: it shares its counts with the middleware of `per_minute`."""
+    """Return the limit for `count_text`. It and `per_minute` share their counts."""
 
     async def counted(_: Scope, __: Receive, ___: Send) -> None:
         pass

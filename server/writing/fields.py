@@ -23,7 +23,10 @@ STEERING = tuple(name for name in DEFAULTS if name != "prompt")
 
 
 async def form_fields(request: Request[Any, Any, Any]) -> dict[str, str]:
-    """Return the fields of a posted form; empty for a body that is none of ours. The last field of a name counts."""
+    """Return the fields of a posted form. The last field of a name counts.
+
+    Any other body, or a form with more than `MOST` fields, has none.
+    """
     if request.content_type[0] != RequestEncodingType.URL_ENCODED:
         return {}
     # Litestar's `form` takes long for a long text, in the event loop, and keeps a thousand of them in a cache.
