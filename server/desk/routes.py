@@ -36,7 +36,10 @@ EXPLAINED = (BriefError, EngineBusy, PermissionDeniedException, ShelfError, TooM
 
 
 MAX_FORM = 1280 * 1024
-"""Bytes of a posted form: a character of the text takes up to four bytes, and a form writes each as three letters."""
+"""Bytes of the posted form.
+
+A character of the text takes up to four bytes, and a form writes each of them as three letters.
+"""
 
 
 class DeskState(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ def window(text: str, tokenizer: Tokenizer, room: int) -> str:
 
 
 def _sentences(text: str, shortest: int) -> Iterator[str]:
-    """Yield the sentences of a text. Short ones are joined up to `shortest` characters, to tokenize them together."""
+    """Yield the sentences of a text, several together until they have `shortest` characters."""
     start = 0
     for found in SENTENCE.finditer(text):
         if found.end() - start >= shortest:

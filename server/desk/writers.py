@@ -39,7 +39,7 @@ class Writers:
         return base64.urlsafe_b64encode(bytes.fromhex(self._sign("plot", f"{owner}:{page}"))[:16]).decode().rstrip("=")
 
     def find(self, cookies: Mapping[str, str]) -> str | None:
-        """Return the shelf that a browser's cookies name, if any. An earlier version called its cookie `COOKIE`."""
+        """Return the shelf of a browser's cookies, if any. An earlier version's cookie is `COOKIE`."""
         return self.read(cookies.get(self.cookie_name, "")) or self.read(cookies.get(COOKIE, ""))
 
     def read(self, cookie: str) -> str | None:

@@ -20,7 +20,10 @@ NAME = re.compile(r"[\w-]{22}", re.ASCII)
 def new(
     session: Session, owner: str, title: str, genre: str, texts: Sequence[tuple[str, By]], id: str | None = None
 ) -> tuple[PlotRow, list[PassageRow]]:
-    """Create a plot with these passages after the blank page. Without an id, it gets a random one. Raises ShelfFull."""
+    """Create a plot with these passages after the blank page. Raises ShelfFull.
+
+    id: a random one by default.
+    """
     # On PostgreSQL, plots that begin at the same moment may exceed the limit by a few, which does no harm.
     if count(session, PlotRow.owner == owner) >= bounds.PLOTS:
         raise ShelfFull(f"The shelf is full: it has {bounds.PLOTS:,} plots. Delete one.")

@@ -55,7 +55,10 @@ def beginning(session: Session, plot: PlotRow, text: str) -> tuple[list[PassageR
 
 
 def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool) -> PassageRow:
-    """Keep the text as it is now, and return its last passage. closed: it does not grow. Raises ShelfFull."""
+    """Keep the text as it is now, and return its last passage. Raises ShelfFull.
+
+    closed: the passage does not grow from now on.
+    """
     if plot.growing and by == "writer" and text.startswith(plot.text):
         last = session.get_one(PassageRow, (plot.id, plot.current))
         if added := text[len(plot.text) :]:
