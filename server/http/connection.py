@@ -18,8 +18,8 @@ from server.settings import Settings, SettingsError
 MAX_HEAD = 16 * 1024
 """Bytes of a request's line and headers. The server reads these, but never twice as many."""
 
-MAX_PARSED = 4096
-"""Bytes of heads and chunked bodies to parse at once. With one byte in each chunk, h11 needs about 4 ms for them."""
+MAX_PARSED = 1024
+"""Bytes of heads and chunked bodies to parse at once. With one byte in each chunk, h11 needs about 1 ms for them."""
 
 LINGER = 1.0
 """Seconds to respond to a client that has closed its side of the connection, and to read on after a refusal."""
