@@ -169,9 +169,12 @@ def arrivals(
         ("", ""),
         (
             (f"first token after {again_tokens} tokens", f"{milliseconds(median(cold))} ms"),
-            ("the same text again", f"{milliseconds(median(again))} ms, {ratio:.1%}"),
+            ("the same text again", f"{milliseconds(median(again))} ms, {ratio:.1%} of that"),
             (f"{streams} streams: gap between tokens, p50", f"{milliseconds(gap)} ms"),
-            (f"p99, while {long_tokens} tokens arrive", f"{median(ratios):.2f} times that (median of {rounds} rounds)"),
+            (
+                f"p99, while {long_tokens} tokens arrive",
+                f"{median(ratios):.2f} times that (median of {frame.rounds(rounds)})",
+            ),
             ("first token after these", f"{milliseconds(median(first for _, first in arrived))} ms"),
         ),
     )

@@ -163,6 +163,11 @@ def print_table(
     Console().print(table)
 
 
+def rounds(number: int) -> str:
+    """Return "1 round", or the number of rounds."""
+    return f"{number} round{'' if number == 1 else 's'}"
+
+
 def settings(*names: str, **more: Any) -> dict[str, Any]:
     """Return settings for the JSON file: `more`, and the running command's options of these names."""
     given = click.get_current_context().params

@@ -73,7 +73,7 @@ def serve(
         ((name, *each.cells) for name, each in summaries.items()),
         f"first, next token: {RANKS} in milliseconds",
     )
-    click.echo(f"behind HTTP: {ratio:.1%} of the engine's tokens per second (median of {rounds} rounds)")
+    click.echo(f"behind HTTP: {ratio:.1%} of the engine's tokens per second (median of {frame.rounds(rounds)})")
     click.echo(f"reading the streams in this process took {median(shares):.0%} of a core meanwhile")
     settings = frame.settings("prompt_tokens", "new_tokens", "concurrency", "rounds", model=server.model)
     settings |= {"precision": precision, "sampling": SAMPLED[greedy], "ratio": ratio}

@@ -73,7 +73,8 @@ def compare(
             one, other = _at(old, path), _at(new, path)
             if not one or not other:
                 continue
-            worse = one / other - 1 if more_is_better else other / one - 1
+            change = other / one - 1
+            worse = -change if more_is_better else change
             how = f"{abs(worse):.1%} {'worse' if worse > 0 else 'better'}"
             doubtful = old["doubts"] or new["doubts"]
             rows.append((target, label, measure, unit(one), unit(other), f"({how}) ?" if doubtful else how))

@@ -118,7 +118,7 @@ def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None
     ratio = over.first_token / capacity.first_token
     asked, whole, refused = over.ends.total(), over.ends["whole"], over.ends["refused"]
     return TrialResult.of(
-        f"mixed load at twice capacity for {seconds / 60:.3g} minutes",
+        f"mixed load at twice capacity for {f'{seconds} s' if seconds < 60 else f'{seconds / 60:.3g} minutes'}",
         f"every request ends with a whole answer or a clean 503; p95 first token within {RATIO:g} × that at capacity",
         f"{whole:,} whole, {refused:,} refused, {asked - whole - refused} others of {asked:,}; "
         f"p95 first token {ratio:.2f} × ({over.first_token:.2f} s, at capacity {capacity.first_token:.2f} s)",
