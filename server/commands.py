@@ -205,7 +205,7 @@ async def _open_shelf(database: str) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """Return a socket at the server's address, before the model is loaded, to report a port in use at once.
+    """Return a socket at the server's address. Opened before the model loads, it reports a busy port.
 
     It listens, because two servers that start at the same moment could both bind the port. Clients that connect early
     wait until the server is ready. With replicas it is only bound: Ray's proxy will listen.

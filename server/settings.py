@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "PLOTIFY_"
 KUBERNETES_PORT = re.compile(r"tcp://\S+:\d+")
-"""The value that Kubernetes gives PLOTIFY_PORT in each pod of a namespace with a Service named plotify."""
+"""The PLOTIFY_PORT that Kubernetes sets in the pods of a namespace with a Service named plotify."""
 
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "plotify-mini"
 

@@ -31,7 +31,7 @@ LOOK, PATIENCE = 5.0, 5.0
 """Seconds between requests to the app while the command runs, and the time limit for the answers."""
 
 LOST = 60.0
-"""Seconds without an answer after which the app is lost. Ray starts a process again in a fraction of this."""
+"""Seconds without an answer after which the app is lost. Ray restarts a process much faster."""
 
 NAME = "plotify"
 """The name of the application for Ray Serve."""

@@ -1,4 +1,4 @@
-"""The prefix cache: keeps prompts in the KV cache for later requests of the same client with the same beginning."""
+"""The prefix cache: keeps prompts in the KV cache for later requests of the same client."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ MIN_BLOCKS = 2
 """Prompts of fewer blocks are not kept: their prefill takes no longer than a look-up."""
 
 OWNER, WIDTH = 16, 4
-"""Bytes of a client and of a token in a kept prompt. Prompts are kept as bytes, because bytes compare fastest."""
+"""Bytes of a client and of a token in a kept prompt. Bytes compare faster than lists of tokens."""
 
 
 class PrefixCache:
@@ -47,7 +47,7 @@ class PrefixCache:
         return best, length
 
     def store(self, prompt: Sequence[int], row: int, client: str) -> None:
-        """Copy the keys and values of `prompt` from `row`, and drop the client's prompts that are a prefix of it."""
+        """Copy the keys and values of `prompt` from `row`. Drop the client's prompts that are a prefix of it."""
         blocks = len(prompt) // self._block_size
         if blocks < MIN_BLOCKS or not (self._free or self._prompts):
             return

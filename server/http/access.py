@@ -131,7 +131,7 @@ def _is_local(connection: Connection) -> bool:
 
 
 def _address_of(connection: Connection) -> ipaddress.IPv4Address | ipaddress.IPv6Address | str:
-    """Return a client's address. A server on `::` has IPv4 clients too, as ::ffff:192.0.2.7; return their IPv4 address.
+    """Return a client's address. A server on `::` sees IPv4 clients as ::ffff:192.0.2.7: return theirs.
 
     For a Unix socket, return its name.
     """

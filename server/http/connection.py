@@ -19,10 +19,10 @@ MAX_HEAD = 16 * 1024
 """Bytes of a request's line and headers. The server reads these, but never twice as many."""
 
 MAX_PARSED = 1024
-"""Bytes of heads and chunked bodies to parse at once. With one byte in each chunk, h11 needs about 1 ms for them."""
+"""Bytes of heads and chunked bodies to parse at once. With chunks of one byte, h11 needs about 1 ms."""
 
 LINGER = 1.0
-"""Seconds to respond to a client that has closed its side of the connection, and to read on after a refusal."""
+"""Seconds to respond to a client that has closed its side, and to read on after a refusal."""
 
 LATE_BODY = 5
 """Seconds for the next part of a body that the app has no use for, because it has responded."""

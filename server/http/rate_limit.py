@@ -15,7 +15,7 @@ MINUTE = 60.0
 
 
 class RateLimit:
-    """Counts the requests of each client, in a minute that begins with its first one. requests: 0 for no limit."""
+    """Counts the requests of each client in the minute since its first one. requests: 0 for no limit."""
 
     def __init__(self, requests: int) -> None:
         self._requests = requests

@@ -1,4 +1,4 @@
-"""Refuses what pages of other sites make a visitor's browser send, and names that DNS rebinding leads here."""
+"""Refuses requests that pages of other sites make a browser send, and names used for DNS rebinding."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
 
 UNREGISTERED = (".home.arpa", ".internal", ".local", ".localhost")
-"""Ends of names that nobody can register, so no other site has one. The same is true for names without a dot."""
+"""Ends of names that nobody can register. Nobody can register a name without a dot either."""
 
 
 def cors(origins: Sequence[str]) -> CORSConfig | None:

@@ -131,7 +131,7 @@ def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
 
 
 def _keep_private(file: Path) -> None:
-    """Create the folder and the file if they are missing, and take the file's permissions from other users.
+    """Create the folder and the file if they are missing, and close the file to other users.
 
     The file has the secret for writers' cookies. SQLite gives its log the permissions of the file. The group keeps
     its own, perhaps for a backup.
@@ -211,7 +211,7 @@ def check_writable(connection: Connection) -> None:
 
 
 def shown(url: URL) -> str:
-    """Return the name of a database for operators: a path, or a URL without passwords, which its query may hold too."""
+    """Return the name of a database for operators: a path, or a URL without passwords."""
     return url.database or "" if url.get_backend_name() == "sqlite" else url.set(query={}).render_as_string()
 
 
@@ -257,7 +257,7 @@ class DatabaseHealth:
             raise
 
     async def recheck(self, check: Callable[[], Awaitable[None]]) -> None:
-        """Call `check` every `RECHECK` seconds while the database fails. `check` raises its errors. Never returns."""
+        """Call `check` every `RECHECK` seconds while the database fails. Never returns."""
         while True:
             await self._failed.wait()
             await asyncio.sleep(RECHECK)

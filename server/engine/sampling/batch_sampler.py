@@ -22,7 +22,7 @@ from server.engine.sampling.kernels import Floats, cache_folder, likeliest, log_
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 32
-"""More than there are loops: each that cannot be written to the cache raises an error once, but is compiled by then."""
+"""More than there are loops. Each whose cache cannot be written raises once, but is compiled then."""
 
 MIN_ROWS_PER_THREAD = 8
 """With fewer rows for each thread, waking it costs more than it saves."""

@@ -35,7 +35,7 @@ MINUS_INFINITY, INFINITY = int32(-0x7F800001), int32(0x7F800000)
 
 
 def _has_place() -> bool:
-    """Return False for a user without a home folder: Numba would make a folder named ~ in the working directory."""
+    """Return False for a user without a home folder: Numba would make a folder named ~ here."""
     try:
         return "NUMBA_CACHE_DIR" in os.environ or bool(Path.home())
     except RuntimeError:
