@@ -1,6 +1,7 @@
 """The frame of every `plotify bench` command: options, the bundle, progress, table and JSON file."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -160,7 +161,12 @@ def print_table(
         table.add_column(heading, justify="right" if index else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row, style="bold" if row[0].startswith(bold) else None)
-    Console().print(table)
+    print_wide(table)
+
+
+def print_wide(table: Table) -> None:
+    """Print a table, in its full width unless it is for a terminal: in a file no cell may be cut."""
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def rounds(number: int) -> str:

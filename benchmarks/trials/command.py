@@ -1,13 +1,11 @@
 """The commands `plotify bench soak`, `chaos` and `garbage`: run trials and print their results."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypedDict, Unpack
 
 import click
-from rich.console import Console
 
 from benchmarks import frame
 from benchmarks.trials import isolation
@@ -128,8 +126,7 @@ def run_trials(trials: Trials, model: str, precision: str, rows: int, seed: int,
         if count:
             with frame.progress(name, count) as advance:
                 results.append(trial(target, count, seed, advance))
-    # In a file, each row must be one line to be Markdown.
-    Console(width=None if sys.stdout.isatty() else 1000).print(table(results))
+    frame.print_wide(table(results))  # in a file, each row must be one line to be Markdown
     settings = frame.settings("rows", "seed", model=bundle.manifest.name, precision=precision)
     frame.write_json(out / f"{click.get_current_context().info_name}.json", settings, map(asdict, results))
     if not all(each.reached for each in results):
