@@ -22,7 +22,7 @@ from server.http.head import answer_head
 from server.http.headers import security_headers
 from server.http.keys import Keys
 from server.http.rate_limit import WORK, RateLimit, count_text
-from server.http.request import Arriving, TimedRequest
+from server.http.request import TimedRequest
 from server.http.root_path import below, rooted
 from server.http.sites import Sites, cors
 from server.observability.metrics import DatabaseCollector
@@ -111,7 +111,6 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         state=State(
             {
                 "access": access,
-                "arriving": Arriving(),
                 "pages": pages,
                 "patience": settings.patience,
                 "rate_limit": RateLimit(settings.rate),

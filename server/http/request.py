@@ -44,7 +44,7 @@ class TimedRequest(Request[Any, Any, Any]):
 
         Raises ClientException (499) if the client leaves before its end, EngineBusy if too many large bodies arrive.
         """
-        arriving: Arriving = self.app.state.arriving
+        arriving: Arriving = self.app.state.setdefault("arriving", Arriving())
         held = 0
         try:
             async for piece in super().stream():

@@ -64,15 +64,16 @@ class Pictures:
         self._cap.check()
         self._clients.add(client)
         try:
-            prompt = await asyncio.to_thread(picture_prompt, plot_text, title, genre)
             if self._places.locked():
                 yield Progress("Waiting for earlier pictures")
-            async with self._places, aclosing(self._provider.draw(prompt)) as steps:
-                async for step in steps:
-                    if isinstance(step, Progress):
-                        yield step
-                    else:
-                        yield Picture(media_type_of(step), step, prompt, self._provider.maker)
+            async with self._places:
+                prompt = await asyncio.to_thread(picture_prompt, plot_text, title, genre)
+                async with aclosing(self._provider.draw(prompt)) as steps:
+                    async for step in steps:
+                        if isinstance(step, Progress):
+                            yield step
+                        else:
+                            yield Picture(media_type_of(step), step, prompt, self._provider.maker)
         except PictureError as error:
             logger.warning("No picture from %s: %s", self._provider.maker, error.why)
             raise

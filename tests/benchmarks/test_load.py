@@ -87,12 +87,12 @@ def test_the_docs_have_the_users_options() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--target", "served,fast"), "'fast' is none of served, eager, pytorch"),
+        (("--target", "served,fast"), "'fast' is not one of served, eager, pytorch"),
         (("--users", "0"), "0 is under 1"),
-        (("--users", "9999"), "more than one load generator can be"),
+        (("--users", "9999"), "are too many for one load generator"),
         (("--rate", "-1"), "every number must be over 0"),
         (("--rate", "often"), "not a list of numbers"),
-        ((), "give it with --checkpoint"),
+        ((), "add --checkpoint"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:

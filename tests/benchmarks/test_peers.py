@@ -205,15 +205,18 @@ def test_a_pytorch_without_cuda_is_named_with_the_line_that_installs_another(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--peers", "openvino", "--device", "cuda"), "'openvino' is none of pytorch"),
-        (("--precisions", "int8", "--device", "cuda"), "'int8' is none of fp16"),
-        (("--precisions", "fp16"), "'fp16' is none of fp32, int8"),
+        (("--peers", "openvino", "--device", "cuda"), "'openvino' is not one of pytorch"),
+        (("--precisions", "int8", "--device", "cuda"), "'int8' is not one of fp16"),
+        (("--precisions", "fp16"), "'fp16' is not one of fp32, int8"),
         (("--device", "tpu"), "'tpu' is not one of 'cpu', 'cuda'"),
         (("--concurrency", "1,many"), "'1,many' is not a list of whole numbers"),
-        (("--concurrency", "8,8"), "must hold different numbers"),
-        (("--peers", "pytorch,vllm"), "'vllm' is none of tensorflow, pytorch"),
-        (("--precisions", "fp8"), "'fp8' is none of fp32, int8"),
-        (("--prompt-tokens", "100", "--new-tokens", "100"), "100 prompt and 100 new tokens are over the model's 128"),
+        (("--concurrency", "8,8"), "must have different numbers"),
+        (("--peers", "pytorch,vllm"), "'vllm' is not one of tensorflow, pytorch"),
+        (("--precisions", "fp8"), "'fp8' is not one of fp32, int8"),
+        (
+            ("--prompt-tokens", "100", "--new-tokens", "100"),
+            "100 prompt and 100 new tokens are more than",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(

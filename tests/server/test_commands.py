@@ -146,7 +146,7 @@ def test_serve_finishes_what_it_writes_and_takes_nothing_more_when_it_is_stopped
             process.send_signal(signal.SIGTERM)
             while (refused := httpx.post(f"{address}/api/plots", json=LONG)).status_code != 503:
                 time.sleep(0.01)
-            assert "the server is about to stop" in refused.json()["message"]
+            assert "The server is about to stop" in refused.json()["message"]
             assert refused.headers["retry-after"] == "5"
             with following(plots[2]) as waiting:
                 ends = [list(written)[-1], list(waiting.iter_sse())[-1]]

@@ -7,7 +7,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from server.app import MAX_BODY, create_app
+from server.app import create_app
+from server.desk.routes import MAX_FORM
 from server.engine import ClientBusy, DeadlineExceeded, Engine, EngineBusy, EngineError, InvalidRequest
 from server.errors import PlotifyError
 from server.http.errors import MESSAGES, headers_of, message_of, status_of
@@ -124,21 +125,20 @@ def test_a_script_at_the_pages_gets_a_message_that_it_can_read(engine: Engine, a
         headers = {"Accept": accept}
         go_on(client, "A fox", length="line")
         answers = [
-            client.post("/desk", data={"text": "x" * MAX_BODY}, headers=headers),
-            client.post("/desk", data={"text": "A fox", "do": "continue"}, headers=headers),
+            client.post("/desk", data={"text": "x" * MAX_FORM}, headers=headers),
+            client.post("/shelf/none/picture", headers=headers),
             client.get("/shelf/none", headers=headers),
             client.put("/desk", headers=headers),
             client.post("/shelf/none", headers=headers),
         ]
-    # The limit on requests comes before the body.
-    assert [answer.status_code for answer in answers] == [429, 429, 404, 405, 403]
+    assert [answer.status_code for answer in answers] == [413, 429, 404, 405, 403]
     assert all(answer.headers["content-type"] == "application/json" for answer in answers)
     assert all(answer.json().keys() == {"message"} and answer.json()["message"] for answer in answers)
     assert all(answer.headers["cache-control"] == "no-store" for answer in answers)
 
 
 def test_a_script_whose_text_is_too_large_gets_a_message(client: Client) -> None:
-    answer = client.post("/desk", data={"text": "x" * MAX_BODY}, headers={"Accept": "application/json"})
+    answer = client.post("/desk", data={"text": "x" * MAX_FORM}, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json()) == (413, {"message": MESSAGES[413]})
 
 
