@@ -1,4 +1,4 @@
-"""The command `plotify export`."""
+"""The commands `plotify export` and `plotify restore`."""
 
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,30 @@ def export(checkpoint: Path, out: Path, precisions: tuple[str, ...], name: str |
     except ExportError as refused:
         raise click.ClickException(str(refused)) from refused
     Console().print(summary(out, manifest))
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the checkpoint.")
+@click.option("--force", is_flag=True, help="Replace the checkpoint at --out.")
+def restore(bundle: Path, out: Path, force: bool) -> None:
+    """Turn BUNDLE, a folder written by `plotify export`, back into a checkpoint to train from.
+
+    The weights come from the precision closest to the trained ones: fp32, else fp16, else int8.
+
+    \b
+    Example:
+      plotify restore models/plotify-mini --out restored
+      plotify train --data data --base restored --out checkpoint
+    """
+    from export.errors import ExportError
+    from export.restore import restore_checkpoint
+
+    try:
+        precision = restore_checkpoint(bundle, out, force)
+    except ExportError as refused:
+        raise click.ClickException(str(refused)) from refused
+    Console().print(f"{out}: a checkpoint with the {precision} weights of {bundle}")
 
 
 def summary(out: Path, manifest: dict[str, Any]) -> Table:

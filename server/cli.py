@@ -15,6 +15,7 @@ COMMANDS = {
     "prepare": ("training.cli", "train"),
     "train": ("training.cli", "train"),
     "export": ("export.cli", "export"),
+    "restore": ("export.cli", "export"),
     "generate": ("server.commands", None),
     "serve": ("server.commands", None),
     "key": ("server.commands", None),
