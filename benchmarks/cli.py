@@ -11,6 +11,7 @@ MODULES = {
     "benchmarks.load.command": ("load",),
     "benchmarks.load.compare": ("compare", "trend"),
     "benchmarks.replicas": ("replicas",),
+    "benchmarks.words": ("words",),
     "benchmarks.trials.command": ("soak", "chaos", "garbage"),
 }
 COMMANDS = {name: module for module, names in MODULES.items() for name in names}
@@ -31,7 +32,7 @@ class Benchmarks(click.Group):
 
 @click.group(cls=Benchmarks)
 def bench() -> None:
-    """Measure how fast a model answers.
+    """Measure how fast a model answers, how it holds up, and what it writes.
 
     You can compare the figures of one run with each other. Compare figures of other days or machines with care: each
     comes with its circumstances.
@@ -45,6 +46,7 @@ def bench() -> None:
       plotify bench serve --model bundle
       plotify bench load --users 1,8,32 --out report
       plotify bench replicas
+      plotify bench words --held-out data/corpora/test.jsonl
       plotify bench soak --seconds 60
       plotify bench chaos --kills 5
       plotify bench garbage --count 1000

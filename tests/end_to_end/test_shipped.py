@@ -5,19 +5,10 @@ from dataclasses import asdict
 
 import pytest
 
+from benchmarks.genre_words import GENRE_WORDS
 from server.bundle import Bundle
 from server.engine import Engine, EngineConfig, Request, Sampling
 from server.settings import SHIPPED_MODEL
-
-WORDS = {
-    "Crime": r"murder|detective|police|crime|criminal|killer|investigat|suspect|gang|heist|robber|thief|prison",
-    "Comedy": r"comed|hilari|funny|laugh|joke|prank|antics|mishap|zany|wacky|quirky|chaos|mayhem|misadventure",
-    "Science Fiction": r"space|planet|alien|robot|future|earth|ship\b|galax|scientist|experiment|cyborg|machine",
-    "Horror": r"haunt|ghost|evil|demon|terr|horror|killer|supernatural|sinister|deadly|curse|creature|dark|dead|murder",
-    "Romance": r"\blove|romance|romantic|marri|wedding|heart|relationship|affair|couple|husband|wife|dating",
-    "Documentary": r"documentary|docuseries|explores|interviews|footage|true story|real|history|journey|follows",
-}
-"""Words of each genre. They were chosen before training the model, so they measure it fairly."""
 
 STEERED = ("Horror", "Romance", "Documentary")
 """Genres to test on the present bundle."""
@@ -46,7 +37,9 @@ def test_a_genre_that_is_picked_is_what_one_gets(bundle: Bundle) -> None:
             samplings = [Sampling(max_tokens=40, **asdict(bundle.manifest.sampling), seed=seed) for seed in SEEDS]
             streams = [engine.submit(Request(prompt, sampling, against)) for sampling in samplings]
             texts = ["".join(chunk.text for chunk in stream).lower() for stream in streams]
-            found[genre] = {other: sum(bool(re.search(WORDS[other], text)) for text in texts) for other in STEERED}
+            found[genre] = {
+                other: sum(bool(re.search(GENRE_WORDS[other], text)) for text in texts) for other in STEERED
+            }
     for genre in STEERED:
         others = max(found[other][genre] for other in STEERED if other != genre)
         assert found[genre][genre] >= 2 * others, found
