@@ -56,6 +56,7 @@ def export_bundle(
     force: bool = False,
     precisions: Sequence[str] = DEFAULT_PRECISIONS,
     console: Console | None = None,
+    figures: str = "",
 ) -> dict[str, Any]:
     """Build the bundle `out` from the checkpoint in `folder`, and return its manifest.
 
@@ -64,6 +65,7 @@ def export_bundle(
         force: replace an existing bundle.
         precisions: the precisions to include, from `export.rewrite.precisions.PRECISIONS`.
         console: shows the progress; None shows nothing.
+        figures: Markdown with further figures, for the card.
 
     Raises:
         ExportError: `folder` is not a checkpoint, or a check fails. `out` stays as it was.
@@ -130,7 +132,8 @@ def export_bundle(
                 },
             },
         }
-        (building / CARD).write_text(write_card(manifest, draw_samples(twin, checkpoint)), encoding="utf-8")
+        card = write_card(manifest, draw_samples(twin, checkpoint), figures)
+        (building / CARD).write_text(card, encoding="utf-8")
         (building / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 

@@ -16,6 +16,7 @@ out. Written by `plotify export`; every figure here stands in `bundle.json` too.
 | architecture | GPT-2: {layers} layers, {heads} heads, width {width}, vocabulary {vocab_size:,}, context {context} |
 | parameters | {parameters:,} (the token embedding, which is the head too, counted once) |
 | trained on | {corpora} |
+| training | {training} |
 | licence | {licence} |
 | perplexity per token, test split | {perplexity:.2f} |
 | bits per byte, test split | {bits_per_byte:.3f} |
@@ -35,14 +36,13 @@ identical greedy tokens on {verified_prompts} prompts ({verified_tokens:,} token
 
 It knows how a plot summary sounds, not how the world works. Names, places and who did what drift within a few
 sentences; it does not reason, count, or keep a cast straight; it knows the languages of its corpora only; it may
-repeat clichés and prejudices of its sources. It ends where such a text would end, whatever length is asked for. Its
-text is raw material for a writer, never a statement of fact.
+repeat clichés and prejudices of its sources. Its text is raw material for a writer, never a statement of fact.
 
-{better}## Samples
+{better}{figures}## Samples
 
 The first tries of seeds 1 to {seeds}, genres by turns, with the decoding defaults above; none was picked or edited.
-Each is led away from what it would be without its genre (guidance). Drawn with PyTorch's random numbers when the bundle
-was made; the same seeds give other texts in the server.
+{guided}They were drawn with PyTorch's random numbers when the bundle was made; the same seeds give other texts in the
+server.
 
 {samples}
 """
@@ -58,11 +58,16 @@ Where a hub is reachable, GPT-2 small fine-tuned by the same two commands is wha
 """Advice in the cards of models with fewer parameters than `SMALL`."""
 SMALL = 100_000_000
 
+GUIDED = "Each is led away from what it would be without its genre (guidance). "
 
-def write_card(manifest: dict[str, Any], samples: Sequence[Sample]) -> str:
+
+def write_card(manifest: dict[str, Any], samples: Sequence[Sample], figures: str = "") -> str:
     """Return the card, in Markdown, of a bundle with this manifest.
 
-    Unless the card says otherwise, figures are for fp32.
+    Unless the card says otherwise, its own figures are for fp32.
+
+    Args:
+        figures: Markdown with figures from elsewhere, to stand before the samples.
     """
     model, provenance = manifest["model"], manifest["provenance"]
     made = provenance["export"]
@@ -73,7 +78,8 @@ def write_card(manifest: dict[str, Any], samples: Sequence[Sample]) -> str:
         name=manifest["name"],
         width=model["heads"] * model["head_dim"],
         parameters=made["parameters"],
-        corpora="; ".join(str(corpus.get("name", corpus)) for corpus in provenance.get("corpora", [])) or "not stated",
+        corpora="; ".join(map(_corpus, provenance.get("corpora", []))) or "not stated",
+        training=", then ".join(map(_stage, _stages(provenance))) or "not stated",
         licence=provenance.get("licence", "not stated"),
         perplexity=measured["fp32_perplexity"],
         bits_per_byte=measured["fp32_bits_per_byte"],
@@ -94,9 +100,26 @@ def write_card(manifest: dict[str, Any], samples: Sequence[Sample]) -> str:
         verified_prompts=verified["prompts"],
         verified_tokens=verified["tokens"],
         max_logit_difference=verified["max_logit_difference"],
+        figures=f"{figures.strip()}\n\n" if figures else "",
+        guided=GUIDED if manifest["sampling"]["guidance"] > 1 else "",
         seeds=len(OPENINGS),
         samples="\n\n".join(_sample(sample) for sample in samples),
     )
+
+
+def _corpus(corpus: dict[str, Any]) -> str:
+    words = f" ({corpus['words'] / 1e6:.1f} million words)" if "words" in corpus else ""
+    return f"{corpus.get('name', corpus)}{words}"
+
+
+def _stages(provenance: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the training runs that led to a model, the first one first."""
+    before = _stages(provenance["base"]) if "base" in provenance else []
+    return [*before, provenance["training"]] if "tokens" in provenance.get("training", {}) else before
+
+
+def _stage(run: dict[str, Any]) -> str:
+    return f"{run['tokens'] / 1e6:.1f} million tokens in {run['seconds'] / 3600:.1f} hours"
 
 
 def _precision(precision: dict[str, Any]) -> str:

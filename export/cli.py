@@ -37,7 +37,14 @@ def _precisions(context: click.Context, parameter: click.Parameter, given: str) 
 )
 @click.option("--name", help="The model's name in the bundle and its API. [default: the checkpoint's]")
 @click.option("--force", is_flag=True, help="Replace the bundle at --out, once the new one is verified.")
-def export(checkpoint: Path, out: Path, precisions: tuple[str, ...], name: str | None, force: bool) -> None:
+@click.option(
+    "--figures",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Markdown with figures that you measured elsewhere, to stand on the model card.",
+)
+def export(
+    checkpoint: Path, out: Path, precisions: tuple[str, ...], name: str | None, force: bool, figures: Path | None
+) -> None:
     """Turn CHECKPOINT, a folder written by `plotify train`, into a bundle for `plotify serve`.
 
     Converts the TensorFlow weights to ONNX with a KV cache, and rewrites the graph for the engine. Then checks that
@@ -53,8 +60,9 @@ def export(checkpoint: Path, out: Path, precisions: tuple[str, ...], name: str |
     from export.bundle import export_bundle
     from export.errors import ExportError
 
+    text = figures.read_text(encoding="utf-8") if figures else ""
     try:
-        manifest = export_bundle(checkpoint, out, name, force, precisions, Console(stderr=True))
+        manifest = export_bundle(checkpoint, out, name, force, precisions, Console(stderr=True), text)
     except ExportError as refused:
         raise click.ClickException(str(refused)) from refused
     Console().print(summary(out, manifest))

@@ -42,6 +42,15 @@ SAMPLES = 4
 """Maximum number of samples to write at the end, each in a different genre."""
 
 
+def provenance_of(base: str) -> dict[str, object]:
+    """Return {"base": its origin} for a base from `plotify train` or `plotify restore`, else {}."""
+    described = Path(base) / "plotify.json"
+    if not described.is_file():
+        return {}
+    provenance = json.loads(described.read_text(encoding="utf-8"))["provenance"]
+    return {"base": {name: provenance[name] for name in ("corpora", "training", "base") if name in provenance}}
+
+
 class TrainingRun:
     """A training run in a folder, new or resumed from its last save.
 
@@ -55,7 +64,8 @@ class TrainingRun:
     def __init__(self, settings: TrainingSettings, data: Path, out: Path, console: Console, replicas: Replicas) -> None:
         self.settings, self.data, self.out, self.console = settings, data, out, console
         self.replicas = replicas
-        self.corpora = json.loads(report_file(data).read_text(encoding="utf-8"))["corpora"]
+        report = json.loads(report_file(data).read_text(encoding="utf-8"))
+        self.corpora = [{**corpus, "words": report["words"][corpus["source"]]} for corpus in report["corpora"]]
         self.folder = out / "state"
         begun = is_begun(self.folder, settings, data)
         tf_keras.utils.set_random_seed(settings.seed)
@@ -245,7 +255,7 @@ class TrainingRun:
             self.tokenizer,
             self.prompt,
             self.test.documents,
-            {"corpora": self.corpora, "training": training},
+            {"corpora": self.corpora, "training": training, **provenance_of(self.settings.base)},
         )
         # the speed of this process; it has none if it resumed after the last step
         speed = {"tokens_per_second": round(median(self.speeds))} if self.speeds else {}

@@ -142,6 +142,21 @@ def test_the_card_of_a_bundle_without_fp32_still_gives_its_figures(manifest: dic
     assert card.rstrip().endswith("> **A door** opens.")
 
 
+def test_the_card_tells_every_stage_of_the_training_and_the_figures_given(manifest: dict[str, Any]) -> None:
+    first = {"training": {"tokens": 18_200_000, "seconds": 6_840}, "corpora": []}
+    manifest["provenance"] |= {
+        "base": first,
+        "training": {"tokens": 2_500_000, "seconds": 1_080},
+        "corpora": [{"name": "plots.csv", "words": 13_040_000}],
+    }
+    manifest["sampling"]["guidance"] = 1.0
+    card = write_card(manifest, [Sample(1, "Drama", "A door", " opens.")], "## Read blind\n\nSix of ten.\n")
+    assert "| trained on | plots.csv (13.0 million words) |" in card
+    assert "| training | 18.2 million tokens in 1.9 hours, then 2.5 million tokens in 0.3 hours |" in card
+    assert "\n## Read blind\n\nSix of ten.\n\n## Samples\n" in card
+    assert "guidance)" not in card
+
+
 def test_the_model_that_ships_loses_little() -> None:
     carried = json.loads(SHIPPED.read_text(encoding="utf-8"))["precisions"]
     assert carried["int8"]["perplexity_vs_fp32"] <= 1.005

@@ -38,6 +38,8 @@ def test_a_training_learns_and_leaves_the_whole_checkpoint(trained: Path) -> Non
     assert [each["name"] for each in about["prompt"]["lengths"]] == ["line", "lines", "paragraph", "page"]
     assert about["provenance"]["training"]["val_loss"] == min(curve.values())
     assert {corpus["source"] for corpus in about["provenance"]["corpora"]} == {"mpst", "cmu"}
+    assert all(corpus["words"] > 0 for corpus in about["provenance"]["corpora"])
+    assert "base" not in about["provenance"]
 
 
 def test_killed_and_started_again_it_ends_where_an_undisturbed_run_does(
@@ -123,6 +125,8 @@ def test_a_checkpoint_is_a_base_and_keeps_its_tokenizer(data: Path, trained: Pat
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((out / "tokenizer.json").read_text()) == json.loads((trained / "tokenizer.json").read_text())
+    before = json.loads((trained / "plotify.json").read_text())["provenance"]
+    assert json.loads((out / "plotify.json").read_text())["provenance"]["base"]["training"] == before["training"]
     first = losses(out, "validation")[10]
     assert first < min(losses(trained, "validation").values()) + 0.05  # it began from the trained weights
 
