@@ -186,7 +186,7 @@ def prepare(
     for document in documents:
         words[document.source] += document.words
     report = Report(
-        corpora=[describe(source, path) for source, (path, _) in corpora.items()],
+        corpora=[{**describe(source, path), "words": words[source]} for source, (path, _) in corpora.items()],
         bounds=asdict(bounds),
         read=read,
         dropped=dropped,

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from time import monotonic
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -24,6 +25,7 @@ from training.progress import LINE_EVERY, bar
 from training.prompt import PromptTemplate
 from training.replicas import Replicas
 from training.settings import TrainingSettings, begin, is_begun
+from training.sizes import SIZES
 from training.state import TrainingState, write_whole
 from training.steps import build_steps
 from training.tokenizer import END_OF_TEXT
@@ -42,13 +44,17 @@ SAMPLES = 4
 """Maximum number of samples to write at the end, each in a different genre."""
 
 
-def provenance_of(base: str) -> dict[str, object]:
-    """Return {"base": its origin} for a base from `plotify train` or `plotify restore`, else {}."""
-    described = Path(base) / "plotify.json"
-    if not described.is_file():
-        return {}
-    provenance = json.loads(described.read_text(encoding="utf-8"))["provenance"]
-    return {"base": {name: provenance[name] for name in ("corpora", "training", "base") if name in provenance}}
+def described(base: str) -> dict[str, Any]:
+    """Return what `plotify train` or `plotify restore` wrote about a base, or {} for other bases."""
+    file = Path(base) / "plotify.json"
+    read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read
+
+
+def provenance_of(base: dict[str, Any]) -> dict[str, Any]:
+    """Return {"base": the origin of a base}, or {} for a base that is not described."""
+    origin = base.get("provenance", {})
+    return {"base": {name: origin[name] for name in ("corpora", "training", "base") if name in origin}} if base else {}
 
 
 class TrainingRun:
@@ -64,13 +70,14 @@ class TrainingRun:
     def __init__(self, settings: TrainingSettings, data: Path, out: Path, console: Console, replicas: Replicas) -> None:
         self.settings, self.data, self.out, self.console = settings, data, out, console
         self.replicas = replicas
-        report = json.loads(report_file(data).read_text(encoding="utf-8"))
-        self.corpora = [{**corpus, "words": report["words"][corpus["source"]]} for corpus in report["corpora"]]
+        self.corpora = json.loads(report_file(data).read_text(encoding="utf-8"))["corpora"]
         self.folder = out / "state"
         begun = is_begun(self.folder, settings, data)
         tf_keras.utils.set_random_seed(settings.seed)
         self.precision = settings.precision if settings.precision != "auto" else fastest_precision()
-        self.prompt = PromptTemplate(trainable_genres(data))
+        self.base = described(settings.base)
+        known = self.base["prompt"]["genres"] if self.base else ()
+        self.prompt = PromptTemplate(tuple(sorted({*trainable_genres(data), *known})))
         self.tokenizer = self.one_tokenizer(begun)
         with replicas.strategy.scope():
             self.model = load_model(settings.base, self.tokenizer, settings.dropout)
@@ -184,6 +191,8 @@ class TrainingRun:
         began, seconds_before = monotonic(), state.seconds
         said = began
         batches = iter(self.replicas.share(partial(self.training.training_stream, state.step)))
+        if state.step == 0 and settings.base not in SIZES:
+            self.measure(progress)
         while state.step < self.steps and state.stale < settings.patience:
             step_began = monotonic()
             loss, targets = map(float, self.train_step(*next(batches)))
@@ -204,15 +213,19 @@ class TrainingRun:
                 )
                 recent.clear()
             if state.step % settings.evaluate_every == 0 or state.step == self.steps:
-                loss, bits_per_byte = self.evaluate()
-                self.refuse_divergence("val_loss", loss)
-                better = "  (best)" if state.record_validation(loss) else ""
-                progress.console.print(
-                    f"step {state.step:,}: val_loss {loss:.4f}, {bits_per_byte:.3f} bits per byte{better}",
-                    highlight=False,
-                )
+                self.measure(progress)
             elif state.step % RECORD_EVERY == 0:
                 state.save_if_due()
+
+    def measure(self, progress: Progress) -> None:
+        """Evaluate the model, record the loss, and show it."""
+        loss, bits_per_byte = self.evaluate()
+        self.refuse_divergence("val_loss", loss)
+        better = "  (best)" if self.state.record_validation(loss) else ""
+        progress.console.print(
+            f"step {self.state.step:,}: val_loss {loss:.4f}, {bits_per_byte:.3f} bits per byte{better}",
+            highlight=False,
+        )
 
     def evaluate(self) -> tuple[float, float]:
         """Measure the loss on the validation split, without dropout.
@@ -255,7 +268,7 @@ class TrainingRun:
             self.tokenizer,
             self.prompt,
             self.test.documents,
-            {"corpora": self.corpora, "training": training, **provenance_of(self.settings.base)},
+            {"corpora": self.corpora, "training": training, **provenance_of(self.base)},
         )
         # the speed of this process; it has none if it resumed after the last step
         speed = {"tokens_per_second": round(median(self.speeds))} if self.speeds else {}
