@@ -1,5 +1,5 @@
-# Targets: cpu (the default) and cuda serve, scale serves on a Ray cluster; train prepares, trains, exports and runs the
-# baseline; load runs Locust. The build needs the network, a run does not. docs/deployment.md says how each is used.
+# Targets: cpu (the default) and cuda serve, scale serves on a Ray cluster; train prepares, trains, tunes, exports and
+# runs the baseline; load runs Locust. The build needs the network, a run does not. docs/deployment.md says how each is used.
 
 FROM python:3.13-slim AS installed
 WORKDIR /opt/plotify
@@ -9,6 +9,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY training training
 COPY export export
 COPY server server
+COPY voice voice
 COPY benchmarks benchmarks
 RUN pip install --editable '.[postgres]' && .venv/bin/python -m compileall -q server
 
@@ -23,10 +24,10 @@ RUN find .venv -name 'libonnxruntime_providers_[ct]*.so' -delete -o -name 'libon
 FROM without-cuda AS with-ray
 RUN pip install --editable '.[scale]'
 
-FROM without-cuda AS with-export
+FROM without-cuda AS with-voice
 # PyTorch of the default index brings CUDA's libraries along; another index may have it without.
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --editable '.[export]'
+RUN pip install --editable '.[voice]'
 
 FROM without-cuda AS with-locust
 RUN pip install --editable '.[load]'
@@ -45,7 +46,8 @@ EXPOSE 8089
 ENTRYPOINT ["locust", "-f", "benchmarks/locustfile.py"]
 
 FROM unprivileged AS train
-COPY --from=with-export /opt/plotify /opt/plotify
+COPY --from=with-voice /opt/plotify /opt/plotify
+COPY models models
 ENTRYPOINT ["plotify"]
 CMD ["--help"]
 

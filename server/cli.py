@@ -16,6 +16,7 @@ COMMANDS = {
     "train": ("training.cli", "train"),
     "export": ("export.cli", "export"),
     "restore": ("export.cli", "export"),
+    "tune": ("voice.cli", "voice"),
     "generate": ("server.commands", None),
     "serve": ("server.commands", None),
     "key": ("server.commands", None),
@@ -23,7 +24,7 @@ COMMANDS = {
 }
 """The module of each command, and the extra it needs; None if the base install is enough."""
 
-OWN_PACKAGES = ("training", "export", "server", "benchmarks")
+OWN_PACKAGES = ("training", "export", "server", "voice", "benchmarks")
 
 
 class StageGroup(click.Group):
@@ -60,6 +61,8 @@ def plotify() -> None:
       plotify train --data data --base mini --out checkpoint
       plotify export checkpoint --out bundle
       plotify serve --model bundle
+    In your own voice:
+      plotify tune my-stories/ --out data/mine
     """
 
 

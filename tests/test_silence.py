@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 VARIABLES = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "RAY_USAGE_STATS_ENABLED")
-PACKAGES = ("server", "export", "benchmarks", "training", "tests")
+PACKAGES = ("server", "export", "voice", "benchmarks", "training", "tests")
 PLOTIFY = str(Path(sys.executable).with_name("plotify"))
 
 

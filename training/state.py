@@ -7,7 +7,7 @@ the same with its files. A kill at any moment therefore leaves the last state wh
 import json
 import time
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import tensorflow as tf
 import tf_keras
@@ -17,13 +17,15 @@ from transformers import TFGPT2LMHeadModel
 class Measured(TypedDict):
     """A line of the history.
 
-    `loss` is in nats per token, and `tokens` counts the targets seen since the run began.
+    `loss` is in nats per token, and `tokens` counts the targets seen since the run began. Only evaluations have
+    `bits_per_byte`.
     """
 
     step: int
     split: str
     loss: float
     tokens: int
+    bits_per_byte: NotRequired[float]
 
 
 class TrainingState:
@@ -94,9 +96,10 @@ class TrainingState:
         if time.monotonic() - self.saved_at > max(self.SECONDS, self.save_took / self.SHARE):
             self.save()
 
-    def record_validation(self, loss: float) -> bool:
-        """Record a val_loss, and keep the weights if it is the best. Return True if it is."""
-        self.history.append({"step": self.step, "split": "validation", "loss": loss, "tokens": self.tokens})
+    def record_validation(self, loss: float, bits_per_byte: float) -> bool:
+        """Record an evaluation, and keep the weights if its loss is the best. Return True if it is."""
+        line = Measured(step=self.step, split="validation", loss=loss, tokens=self.tokens, bits_per_byte=bits_per_byte)
+        self.history.append(line)
         better = loss < self.best_loss
         if better:
             if self.writes:

@@ -221,7 +221,7 @@ class TrainingRun:
         """Evaluate the model, record the loss, and show it."""
         loss, bits_per_byte = self.evaluate()
         self.refuse_divergence("val_loss", loss)
-        better = "  (best)" if self.state.record_validation(loss) else ""
+        better = "  (best)" if self.state.record_validation(loss, bits_per_byte) else ""
         progress.console.print(
             f"step {self.state.step:,}: val_loss {loss:.4f}, {bits_per_byte:.3f} bits per byte{better}",
             highlight=False,

@@ -69,7 +69,7 @@ def test_it_has_all_packages_and_what_they_read(target: str) -> None:
         ("cpu", {"postgres"}),
         ("cuda", {"postgres"}),
         ("scale", {"postgres", "scale"}),
-        ("train", {"postgres", "export"}),
+        ("train", {"postgres", "voice"}),
         ("load", {"postgres", "load"}),
     ],
 )
@@ -82,7 +82,7 @@ ENTRIES = {
     "cpu": ["server.app", "server.cli"],
     "cuda": ["server.app", "server.cli"],
     "scale": ["server.cluster", "server.cli"],
-    "train": ["training.prepare", "training.train", "export.bundle", "benchmarks.eager_server"],
+    "train": ["training.prepare", "training.train", "export.bundle", "voice.tune", "benchmarks.eager_server"],
     "load": ["benchmarks.locustfile"],
 }
 """The modules to run in each target."""

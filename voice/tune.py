@@ -1,0 +1,217 @@
+"""Tuning a bundle on a writer's texts: the stages in order, each a process of its own, by folders."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from tokenizers import Tokenizer
+
+from training.prepare import REPORT, SPLITS, Document
+from training.state import write_whole
+from voice.manuscripts import Manuscript, ManuscriptError, read_manuscripts
+from voice.parroting import longest_shared_run
+from voice.passages import LONGEST, SOURCE, passages, split
+
+FEWEST_WORDS = 2_000
+"""Words to tune on, at least. Fewer say more about their subject than about their writer's voice."""
+
+ENGLISH = (
+    "The old man put down his cup and looked at the rain. He had not expected a letter, least of all from her, and now "
+    "that it lay on the table he could not bring himself to open it. Outside, somebody was calling for a boat."
+)
+LEAST_KNOWN = 0.7
+"""Characters of a token, as a share of those in `ENGLISH`.
+
+A tokenizer cuts a language that it was not made for into small pieces.
+"""
+
+FILLED = 0.75
+"""Share of the context for a passage; the rest is for what stands before it, and for rare words."""
+
+EPOCHS, BATCH_TOKENS, LEARNING_RATE = 4, 4096, 5e-4
+EVALUATIONS = 12
+"""Measurements on the held-out tenth in the whole run."""
+
+PATIENCE = 3
+
+SAMPLES, SAMPLE_TOKENS, LONG_RUN = 30, 120, 12
+
+VOICE = """\
+## Whose voice it is
+
+Tuned on these texts with `plotify tune`. On the tenth of them that was held out, it costs {after:.3f} bits per byte,
+where its base costs {before:.3f} ({change:+.1%}).
+
+| text | words |
+|---|---|
+{rows}
+"""
+"""The part of the model card about the writer's texts."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The outcome of a run.
+
+    before, after: bits per byte on the held-out tenth. shared: the longest run of words that the samples repeat.
+    """
+
+    before: float
+    after: float
+    shared: list[str]
+
+
+def tune(sources: Sequence[Path], base: str, out: Path, force: bool, console: Console) -> Tuned:
+    """Tune a base on the texts in `sources`, and write the bundle `out`.
+
+    The stages work in `out` with ".tuning" at its end. If they are killed, the same call goes on from there.
+
+    Args:
+        base: a bundle, the folder of a checkpoint, or a model on the hub.
+        force: replace an existing bundle.
+
+    Raises:
+        ManuscriptError: the texts cannot be used, or `out` exists already.
+        ChildProcessError: a stage failed. It has said why.
+    """
+    if out.exists() and not force:
+        raise ManuscriptError(f"{out} already exists: give another --out, or --force to replace it.")
+    manuscripts = read_manuscripts(sources)
+    console.print(f"{len(manuscripts)} texts, {sum(each.words for each in manuscripts):,} words")
+    work = out.with_name(f"{out.name}.tuning")
+    started_from = checkpoint_of(base, work)
+    longest = longest_passage(manuscripts, started_from, base)
+    data = write_data(manuscripts, longest, work / "data")
+    read, steps = train_documents(data), steps_of(data)
+    arguments = ["--data", data, "--base", started_from, "--out", work / "checkpoint"]
+    arguments += ["--epochs", EPOCHS, "--batch-tokens", BATCH_TOKENS, "--learning-rate", LEARNING_RATE]
+    stage("train", *arguments, "--evaluate-every", max(1, steps // EVALUATIONS), "--patience", PATIENCE)
+    before, after = losses(work / "checkpoint")
+    figures = work / "figures.md"
+    write_whole(figures, described(manuscripts, before, after))
+    options = ["--precision", "int8", "--name", out.name, "--figures", figures, *(["--force"] if force else [])]
+    stage("export", work / "checkpoint", "--out", out, *options)
+    shared = longest_shared_run(read, write_samples(out, read))
+    shutil.rmtree(work)
+    return Tuned(before, after, shared)
+
+
+def checkpoint_of(base: str, work: Path) -> str:
+    """Return a base that `plotify train` can load. A bundle is turned back into a checkpoint first."""
+    if not (Path(base) / "bundle.json").is_file():
+        return base
+    restored = work / "base"
+    if not (restored / "plotify.json").is_file():
+        stage("restore", base, "--out", restored)
+    return str(restored)
+
+
+def longest_passage(manuscripts: Sequence[Manuscript], checkpoint: str, base: str) -> int:
+    """Return the number of characters that fit the context of a checkpoint.
+
+    Raises:
+        ManuscriptError: there are too few words, or a text is in a language unknown to the tokenizer.
+    """
+    words = sum(each.words for each in manuscripts)
+    if words < FEWEST_WORDS:
+        raise ManuscriptError(
+            f"These texts have {words:,} words, too few to hear a voice in: give at least {FEWEST_WORDS:,}."
+        )
+    folder = Path(checkpoint)
+    if not folder.is_dir():  # a model on the hub, with a longer context, and a tokenizer for more languages
+        return LONGEST
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    context = json.loads((folder / "config.json").read_text(encoding="utf-8"))["n_positions"]
+
+    def characters(text: str) -> float:
+        return len(text) / len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    found = {each.name: characters(" ".join(each.paragraphs)[:100_000]) for each in manuscripts}
+    for name, size in found.items():
+        if size < LEAST_KNOWN * characters(ENGLISH):
+            raise ManuscriptError(
+                f"{name}: it seems to be in a language that {base} does not know. Leave it out, or give a --base that "
+                "was trained on this language."
+            )
+    return min(LONGEST, int(FILLED * context * min(found.values())))
+
+
+def write_data(manuscripts: Sequence[Manuscript], longest: int, folder: Path) -> Path:
+    """Write a data set as `plotify prepare` does. The held-out tenth is both validation and test split.
+
+    Args:
+        longest: number of characters of a passage at most.
+    """
+    trained, held_out = split(list(passages(manuscripts, longest)))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, documents in zip(SPLITS, (trained, held_out, held_out), strict=True):
+        lines = (json.dumps(asdict(document), ensure_ascii=False) + "\n" for document in documents)
+        write_whole(folder / f"{name}.jsonl", "".join(lines))
+    corpora = [corpus(each) for each in manuscripts]
+    write_whole(folder / REPORT, json.dumps({"corpora": corpora}, indent=1, ensure_ascii=False) + "\n")
+    return folder
+
+
+def corpus(manuscript: Manuscript) -> dict[str, str | int]:
+    """Return what the bundle tells about a text: its name and size, none of its words."""
+    digest = sha256("\n\n".join(manuscript.paragraphs).encode()).hexdigest()
+    return {"name": manuscript.name, "source": SOURCE, "words": manuscript.words, "sha256": digest}
+
+
+def train_documents(data: Path) -> list[str]:
+    lines = (data / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    return [str(Document(**json.loads(line)).text) for line in lines]
+
+
+def steps_of(data: Path) -> int:
+    """Return the approximate number of steps of the whole run, at four characters a token."""
+    characters = sum(map(len, train_documents(data)))
+    return max(1, EPOCHS * characters // (4 * BATCH_TOKENS))
+
+
+def losses(checkpoint: Path) -> tuple[float, float]:
+    """Return the bits per byte on the held-out tenth, before the training and at its best."""
+    metrics: dict[str, Any] = json.loads((checkpoint / "metrics.json").read_text(encoding="utf-8"))
+    measured = {each["step"]: each["bits_per_byte"] for each in metrics["history"] if each["split"] == "validation"}
+    return measured[0], measured[metrics["best_step"]]
+
+
+def described(manuscripts: Sequence[Manuscript], before: float, after: float) -> str:
+    """Return the part of the model card about the writer's texts."""
+    rows = "\n".join(f"| {each.name} | {each.words:,} |" for each in manuscripts)
+    return VOICE.format(before=before, after=after, change=after / before - 1, rows=rows)
+
+
+def write_samples(bundle: Path, read: Sequence[str]) -> list[str]:
+    """Continue the first words of thirty passages, with the bundle's defaults."""
+    from server.bundle import Bundle
+    from server.engine import Engine, EngineConfig, Request, Sampling
+
+    loaded = Bundle.load(bundle)
+    prompt, most = loaded.manifest.prompt, loaded.manifest.model.context // 2
+    openings = [" ".join(text.split()[:5]) for text in read[:: max(1, len(read) // SAMPLES)][:SAMPLES]]
+    with Engine(loaded, EngineConfig(queue=SAMPLES)) as engine:
+        streams = [
+            engine.submit(
+                Request(
+                    prompt.fill(opening, None, prompt.default_length),
+                    Sampling(**asdict(loaded.manifest.sampling), max_tokens=min(SAMPLE_TOKENS, most), seed=seed),
+                )
+            )
+            for seed, opening in enumerate(openings)
+        ]
+        return ["".join(chunk.text for chunk in stream) for stream in streams]
+
+
+def stage(name: str, *arguments: object) -> None:
+    """Run a stage of `plotify` in a process of its own. Raises ChildProcessError if it fails."""
+    command = [sys.executable, "-c", "from server.cli import main; main()", name, *map(str, arguments)]
+    if subprocess.run(command, check=False).returncode:
+        raise ChildProcessError(f"plotify {name} failed; it says why above. The same command goes on from there.")
