@@ -1,4 +1,7 @@
-"""The desk's script at the caret: suggestions, and taking one. `text` is before the caret, `rest` behind it."""
+"""The desk's script at the caret: suggestions, other words for one, and other ways to say a part.
+
+`text` is before the caret, `rest` behind it.
+"""
 
 from typing import Any
 
@@ -20,10 +23,12 @@ MAX_FORM = 1280 * 1024
 A character of the text takes up to four bytes, and a form writes each of them as three letters.
 """
 
-FIELDS = DEFAULTS | dict.fromkeys(("text", "rest", "plot", "page", "do", "choose", "taken", "ahead"), "")
+FIELDS = DEFAULTS | dict.fromkeys(
+    ("text", "rest", "plot", "page", "do", "choose", "taken", "ahead", "word", "selected"), ""
+)
 """The fields of the desk's form, and their values where they are absent."""
 
-TEXTS = ("text", "rest", "taken")
+TEXTS = ("text", "rest", "taken", "selected")
 
 
 async def desk_form(visit: Visit) -> dict[str, str]:
@@ -65,4 +70,28 @@ async def take(visit: Visiting) -> Response[Any]:
     return Response(DeskState.of(volume, visit.root_path))
 
 
-caret_routes = [suggest, take]
+@post("/desk/words", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
+async def words(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
+    """The likeliest words after `text`, and the probability of `word`, which stands there now."""
+    form = await desk_form(visit)
+    try:
+        visit.check(form)
+        count_text(visit.request)
+        return Response({"words": await visit.desk.words(form, access.client_of(visit.request))})
+    except EXPLAINED as error:
+        return refusal(error, *explanation(error))
+
+
+@post("/desk/rewrite", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
+async def rewrite(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
+    """Other ways to say `selected`, which stands between `text` and `rest`."""
+    form = await desk_form(visit)
+    try:
+        visit.check(form)
+        count_text(visit.request)
+        return Response({"rewritten": await visit.desk.rewrite(form, access.client_of(visit.request))})
+    except EXPLAINED as error:
+        return refusal(error, *explanation(error))
+
+
+caret_routes = [suggest, take, words, rewrite]

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 from server.desk.continuations import COUNT
 from server.desk.offers import Offer, Offers
+from server.desk.rewriting import Selection, rewritten
 from server.desk.suggestions import Begun, Prefetches, Suggestions
 from server.desk.utf16 import utf16_length
 from server.desk.window import window
+from server.desk.words import Word, likeliest_words
 from server.desk.writers import Writers
 from server.engine import AnyEngine
 from server.shelf import NotOnShelf, Passage, Shelf, Volume
-from server.writing.brief import ANY_GENRE, DEFAULTS, Brief
+from server.writing.brief import ANY_GENRE, DEFAULTS, LENGTHS, Brief
 from server.writing.plot import Plot, begin
 
 ROOM = 24
@@ -24,6 +26,9 @@ NOTES_SHARE = 8
 
 MIN_TOKENS = 8
 """Tokens of a continuation, at least: after a whole sentence, the model often ends the text at once."""
+
+LONGEST_LENGTH = max(LENGTHS, key=lambda length: LENGTHS[length].most)
+"""The length that leaves enough of the context for any selection."""
 
 STEERING = ("length", "wildness", "avoid", "notes")
 """The fields that the shelf keeps with a plot, besides its text and genre."""
@@ -102,6 +107,23 @@ class Desk:
         plots = self._begin(brief, client)
         begun = Begun([plot.seed for plot in plots], utf16_length(brief.prompt), utf16_length(", ".join(brief.notes)))
         return begun, Suggestions(plots, ends_bare(text))
+
+    async def words(self, typed: Mapping[str, str], client: str) -> list[Word]:
+        """Return the likeliest words after `text`, and `word`, which stands there. Raises BriefError and EngineBusy."""
+        text, word = typed["text"], typed["word"].strip()
+        brief = await self.brief(text, typed)
+        bare = ends_bare(text)
+        # Two letters in a row would be one word.
+        due = bare or typed["word"][:1].isspace() or (text[-1:].isalnum() and word[:1].isalnum())
+        request = brief.request(self.engine.bundle.manifest, self.max_tokens, client)
+        standing = f" {word}" if word and due else word
+        return await likeliest_words(self.engine, request, bare, standing, brief.avoid)
+
+    async def rewrite(self, typed: Mapping[str, str], client: str) -> list[str]:
+        """Return other texts in place of `selected`. Raises BriefError and EngineBusy."""
+        selection = Selection(typed["text"], typed["selected"], typed["rest"])
+        brief = await self.brief(typed["text"], {**typed, "length": LONGEST_LENGTH})
+        return await rewritten(self.engine, brief, selection, client)
 
     async def brief(self, text: str, typed: Mapping[str, str]) -> Brief:
         """Return the brief for the end of a text, as much as the model can read. Raises BriefError."""
