@@ -4,6 +4,7 @@ import asyncio
 import re
 from dataclasses import dataclass, replace
 
+from server.desk.continuations import TYPED
 from server.engine import AnyEngine, Request, Sampling, Stream
 from server.writing.brief import Brief, BriefError
 
@@ -25,6 +26,11 @@ BEFORE, BEHIND = 600, 48
 SENTENCE_END = re.compile(r"""[.!?…]["'”’)]*(?=\s|$)""")
 """The end of a sentence, quotation marks included."""
 
+SPACE = re.compile(r"\s+")
+
+MARKS = ".,;:!?…"
+"""Punctuation at the end of a part of a sentence. A way to say it ends as the selection does."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -40,9 +46,9 @@ class Selection:
         It ends with a sentence if the selection does. Empty if there is none.
         """
         core = self.selected.strip()
-        begins_word = not self.before or self.before[-1].isspace() or self.selected[0].isspace()
-        if begins_word and not written[:1].isspace():
-            return ""  # it goes on with the word before
+        written = written.translate(TYPED)
+        if (not self.before or self.before[-1].isspace() or self.selected[0].isspace()) and written[:1].strip():
+            written = SPACE.split(written, 1)[-1] if SPACE.search(written) else ""  # it goes on with the word before
         if "\n" not in core:
             written = " ".join(written.split())
         count = len(core.split())
@@ -51,7 +57,8 @@ class Selection:
             way = written[: min(ends, key=lambda end: abs(len(written[:end].split()) - count), default=0)]
         else:
             ends = [found.end() for found in re.finditer(r"\S+", written)]
-            way = written[: ends[:count][-1]].rstrip(".,;:!?…") if ends else ""
+            way = written[: ends[:count][-1]].rstrip(MARKS) if ends else ""
+            way += core[len(core.rstrip(MARKS)) :] if way else ""
         way = way.strip()
         start = len(self.selected) - len(self.selected.lstrip())
         return self.selected[:start] + way + self.selected[start + len(core) :] if way else ""

@@ -17,6 +17,7 @@ from litestar.response import Redirect
 from server.desk import Offer, Piece, Settled
 from server.desk.answers import EXPLAINED, DeskState, explanation, offered, refusal
 from server.desk.caret_routes import MAX_FORM, caret_routes, desk_form
+from server.desk.fork_routes import fork_pages
 from server.desk.picture_routes import picture_pages
 from server.desk.shelf_routes import passage_number, shelf_pages
 from server.desk.visit import Visit, Visiting
@@ -69,6 +70,7 @@ async def at_desk(
     try:
         visit.check(typed)
         volume = await _kept(visit, typed)
+        typed |= {"text": volume.text, "rest": "", "taken": ""}
         if typed["do"] == "continue":
             count_text(visit.request)
             offer = await visit.desk.offer(visit.owner, volume, typed, access.client_of(visit.request))
@@ -115,6 +117,7 @@ async def _refused(
         notice = f"Your text is kept. {notice}"
     if script:
         return refusal(error, notice, problems, DeskState.of(volume, visit.root_path) if volume else None)
+    typed |= {"text": typed["text"] + typed["rest"]}
     shown = {"typed": typed, "plot": volume, "offers": offered(volume) if volume else []}
     response: Response[Any] = await visit.page("desk.html", **shown, problems=problems, notice=notice)
     response.status_code = status_of(error)
@@ -145,7 +148,16 @@ async def _frames(offer: Offer, state: DeskState, heartbeat: float) -> AsyncIter
 
 desk_pages = Router(
     "/",
-    route_handlers=[blank_desk, open_plot, back_to_desk, at_desk, *caret_routes, *shelf_pages, *picture_pages],
+    route_handlers=[
+        blank_desk,
+        open_plot,
+        back_to_desk,
+        at_desk,
+        *caret_routes,
+        *fork_pages,
+        *shelf_pages,
+        *picture_pages,
+    ],
     dependencies={"visit": Provide(Visit.of, sync_to_thread=False)},
     response_headers={"Cache-Control": "no-store"},
 )

@@ -160,16 +160,19 @@ class Shelf:
         genre: str | None = None,
         steering: Mapping[str, str] | None = None,
     ) -> Volume:
-        """Keep the writer's text, then put words of the model between `text` and `rest`.
+        """Put words of the model between `text` and `rest`, in place of all that the plot has there.
 
-        These are two steps of undo if the text has changed, else one. genre, steering: see `keep`.
+        If the writer has changed the text, that is kept first, as another step of undo. genre, steering: see `keep`.
         """
         text, taken, rest = (bounds.text("text", each) for each in (text, taken, rest))
         bounds.text("text", text + taken + rest)
         plot = rows.find(session, owner, id)
         _steer(plot, genre, steering)
-        tree.keep(session, plot, text + rest, "writer", closed=True)
-        tree.put(session, plot, len(text), len(text), taken, "model")
+        stop = len(plot.text) - len(rest)
+        if not (len(text) <= stop and plot.text.startswith(text) and plot.text.endswith(rest)):
+            tree.keep(session, plot, text + rest, "writer", closed=True)
+            stop = len(text)
+        tree.put(session, plot, len(text), stop, taken, "model")
         return tree.volume(session, plot)
 
     @reads

@@ -1,18 +1,10 @@
 """Suggestions at the caret, and taking them in the middle of a text."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from litestar import Litestar
-from litestar.testing import TestClient
 
-from server.app import create_app
-from server.bundle import Bundle
-from server.engine import Engine, EngineConfig
-from server.settings import Settings
+from server.engine import Engine
 from server.shelf import bounds
 from tests.server.desk.test_routes import EVENTS, JSON, events_of
 from tests.server.desk.visiting import Visitor, typed
@@ -21,33 +13,9 @@ from tests.server.live import fill_up, wait_until_idle
 ASKED = {"length": "line", "seed": "7", "text": "A fox"}
 
 
-@pytest.fixture
-def engine(bundle: Bundle) -> Iterator[Engine]:
-    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=8)) as engine:
-        yield engine
-
-
-@pytest.fixture
-def client(engine: Engine, tmp_path: Path) -> Iterator[TestClient[Litestar]]:
-    app = create_app(engine, Settings(database=str(tmp_path / "shelf.sqlite"), rate=40))
-    app.debug = False
-    with TestClient(app) as client:
-        yield client
-
-
-@pytest.fixture
-def visitor(client: TestClient[Litestar]) -> Visitor:
-    return Visitor(client)
-
-
-def post(visitor: Visitor, path: str, accept: str = JSON, **fields: str) -> httpx.Response:
-    form = {"token": visitor.token} | fields
-    return visitor.client.post(f"/desk/{path}", data=form, headers={"Accept": accept})
-
-
-def suggested(visitor: Visitor, **fields: str) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+def suggested(writer: Visitor, **fields: str) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     """Return the beginning of suggestions, their texts, and their end."""
-    (first, begun), *pieces, (last, end) = events_of(post(visitor, "suggest", EVENTS, **(ASKED | fields)))
+    (first, begun), *pieces, (last, end) = events_of(writer.post("suggest", EVENTS, **(ASKED | fields)))
     assert (first, last, {name for name, _ in pieces}) == ("begun", "settled", {"piece"})
     texts = [""] * len(begun["seeds"])
     for _, piece in pieces:
@@ -65,30 +33,30 @@ def authors(state: dict[str, Any]) -> list[tuple[str, str]]:
     return parts
 
 
-def test_three_suggestions_come_as_events_and_nothing_is_kept(visitor: Visitor) -> None:
-    begun, texts, end = suggested(visitor)
+def test_three_suggestions_come_as_events_and_nothing_is_kept(writer: Visitor) -> None:
+    begun, texts, end = suggested(writer)
     assert begun == {"seeds": [7, 8, 9], "read": 5, "notes": 0}
     assert all(texts)
     assert end == {"failure": None, "finished": end["finished"]}
     assert len(end["finished"]) == 3
-    assert suggested(visitor)[1] == texts
-    assert "Nothing here yet" in visitor.client.get("/shelf").text
-    assert typed(visitor.client.get("/").text) == ""
+    assert suggested(writer)[1] == texts
+    assert "Nothing here yet" in writer.client.get("/shelf").text
+    assert typed(writer.client.get("/").text) == ""
 
 
-def test_a_seed_of_the_three_gives_the_same_suggestion_again(visitor: Visitor) -> None:
+def test_a_seed_of_the_three_gives_the_same_suggestion_again(writer: Visitor) -> None:
     for fields in ({}, {"genre": "Drama"}, {"text": ""}):
-        texts = suggested(visitor, **fields)[1]
-        assert suggested(visitor, **fields | {"seed": "8"})[1][0] == texts[1]
+        texts = suggested(writer, **fields)[1]
+        assert suggested(writer, **fields | {"seed": "8"})[1][0] == texts[1]
 
 
-def test_suggestions_follow_the_text_before_the_caret_only(visitor: Visitor) -> None:
-    assert suggested(visitor, rest=" and a hen.")[1] == suggested(visitor)[1]
-    assert suggested(visitor, text="A fox and a hen.")[1] != suggested(visitor)[1]
+def test_suggestions_follow_the_text_before_the_caret_only(writer: Visitor) -> None:
+    assert suggested(writer, rest=" and a hen.")[1] == suggested(writer)[1]
+    assert suggested(writer, text="A fox and a hen.")[1] != suggested(writer)[1]
 
 
-def test_after_a_space_no_other_is_suggested(visitor: Visitor) -> None:
-    assert not any(text[0].isspace() for text in suggested(visitor, text="A fox\r\n")[1])
+def test_after_a_space_no_other_is_suggested(writer: Visitor) -> None:
+    assert not any(text[0].isspace() for text in suggested(writer, text="A fox\r\n")[1])
 
 
 @pytest.mark.parametrize(
@@ -97,18 +65,18 @@ def test_after_a_space_no_other_is_suggested(visitor: Visitor) -> None:
 )
 @pytest.mark.parametrize("ahead", ["", "1"])
 def test_a_mistake_is_told_as_json(
-    visitor: Visitor, fields: dict[str, str], status: int, field: str, ahead: str
+    writer: Visitor, fields: dict[str, str], status: int, field: str, ahead: str
 ) -> None:
-    answer = post(visitor, "suggest", EVENTS, **(ASKED | {"ahead": ahead} | fields))
+    answer = writer.post("suggest", EVENTS, **(ASKED | {"ahead": ahead} | fields))
     assert answer.status_code == status
     told = answer.json()
     assert (set(told), told["state"]) == ({"message", "problems", "state"}, None)
     assert set(told["problems"]) == ({field} if field else set())
 
 
-def test_what_nobody_asked_for_does_not_count_against_the_rate(visitor: Visitor) -> None:
+def test_what_nobody_asked_for_does_not_count_against_the_rate(writer: Visitor) -> None:
     def status(ahead: str) -> int:
-        return post(visitor, "suggest", EVENTS, **(ASKED | {"ahead": ahead})).status_code
+        return writer.post("suggest", EVENTS, **(ASKED | {"ahead": ahead})).status_code
 
     asked = [status("") for _ in range(41)]
     assert asked == [200] * 40 + [429]
@@ -116,39 +84,39 @@ def test_what_nobody_asked_for_does_not_count_against_the_rate(visitor: Visitor)
 
 
 @pytest.mark.usefixtures("slow_decoding")
-def test_what_nobody_asked_for_waits_for_everybody(visitor: Visitor, engine: Engine) -> None:
-    others = fill_up(engine)
-    answer = post(visitor, "suggest", EVENTS, **(ASKED | {"ahead": "1"}))
+def test_what_nobody_asked_for_waits_for_everybody(writer: Visitor, roomy: Engine) -> None:
+    others = fill_up(roomy)
+    answer = writer.post("suggest", EVENTS, **(ASKED | {"ahead": "1"}))
     for other in others:
         other.cancel()
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
-    wait_until_idle(engine)
-    assert suggested(visitor, ahead="1")[1] == suggested(visitor)[1]
+    wait_until_idle(roomy)
+    assert suggested(writer, ahead="1")[1] == suggested(writer)[1]
 
 
-def test_words_taken_in_the_middle_are_the_models_and_all_others_stay_their_authors(visitor: Visitor) -> None:
-    state = post(visitor, "take", text="A fox 🦊", taken=" ran", rest="").json()
+def test_words_taken_in_the_middle_are_the_models_and_all_others_stay_their_authors(writer: Visitor) -> None:
+    state = writer.post("take", text="A fox 🦊", taken=" ran", rest="").json()
     assert authors(state) == [("A fox 🦊", "writer"), (" ran", "model")]
     plot = {"plot": state["plot"]}
-    state = visitor.keep("A fox 🦊 ran home.", **plot)
-    state = post(visitor, "take", **plot, text="A fox 🦊 r", taken="🎭", rest="an home.").json()
+    state = writer.keep("A fox 🦊 ran home.", **plot)
+    state = writer.post("take", **plot, text="A fox 🦊 r", taken="🎭", rest="an home.").json()
     assert state["text"] == "A fox 🦊 r🎭an home."
     assert authors(state) == [("A fox 🦊", "writer"), (" r🎭an", "model"), (" home.", "writer")]
     assert state["offers"] == []
-    state = visitor.keep("A red fox 🦊 r🎭an home.", **plot)
+    state = writer.keep("A red fox 🦊 r🎭an home.", **plot)
     assert authors(state) == [("A red fox 🦊", "writer"), (" r🎭an", "model"), (" home.", "writer")]
 
 
-def test_what_was_taken_last_is_taken_back_first_and_in_one_step(visitor: Visitor) -> None:
-    plot = visitor.keep("One two three.")["plot"]
+def test_what_was_taken_last_is_taken_back_first_and_in_one_step(writer: Visitor) -> None:
+    plot = writer.keep("One two three.")["plot"]
 
     def press(do: str, text: str) -> dict[str, Any]:
-        state: dict[str, Any] = visitor.send({"do": do, "text": text, "plot": plot}, JSON).json()
+        state: dict[str, Any] = writer.send({"do": do, "text": text, "plot": plot}, JSON).json()
         return state
 
-    first = post(visitor, "take", plot=plot, text="One", taken=" or", rest=" two three.").json()
-    second = post(visitor, "take", plot=plot, text="One or two", taken=" or", rest=" three.").json()
+    first = writer.post("take", plot=plot, text="One", taken=" or", rest=" two three.").json()
+    second = writer.post("take", plot=plot, text="One or two", taken=" or", rest=" three.").json()
     undone = press("undo", second["text"])
     assert (undone["text"], undone["authors"]) == ("One or two three.", first["authors"])
     assert press("undo", undone["text"])["text"] == "One two three."
@@ -156,44 +124,44 @@ def test_what_was_taken_last_is_taken_back_first_and_in_one_step(visitor: Visito
     assert press("redo", "One or two three.")["authors"] == second["authors"]
 
 
-def test_what_was_typed_before_words_were_taken_is_kept_with_them(visitor: Visitor) -> None:
-    plot = visitor.keep("A fox ran.")["plot"]
-    state = post(visitor, "take", plot=plot, text="A red fox", taken=" slowly", rest=" ran.\r\n").json()
+def test_what_was_typed_before_words_were_taken_is_kept_with_them(writer: Visitor) -> None:
+    plot = writer.keep("A fox ran.")["plot"]
+    state = writer.post("take", plot=plot, text="A red fox", taken=" slowly", rest=" ran.\r\n").json()
     assert state["text"] == "A red fox slowly ran.\n"
     assert authors(state) == [("A red fox", "writer"), (" slowly", "model"), (" ran.\n", "writer")]
 
 
-def test_the_first_line_that_is_taken_begins_a_plot(visitor: Visitor) -> None:
-    suggested(visitor, text="")
-    assert "Nothing here yet" in visitor.client.get("/shelf").text
+def test_the_first_line_that_is_taken_begins_a_plot(writer: Visitor) -> None:
+    suggested(writer, text="")
+    assert "Nothing here yet" in writer.client.get("/shelf").text
     taken = {"text": "", "taken": "It rained.", "page": "of this tab"}
-    state = post(visitor, "take", **taken).json()
+    state = writer.post("take", **taken).json()
     assert authors(state) == [("It rained.", "model")]
-    assert post(visitor, "take", **taken).json()["plot"] == state["plot"]
-    assert "1 plot." in visitor.client.get("/shelf").text
+    assert writer.post("take", **taken).json()["plot"] == state["plot"]
+    assert "1 plot." in writer.client.get("/shelf").text
 
 
-def test_words_for_a_plot_that_was_deleted_are_kept_in_a_new_one(visitor: Visitor) -> None:
-    plot = visitor.keep("A fox")["plot"]
-    visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "delete"})
-    state = post(visitor, "take", plot=plot, text="A fox", taken=" ran", rest=" home").json()
+def test_words_for_a_plot_that_was_deleted_are_kept_in_a_new_one(writer: Visitor) -> None:
+    plot = writer.keep("A fox")["plot"]
+    writer.client.post(f"/shelf/{plot}", data={"token": writer.token, "do": "delete"})
+    state = writer.post("take", plot=plot, text="A fox", taken=" ran", rest=" home").json()
     assert state["plot"] != plot
     assert authors(state) == [("A fox", "writer"), (" ran", "model"), (" home", "writer")]
 
 
-def test_a_text_that_would_be_too_long_is_refused_and_nothing_changes(visitor: Visitor) -> None:
-    plot = visitor.keep("A fox")["plot"]
+def test_a_text_that_would_be_too_long_is_refused_and_nothing_changes(writer: Visitor) -> None:
+    plot = writer.keep("A fox")["plot"]
     half = "x" * (bounds.TEXT // 2)
-    answer = post(visitor, "take", plot=plot, text=half, taken=half, rest="x")
+    answer = writer.post("take", plot=plot, text=half, taken=half, rest="x")
     assert answer.status_code == 422
     assert "100,001 characters" in answer.json()["problems"]["text"]
-    assert typed(visitor.client.get(f"/shelf/{plot}").text) == "A fox"
+    assert typed(writer.client.get(f"/shelf/{plot}").text) == "A fox"
 
 
-def test_the_page_of_a_plot_without_a_word_is_not_on_the_shelf(visitor: Visitor) -> None:
+def test_the_page_of_a_plot_without_a_word_is_not_on_the_shelf(writer: Visitor) -> None:
     """Without JavaScript, continuations of a blank page belong to a plot that begins with the one that is taken."""
-    offered = events_of(visitor.send({"do": "continue", "text": "", "seed": "7", "length": "line"}, EVENTS))
-    assert "Nothing here yet" in visitor.client.get("/shelf").text
+    offered = events_of(writer.send({"do": "continue", "text": "", "seed": "7", "length": "line"}, EVENTS))
+    assert "Nothing here yet" in writer.client.get("/shelf").text
     choice = {"choose": str(offered[-1][1]["numbers"][0]), "text": "", "plot": offered[0][1]["plot"]}
-    visitor.send(choice)
-    assert "1 plot." in visitor.client.get("/shelf").text
+    writer.send(choice)
+    assert "1 plot." in writer.client.get("/shelf").text

@@ -106,15 +106,18 @@ class Walk(RuleBasedStateMachine):
             before = self.current
             assert self.typed(text[:at] + put + text[at:]) == before
 
-    @rule(at=st.integers(0, 30), taken=TEXTS, typed=TEXTS)
-    def take(self, at: int, taken: str, typed: str) -> None:
-        """Type something at a place and take words of the model behind it."""
+    @rule(at=st.integers(0, 30), skip=st.integers(0, 3), taken=TEXTS, typed=TEXTS)
+    def take(self, at: int, skip: int, taken: str, typed: str) -> None:
+        """Type something at a place, and take words of the model behind it, or in place of others."""
         old = self.texts[self.current]
         at = min(at, len(old))
-        before, rest = old[:at] + typed, old[at:]
-        self.typed(before + rest)  # the same as `Shelf.take` does first
+        before, rest = old[:at] + typed, old[at + skip :]
+        stop = len(old) - len(rest)
+        if typed and not (len(before) <= stop and old.startswith(before)):
+            self.typed(before + rest)  # the same as `Shelf.take` does first
+            stop = len(before)
         volume = self.runner.run(self.shelf.take("me", self.id, before, taken, rest))
-        self.put(volume.current, len(before), len(before), taken, "m")
+        self.put(volume.current, len(before), stop, taken, "m")
 
     @rule(data=st.data(), texts=st.lists(TEXTS.filter(bool), min_size=1, max_size=3))
     def offer(self, data: st.DataObject, texts: list[str]) -> None:
