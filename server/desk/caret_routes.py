@@ -41,9 +41,9 @@ async def desk_form(visit: Visit) -> dict[str, str]:
 async def suggest(
     visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
 ) -> Response[Any]:
-    """Three continuations of `text`, as server-sent events: `begun`, each `piece`, and `settled`. Nothing is kept.
+    """Three continuations of `text`, as server-sent events: `begun`, each `piece`, and `settled`.
 
-    With `ahead` nobody has asked for them yet. They don't count against the rate, and they make way for everybody.
+    Nothing is kept. With `ahead` nobody has asked for them yet. They don't count against the rate, and they make way for everybody.
     """
     form = await desk_form(visit)
     ahead = form["ahead"] == "1"
@@ -60,7 +60,7 @@ async def suggest(
 
 @post("/desk/take", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def take(visit: Visiting) -> Response[Any]:
-    """Keep the text with the model's words in `taken` between `text` and `rest`. The answer is the plot's state."""
+    """Keep the text, with the model's words in `taken` between `text` and `rest`. Return the state."""
     form = await desk_form(visit)
     try:
         visit.check(form)

@@ -48,14 +48,15 @@ class Desk:
     max_tokens: int
 
     async def keep(self, owner: str, typed: Mapping[str, str], closed: bool = False) -> Volume:
-        """Keep the text and the steering: as a new plot if there is none yet, or if it was deleted. Raises ShelfError.
+        """Keep the text and the steering: as a new plot if there is none yet, or if it was deleted.
 
-        The `page` begins one plot at most; if it is empty, any number. closed: see `Shelf.keep`.
+        Raises ShelfError. The `page` begins one plot at most; if it is empty, any number. closed: see `Shelf.keep`.
         """
         plot_id, text, (genre, steering) = typed["plot"], typed["text"] + typed["rest"], kept(typed)
         with suppress(NotOnShelf):
             if plot_id:
-                await self.shelf.keep(owner, plot_id, text, "writer", genre, closed, steering)
+                caret = len(typed["text"])
+                await self.shelf.keep(owner, plot_id, text, "writer", genre, closed, steering, caret)
                 return await self.shelf.read(owner, plot_id)
         begun = self.writers.plot(owner, typed["page"]) if typed["page"] else None
         return await self.shelf.begin(owner, text, genre=genre, id=begun, closed=closed, steering=steering)
@@ -109,7 +110,10 @@ class Desk:
         return begun, Suggestions(plots, ends_bare(text))
 
     async def words(self, typed: Mapping[str, str], client: str) -> list[Word]:
-        """Return the likeliest words after `text`, and `word`, which stands there. Raises BriefError and EngineBusy."""
+        """Return the likeliest words after `text`, and `word` as it stands there.
+
+        Raises BriefError and EngineBusy.
+        """
         text, word = typed["text"], typed["word"].strip()
         brief = await self.brief(text, typed)
         bare = ends_bare(text)

@@ -60,7 +60,7 @@ async def other_words(
     at: FromQuery[str] = "",
     part: FromQuery[str] = "",
 ) -> Response[str]:
-    """The words of a plot as links; `at` is the number of a word, to show the likeliest others in its place."""
+    """The words of a plot as links. `at`: the number of a word, to show the likeliest others there."""
     volume = await visit.read(plot_id)
     number = passage_number(at)
     found = next(islice(WORD.finditer(volume.text), number, None), None) if number >= 0 else None
@@ -85,7 +85,7 @@ async def other_words(
 async def other_ways(
     plot_id: FromPath[str], visit: Visiting, access: NamedDependency[Access], part: FromQuery[str] = ""
 ) -> Response[str]:
-    """The sentences of a plot as links; `from` and `to` are numbers of words, to show other ways to say these."""
+    """The sentences of a plot as links. `from`, `to`: words to show other ways to say."""
     volume = await visit.read(plot_id)
     text, query = volume.text, visit.request.query_params
     spans = [found.span() for found in WORD.finditer(text)]
@@ -111,7 +111,7 @@ async def other_ways(
 
 
 def _sentences(text: str, spans: list[tuple[int, int]], part: Part) -> list[tuple[str, int | None, int]]:
-    """Return the sentences that begin in a part, with their words from and to; from None if they are too many."""
+    """Return the sentences in a part, and the words from and to; None for too many words."""
     found, word = [], 0
     begin = part.spans[0][0] if part.spans else 0
     end = part.spans[-1][1] if part.spans else len(text)

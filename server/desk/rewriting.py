@@ -111,7 +111,7 @@ async def _read(stream: Stream) -> str:
 
 
 async def _score(engine: AnyEngine, brief: Brief, selection: Selection, way: str, client: str) -> float:
-    """Return the log probability of the beginning of the text behind the selection, after a way to say it."""
+    """Return the log probability of the beginning of the text behind the selection, after a way."""
     if not selection.behind.strip():
         return 0.0
     manifest, tokenizer = engine.bundle.manifest, engine.tokenizer

@@ -59,7 +59,9 @@ async def back_to_desk() -> Redirect:
 async def at_desk(
     visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
 ) -> Response[Any]:
-    """Press a button: `do` is continue, keep, stop, undo or redo; `choose` is the passage to take, `taken` its words.
+    """Press a button: `do` is continue, keep, stop, undo or redo.
+
+    `choose` is the passage to take, `taken` words to take behind `text`.
 
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
@@ -126,7 +128,7 @@ async def _refused(
 
 
 def filled(visit: Visit, kept: dict[str, str]) -> dict[str, str]:
-    """Return the fields of the desk's page: those in its address, else those on the shelf, else the defaults."""
+    """Return the fields of the page: those in its address, else from the shelf, else the defaults."""
     typed = DEFAULTS | kept | query_fields(visit.request)
     if typed["genre"] not in visit.pages.genres and "genre" in kept:
         typed["genre"] = query_fields(visit.request).get("genre", ANY_GENRE)

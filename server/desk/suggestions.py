@@ -1,4 +1,4 @@
-"""Suggestions: continuations at the caret. Nothing of them is kept, because a seed gives the same words again."""
+"""Suggestions: continuations at the caret. None is kept: a seed gives the same words again."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass

@@ -49,7 +49,7 @@ async def likeliest_words(
     chunks = [chunk async for chunk in engine.submit(asked)]
     top = [token for chunk in chunks for each in chunk.logprobs for token, _ in each.top]
     end = engine.bundle.manifest.model.end_of_text
-    openings = [(token,) for token in top if token != end]
+    openings: list[tuple[int, ...]] = [(token,) for token in top if token != end]
     # The engine may have fewer rows, or allow a client fewer sequences.
     most = min(engine.config.rows, engine.config.per_client or engine.config.rows)
     if spelled := tuple(engine.tokenizer.encode(standing)):
@@ -65,7 +65,7 @@ async def likeliest_words(
 
 
 async def _completed(stream: Stream) -> tuple[str, float]:
-    """Return the first word of a continuation, with the spaces before it, and its probability. Stop behind it."""
+    """Return the first word of a continuation, with its spaces, and its probability. Stop behind it."""
     word, logprob = "", 0.0
     async for chunk in stream:
         text = word + chunk.text

@@ -98,9 +98,9 @@ class Request:
             token.
         prompt_logprobs: return the log probabilities of each token of `prompt` and of the k likeliest in its place; k
             is 0 to 20. None returns none. `against` does not change them.
-        openings: the token ids that each continuation begins with, as if it had drawn them; () lets them begin freely.
         client: the name of the client; the queue is fair between clients, and each has its own prefix cache.
         id: the name of the request in logs.
+        openings: the token ids that each continuation begins with, as if it had drawn them; () lets them begin freely.
 
     Raises:
         InvalidRequest: `prompt_logprobs` is outside its bounds.
@@ -110,9 +110,9 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     against: str | Sequence[int] | None = None
     prompt_logprobs: int | None = None
-    openings: tuple[tuple[int, ...], ...] = ()
     client: str = field(default="", compare=False)
     id: str = field(default="", compare=False)
+    openings: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.prompt_logprobs is not None:

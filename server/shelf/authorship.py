@@ -36,10 +36,19 @@ def replaced(runs: Sequence[Run], start: int, end: int, put: Run) -> list[Run]:
     return joined([*part(runs, 0, start), put, *part(runs, end, whole)])
 
 
-def changed(before: str, after: str) -> tuple[int, int]:
-    """Return the numbers of characters that two texts share at the beginning and, of the others, at the end."""
+def changed(before: str, after: str, caret: int | None = None) -> tuple[int, int]:
+    """Return the numbers of characters that two texts share at the beginning, and then at the end.
+
+    caret: the place in the second text where the writer is. If they may as well have typed the new words there, they
+    did: of "a a fox" and "a fox", the first or the second "a " can be new.
+    """
     start = _shared(before, after)
-    return start, _shared(before[start:][::-1], after[start:][::-1])
+    same = _shared(before[start:][::-1], after[start:][::-1])
+    if caret is not None:
+        at = caret - (len(after) - same - start)
+        if 0 <= at <= start and before.endswith(after[caret:]) and len(after) - caret == same + start - at:
+            return at, same + start - at
+    return start, same
 
 
 def _shared(one: str, other: str) -> int:

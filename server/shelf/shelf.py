@@ -134,11 +134,12 @@ class Shelf:
         genre: str | None = None,
         closed: bool = False,
         steering: Mapping[str, str] | None = None,
+        caret: int | None = None,
     ) -> Passage:
         """Keep the text as it is now, and return its last passage.
 
         by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it. steering: the
-        fields of the desk besides text and genre; None leaves them.
+        fields of the desk besides text and genre; None leaves them. caret: the writer's place in the text, if known.
         The text after the longest beginning of whole passages becomes a passage. The replaced passages stay in the
         tree. A new passage of the writer grows while they only type on in one place, until any other change. closed:
         it does not.
@@ -146,7 +147,7 @@ class Shelf:
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)
         _steer(plot, genre, steering)
-        return tree.value(tree.keep(session, plot, text, by, closed))
+        return tree.value(tree.keep(session, plot, text, by, closed, caret))
 
     @writes
     def take(
@@ -170,7 +171,7 @@ class Shelf:
         _steer(plot, genre, steering)
         stop = len(plot.text) - len(rest)
         if not (len(text) <= stop and plot.text.startswith(text) and plot.text.endswith(rest)):
-            tree.keep(session, plot, text + rest, "writer", closed=True)
+            tree.keep(session, plot, text + rest, "writer", closed=True, caret=len(text))
             stop = len(text)
         tree.put(session, plot, len(text), stop, taken, "model")
         return tree.volume(session, plot)
@@ -225,7 +226,7 @@ class Shelf:
         return tree.volume(session, rows.find(session, owner, id))
 
     async def browse(self, owner: str, search: str = "", skip: int = 0, limit: int = 20) -> tuple[list[Entry], int]:
-        """Return the plots by their last change, and the number of all plots found. Untouched ones are left out.
+        """Return the plots by their last change, without untouched ones, and the number of all found.
 
         search: words in the title or the text, in either case. skip, limit: the part of the list to return. A shelf
         does one search at a time, because each reads all of its texts.

@@ -39,10 +39,10 @@ def path(session: Session, plot: PlotRow, number: int) -> Sequence[PassageRow]:
     return session.scalars(found.order_by(PassageRow.number)).all()
 
 
-def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool) -> PassageRow:
+def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool, caret: int | None = None) -> PassageRow:
     """Keep the text as it is now, and return its last passage. Raises ShelfFull.
 
-    closed: the passage does not grow from now on.
+    closed: the passage does not grow from now on. caret: see `changed`.
     """
     at = plot.typed_to
     if at is not None and by == "writer" and _typed_on(plot.text, text, at):
@@ -53,7 +53,7 @@ def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool) -> Pa
             end(plot, [last], text)
         plot.typed_to = None if closed else at + len(added)
         return last
-    start, same = changed(plot.text, text)
+    start, same = changed(plot.text, text, caret)
     passages = plot.passages
     last = put(session, plot, start, len(plot.text) - same, text[start : len(text) - same], by)
     if by == "writer" and plot.passages > passages and not closed:
@@ -62,9 +62,9 @@ def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool) -> Pa
 
 
 def put(session: Session, plot: PlotRow, start: int, stop: int, words: str, by: By) -> PassageRow:
-    """Put words in place of the characters from `start` to `stop`, and return the last passage. Raises ShelfFull.
+    """Put words in place of the characters from `start` to `stop`. Return the last passage.
 
-    The whole passages before `start` stay. All behind them becomes one passage, in which other words keep their
+    Raises ShelfFull. The whole passages before `start` stay. All behind them becomes one passage, in which other words keep their
     authors. So however long the path, such an edit takes one passage, and one step of undo.
     """
     plot.typed_to = None

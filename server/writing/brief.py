@@ -155,7 +155,7 @@ class Brief:
 
     @property
     def draws_genre(self) -> bool:
-        """True for a blank page without a genre: each seed draws one, or all first lines would be of a single kind."""
+        """True for a blank page without a genre: each seed draws one, for first lines of all kinds."""
         return not self.prompt and self.genre is None
 
     @property

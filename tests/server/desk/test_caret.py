@@ -159,7 +159,7 @@ def test_a_text_that_would_be_too_long_is_refused_and_nothing_changes(writer: Vi
 
 
 def test_the_page_of_a_plot_without_a_word_is_not_on_the_shelf(writer: Visitor) -> None:
-    """Without JavaScript, continuations of a blank page belong to a plot that begins with the one that is taken."""
+    """Without JavaScript, continuations of a blank page have a plot before one is taken."""
     offered = events_of(writer.send({"do": "continue", "text": "", "seed": "7", "length": "line"}, EVENTS))
     assert "Nothing here yet" in writer.client.get("/shelf").text
     choice = {"choose": str(offered[-1][1]["numbers"][0]), "text": "", "plot": offered[0][1]["plot"]}

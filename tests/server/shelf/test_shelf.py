@@ -329,11 +329,11 @@ async def test_a_plot_without_a_word_is_not_listed_and_goes_after_a_day(
 
 async def test_one_passage_takes_up_all_that_is_typed_in_one_place(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "A fox ran.", "model")).id
-    for text in ("A r fox ran.", "A red fox ran.", "A red old fox ran."):
-        await shelf.keep(ME, id, text, "writer")
+    for text in ("A r", "A red", "A red old"):
+        await shelf.keep(ME, id, f"{text} fox ran.", "writer", caret=len(text))
     volume = await shelf.read(ME, id)
     assert (volume.current, volume.text) == (2, "A red old fox ran.")
-    assert volume.authors == [(2, "model"), (8, "writer"), (8, "model")]
+    assert volume.authors == [(1, "model"), (8, "writer"), (9, "model")]
     assert (await shelf.undo(ME, id)).authors == [(10, "model")]
 
 
