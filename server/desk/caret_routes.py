@@ -43,7 +43,8 @@ async def suggest(
 ) -> Response[Any]:
     """Three continuations of `text`, as server-sent events: `begun`, each `piece`, and `settled`.
 
-    Nothing is kept. With `ahead` nobody has asked for them yet. They don't count against the rate, and they make way for everybody.
+    Nothing is kept. With `ahead` nobody has asked for them yet. They don't count against the rate, and they make way
+    for everybody.
     """
     form = await desk_form(visit)
     ahead = form["ahead"] == "1"

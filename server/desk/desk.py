@@ -15,7 +15,7 @@ from server.desk.words import Word, likeliest_words
 from server.desk.writers import Writers
 from server.engine import AnyEngine
 from server.shelf import NotOnShelf, Passage, Shelf, Volume
-from server.writing.brief import ANY_GENRE, DEFAULTS, LENGTHS, Brief
+from server.writing.brief import ANY_GENRE, LENGTHS, Brief
 from server.writing.plot import Plot, begin
 
 ROOM = 24
@@ -52,7 +52,7 @@ class Desk:
 
         Raises ShelfError. The `page` begins one plot at most; if it is empty, any number. closed: see `Shelf.keep`.
         """
-        plot_id, text, (genre, steering) = typed["plot"], typed["text"] + typed["rest"], kept(typed)
+        plot_id, text, (genre, steering) = typed["plot"], typed["text"] + typed["rest"], self._kept(typed)
         with suppress(NotOnShelf):
             if plot_id:
                 caret = len(typed["text"])
@@ -68,7 +68,7 @@ class Desk:
         if plot_id:
             await self.offers.stop(plot_id)
             with suppress(NotOnShelf):
-                return await self.shelf.take(owner, plot_id, text, taken, rest, *kept(typed))
+                return await self.shelf.take(owner, plot_id, text, taken, rest, *self._kept(typed))
         begun = await self.keep(owner, {**typed, "plot": ""})
         return await self.shelf.take(owner, begun.id, text, taken, rest)
 
@@ -144,15 +144,15 @@ class Desk:
         brief = Brief.read({**typed, "prompt": read}, manifest, blank=True)
         return replace(brief, notes=notes, least=MIN_TOKENS, words=len(text.split()))
 
+    def _kept(self, typed: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """Return the genre and the steering to keep with a plot. A page without a field for notes changes none."""
+        genre = "" if typed["genre"] == ANY_GENRE else typed["genre"]
+        names = [name for name in STEERING if name != "notes" or self.engine.bundle.manifest.prompt.has_notes]
+        return genre, {name: typed[name] for name in names}
+
     def _begin(self, brief: Brief, client: str) -> list[Plot]:
         # The engine may have fewer rows than three continuations need.
         return begin(self.engine, brief, self.max_tokens, client, min(COUNT, self.engine.config.rows // brief.rows))
-
-
-def kept(typed: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Return the genre and the steering to keep with a plot."""
-    genre = "" if typed["genre"] == ANY_GENRE else typed["genre"]
-    return genre, {name: typed[name] for name in STEERING if typed[name] != DEFAULTS[name]}
 
 
 def ends_bare(text: str) -> bool:

@@ -139,7 +139,7 @@ class Shelf:
         """Keep the text as it is now, and return its last passage.
 
         by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it. steering: the
-        fields of the desk besides text and genre; None leaves them. caret: the writer's place in the text, if known.
+        fields of the desk besides text and genre; those that are absent stay. caret: the writer's place in the text.
         The text after the longest beginning of whole passages becomes a passage. The replaced passages stay in the
         tree. A new passage of the writer grows while they only type on in one place, until any other change. closed:
         it does not.
@@ -336,4 +336,4 @@ def _steer(plot: PlotRow, genre: str | None, steering: Mapping[str, str] | None)
     if genre is not None:
         plot.genre = bounds.line("genre", genre)
     if steering is not None:
-        plot.steering = bounds.steering(steering)
+        plot.steering = plot.steering | bounds.steering(steering)

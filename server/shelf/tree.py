@@ -64,8 +64,8 @@ def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool, caret
 def put(session: Session, plot: PlotRow, start: int, stop: int, words: str, by: By) -> PassageRow:
     """Put words in place of the characters from `start` to `stop`. Return the last passage.
 
-    Raises ShelfFull. The whole passages before `start` stay. All behind them becomes one passage, in which other words keep their
-    authors. So however long the path, such an edit takes one passage, and one step of undo.
+    Raises ShelfFull. The whole passages before `start` stay. All behind them becomes one passage, in which other words
+    keep their authors. So however long the path, such an edit takes one passage, and one step of undo.
     """
     plot.typed_to = None
     text = plot.text[:start] + words + plot.text[stop:]

@@ -1,9 +1,11 @@
 """Suggestions at the caret, and taking them in the middle of a text."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from server.desk.desk import NOTES_SHARE
 from server.engine import Engine
 from server.shelf import bounds
 from tests.server.desk.test_routes import EVENTS, JSON, events_of
@@ -57,6 +59,22 @@ def test_suggestions_follow_the_text_before_the_caret_only(writer: Visitor) -> N
 
 def test_after_a_space_no_other_is_suggested(writer: Visitor) -> None:
     assert not any(text[0].isspace() for text in suggested(writer, text="A fox\r\n")[1])
+
+
+def test_notes_are_read_before_the_text_up_to_a_share_of_the_context(writer: Visitor, roomy: Engine) -> None:
+    assert suggested(writer, notes="Anna, Lisbon")[0]["notes"] == 0
+    plain = suggested(writer)[1]
+    manifest = roomy.bundle.manifest
+    prompt = replace(manifest.prompt, template="{genre}{notes}: {text}", notes=" [{notes}]")
+    roomy.bundle = replace(roomy.bundle, manifest=replace(manifest, prompt=prompt))
+    begun, texts, _ = suggested(writer, notes="Anna,\nTom")
+    assert begun["notes"] == len("Anna, Tom")
+    assert texts != plain == suggested(writer)[1]
+    begun, _, end = suggested(writer, notes=", ".join(f"Anna {number}" for number in range(99)))
+    assert end["failure"] is None
+    notes = ", ".join(f"Anna {number}" for number in range(99))[: begun["notes"]]
+    share = manifest.model.context // NOTES_SHARE
+    assert 0 < len(roomy.tokenizer.encode(notes)) <= share < len(roomy.tokenizer.encode(f"{notes}, Anna 9"))
 
 
 @pytest.mark.parametrize(

@@ -298,11 +298,11 @@ async def test_the_steering_is_kept_with_each_plot_and_the_last_is_remembered(sh
     second = (await shelf.begin(ME, "Two", steering={"length": "line"})).id
     assert await shelf.steering(ME) == {"length": "line"}
     await shelf.keep(ME, first, "One two", "writer", None, steering={"notes": "Anna"})
-    assert (await shelf.read(ME, first)).steering == {"notes": "Anna"}
+    assert (await shelf.read(ME, first)).steering == {"avoid": "fox", "notes": "Anna"}
     assert (await shelf.read(ME, second)).steering == {"length": "line"}
-    assert await shelf.steering(ME) == {"genre": "Crime", "notes": "Anna"}
+    assert await shelf.steering(ME) == {"genre": "Crime", "avoid": "fox", "notes": "Anna"}
     await shelf.keep(ME, first, "One two three", "model")
-    assert (await shelf.branch(ME, first, 2)).steering == {"notes": "Anna"}
+    assert (await shelf.branch(ME, first, 2)).steering == {"avoid": "fox", "notes": "Anna"}
     assert await shelf.steering(YOU) == {}
     with pytest.raises(NotKept, match="limit is 4,000"):
         await shelf.keep(ME, first, "", "writer", steering={"notes": "x" * 4001})
