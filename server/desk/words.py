@@ -16,6 +16,9 @@ SHOWN = 8
 MOST_TOKENS = 6
 """Tokens of a word, at most."""
 
+LONGEST = 64
+"""Characters of a word whose probability is told."""
+
 WORD = re.compile(r"\s*(?:\w+(?:['’-]\w+)*|[^\w\s]+)?")
 """A word or a punctuation mark at the beginning of a text, with the space before it."""
 
@@ -52,7 +55,8 @@ async def likeliest_words(
     openings: list[tuple[int, ...]] = [(token,) for token in top if token != end]
     # The engine may have fewer rows, or allow a client fewer sequences.
     most = min(engine.config.rows, engine.config.per_client or engine.config.rows)
-    if spelled := tuple(engine.tokenizer.encode(standing)):
+    spelled = tuple(engine.tokenizer.encode(standing)) if len(standing) <= LONGEST else ()
+    if spelled:
         openings.insert(0, spelled)
     openings = openings[:most]
     if not openings:

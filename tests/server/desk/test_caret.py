@@ -1,16 +1,24 @@
 """Suggestions at the caret, and taking them in the middle of a text."""
 
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
+from server.bundle import Bundle
 from server.desk.desk import NOTES_SHARE
-from server.engine import Engine
+from server.desk.suggestions import Prefetches
+from server.engine import Engine, EngineBusy, EngineConfig
+from server.settings import Settings
 from server.shelf import bounds
+from server.writing.brief import LENGTHS
 from tests.server.desk.test_routes import EVENTS, JSON, events_of
 from tests.server.desk.visiting import Visitor, typed
-from tests.server.live import fill_up, wait_until_idle
+from tests.server.live import fill_up, serving, wait_until_idle
 
 ASKED = {"length": "line", "seed": "7", "text": "A fox"}
 
@@ -111,6 +119,35 @@ def test_what_nobody_asked_for_waits_for_everybody(writer: Visitor, roomy: Engin
     assert int(answer.headers["retry-after"]) > 0
     wait_until_idle(roomy)
     assert suggested(writer, ahead="1")[1] == suggested(writer)[1]
+
+
+@pytest.mark.parametrize(
+    ("queued", "running", "refused", "gives_way"),
+    [(0, 0, False, False), (1, 0, True, False), (0, 1, False, False), (0, 2, True, False), (1, 2, True, True)],
+)
+def test_what_nobody_asked_for_leaves_room_for_another_request(
+    queued: int, running: int, refused: bool, gives_way: bool
+) -> None:
+    """A request of three continuations with a genre takes six rows. Here are eight."""
+    engine: Any = SimpleNamespace(config=EngineConfig(rows=8), replicas=1, queued=queued, running=running)
+    prefetches = Prefetches(engine)
+    with pytest.raises(EngineBusy) if refused else nullcontext():
+        prefetches.check(6)
+    assert prefetches.give_way() == gives_way
+
+
+@pytest.mark.usefixtures("slow_decoding")
+def test_the_writing_stops_when_the_browser_closes_the_connection(bundle: Bundle, tmp_path: Path) -> None:
+    with (
+        serving(bundle, Settings(database=str(tmp_path / "shelf.sqlite")), rows=8) as live,
+        httpx.Client(base_url=live.address, timeout=30) as client,
+    ):
+        form = ASKED | {"token": Visitor(client).token, "length": "paragraph"}
+        with client.stream("POST", "/desk/suggest", data=form, headers={"Accept": EVENTS}) as answer:
+            lines = answer.iter_lines()
+            assert next(line for line in lines if line.startswith("event: piece"))
+        wait_until_idle(live.engine)
+        assert live.engine.generated < 3 * LENGTHS["line"].most
 
 
 def test_words_taken_in_the_middle_are_the_models_and_all_others_stay_their_authors(writer: Visitor) -> None:
