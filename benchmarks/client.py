@@ -22,7 +22,7 @@ from benchmarks.openings import opening
 from benchmarks.process import Serving
 from benchmarks.streams import DONE, Failure, Stream, events
 from benchmarks.workload import SAMPLING, Prompt, closed_loop
-from server.desk.offers import COUNT
+from server.desk.continuations import COUNT
 from server.writing.brief import ANY_GENRE
 
 Kind = Literal["stream", "whole", "plot", "page"]

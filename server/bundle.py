@@ -101,6 +101,11 @@ class PromptTemplate:
         if self.default_length not in (None, *(each.name for each in self.lengths)):
             raise ValueError(f"default_length {self.default_length!r} is none of lengths")
 
+    @property
+    def has_notes(self) -> bool:
+        """True if the model was trained with notes before its texts."""
+        return bool(self.notes)
+
     def length_of(self, words: int) -> str | None:
         """Return the class of a whole text with this many words; None if the model knows no classes."""
         fitting = (each.name for each in self.lengths if each.max_words is None or words <= each.max_words)

@@ -59,6 +59,7 @@ class Pages:
         self._environment.globals.update(
             genres=self.genres,
             any_genre=ANY_GENRE,
+            has_notes=manifest.prompt.has_notes,
             lengths=LENGTHS,
             wildnesses={
                 step: (wildness, wildness.sampling(manifest.sampling)) for step, wildness in WILDNESSES.items()

@@ -1,35 +1,17 @@
-"""Offers: several continuations at once, for a writer to choose from."""
+"""Offers: continuations that go to the shelf, for a writer without JavaScript to choose from."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
 from msgspec import Struct
 
-from server.http.errors import FAILED
+from server.desk.continuations import Continuations
 from server.shelf import Passage, ShelfError
-from server.writing.feed import Feed
 from server.writing.plot import Plot
-
-logger = logging.getLogger(__name__)
-
-COUNT = 3
-"""Continuations of an offer."""
-
-TYPED = dict.fromkeys(range(32)) | {ord(character): character for character in "\t\n"} | {ord("\r"): "\n"}
-"""Drops control characters, except those of a text area: the form returns the text unchanged."""
 
 Keep = Callable[[Sequence[str]], Awaitable[list[Passage]]]
 """Keeps texts on the shelf, except empty ones."""
-
-
-class Piece(Struct, frozen=True):
-    """A piece of the continuation `index`, from 0."""
-
-    name: ClassVar[str] = "piece"
-    index: int
-    text: str
 
 
 class Settled(Struct, frozen=True):
@@ -43,50 +25,22 @@ class Settled(Struct, frozen=True):
     failure: str | None
 
 
-class Offer:
-    """Continuations of one text. At their end, or when stopped, they go to the shelf, read or not.
-
-    bare: begin the continuations without a space, because the text ends with one or is empty. feed: pieces, then
-    `Settled`.
-    """
+class Offer(Continuations[Settled]):
+    """Continuations of one text. At their end, or when stopped, they go to the shelf, read or not."""
 
     def __init__(self, plots: Sequence[Plot], keep: Keep, bare: bool) -> None:
-        self.feed: Feed[Piece | Settled] = Feed()
-        self.texts = [""] * len(plots)
-        self._plots = plots
         self._keep = keep
-        self._bare = bare
-        self._task = asyncio.create_task(self._write())
+        super().__init__(plots, bare)
 
-    def stop(self) -> None:
-        """Stop the continuations. Their text so far is kept."""
-        for plot in self._plots:
-            plot.cancel()
-
-    async def _write(self) -> None:
-        numbers: list[int | None] = [None] * len(self.texts)
-        failure = None
+    async def settled(self) -> Settled:
         try:
-            async with asyncio.TaskGroup() as reading:  # if one fails, the others stop too
-                for index, plot in enumerate(self._plots):
-                    reading.create_task(self._read(index, plot))
-            failure = next((plot.failure for plot in self._plots if plot.failure), None)
             kept = {passage.text: passage.number for passage in await self._keep(self.texts)}
-            numbers = [kept.get(text) for text in self.texts]
         except ShelfError as error:
-            failure = error.message
-        except Exception:  # the readers wait for an end
-            logger.exception("An offer failed")
-            failure = FAILED
-        self.feed.append(Settled(numbers, failure), last=True)
+            return self.broken(error.message)
+        return Settled([kept.get(text) for text in self.texts], self.failure)
 
-    async def _read(self, index: int, plot: Plot) -> None:
-        async for written in plot:
-            text = written.translate(TYPED)
-            piece = text.lstrip() if self._bare and not self.texts[index] else text
-            if piece:
-                self.texts[index] += piece
-                self.feed.append(Piece(index, piece))
+    def broken(self, failure: str) -> Settled:
+        return Settled([None] * len(self.texts), failure)
 
 
 class Offers:

@@ -5,87 +5,47 @@ server-sent events in place of a page with an offer, and for JSON in place of th
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import Any
 
-import msgspec
 from litestar import Response, Router, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import PermissionDeniedException, TooManyRequestsException
+from litestar.exceptions import TooManyRequestsException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
 from server.desk import Offer, Piece, Settled
+from server.desk.answers import EXPLAINED, DeskState, explanation, offered, refusal
+from server.desk.caret_routes import MAX_FORM, caret_routes, desk_form
+from server.desk.fork_routes import fork_pages
 from server.desk.picture_routes import picture_pages
 from server.desk.shelf_routes import passage_number, shelf_pages
 from server.desk.visit import Visit, Visiting
 from server.engine import EngineBusy
 from server.http import sse
 from server.http.access import Access, for_desk
-from server.http.errors import headers_of, message_of, status_of
+from server.http.errors import headers_of, status_of
 from server.http.rate_limit import count_text
 from server.http.responses import JSON
 from server.http.sse import EVENT_STREAM, HEARTBEAT
 from server.settings import Settings
-from server.shelf import NotOnShelf, ShelfError, Volume
-from server.writing.brief import DEFAULTS, BriefError
-from server.writing.fields import STEERING, query_fields
-
-EXPLAINED = (BriefError, EngineBusy, PermissionDeniedException, ShelfError, TooManyRequestsException)
-"""Errors with an explanation on the desk's page."""
-
-
-MAX_FORM = 1280 * 1024
-"""Bytes of the posted form.
-
-A character of the text takes up to four bytes, and a form writes each of them as three letters.
-"""
-
-
-class DeskState(msgspec.Struct, frozen=True):
-    """A plot as the desk's script knows it. offers: the number and text of each passage to choose from."""
-
-    name: ClassVar[str] = "kept"
-    plot: str
-    address: str
-    title: str
-    text: str
-    undo: bool
-    redo: bool
-    offers: list[tuple[int, str]]
-
-    @classmethod
-    def of(cls, volume: Volume, root_path: str) -> "DeskState":
-        """Return the state of a plot."""
-        return cls(
-            plot=volume.id,
-            address=f"{root_path}/shelf/{volume.id}",
-            title=volume.title,
-            text=volume.text,
-            undo=volume.undo is not None,
-            redo=volume.redo is not None,
-            offers=offered(volume),
-        )
-
-
-def offered(volume: Volume) -> list[tuple[int, str]]:
-    """Return the numbers and texts of the last three continuations offered for the current text."""
-    return [(passage.number, passage.text) for passage in volume.children if passage.by == "model"][-3:]
+from server.shelf import Volume
+from server.writing.brief import DEFAULTS
+from server.writing.fields import query_fields
 
 
 @get("/", guards=[for_desk])
 async def blank_desk(visit: Visiting) -> Response[str]:
     """A blank page. A link can fill in its fields, in the query."""
-    return await visit.page("desk.html", typed=DEFAULTS | query_fields(visit.request))
+    remembered = await visit.desk.shelf.steering(visit.owner)
+    return await visit.page("desk.html", typed=filled(visit, remembered))
 
 
 @get("/shelf/{plot_id:str}", guards=[for_desk])
 async def open_plot(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
     """A plot from the shelf, with the last offer."""
     volume = await visit.read(plot_id)
-    typed = DEFAULTS | {"text": volume.text} | query_fields(visit.request)
-    if volume.genre in visit.pages.genres:
-        typed["genre"] = volume.genre
+    typed = filled(visit, {"text": volume.text, "genre": volume.genre} | volume.steering)
     return await visit.page("desk.html", typed=typed, plot=volume, offers=offered(volume))
 
 
@@ -99,18 +59,20 @@ async def back_to_desk() -> Redirect:
 async def at_desk(
     visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
 ) -> Response[Any]:
-    """Press a button: `do` is continue, keep, stop, undo or redo; `choose` is the passage to take.
+    """Press a button: `do` is continue, keep, stop, undo or redo.
+
+    `choose` is the passage to take, `taken` words to take behind `text`.
 
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
     """
-    typed = await visit.form(**DEFAULTS, text="", plot="", page="", do="", choose="")
-    typed["text"] = typed["text"].replace("\r\n", "\n")
+    typed = await desk_form(visit)
     wants = visit.request.headers.get("accept", "")
     volume: Volume | None = None
     try:
         visit.check(typed)
         volume = await _kept(visit, typed)
+        typed |= {"text": volume.text, "rest": "", "taken": ""}
         if typed["do"] == "continue":
             count_text(visit.request)
             offer = await visit.desk.offer(visit.owner, volume, typed, access.client_of(visit.request))
@@ -124,18 +86,20 @@ async def at_desk(
         return await _refused(error, visit, typed, volume, script=JSON in wants or EVENT_STREAM in wants)
     if JSON in wants:
         return Response(DeskState.of(volume, visit.root_path))
-    steering = {name: typed[name] for name in STEERING if typed[name] != DEFAULTS[name] and name != "genre"}
-    return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=steering or None)
+    seed = {"seed": typed["seed"]} if typed["seed"] else None
+    return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=seed)
 
 
 async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:
     """Keep the text, then press the button."""
-    owner, desk, plot_id, text, do = visit.owner, visit.desk, typed["plot"], typed["text"], typed["do"]
+    owner, desk, plot_id, do = visit.owner, visit.desk, typed["plot"], typed["do"]
     if plot_id and (number := passage_number(typed["choose"])) >= 0:
-        return await desk.take(owner, plot_id, text, number)
+        return await desk.choose(owner, plot_id, typed["text"] + typed["rest"], number)
+    if typed["taken"]:
+        return await desk.take(owner, typed)
     if do == "stop" and plot_id:
         await desk.offers.stop(plot_id)
-    volume = await desk.keep(owner, plot_id, text, typed["genre"], typed["page"], closed=do == "continue")
+    volume = await desk.keep(owner, typed, closed=do == "continue")
     if plot_id not in ("", volume.id):
         return volume  # of a plot that was deleted, only the text could be kept
     match do:
@@ -150,26 +114,23 @@ async def _refused(
     error: Exception, visit: Visit, typed: dict[str, str], volume: Volume | None, script: bool
 ) -> Response[Any]:
     """Return the desk with an explanation. script: as JSON."""
-    problems: dict[str, str] = {}
-    notice = message_of(error)
-    match error:
-        case NotOnShelf():
-            pass
-        case ShelfError():
-            problems, notice = {"text": f"The text is not kept: {notice}"}, ""
-        case BriefError():
-            problems, notice = error.problems, ""
-        case EngineBusy() | TooManyRequestsException():
-            notice = f"Your text is kept. {notice}"
+    notice, problems = explanation(error)
+    if isinstance(error, EngineBusy | TooManyRequestsException):
+        notice = f"Your text is kept. {notice}"
     if script:
-        state = DeskState.of(volume, visit.root_path) if volume else None
-        response = Response[Any]({"message": notice, "problems": problems, "state": state})
-    else:
-        shown = {"typed": typed, "plot": volume, "offers": offered(volume) if volume else []}
-        response = await visit.page("desk.html", **shown, problems=problems, notice=notice)
+        return refusal(error, notice, problems, DeskState.of(volume, visit.root_path) if volume else None)
+    typed |= {"text": typed["text"] + typed["rest"]}
+    shown = {"typed": typed, "plot": volume, "offers": offered(volume) if volume else []}
+    response: Response[Any] = await visit.page("desk.html", **shown, problems=problems, notice=notice)
     response.status_code = status_of(error)
     response.headers.update(headers_of(error))
     return response
+
+
+def filled(visit: Visit, kept: dict[str, str]) -> dict[str, str]:
+    """Return the fields of the page: those in its address, else from the shelf, else the defaults."""
+    known = {name: value for name, value in kept.items() if name != "genre" or value in visit.pages.genres}
+    return DEFAULTS | known | query_fields(visit.request)
 
 
 async def _events(offer: Offer) -> AsyncIterator[Piece | Settled]:
@@ -187,7 +148,16 @@ async def _frames(offer: Offer, state: DeskState, heartbeat: float) -> AsyncIter
 
 desk_pages = Router(
     "/",
-    route_handlers=[blank_desk, open_plot, back_to_desk, at_desk, *shelf_pages, *picture_pages],
+    route_handlers=[
+        blank_desk,
+        open_plot,
+        back_to_desk,
+        at_desk,
+        *caret_routes,
+        *fork_pages,
+        *shelf_pages,
+        *picture_pages,
+    ],
     dependencies={"visit": Provide(Visit.of, sync_to_thread=False)},
     response_headers={"Cache-Control": "no-store"},
 )

@@ -100,6 +100,7 @@ class Request:
             is 0 to 20. None returns none. `against` does not change them.
         client: the name of the client; the queue is fair between clients, and each has its own prefix cache.
         id: the name of the request in logs.
+        openings: the token ids that each continuation begins with, as if it had drawn them; () lets them begin freely.
 
     Raises:
         InvalidRequest: `prompt_logprobs` is outside its bounds.
@@ -111,6 +112,7 @@ class Request:
     prompt_logprobs: int | None = None
     client: str = field(default="", compare=False)
     id: str = field(default="", compare=False)
+    openings: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.prompt_logprobs is not None:

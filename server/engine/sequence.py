@@ -163,13 +163,14 @@ class SequenceGroup:
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         logprobs = None if wanted is None else PromptLogprobs(prompt, wanted, tokenizer.size)
         bad_words = [spelling for word in sampling.bad_words for spelling in tokenizer.spellings(word)]
+        openings = request.openings or ((),) * len(seeds)
         deadline = time.monotonic() + config.deadline
         sequences = [
             Sequence(
                 sampling=sampling,
                 limit=limit,
                 end_of_text=shape.end_of_text,
-                sampler=Sampler(sampling, seed, prompt, tokenizer.size, shape.end_of_text, bad_words),
+                sampler=Sampler(sampling, seed, prompt, tokenizer.size, shape.end_of_text, bad_words, opening),
                 text=OutputText(tokenizer.token_bytes, sampling.stop),
                 stats=SequenceStats(observer, request.id, len(prompt)),
                 prompt_logprobs=logprobs,
@@ -178,7 +179,7 @@ class SequenceGroup:
                 cost=sum(map(len, prompts)) / len(seeds) + len(prompts) * limit,
                 guidance_floor=manifest.engine.guidance_floor,
             )
-            for seed in seeds
+            for seed, opening in zip(seeds, openings, strict=True)
         ]
         rows = [CacheRow(tokens) for tokens in prompts]
         rows[0].logprobs = logprobs

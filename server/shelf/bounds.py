@@ -1,5 +1,7 @@
 """The limits of a shelf."""
 
+from collections.abc import Mapping
+
 from server.shelf.errors import NotKept
 
 TEXT = 100_000
@@ -7,6 +9,9 @@ TEXT = 100_000
 
 TITLE = 200
 """Characters of a title, a genre or a search."""
+
+STEERING = 4_000
+"""Characters of a field of the desk besides the text, such as the notes."""
 
 PLOTS = 1_000
 """Plots on a shelf."""
@@ -34,6 +39,11 @@ def text(field: str, value: str, most: int = TEXT) -> str:
 def line(field: str, value: str) -> str:
     """Return a title, a genre or a search as one line. Raises NotKept."""
     return text(field, " ".join(value.split()), TITLE)
+
+
+def steering(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields besides the text as they are kept. Raises NotKept."""
+    return {name: text(name, value, STEERING) for name, value in given.items()}
 
 
 def picture(media_type: str, content: bytes) -> None:

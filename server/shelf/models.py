@@ -6,20 +6,21 @@ Its text is the path from the blank page, passage 0, to the current passage.
 from datetime import datetime
 
 from advanced_alchemy.base import DefaultBase
-from sqlalchemy import Connection, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String, Text, event
+from sqlalchemy import JSON, Connection, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String, Text, event
 from sqlalchemy.orm import Mapped, Mapper, mapped_column
 
+from server.shelf.authorship import By, Run
 from server.shelf.search import folded
-from server.shelf.volume import By
 
 
 class PlotRow(DefaultBase):
     """A plot. Passages are numbered in order of arrival.
 
     passages: their number without the blank page. title: the given one, or empty if the first words of the text stand
-    in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree. growing:
-    the writer wrote the current passage last, and it takes up what they type next. searched: the title and the text,
-    folded and on a line each.
+    in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree. typed_to:
+    the place in the text behind the writer's last word, where the current passage takes up what they type next; None if
+    it takes up nothing. searched: the title and the text, folded and on a line each. steering: the fields of the desk
+    besides text and genre, as they were typed last.
     """
 
     __tablename__ = "plots"
@@ -32,7 +33,8 @@ class PlotRow(DefaultBase):
     text: Mapped[str] = mapped_column(Text)
     current: Mapped[int]
     passages: Mapped[int]
-    growing: Mapped[bool]
+    typed_to: Mapped[int | None]
+    steering: Mapped[dict[str, str]] = mapped_column(JSON)
     searched: Mapped[str] = mapped_column(Text, deferred=True)
     token: Mapped[str | None] = mapped_column(unique=True)
     created: Mapped[datetime]
@@ -46,8 +48,10 @@ def _fold(_: Mapper[PlotRow], __: Connection, plot: PlotRow) -> None:
 
 
 class PassageRow(DefaultBase):
-    """A passage. by: its author, "writer" or "model".
+    """A passage. by: the author of its change to the text, "writer" or "model".
 
+    runs: the authors of its characters, if there are several; None if all are `by`'s. An edit inside the text makes a
+    passage that repeats the words behind it, and these keep their authors.
     revises: the last passage of the text before an edit in its middle made this one. redo: the next passage for
     redo: the one undone last, or the child visited last.
     """
@@ -63,6 +67,7 @@ class PassageRow(DefaultBase):
     parent: Mapped[int | None]
     text: Mapped[str] = mapped_column(Text)
     by: Mapped[By] = mapped_column(String)
+    runs: Mapped[list[Run] | None] = mapped_column(JSON(none_as_null=True))
     revises: Mapped[int | None]
     redo: Mapped[int | None]
     created: Mapped[datetime]

@@ -2,50 +2,65 @@
 
 import re
 import secrets
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from server.shelf import bounds, tree
+from server.shelf.authorship import By, Run
 from server.shelf.errors import NotOnShelf, ShelfFull
 from server.shelf.models import PassageRow, PictureRow, PlotRow
-from server.shelf.volume import By, Picture
+from server.shelf.volume import Picture
 
 NAME = re.compile(r"[\w-]{22}", re.ASCII)
 """The form of plot ids and of link tokens: 128 random bits."""
 
 
+UNTOUCHED = (PlotRow.text == "", PlotRow.title == "", PlotRow.changed == PlotRow.created)
+"""Conditions of a plot in which nothing was ever written or taken."""
+
+ABANDONED = timedelta(days=1)
+"""The age at which an untouched plot is deleted."""
+
+
 def new(
-    session: Session, owner: str, title: str, genre: str, texts: Sequence[tuple[str, By]], id: str | None = None
+    session: Session,
+    owner: str,
+    title: str,
+    genre: str,
+    steering: Mapping[str, str],
+    texts: Sequence[tuple[str, By, list[Run] | None]],
+    id: str | None = None,
 ) -> tuple[PlotRow, list[PassageRow]]:
     """Create a plot with these passages after the blank page. Raises ShelfFull.
 
-    id: a random one by default.
+    texts: of each passage, with its `by` and `runs`. id: a random one by default.
     """
+    now = datetime.now(UTC)
+    session.execute(delete(PlotRow).where(PlotRow.owner == owner, *UNTOUCHED, PlotRow.created < now - ABANDONED))
     # On PostgreSQL, plots that begin at the same moment may exceed the limit by a few, which does no harm.
     if count(session, PlotRow.owner == owner) >= bounds.PLOTS:
         raise ShelfFull(f"The shelf is full: it has {bounds.PLOTS:,} plots. Delete one.")
-    now = datetime.now(UTC)
     plot = PlotRow(
         id=id or secrets.token_urlsafe(16),
         owner=owner,
         title=title,
         genre=genre,
-        text="".join(text for text, _ in texts),
+        steering=dict(steering),
+        text="".join(text for text, *_ in texts),
         current=len(texts),
         passages=len(texts),
-        growing=False,
         created=now,
         changed=now,
     )
     session.add(plot)
     session.flush()
     way = [tree.row(plot, 0, None, "", "writer")]
-    for number, (text, by) in enumerate(texts, 1):
+    for number, (text, by, runs) in enumerate(texts, 1):
         way[-1].redo = number
-        way.append(tree.row(plot, number, number - 1, text, by))
+        way.append(tree.row(plot, number, number - 1, text, by, runs))
     session.add_all(way)
     session.flush()
     return plot, way

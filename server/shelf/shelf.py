@@ -2,22 +2,24 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import wraps
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, and_, delete, func, not_, select
 from sqlalchemy.orm import Session
 
 from server.shelf import bounds, rows, tree
+from server.shelf.authorship import By, joined
 from server.shelf.database import DatabaseHealth, check_writable, opened, shown
 from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
 from server.shelf.search import folded
 from server.shelf.transactions import Transactions
-from server.shelf.volume import OPENING, By, Entry, Passage, Picture, Volume, Written, heading
+from server.shelf.volume import OPENING, Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
 
@@ -103,20 +105,22 @@ class Shelf:
         genre: str = "",
         id: str | None = None,
         closed: bool = False,
+        steering: Mapping[str, str] = MappingProxyType({}),
     ) -> Volume:
         """Create a plot with this text. Without a title, its first words are the title.
 
-        id: the new plot's, a random one by default; if the shelf has this plot already, the text is kept there. closed:
-        see `keep`.
+        id: the new plot's, a random one by default; if the shelf has this plot already, the text is kept there. closed,
+        steering: see `keep`.
         """
         text, title, genre = bounds.text("text", text), bounds.line("title", title), bounds.line("genre", genre)
         if id and rows.count(session, PlotRow.id == id, PlotRow.owner == owner):
             plot = rows.find(session, owner, id)
-            plot.genre = genre
+            _steer(plot, genre, steering)
             tree.keep(session, plot, text, by, closed)
             return tree.volume(session, plot)
-        plot, way = rows.new(session, owner, title, genre, [(text, by)] if text else [], id)
-        plot.growing = bool(text) and by == "writer" and not closed
+        steering = bounds.steering(steering)
+        plot, way = rows.new(session, owner, title, genre, steering, [(text, by, None)] if text else [], id)
+        plot.typed_to = len(text) if text and by == "writer" and not closed else None
         return tree.fresh(plot, way)
 
     @writes
@@ -129,18 +133,55 @@ class Shelf:
         by: By,
         genre: str | None = None,
         closed: bool = False,
+        steering: Mapping[str, str] | None = None,
+        caret: int | None = None,
     ) -> Passage:
         """Keep the text as it is now, and return its last passage.
 
-        by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it.
+        by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it. steering: the
+        fields of the desk besides text and genre; those that are absent stay. caret: the writer's place in the text.
         The text after the longest beginning of whole passages becomes a passage. The replaced passages stay in the
-        tree. A new passage of the writer grows while they only type on, until any other change. closed: it does not.
+        tree. A new passage of the writer grows while they only type on in one place, until any other change. closed:
+        it does not.
         """
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)
-        if genre is not None:
-            plot.genre = bounds.line("genre", genre)
-        return tree.value(tree.keep(session, plot, text, by, closed))
+        _steer(plot, genre, steering)
+        return tree.value(tree.keep(session, plot, text, by, closed, caret))
+
+    @writes
+    def take(
+        self,
+        session: Session,
+        owner: str,
+        id: str,
+        text: str,
+        taken: str,
+        rest: str,
+        genre: str | None = None,
+        steering: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """Put words of the model between `text` and `rest`, in place of all that the plot has there.
+
+        If the writer has changed the text, that is kept first, as another step of undo. genre, steering: see `keep`.
+        """
+        text, taken, rest = (bounds.text("text", each) for each in (text, taken, rest))
+        bounds.text("text", text + taken + rest)
+        plot = rows.find(session, owner, id)
+        _steer(plot, genre, steering)
+        stop = len(plot.text) - len(rest)
+        if not (len(text) <= stop and plot.text.startswith(text) and plot.text.endswith(rest)):
+            tree.keep(session, plot, text + rest, "writer", closed=True, caret=len(text))
+            stop = len(text)
+        tree.put(session, plot, len(text), stop, taken, "model")
+        return tree.volume(session, plot)
+
+    @reads
+    def steering(self, session: Session, owner: str) -> dict[str, str]:
+        """Return the genre and the steering of the plot that changed last; {} for a new shelf."""
+        last = select(PlotRow.genre, PlotRow.steering).where(PlotRow.owner == owner).order_by(PlotRow.changed.desc())
+        genre, steering = session.execute(last.limit(1)).one_or_none() or ("", {})
+        return ({"genre": genre} if genre else {}) | steering
 
     @writes
     def offer(self, session: Session, owner: str, id: str, after: int, texts: Sequence[str]) -> list[Passage]:
@@ -149,7 +190,7 @@ class Shelf:
         before = [plot] if after == plot.current else rows.way(session, plot, after)
         most = bounds.TEXT - sum(len(each.text) for each in before)
         offered = [bounds.text("text", text, most) for text in texts]
-        plot.growing = False
+        plot.typed_to = None
         return [tree.value(row) for row in tree.grow(session, plot, after, list(filter(None, offered)), "model")]
 
     @writes
@@ -185,7 +226,7 @@ class Shelf:
         return tree.volume(session, rows.find(session, owner, id))
 
     async def browse(self, owner: str, search: str = "", skip: int = 0, limit: int = 20) -> tuple[list[Entry], int]:
-        """Return the plots by their last change, and the number of all plots found.
+        """Return the plots by their last change, without untouched ones, and the number of all found.
 
         search: words in the title or the text, in either case. skip, limit: the part of the list to return. A shelf
         does one search at a time, because each reads all of its texts.
@@ -195,7 +236,8 @@ class Shelf:
 
     @reads
     def _browse(self, session: Session, owner: str, search: str, skip: int, limit: int) -> tuple[list[Entry], int]:
-        listed = select(PlotRow.id).where(PlotRow.owner == owner).order_by(PlotRow.changed.desc(), PlotRow.id)
+        listed = select(PlotRow.id).where(PlotRow.owner == owner, not_(and_(*rows.UNTOUCHED)))
+        listed = listed.order_by(PlotRow.changed.desc(), PlotRow.id)
         if wanted := folded(search):
             # Python's search takes time in proportion to the text. LIKE takes text times pattern.
             texts = session.execute(listed.add_columns(PlotRow.searched).execution_options(yield_per=20))
@@ -230,10 +272,12 @@ class Shelf:
         plot = rows.find(session, owner, id)
         way = rows.way(session, plot, passage)
         title = heading(plot.title, plot.text).removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
-        texts = [(original.text, original.by) for original in way[1:]]
+        texts = [(original.text, original.by, original.runs) for original in way[1:]]
         if (spare := len(texts) - bounds.PASSAGES // 2) > 0:
-            texts = [("".join(text for text, _ in texts[: spare + 1]), "writer"), *texts[spare + 1 :]]
-        return tree.fresh(*rows.new(session, owner, title, plot.genre, texts))
+            first = [tree.value(original) for original in way[1 : spare + 2]]
+            authors = joined(run for passage in first for run in passage.authors)
+            texts = [("".join(passage.text for passage in first), "writer", authors), *texts[spare + 1 :]]
+        return tree.fresh(*rows.new(session, owner, title, plot.genre, plot.steering, texts))
 
     @writes
     def delete(self, session: Session, owner: str, id: str) -> None:
@@ -286,3 +330,10 @@ class Shelf:
     def shared_picture(self, session: Session, token: str) -> Picture:
         """Return the picture of the plot with this link token."""
         return rows.picture(session, rows.find_shared(session, token))
+
+
+def _steer(plot: PlotRow, genre: str | None, steering: Mapping[str, str] | None) -> None:
+    if genre is not None:
+        plot.genre = bounds.line("genre", genre)
+    if steering is not None:
+        plot.steering = plot.steering | bounds.steering(steering)

@@ -3,15 +3,16 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from server.shelf import bounds
+from server.shelf.authorship import By, Run, changed, part, replaced
 from server.shelf.errors import ShelfFull
 from server.shelf.models import PassageRow, PlotRow
-from server.shelf.volume import By, Passage, Step, Volume, heading
+from server.shelf.volume import Passage, Step, Volume, heading
 
 EXCERPT = 2_000
 """Characters to read of a passage beside the path."""
@@ -38,51 +39,93 @@ def path(session: Session, plot: PlotRow, number: int) -> Sequence[PassageRow]:
     return session.scalars(found.order_by(PassageRow.number)).all()
 
 
-def beginning(session: Session, plot: PlotRow, text: str) -> tuple[list[PassageRow], int]:
-    """Return the whole passages at the beginning of a text, and the number of their characters.
-
-    If the text has only grown, as usual, just the last of these passages is returned.
-    """
-    if text.startswith(plot.text):
-        return [session.get_one(PassageRow, (plot.id, plot.current))], len(plot.text)
-    whole = path(session, plot, plot.current)
-    length = 0
-    for place, passage in enumerate(whole):
-        if not text.startswith(passage.text, length):
-            return list(whole[:place]), length
-        length += len(passage.text)
-    return list(whole), length
-
-
-def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool) -> PassageRow:
+def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool, caret: int | None = None) -> PassageRow:
     """Keep the text as it is now, and return its last passage. Raises ShelfFull.
 
-    closed: the passage does not grow from now on.
+    closed: the passage does not grow from now on. caret: see `changed`.
     """
-    if plot.growing and by == "writer" and text.startswith(plot.text):
+    at = plot.typed_to
+    if at is not None and by == "writer" and _typed_on(plot.text, text, at):
         last = session.get_one(PassageRow, (plot.id, plot.current))
-        if added := text[len(plot.text) :]:
-            last.text += added
+        if added := text[at : at + len(text) - len(plot.text)]:
+            place = at - (len(plot.text) - len(last.text))
+            _write(last, _authors(last), place, place, added, by)
             end(plot, [last], text)
-        plot.growing = not closed
+        plot.typed_to = None if closed else at + len(added)
         return last
+    start, same = changed(plot.text, text, caret)
     passages = plot.passages
-    way, length = beginning(session, plot, text)
-    if length < len(text):
+    last = put(session, plot, start, len(plot.text) - same, text[start : len(text) - same], by)
+    if by == "writer" and plot.passages > passages and not closed:
+        plot.typed_to = len(text) - same
+    return last
+
+
+def put(session: Session, plot: PlotRow, start: int, stop: int, words: str, by: By) -> PassageRow:
+    """Put words in place of the characters from `start` to `stop`. Return the last passage.
+
+    Raises ShelfFull. The whole passages before `start` stay. All behind them becomes one passage, in which other words
+    keep their authors. So however long the path, such an edit takes one passage, and one step of undo.
+    """
+    plot.typed_to = None
+    text = plot.text[:start] + words + plot.text[stop:]
+    if text == plot.text:
+        return session.get_one(PassageRow, (plot.id, plot.current))
+    if start == len(plot.text):  # it has only grown, as usual
+        way = [session.get_one(PassageRow, (plot.id, plot.current))]
+        return _end_with(session, plot, way, text, by, [(len(words), by)])
+    whole = path(session, plot, plot.current)
+    ends = accumulate(len(passage.text) for passage in whole)
+    way = [passage for passage, end in zip(whole, ends, strict=True) if end <= start]
+    authors = replaced([run for passage in whole for run in _authors(passage)], start, stop, (len(words), by))
+    kept = sum(len(passage.text) for passage in way)
+    return _end_with(session, plot, way, text, by, part(authors, kept, len(text)))
+
+
+def _end_with(
+    session: Session, plot: PlotRow, way: list[PassageRow], text: str, by: By, authors: list[Run]
+) -> PassageRow:
+    """End a plot with the passages of `way` and the rest of its new text, by these authors."""
+    length = len(text) - sum(length for length, _ in authors)
+    if authors:
         stood, parent = plot.current, way[-1].number
-        way += grow(session, plot, parent, [text[length:]], by, stood if stood != parent else None)
-    if way[-1].number != plot.current:
-        end(plot, way, text)
-    plot.growing = by == "writer" and plot.passages > passages and not closed
+        way += grow(session, plot, parent, [text[length:]], by, stood if stood != parent else None, authors)
+    end(plot, way, text)
     return way[-1]
 
 
+def _typed_on(before: str, after: str, at: int) -> bool:
+    """Return True if the second text is the first one with more at this place, or the same."""
+    return len(after) >= len(before) and after[:at] == before[:at] and after.endswith(before[at:])
+
+
+def _write(passage: PassageRow, authors: list[Run], start: int, stop: int, words: str, by: By) -> None:
+    passage.text = passage.text[:start] + words + passage.text[stop:]
+    passage.runs = _mixed(replaced(authors, start, stop, (len(words), by)), passage.by)
+
+
+def _authors(passage: PassageRow) -> list[Run]:
+    return value(passage).authors
+
+
+def _mixed(authors: list[Run] | None, by: By) -> list[Run] | None:
+    """Return the authors of a passage as its row has them: None if all of it is by its own author."""
+    return authors if authors and {each for _, each in authors} != {by} else None
+
+
 def grow(
-    session: Session, plot: PlotRow, parent: int, texts: Sequence[str], by: By, revises: int | None = None
+    session: Session,
+    plot: PlotRow,
+    parent: int,
+    texts: Sequence[str],
+    by: By,
+    revises: int | None = None,
+    authors: list[Run] | None = None,
 ) -> list[PassageRow]:
     """Return passages with these texts after `parent`, new ones for new texts.
 
-    revises: the passage to undo to from a new one, if not its parent. Raises ShelfFull.
+    revises: the passage to undo to from a new one, if not its parent. authors: of the characters of a single text; by
+    default all are `by`'s. Raises ShelfFull.
     """
     tried = select(PassageRow).where(
         PassageRow.plot_id == plot.id, PassageRow.parent == parent, PassageRow.text.in_(texts)
@@ -96,16 +139,31 @@ def grow(
                     "text."
                 )
             plot.passages += 1
-            known[text] = row(plot, plot.passages, parent, text, by, revises)
+            known[text] = row(plot, plot.passages, parent, text, by, _mixed(authors, by), revises)
     grown = [known[text] for text in texts]
     session.add_all(grown)
     return grown
 
 
-def row(plot: PlotRow, number: int, parent: int | None, text: str, by: By, revises: int | None = None) -> PassageRow:
+def row(
+    plot: PlotRow,
+    number: int,
+    parent: int | None,
+    text: str,
+    by: By,
+    runs: list[Run] | None = None,
+    revises: int | None = None,
+) -> PassageRow:
     """Return a new row, created now."""
     return PassageRow(
-        plot_id=plot.id, number=number, parent=parent, text=text, by=by, revises=revises, created=datetime.now(UTC)
+        plot_id=plot.id,
+        number=number,
+        parent=parent,
+        text=text,
+        by=by,
+        runs=runs,
+        revises=revises,
+        created=datetime.now(UTC),
     )
 
 
@@ -124,7 +182,7 @@ def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
     for parent, passage in pairwise(way):
         parent.redo = passage.number
     plot.current = way[-1].number
-    plot.growing = False
+    plot.typed_to = None
     plot.text = text
     plot.changed = datetime.now(UTC)
 
@@ -135,12 +193,11 @@ def volume(session: Session, plot: PlotRow) -> Volume:
     on_path, continues = PassageRow.number.in_(way), PassageRow.parent.in_(way)
     shown = case((on_path, PassageRow.text), else_=func.substr(PassageRow.text, 1, EXCERPT))
     children = defaultdict(list)
-    for number, parent, text, by, created in session.execute(
-        select(PassageRow.number, PassageRow.parent, shown, PassageRow.by, PassageRow.created)
-        .where(PassageRow.plot_id == plot.id, continues)
-        .order_by(PassageRow.number)
+    columns = (PassageRow.number, PassageRow.parent, shown, PassageRow.by, PassageRow.created, PassageRow.runs)
+    for number, parent, text, by, created, runs in session.execute(
+        select(*columns).where(PassageRow.plot_id == plot.id, continues).order_by(PassageRow.number)
     ):
-        children[parent].append(Passage(number, parent, text, by, created))
+        children[parent].append(Passage(number, parent, text, by, created, _tuples(runs)))
     current = session.get_one(PassageRow, (plot.id, plot.current))
     steps = []
     for parent, number in pairwise(way):
@@ -159,6 +216,7 @@ def _volume(plot: PlotRow, current: PassageRow, steps: list[Step], children: lis
         id=plot.id,
         title=heading(plot.title, plot.text),
         genre=plot.genre,
+        steering=plot.steering,
         text=plot.text,
         token=plot.token,
         created=plot.created,
@@ -173,4 +231,9 @@ def _volume(plot: PlotRow, current: PassageRow, steps: list[Step], children: lis
 
 def value(row: PassageRow) -> Passage:
     """Return a row as a value."""
-    return Passage(row.number, row.parent, row.text, row.by, row.created)
+    return Passage(row.number, row.parent, row.text, row.by, row.created, _tuples(row.runs))
+
+
+def _tuples(runs: list[Run] | None) -> list[Run] | None:
+    """Return runs as they are before the database: JSON has no tuples."""
+    return runs and [(length, by) for length, by in runs]

@@ -2,12 +2,10 @@
 
 import re
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
 
-By = Literal["writer", "model"]
-"""The author of a passage."""
+from server.shelf.authorship import By, Run, joined
 
 UNTITLED = "Untitled"
 
@@ -19,13 +17,22 @@ OPENING = 300
 
 
 class Passage(Struct, frozen=True):
-    """A piece of a plot. number: in the plot, 0 for the blank page. parent: the passage before it."""
+    """A piece of a plot. number: in the plot, 0 for the blank page. parent: the passage before it.
+
+    by: the author of its change to the text. runs: the authors of its characters, if there are several; else None.
+    """
 
     number: int
     parent: int | None
     text: str
     by: By
     created: datetime
+    runs: list[Run] | None = None
+
+    @property
+    def authors(self) -> list[Run]:
+        """The authors of its characters. Of a text with only its beginning here, they are of all of it."""
+        return self.runs or [(len(self.text), self.by)]
 
 
 class Step(Struct, frozen=True):
@@ -82,16 +89,22 @@ class Volume(Written, frozen=True, kw_only=True):
 
     current: the number of its last passage. path: from its first passage to the current one; empty for a blank page.
     children: the passages after the current one. undo, redo: the passages to go to, if any. Siblings and children
-    have only the beginning of their text.
+    have only the beginning of their text. steering: see `PlotRow`.
     """
 
     id: str
+    steering: dict[str, str]
     token: str | None
     current: int
     path: list[Step]
     children: list[Passage]
     undo: int | None
     redo: int | None
+
+    @property
+    def authors(self) -> list[Run]:
+        """The authors of the text's characters."""
+        return joined(run for step in self.path for run in step.passage.authors)
 
 
 def heading(title: str, text: str) -> str:

@@ -10,9 +10,11 @@ from server.engine import Request, Sampling
 from server.engine.request import MAX_BAD_WORD_LENGTH, MAX_BAD_WORDS
 from server.errors import PlotifyError
 from server.http.request_id import request_id
+from server.writing.notes import noted
 
 ANY_GENRE = "any"
 SEED_DIGITS = 9
+MAX_NOTES = 2_000
 RANDOM_SEED = "-1"
 """The seed with which many programs ask for a random one."""
 
@@ -68,7 +70,15 @@ WILDNESSES = {
     5: Wildness("wild", temperature=1.3, top_p=0.4),
 }
 
-DEFAULTS = {"prompt": "", "genre": ANY_GENRE, "length": "lines", "wildness": "3", "avoid": "", "seed": ""}
+DEFAULTS = {
+    "prompt": "",
+    "genre": ANY_GENRE,
+    "length": "lines",
+    "wildness": "3",
+    "avoid": "",
+    "seed": "",
+    "notes": "",
+}
 """The fields of the blank form, and their values as text."""
 
 
@@ -86,8 +96,9 @@ class BriefError(PlotifyError):
 class Brief:
     """A writer's wishes. genre: None for any; seed: None for random; avoid: words to keep out.
 
-    least: tokens of the plot, at least. words: the number of words of the whole text, if the prompt is only its end;
-    None if it is all of it.
+    notes: names and the like to keep in mind; () if the model has no place for them. least: tokens
+    of the plot, at least. words: the number of words of the whole text, if the prompt is only its end; None if it is
+    all of it.
     """
 
     prompt: str
@@ -96,6 +107,7 @@ class Brief:
     wildness: Wildness
     avoid: tuple[str, ...]
     seed: int | None
+    notes: tuple[str, ...] = ()
     least: int = 0
     words: int | None = None
 
@@ -122,6 +134,8 @@ class Brief:
         avoid = tuple(dict.fromkeys(word for part in typed["avoid"].split(",") if (word := " ".join(part.split()))))
         if len(avoid) > MAX_BAD_WORDS or any(len(word) > MAX_BAD_WORD_LENGTH for word in avoid):
             problems["avoid"] = f"At most {MAX_BAD_WORDS} words, of at most {MAX_BAD_WORD_LENGTH} letters each."
+        if len(typed["notes"]) > MAX_NOTES:
+            problems["notes"] = f"At most {MAX_NOTES:,} characters; these are {len(typed['notes']):,}. Shorten them."
         seed = typed["seed"].strip()
         if seed == RANDOM_SEED:
             seed = ""
@@ -136,7 +150,23 @@ class Brief:
             wildness=WILDNESSES[int(typed["wildness"])],
             avoid=avoid,
             seed=int(seed) if seed else None,
+            notes=noted(typed["notes"]) if manifest.prompt.has_notes else (),
         )
+
+    @property
+    def draws_genre(self) -> bool:
+        """True for a blank page without a genre: each seed draws one, for first lines of all kinds."""
+        return not self.prompt and self.genre is None
+
+    @property
+    def rows(self) -> int:
+        """The rows of the engine for each plot: a genre takes two."""
+        return 2 if self.genre or self.draws_genre else 1
+
+    def drawn(self, seed: int, manifest: Manifest) -> "Brief":
+        """Return the brief with this seed, and with its genre out of the model's if the brief draws one."""
+        genres = manifest.prompt.genres
+        return replace(self, seed=seed, genre=genres[seed % len(genres)] if self.draws_genre and genres else self.genre)
 
     def request(self, manifest: Manifest, max_tokens: int, client: str = "") -> Request:
         """Return the engine's request for a client. `max_tokens` limits the length."""
@@ -147,7 +177,7 @@ class Brief:
 
         def fill(genre: str | None) -> str:
             # Without an opening, the model generates the space after the genre.
-            return manifest.prompt.fill(self.prompt, genre, length, begins=written == own).rstrip()
+            return manifest.prompt.fill(self.prompt, genre, length, self.notes, begins=written == own).rstrip()
 
         sampling = replace(
             self.wildness.sampling(manifest.sampling),

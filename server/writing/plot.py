@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 
-from server.engine import AnyEngine, EngineError, FinishReason, PromptTooLong, Stream
+from server.engine import AnyEngine, EngineError, FinishReason, PromptTooLong, Stream, choose_seeds
 from server.writing.brief import Brief, BriefError
 
 SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
@@ -13,10 +13,19 @@ SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
 def begin(engine: AnyEngine, brief: Brief, max_tokens: int, client: str = "", count: int = 1) -> "list[Plot]":
     """Start `count` plots of a brief, with consecutive seeds. The engine reads the prompt once.
 
-    Raises BriefError for a prompt over the context, EngineBusy if there is no room.
+    On a blank page without a genre each has a genre of its own, and a prompt. Raises BriefError for a prompt over the
+    context, EngineBusy if there is no room.
     """
+    manifest = engine.bundle.manifest
+    request = brief.request(manifest, max_tokens, client)
     try:
-        streams = engine.submit_several(brief.request(engine.bundle.manifest, max_tokens, client), count)
+        if brief.draws_genre:
+            seeds = choose_seeds(request.sampling, count)
+            streams = [
+                engine.submit(brief.drawn(seed, manifest).request(manifest, max_tokens, client)) for seed in seeds
+            ]
+        else:
+            streams = engine.submit_several(request, count)
     except PromptTooLong as error:
         raise BriefError({"prompt": _too_long(brief.prompt, error)}) from error
     return [Plot(stream, brief) for stream in streams]

@@ -15,7 +15,7 @@ from litestar.testing import TestClient
 from server.app import MAX_BODY
 from server.bundle import FORMATS
 from server.completions.schema import CompletionRequest
-from server.desk.routes import MAX_FORM
+from server.desk.caret_routes import MAX_FORM
 from server.desk.writers import COOKIE_SECONDS
 from server.engine import InvalidRequest, Sampling
 from server.engine.model.cache import BLOCK

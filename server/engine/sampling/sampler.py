@@ -47,6 +47,7 @@ class Sampler:
             given here, also in `Sampling.logit_bias`, are below it.
         end_of_text: the token excluded by `Sampling.ignore_end` and `Sampling.min_tokens`.
         bad_words: the spellings of `Sampling.bad_words`.
+        opening: the first tokens, in place of sampled ones.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Sampler:
         vocab_size: int,
         end_of_text: int,
         bad_words: Sequence[Sequence[int]] = (),
+        opening: Sequence[int] = (),
     ) -> None:
         self._sampling = sampling
         # Requests may have neighbouring seeds, or seeds of more than 64 bits.
@@ -69,6 +71,7 @@ class Sampler:
         self._bias_ids = np.fromiter(sampling.logit_bias.keys(), dtype=np.intp)
         self._bias = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
         self._bad_words = BadWords(bad_words)
+        self._opening = opening
         self._generated = 0
         penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
         self._occurrences = _Occurrences(prompt) if penalties != (1, 0, 0) else None
@@ -89,6 +92,9 @@ class Sampler:
         if self._adjusts:
             self._adjust(scores)
         self.exclude(scores)
+        if self._generated < len(self._opening):
+            scores[:] = -np.inf
+            scores[self._opening[self._generated]] = 0
         return SamplingInput(row, self._vocab_size, self._seed, self._generated, *self._choice)
 
     def accept(self, token: int) -> SampledToken:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from server.desk.offers import Offer, Offers, Piece, Settled
+from server.desk.continuations import Piece
+from server.desk.offers import Offer, Offers, Settled
 from server.engine import EngineError
 from server.shelf import Passage, ShelfError, ShelfFull
 from tests.server.dictated import Dictated
@@ -142,7 +143,7 @@ async def test_what_nobody_foresaw_is_no_wait_without_end(
     offer = Offer(plots, Shelf().keep, bare=False)
     plots[1].fail(RuntimeError("no such thing"))
     assert await settled(offer) == Settled([None, None, None], "Something went wrong here.")
-    assert "An offer failed" in caplog.text
+    assert "Continuations failed" in caplog.text
     say(plots, " finds", " follows", " loses")
     await asyncio.sleep(0.01)
     assert len(offer.feed.items) == 1

@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.bundle import Bundle
-from server.desk.routes import MAX_FORM
+from server.desk.caret_routes import MAX_FORM
 from server.engine import Engine
 from server.engine.model.runner import Runner
 from server.http.static import STATIC

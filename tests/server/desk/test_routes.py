@@ -16,7 +16,7 @@ from litestar.testing import TestClient
 
 from server.app import MAX_BODY, create_app
 from server.bundle import Bundle
-from server.desk.routes import MAX_FORM
+from server.desk.caret_routes import MAX_FORM
 from server.desk.writers import COOKIE
 from server.engine import Engine, EngineConfig
 from server.rendering import TEMPLATES
@@ -211,6 +211,7 @@ def test_the_scripts_answers(visitor: Visitor) -> None:
         "undo": True,
         "redo": False,
         "offers": [],
+        "authors": [[5, "writer"]],
     }
     offered = events_of(visitor.send(ASKED | {"plot": kept["plot"]}, EVENTS))
     assert offered[0] == ("kept", kept)

@@ -20,8 +20,8 @@ def plot() -> Volume:
     now = datetime.now(UTC)
     tried = [Passage(number, 0, f"Try {number}", "model", now) for number in range(1, PASSAGES + 1)]
     return Volume(
-        title="A fox", genre="", text="", created=now, changed=now, id="x" * 22, token=None, current=0, path=[],
-        children=tried, undo=None, redo=None,
+        title="A fox", genre="", steering={}, text="", created=now, changed=now, id="x" * 22, token=None, current=0,
+        path=[], children=tried, undo=None, redo=None,
     )  # fmt: skip
 
 

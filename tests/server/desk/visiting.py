@@ -24,6 +24,11 @@ class Visitor:
         form = {"token": self.token} | dict(fields)
         return self.client.post("/desk", data=form, headers={"Accept": accept}, follow_redirects=False)
 
+    def post(self, path: str, accept: str = "application/json", **fields: str) -> httpx.Response:
+        """Send the desk's form to one of its other addresses."""
+        form = {"token": self.token} | fields
+        return self.client.post(f"/desk/{path}", data=form, headers={"Accept": accept})
+
     def keep(self, text: str, plot: str = "") -> dict[str, Any]:
         """Keep a text. Return the state of the plot."""
         answer = self.send({"do": "keep", "text": text, "plot": plot}, "application/json")

@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.app import create_app
-from server.desk.routes import MAX_FORM
+from server.desk.caret_routes import MAX_FORM
 from server.engine import ClientBusy, DeadlineExceeded, Engine, EngineBusy, EngineError, InvalidRequest
 from server.errors import PlotifyError
 from server.http.errors import MESSAGES, headers_of, message_of, status_of

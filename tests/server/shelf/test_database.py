@@ -70,6 +70,24 @@ async def test_a_database_of_an_earlier_version_is_taken_over(database: str) -> 
         assert (kept.number, kept.text) == (2, ". Il pleut.")
 
 
+async def test_a_passage_that_grows_still_does_in_a_later_version(database: str) -> None:
+    async with Shelf.open(database) as shelf:
+        growing = (await shelf.begin("me", "One", steering={"length": "line"})).id
+        closed = (await shelf.begin("me", "One", closed=True)).id
+        middle = (await shelf.begin("me", "One two", "model")).id
+        await shelf.keep("me", middle, "One or two", "writer")
+    with tables_of(database) as engine, engine.begin() as connection:
+        migrations(configuration(url_of(database)), connection).downgrade("3")
+        assert not {"typed_to", "steering"} & {column["name"] for column in inspect(connection).get_columns("plots")}
+        assert "runs" not in {column["name"] for column in inspect(connection).get_columns("passages")}
+    async with Shelf.open(database) as shelf:
+        assert (await shelf.keep("me", growing, "One two", "writer")).text == "One two"
+        assert (await shelf.keep("me", closed, "One two", "writer")).text == " two"
+        volume = await shelf.read("me", middle)
+        assert (volume.text, volume.steering, volume.authors) == ("One or two", {}, [(10, "writer")])
+        assert (await shelf.keep("me", middle, "One or even two", "writer")).number == 3
+
+
 async def test_many_may_start_at_once(database: str) -> None:
     async def start(number: int) -> None:
         async with Shelf.open(database) as shelf:

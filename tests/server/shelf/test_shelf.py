@@ -1,13 +1,13 @@
 """Actions on your own plots."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, insert, update
 
-from server.shelf import NotOnShelf, Shelf, ShelfFull, Volume, bounds
+from server.shelf import NotKept, NotOnShelf, Shelf, ShelfFull, Volume, bounds, rows
 from server.shelf.database import opened
 from server.shelf.models import PassageRow, PlotRow
 from server.shelf.transactions import Transactions
@@ -290,6 +290,65 @@ async def test_a_genre_can_be_changed(shelf: Shelf) -> None:
     for given, expected in (("Romance", "Romance"), (None, "Romance"), ("", "")):
         await shelf.keep(ME, id, "", "writer", given)
         assert (await shelf.read(ME, id)).genre == expected
+
+
+async def test_the_steering_is_kept_with_each_plot_and_the_last_is_remembered(shelf: Shelf) -> None:
+    assert await shelf.steering(ME) == {}
+    first = (await shelf.begin(ME, "One", genre="Crime", steering={"avoid": "fox"})).id
+    second = (await shelf.begin(ME, "Two", steering={"length": "line"})).id
+    assert await shelf.steering(ME) == {"length": "line"}
+    await shelf.keep(ME, first, "One two", "writer", None, steering={"notes": "Anna"})
+    assert (await shelf.read(ME, first)).steering == {"avoid": "fox", "notes": "Anna"}
+    assert (await shelf.read(ME, second)).steering == {"length": "line"}
+    assert await shelf.steering(ME) == {"genre": "Crime", "avoid": "fox", "notes": "Anna"}
+    await shelf.keep(ME, first, "One two three", "model")
+    assert (await shelf.branch(ME, first, 2)).steering == {"avoid": "fox", "notes": "Anna"}
+    assert await shelf.steering(YOU) == {}
+    with pytest.raises(NotKept, match="limit is 4,000"):
+        await shelf.keep(ME, first, "", "writer", steering={"notes": "x" * 4001})
+
+
+async def test_a_plot_without_a_word_is_not_listed_and_goes_after_a_day(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blank = (await shelf.begin(ME)).id
+    await shelf.offer(ME, blank, 0, ["One", "Two"])
+    emptied = (await shelf.begin(ME, "Three")).id
+    await shelf.keep(ME, emptied, "", "writer")
+    titled = (await shelf.begin(ME, title="Four")).id
+    entries, count = await shelf.browse(ME)
+    assert ({entry.id for entry in entries}, count) == ({emptied, titled}, 2)
+    await shelf.begin(ME, "Five")
+    assert len((await shelf.read(ME, blank)).children) == 2
+    monkeypatch.setattr(rows, "ABANDONED", timedelta(0))
+    await shelf.begin(ME, "Six")
+    with pytest.raises(NotOnShelf):
+        await shelf.read(ME, blank)
+    assert (await shelf.browse(ME))[1] == 4
+
+
+async def test_one_passage_takes_up_all_that_is_typed_in_one_place(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "A fox ran.", "model")).id
+    for text in ("A r", "A red", "A red old"):
+        await shelf.keep(ME, id, f"{text} fox ran.", "writer", caret=len(text))
+    volume = await shelf.read(ME, id)
+    assert (volume.current, volume.text) == (2, "A red old fox ran.")
+    assert volume.authors == [(1, "model"), (8, "writer"), (9, "model")]
+    assert (await shelf.undo(ME, id)).authors == [(10, "model")]
+
+
+async def test_words_take_the_place_of_others_in_one_step(shelf: Shelf) -> None:
+    id = (await shelf.begin(ME, "One two three")).id
+    taken = await shelf.take(ME, id, "One ", "or more", " three")
+    assert (taken.text, taken.authors) == ("One or more three", [(4, "writer"), (7, "model"), (6, "writer")])
+    assert (await shelf.undo(ME, id)).text == "One two three"
+    assert (await shelf.redo(ME, id)).text == "One or more three"
+    assert (await shelf.take(ME, id, "One", "", " or more three")).current == taken.current
+    typed = await shelf.take(ME, id, "Or one", " more", "!")
+    assert [(await shelf.undo(ME, id)).text for _ in range(2)] == ["Or one!", "One or more three"]
+    assert typed.text == "Or one more!"
+    branch = await shelf.branch(ME, id, taken.current)
+    assert branch.authors == taken.authors == (await shelf.read(ME, branch.id)).authors
 
 
 async def test_a_branch_is_a_plot_of_its_own(shelf: Shelf) -> None:

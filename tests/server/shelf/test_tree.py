@@ -16,8 +16,9 @@ TEXTS = st.text("ab é", max_size=6)
 class Walk(RuleBasedStateMachine):
     """A plot, and a simple model of it.
 
-    texts, parents: by passage. before, last: the targets of undo and redo, by passage. current: the current passage.
-    growing: it takes up what is typed next.
+    texts, parents: by passage. authors: a letter for each character of these texts, w or m. before, last: the targets
+    of undo and redo, by passage. current: the current passage. typed_to: the place at which it takes up what is typed
+    next.
     """
 
     def __init__(self, runner: asyncio.Runner, shelf: Shelf) -> None:
@@ -25,56 +26,108 @@ class Walk(RuleBasedStateMachine):
         self.runner, self.shelf = runner, shelf
         self.id = runner.run(shelf.begin("me")).id
         self.texts = {0: ""}
+        self.authors = {0: ""}
         self.parents: dict[int, int] = {}
         self.before: dict[int, int] = {}
         self.last: dict[int, int] = {}
         self.current = 0
-        self.growing = False
+        self.typed_to: int | None = None
 
     def way(self, number: int) -> list[int]:
         """Return the passages from the blank page to one."""
         return [*self.way(self.parents[number]), number] if number else [0]
 
-    def add(self, parent: int, number: int, text: str) -> None:
+    def add(self, parent: int, number: int, text: str, authors: str) -> None:
         assert self.parents.setdefault(number, parent) == parent
         assert self.before.setdefault(number, parent) < number
         assert self.texts.setdefault(number, text) == text
+        # Words that stand there already keep their first author.
+        self.authors.setdefault(number, self.authors[parent] + authors[len(self.texts[parent]) :])
 
     def go(self, number: int) -> None:
         way = self.way(number)
         self.last.update(pairwise(way))
         self.current = number
-        self.growing = False
+        self.typed_to = None
+
+    def put(self, number: int, start: int, end: int, words: str, author: str) -> bool:
+        """Replace a part of the text. Return True if that makes a new passage."""
+        old, authors, new = self.texts[self.current], self.authors[self.current], number not in self.texts
+        text = old[:start] + words + old[end:]
+        if text == old:
+            assert number == self.current
+            self.typed_to = None
+            return False
+        parent = [each for each in self.way(self.current) if len(self.texts[each]) <= start][-1]
+        if self.texts[parent] == text:
+            assert number == parent
+        else:
+            self.before.setdefault(number, self.current)
+            self.add(parent, number, text, authors[:start] + author * len(words) + authors[end:])
+        self.go(number)
+        return new
+
+    def typed(self, text: str) -> int:
+        """Type until the text is this one. Return the last passage."""
+        old, at = self.texts[self.current], self.typed_to
+        number = self.runner.run(self.shelf.keep("me", self.id, text, "writer")).number
+        if (
+            at is not None
+            and len(text) >= len(old)
+            and text == old[:at] + text[at : len(text) - len(old) + at] + old[at:]
+        ):
+            assert number == self.current
+            authors = self.authors[number]
+            self.texts[number] = text
+            self.authors[number] = authors[:at] + "w" * (len(text) - len(old)) + authors[at:]
+            self.typed_to = at + len(text) - len(old)
+            return number
+        start = next(
+            (place for place, (a, b) in enumerate(zip(old, text, strict=False)) if a != b), min(map(len, (old, text)))
+        )
+        same = 0
+        while same < min(len(old), len(text)) - start and old[-1 - same] == text[-1 - same]:
+            same += 1
+        if self.put(number, start, len(old) - same, text[start : len(text) - same], "w"):
+            self.typed_to = len(text) - same
+        return number
 
     @rule(start=st.integers(0, 30), end=st.integers(0, 30), put=TEXTS)
     def edit(self, start: int, end: int, put: str) -> None:
         """Replace any part of the text, or append to it."""
         text = self.texts[self.current]
-        text = text[:start] + put + text[max(start, end) :]
-        kept = self.runner.run(self.shelf.keep("me", self.id, text, "writer"))
-        if self.growing and text.startswith(self.texts[self.current]):
-            assert kept.number == self.current
-            self.texts[self.current] = text
-            return
-        new = kept.number not in self.texts
-        prefixes = [number for number in self.way(self.current) if text.startswith(self.texts[number])]
-        if self.texts[prefixes[-1]] == text:
-            assert kept.number == prefixes[-1]
-        else:
-            assert self.texts[prefixes[-1]] + kept.text == text
-            self.before.setdefault(kept.number, self.current)
-            self.add(prefixes[-1], kept.number, text)
-        self.go(kept.number)
-        self.growing = new
+        self.typed(text[:start] + put + text[max(start, end) :])
+
+    @rule(put=TEXTS)
+    def type_on(self, put: str) -> None:
+        """Type more where the last word was typed."""
+        text, at = self.texts[self.current], self.typed_to
+        if at is not None:
+            before = self.current
+            assert self.typed(text[:at] + put + text[at:]) == before
+
+    @rule(at=st.integers(0, 30), skip=st.integers(0, 3), taken=TEXTS, typed=TEXTS)
+    def take(self, at: int, skip: int, taken: str, typed: str) -> None:
+        """Type something at a place, and take words of the model behind it, or in place of others."""
+        old = self.texts[self.current]
+        at = min(at, len(old))
+        before, rest = old[:at] + typed, old[at + skip :]
+        stop = len(old) - len(rest)
+        if typed and not (len(before) <= stop and old.startswith(before)):
+            self.typed(before + rest)  # the same as `Shelf.take` does first
+            stop = len(before)
+        volume = self.runner.run(self.shelf.take("me", self.id, before, taken, rest))
+        self.put(volume.current, len(before), stop, taken, "m")
 
     @rule(data=st.data(), texts=st.lists(TEXTS.filter(bool), min_size=1, max_size=3))
     def offer(self, data: st.DataObject, texts: list[str]) -> None:
         after = data.draw(st.sampled_from(sorted(self.texts)))
         offered = self.runner.run(self.shelf.offer("me", self.id, after, texts))
         assert [passage.text for passage in offered] == texts
-        self.growing = False
+        self.typed_to = None
         for passage in offered:
-            self.add(after, passage.number, self.texts[after] + passage.text)
+            text = self.texts[after] + passage.text
+            self.add(after, passage.number, text, "m" * len(text))
 
     @rule(data=st.data())
     def choose(self, data: st.DataObject) -> None:
@@ -95,7 +148,7 @@ class Walk(RuleBasedStateMachine):
     def redo(self) -> None:
         self.runner.run(self.shelf.redo("me", self.id))
         self.current = self.last[self.current]
-        self.growing = False
+        self.typed_to = None
 
     @invariant()
     def is_as_the_model_says(self) -> None:
@@ -105,6 +158,7 @@ class Walk(RuleBasedStateMachine):
         assert [step.passage.number for step in volume.path] == way[1:]
         assert "".join(step.passage.text for step in volume.path) == volume.text
         assert (volume.undo, volume.redo) == (self.before.get(self.current), self.last.get(self.current))
+        assert "".join(by[0] * length for length, by in volume.authors) == self.authors[self.current]
         beside = [[other.number for other in step.siblings] for step in volume.path]
         assert beside == [[other for other in self.children(self.parents[step]) if other != step] for step in way[1:]]
         assert [child.number for child in volume.children] == self.children(self.current)

@@ -9,6 +9,7 @@ import pytest
 from server.bundle import Bundle, LengthClass
 from server.engine import Chunk, Engine
 from server.writing.brief import DEFAULTS, LENGTHS, WILDNESSES, Brief, BriefError
+from server.writing.notes import noted
 from server.writing.plot import Plot, begin
 
 
@@ -81,6 +82,64 @@ def test_a_model_that_was_taught_lengths_reads_the_one_that_the_whole_text_will_
     assert guided.against == "Plot, line: word word word"
 
 
+def noting(bundle: Bundle) -> Any:
+    """Return the manifest of a model with a place for notes."""
+    prompt = replace(bundle.manifest.prompt, template="{genre}{notes}: {text}", notes=" [{notes}]")
+    return replace(bundle.manifest, prompt=prompt)
+
+
+def test_notes_stand_before_the_text_if_the_model_has_a_place_for_them(bundle: Bundle) -> None:
+    typed = {"prompt": "A fox", "genre": "Drama", "notes": "Anna, Lisbon"}
+    request = Brief.read(typed, noting(bundle)).request(noting(bundle), 100)
+    assert (request.prompt, request.against) == ("Drama [Anna, Lisbon]: A fox", "Plot [Anna, Lisbon]: A fox")
+    without = Brief.read(typed, bundle.manifest)
+    assert (without.notes, without.request(bundle.manifest, 100).prompt) == ((), "Drama: A fox")
+    assert (noting(bundle).prompt.has_notes, bundle.manifest.prompt.has_notes) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("notes", "items"),
+    [
+        ("", ()),
+        (" , ;\n[]", ()),
+        ("Anna,  Lisbon\r\nthe old harbour; Anna", ("Anna", "Lisbon", "the old harbour")),
+        ("Anna is a nurse from Nova Goa and loves Tom.", ("Anna", "Nova Goa", "Tom")),
+        ("The letter was never sent to Zoë O’Hara", ("Zoë O’Hara",)),
+        ("the letter must not be found", ("the letter must not be found",)),
+    ],
+)
+def test_notes_are_short_items_and_the_names_in_sentences(notes: str, items: tuple[str, ...]) -> None:
+    assert noted(notes) == items
+
+
+def test_on_a_blank_page_each_seed_draws_a_genre_and_all_alike(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    blank = Brief.read({"genre": "any"}, manifest, blank=True)
+    drawn = [blank.drawn(seed, manifest).genre for seed in range(60)]
+    assert {drawn.count(genre) for genre in manifest.prompt.genres} == {60 // len(manifest.prompt.genres)}
+    chosen = replace(blank, genre=manifest.prompt.genres[0])
+    assert {chosen.drawn(seed, manifest).genre for seed in range(9)} == {manifest.prompt.genres[0]}
+    assert {read(bundle).drawn(seed, manifest).genre for seed in range(9)} == {None}
+
+
+def test_first_lines_of_any_genre_are_those_of_their_own(engine: Engine) -> None:
+    """With the same seed."""
+
+    def written(count: int, **typed: str) -> list[str]:
+        brief = Brief.read({"length": "line"} | typed, engine.bundle.manifest, blank=True)
+
+        async def read_all() -> list[str]:
+            plots = begin(engine, brief, 12, count=count)
+            return ["".join([text async for text in plot]) for plot in plots]
+
+        return asyncio.run(read_all())
+
+    genres = engine.bundle.manifest.prompt.genres
+    expected = [written(1, genre=genres[seed % len(genres)], seed=str(seed))[0] for seed in (7, 8)]
+    assert written(2, seed="7") == expected
+    assert written(1, seed="8") == expected[1:]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
@@ -113,7 +172,7 @@ def test_programs_may_ask_for_any_seed_and_write_genres_as_they_like(bundle: Bun
 
 def test_everything_that_is_wrong_is_said_at_once(bundle: Bundle) -> None:
     with pytest.raises(BriefError) as refused:
-        read(bundle, prompt="", genre="?", length="?", wildness="?", avoid="?" * 65, seed="?")
+        read(bundle, prompt="", genre="?", length="?", wildness="?", avoid="?" * 65, seed="?", notes="?" * 2001)
     assert set(refused.value.problems) == set(DEFAULTS)
 
 

@@ -1,0 +1,98 @@
+"""The desk's script at the caret: suggestions, other words for one, and other ways to say a part.
+
+`text` is before the caret, `rest` behind it.
+"""
+
+from typing import Any
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+
+from server.desk.answers import EXPLAINED, DeskState, explanation, refusal
+from server.desk.suggestions import Prefetches
+from server.desk.visit import Visit, Visiting
+from server.http import sse
+from server.http.access import Access, for_desk
+from server.http.rate_limit import count_text
+from server.settings import Settings
+from server.writing.brief import DEFAULTS
+
+MAX_FORM = 1280 * 1024
+"""Bytes of the posted form.
+
+A character of the text takes up to four bytes, and a form writes each of them as three letters.
+"""
+
+FIELDS = DEFAULTS | dict.fromkeys(
+    ("text", "rest", "plot", "page", "do", "choose", "taken", "ahead", "word", "selected"), ""
+)
+"""The fields of the desk's form, and their values where they are absent."""
+
+TEXTS = ("text", "rest", "taken", "selected")
+
+
+async def desk_form(visit: Visit) -> dict[str, str]:
+    """Return the fields of the desk's form, with one line feed at the end of each line of a text."""
+    form = await visit.form(**FIELDS)
+    return form | {name: form[name].replace("\r\n", "\n").replace("\r", "\n") for name in TEXTS}
+
+
+@post("/desk/suggest", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
+async def suggest(
+    visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
+) -> Response[Any]:
+    """Three continuations of `text`, as server-sent events: `begun`, each `piece`, and `settled`.
+
+    Nothing is kept. With `ahead` nobody has asked for them yet. They don't count against the rate, and they make way
+    for everybody.
+    """
+    form = await desk_form(visit)
+    ahead = form["ahead"] == "1"
+    try:
+        visit.check(form)
+        if not ahead:
+            count_text(visit.request)
+        begun, suggestions = await visit.desk.suggest(form, access.client_of(visit.request), ahead)
+    except EXPLAINED as error:
+        return refusal(error, *explanation(error))
+    give_way = Prefetches(visit.desk.engine).give_way if ahead else lambda: False
+    return sse.event_stream(suggestions.frames(begun, settings.heartbeat, give_way), suggestions.stop)
+
+
+@post("/desk/take", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
+async def take(visit: Visiting) -> Response[Any]:
+    """Keep the text, with the model's words in `taken` between `text` and `rest`. Return the state."""
+    form = await desk_form(visit)
+    try:
+        visit.check(form)
+        volume = await visit.desk.take(visit.owner, form)
+    except EXPLAINED as error:
+        return refusal(error, *explanation(error))
+    return Response(DeskState.of(volume, visit.root_path))
+
+
+@post("/desk/words", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
+async def words(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
+    """The likeliest words after `text`, and the probability of `word`, which stands there now."""
+    form = await desk_form(visit)
+    try:
+        visit.check(form)
+        count_text(visit.request)
+        return Response({"words": await visit.desk.words(form, access.client_of(visit.request))})
+    except EXPLAINED as error:
+        return refusal(error, *explanation(error))
+
+
+@post("/desk/rewrite", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
+async def rewrite(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
+    """Other ways to say `selected`, which stands between `text` and `rest`."""
+    form = await desk_form(visit)
+    try:
+        visit.check(form)
+        count_text(visit.request)
+        return Response({"rewritten": await visit.desk.rewrite(form, access.client_of(visit.request))})
+    except EXPLAINED as error:
+        return refusal(error, *explanation(error))
+
+
+caret_routes = [suggest, take, words, rewrite]

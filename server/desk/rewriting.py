@@ -1,0 +1,131 @@
+"""Other ways to say a part of a text, ranked by the text behind it."""
+
+import asyncio
+import re
+from dataclasses import dataclass, replace
+
+from server.desk.continuations import TYPED
+from server.engine import AnyEngine, Request, Sampling, Stream
+from server.writing.brief import Brief, BriefError
+
+CANDIDATES = 8
+"""Ways to generate at once."""
+
+WAYS = 3
+"""Ways to return."""
+
+ROUNDS = 3
+"""Attempts at so many different ways. Of one word there may be few."""
+
+LONGEST = 100
+"""Words of a selection, at most."""
+
+BEFORE, BEHIND = 600, 48
+"""Characters before the selection, and tokens behind it, by which the ways are ranked."""
+
+SENTENCE_END = re.compile(r"""[.!?…]["'”’)]*(?=\s|$)""")
+"""The end of a sentence, quotation marks included."""
+
+SPACE = re.compile(r"\s+")
+
+MARKS = ".,;:!?…"
+"""Punctuation at the end of a part of a sentence. A way to say it ends as the selection does."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A part of a text. before, behind: the text around it."""
+
+    before: str
+    selected: str
+    behind: str
+
+    def cut(self, written: str) -> str:
+        """Return the beginning of a continuation, about as long as the selection and with its spaces.
+
+        It ends with a sentence if the selection does. Empty if there is none.
+        """
+        core = self.selected.strip()
+        written = written.translate(TYPED)
+        if (not self.before or self.before[-1].isspace() or self.selected[0].isspace()) and written[:1].strip():
+            written = SPACE.split(written, 1)[-1] if SPACE.search(written) else ""  # it goes on with the word before
+        if "\n" not in core:
+            written = " ".join(written.split())
+        count = len(core.split())
+        if [found for found in SENTENCE_END.finditer(core) if found.end() == len(core)]:
+            ends = [found.end() for found in SENTENCE_END.finditer(written)]
+            way = written[: min(ends, key=lambda end: abs(len(written[:end].split()) - count), default=0)]
+        else:
+            ends = [found.end() for found in re.finditer(r"\S+", written)]
+            way = written[: ends[:count][-1]].rstrip(MARKS) if ends else ""
+            way += core[len(core.rstrip(MARKS)) :] if way else ""
+        way = way.strip()
+        start = len(self.selected) - len(self.selected.lstrip())
+        return self.selected[:start] + way + self.selected[start + len(core) :] if way else ""
+
+
+async def rewritten(engine: AnyEngine, brief: Brief, selection: Selection, client: str) -> list[str]:
+    """Return up to `WAYS` different texts in place of a selection, the best first.
+
+    The model continues the text before the selection several times. The best candidate is the one after which the text
+    behind the selection is likeliest.
+
+    Args:
+        brief: with the end of the text before the selection.
+
+    Raises:
+        BriefError: nothing is selected, or too much.
+        EngineBusy, EngineError: see `AnyEngine.submit`.
+    """
+    words = len(selection.selected.split())
+    if not 1 <= words <= LONGEST:
+        raise BriefError({"selected": f"Select from 1 to {LONGEST} words; there are {words}."})
+    ways: dict[str, str] = {_key(selection.selected): ""}
+    for attempt in range(ROUNDS):
+        for written in await _written(engine, brief, selection, client, attempt):
+            way = selection.cut(written)
+            if key := _key(way):
+                ways.setdefault(key, way)
+        if len(ways) > WAYS:
+            break
+    found = list(filter(None, ways.values()))
+    scores = {way: await _score(engine, brief, selection, way, client) for way in found}
+    # Where the selection is a part of a sentence, the end of one is out of place.
+    broken = {way: bool(SENTENCE_END.search(way)) and not SENTENCE_END.search(selection.selected) for way in found}
+    return sorted(found, key=lambda way: (broken[way], -scores[way]))[:WAYS]
+
+
+async def _written(engine: AnyEngine, brief: Brief, selection: Selection, client: str, attempt: int) -> list[str]:
+    """Return continuations of the text before the selection, a little longer than it."""
+    size = len(engine.tokenizer.encode(selection.selected))
+    config = engine.config
+    count = max(min(CANDIDATES, config.rows // brief.rows, config.per_client or CANDIDATES), 1)
+    seeded = replace(brief, seed=None if brief.seed is None else brief.seed + attempt * count, least=max(size // 2, 1))
+    request = seeded.request(engine.bundle.manifest, 2 * size + 8, client)
+    streams = engine.submit_several(request, count)
+    return await asyncio.gather(*(_read(stream) for stream in streams))
+
+
+async def _read(stream: Stream) -> str:
+    return "".join([chunk.text async for chunk in stream])
+
+
+async def _score(engine: AnyEngine, brief: Brief, selection: Selection, way: str, client: str) -> float:
+    """Return the log probability of the beginning of the text behind the selection, after a way."""
+    if not selection.behind.strip():
+        return 0.0
+    manifest, tokenizer = engine.bundle.manifest, engine.tokenizer
+    before = selection.before[-BEFORE:] + way
+    prompt = tokenizer.encode(manifest.prompt.fill(before.strip(), brief.genre, notes=brief.notes))
+    joint = " " if before[-1:].isspace() or selection.behind[0].isspace() else ""
+    behind = tokenizer.encode(joint + selection.behind[: 8 * BEHIND].strip())[:BEHIND]
+    room = manifest.model.context - len(behind)
+    request = Request([*prompt[-room:], *behind], Sampling(max_tokens=0), prompt_logprobs=0, client=client)
+    chunks = [chunk async for chunk in engine.submit(request)]
+    logprobs = [each.logprob for chunk in chunks for each in chunk.prompt_logprobs[-len(behind) :] if each]
+    return sum(logprobs)
+
+
+def _key(way: str) -> str:
+    """Return a text in the form to compare: its letters and digits without case."""
+    return " ".join(re.findall(r"\w+", way.casefold()))

@@ -1,0 +1,222 @@
+"""Suggestions at the caret, and taking them in the middle of a text."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from server.bundle import Bundle
+from server.desk.desk import NOTES_SHARE
+from server.desk.suggestions import Prefetches
+from server.engine import Engine, EngineBusy, EngineConfig
+from server.settings import Settings
+from server.shelf import bounds
+from server.writing.brief import LENGTHS
+from tests.server.desk.test_routes import EVENTS, JSON, events_of
+from tests.server.desk.visiting import Visitor, typed
+from tests.server.live import fill_up, serving, wait_until_idle
+
+ASKED = {"length": "line", "seed": "7", "text": "A fox"}
+
+
+def suggested(writer: Visitor, **fields: str) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+    """Return the beginning of suggestions, their texts, and their end."""
+    (first, begun), *pieces, (last, end) = events_of(writer.post("suggest", EVENTS, **(ASKED | fields)))
+    assert (first, last, {name for name, _ in pieces}) == ("begun", "settled", {"piece"})
+    texts = [""] * len(begun["seeds"])
+    for _, piece in pieces:
+        texts[piece["index"]] += piece["text"]
+    return begun, texts, end
+
+
+def authors(state: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the parts of a plot's text with their authors."""
+    units, start, parts = state["text"].encode("utf-16-le"), 0, []
+    for length, by in state["authors"]:
+        parts.append((units[2 * start : 2 * (start + length)].decode("utf-16-le"), by))
+        start += length
+    assert 2 * start == len(units)
+    return parts
+
+
+def test_three_suggestions_come_as_events_and_nothing_is_kept(writer: Visitor) -> None:
+    begun, texts, end = suggested(writer)
+    assert begun == {"seeds": [7, 8, 9], "read": 5, "notes": 0}
+    assert all(texts)
+    assert end == {"failure": None, "finished": end["finished"]}
+    assert len(end["finished"]) == 3
+    assert suggested(writer)[1] == texts
+    assert "Nothing here yet" in writer.client.get("/shelf").text
+    assert typed(writer.client.get("/").text) == ""
+
+
+def test_a_seed_of_the_three_gives_the_same_suggestion_again(writer: Visitor) -> None:
+    for fields in ({}, {"genre": "Drama"}, {"text": ""}):
+        texts = suggested(writer, **fields)[1]
+        assert suggested(writer, **fields | {"seed": "8"})[1][0] == texts[1]
+
+
+def test_suggestions_follow_the_text_before_the_caret_only(writer: Visitor) -> None:
+    assert suggested(writer, rest=" and a hen.")[1] == suggested(writer)[1]
+    assert suggested(writer, text="A fox and a hen.")[1] != suggested(writer)[1]
+
+
+def test_after_a_space_no_other_is_suggested(writer: Visitor) -> None:
+    assert not any(text[0].isspace() for text in suggested(writer, text="A fox\r\n")[1])
+
+
+def test_notes_are_read_before_the_text_up_to_a_share_of_the_context(writer: Visitor, roomy: Engine) -> None:
+    assert suggested(writer, notes="Anna, Lisbon")[0]["notes"] == 0
+    plain = suggested(writer)[1]
+    manifest = roomy.bundle.manifest
+    prompt = replace(manifest.prompt, template="{genre}{notes}: {text}", notes=" [{notes}]")
+    roomy.bundle = replace(roomy.bundle, manifest=replace(manifest, prompt=prompt))
+    begun, texts, _ = suggested(writer, notes="Anna,\nTom")
+    assert begun["notes"] == len("Anna, Tom")
+    assert texts != plain == suggested(writer)[1]
+    begun, _, end = suggested(writer, notes=", ".join(f"Anna {number}" for number in range(99)))
+    assert end["failure"] is None
+    notes = ", ".join(f"Anna {number}" for number in range(99))[: begun["notes"]]
+    share = manifest.model.context // NOTES_SHARE
+    assert 0 < len(roomy.tokenizer.encode(notes)) <= share < len(roomy.tokenizer.encode(f"{notes}, Anna 9"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "field"),
+    [({"seed": "x"}, 422, "seed"), ({"genre": "Western"}, 422, "genre"), ({"token": ""}, 403, None)],
+)
+@pytest.mark.parametrize("ahead", ["", "1"])
+def test_a_mistake_is_told_as_json(
+    writer: Visitor, fields: dict[str, str], status: int, field: str, ahead: str
+) -> None:
+    answer = writer.post("suggest", EVENTS, **(ASKED | {"ahead": ahead} | fields))
+    assert answer.status_code == status
+    told = answer.json()
+    assert (set(told), told["state"]) == ({"message", "problems", "state"}, None)
+    assert set(told["problems"]) == ({field} if field else set())
+
+
+def test_what_nobody_asked_for_does_not_count_against_the_rate(writer: Visitor) -> None:
+    def status(ahead: str) -> int:
+        return writer.post("suggest", EVENTS, **(ASKED | {"ahead": ahead})).status_code
+
+    asked = [status("") for _ in range(41)]
+    assert asked == [200] * 40 + [429]
+    assert status("1") == 200
+
+
+@pytest.mark.usefixtures("slow_decoding")
+def test_what_nobody_asked_for_waits_for_everybody(writer: Visitor, roomy: Engine) -> None:
+    others = fill_up(roomy)
+    answer = writer.post("suggest", EVENTS, **(ASKED | {"ahead": "1"}))
+    for other in others:
+        other.cancel()
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    wait_until_idle(roomy)
+    assert suggested(writer, ahead="1")[1] == suggested(writer)[1]
+
+
+@pytest.mark.parametrize(
+    ("queued", "running", "refused", "gives_way"),
+    [(0, 0, False, False), (1, 0, True, False), (0, 1, False, False), (0, 2, True, False), (1, 2, True, True)],
+)
+def test_what_nobody_asked_for_leaves_room_for_another_request(
+    queued: int, running: int, refused: bool, gives_way: bool
+) -> None:
+    """A request of three continuations with a genre takes six rows. Here are eight."""
+    engine: Any = SimpleNamespace(config=EngineConfig(rows=8), replicas=1, queued=queued, running=running)
+    prefetches = Prefetches(engine)
+    with pytest.raises(EngineBusy) if refused else nullcontext():
+        prefetches.check(6)
+    assert prefetches.give_way() == gives_way
+
+
+@pytest.mark.usefixtures("slow_decoding")
+def test_the_writing_stops_when_the_browser_closes_the_connection(bundle: Bundle, tmp_path: Path) -> None:
+    with (
+        serving(bundle, Settings(database=str(tmp_path / "shelf.sqlite")), rows=8) as live,
+        httpx.Client(base_url=live.address, timeout=30) as client,
+    ):
+        form = ASKED | {"token": Visitor(client).token, "length": "paragraph"}
+        with client.stream("POST", "/desk/suggest", data=form, headers={"Accept": EVENTS}) as answer:
+            lines = answer.iter_lines()
+            assert next(line for line in lines if line.startswith("event: piece"))
+        wait_until_idle(live.engine)
+        assert live.engine.generated < 3 * LENGTHS["line"].most
+
+
+def test_words_taken_in_the_middle_are_the_models_and_all_others_stay_their_authors(writer: Visitor) -> None:
+    state = writer.post("take", text="A fox 🦊", taken=" ran", rest="").json()
+    assert authors(state) == [("A fox 🦊", "writer"), (" ran", "model")]
+    plot = {"plot": state["plot"]}
+    state = writer.keep("A fox 🦊 ran home.", **plot)
+    state = writer.post("take", **plot, text="A fox 🦊 r", taken="🎭", rest="an home.").json()
+    assert state["text"] == "A fox 🦊 r🎭an home."
+    assert authors(state) == [("A fox 🦊", "writer"), (" r🎭an", "model"), (" home.", "writer")]
+    assert state["offers"] == []
+    state = writer.keep("A red fox 🦊 r🎭an home.", **plot)
+    assert authors(state) == [("A red fox 🦊", "writer"), (" r🎭an", "model"), (" home.", "writer")]
+
+
+def test_what_was_taken_last_is_taken_back_first_and_in_one_step(writer: Visitor) -> None:
+    plot = writer.keep("One two three.")["plot"]
+
+    def press(do: str, text: str) -> dict[str, Any]:
+        state: dict[str, Any] = writer.send({"do": do, "text": text, "plot": plot}, JSON).json()
+        return state
+
+    first = writer.post("take", plot=plot, text="One", taken=" or", rest=" two three.").json()
+    second = writer.post("take", plot=plot, text="One or two", taken=" or", rest=" three.").json()
+    undone = press("undo", second["text"])
+    assert (undone["text"], undone["authors"]) == ("One or two three.", first["authors"])
+    assert press("undo", undone["text"])["text"] == "One two three."
+    assert press("redo", "One two three.")["text"] == "One or two three."
+    assert press("redo", "One or two three.")["authors"] == second["authors"]
+
+
+def test_what_was_typed_before_words_were_taken_is_kept_with_them(writer: Visitor) -> None:
+    plot = writer.keep("A fox ran.")["plot"]
+    state = writer.post("take", plot=plot, text="A red fox", taken=" slowly", rest=" ran.\r\n").json()
+    assert state["text"] == "A red fox slowly ran.\n"
+    assert authors(state) == [("A red fox", "writer"), (" slowly", "model"), (" ran.\n", "writer")]
+
+
+def test_the_first_line_that_is_taken_begins_a_plot(writer: Visitor) -> None:
+    suggested(writer, text="")
+    assert "Nothing here yet" in writer.client.get("/shelf").text
+    taken = {"text": "", "taken": "It rained.", "page": "of this tab"}
+    state = writer.post("take", **taken).json()
+    assert authors(state) == [("It rained.", "model")]
+    assert writer.post("take", **taken).json()["plot"] == state["plot"]
+    assert "1 plot." in writer.client.get("/shelf").text
+
+
+def test_words_for_a_plot_that_was_deleted_are_kept_in_a_new_one(writer: Visitor) -> None:
+    plot = writer.keep("A fox")["plot"]
+    writer.client.post(f"/shelf/{plot}", data={"token": writer.token, "do": "delete"})
+    state = writer.post("take", plot=plot, text="A fox", taken=" ran", rest=" home").json()
+    assert state["plot"] != plot
+    assert authors(state) == [("A fox", "writer"), (" ran", "model"), (" home", "writer")]
+
+
+def test_a_text_that_would_be_too_long_is_refused_and_nothing_changes(writer: Visitor) -> None:
+    plot = writer.keep("A fox")["plot"]
+    half = "x" * (bounds.TEXT // 2)
+    answer = writer.post("take", plot=plot, text=half, taken=half, rest="x")
+    assert answer.status_code == 422
+    assert "100,001 characters" in answer.json()["problems"]["text"]
+    assert typed(writer.client.get(f"/shelf/{plot}").text) == "A fox"
+
+
+def test_the_page_of_a_plot_without_a_word_is_not_on_the_shelf(writer: Visitor) -> None:
+    """Without JavaScript, continuations of a blank page have a plot before one is taken."""
+    offered = events_of(writer.send({"do": "continue", "text": "", "seed": "7", "length": "line"}, EVENTS))
+    assert "Nothing here yet" in writer.client.get("/shelf").text
+    choice = {"choose": str(offered[-1][1]["numbers"][0]), "text": "", "plot": offered[0][1]["plot"]}
+    writer.send(choice)
+    assert "1 plot." in writer.client.get("/shelf").text
