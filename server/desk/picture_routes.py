@@ -9,8 +9,9 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from server.desk import Desk
-from server.desk.visit import NOT_INDEXED, Visit, Visiting
+from server.desk.visit import Visit, Visiting
 from server.http.access import Access, for_desk, for_holders
+from server.http.headers import NOT_INDEXED
 from server.http.rate_limit import WORK
 from server.pictures import Picture, PictureError, Pictures, cover
 from server.shelf import NotOnShelf, ShelfError, Volume, Written

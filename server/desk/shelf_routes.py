@@ -9,8 +9,9 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from server.desk import Desk
-from server.desk.visit import NOT_INDEXED, Visiting
+from server.desk.visit import Visiting
 from server.http.access import for_desk, for_holders
+from server.http.headers import NOT_INDEXED
 from server.pictures import Pictures
 from server.rendering import Pages
 

@@ -19,9 +19,6 @@ from server.writing.fields import form_fields
 
 FORM_TOKEN = "token"
 
-NOT_INDEXED = {"X-Robots-Tag": "noindex"}
-"""The headers of a shared plot: its link is a secret, which search engines must not publish."""
-
 
 @dataclass(frozen=True)
 class Visit:
