@@ -7,7 +7,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -21,6 +21,9 @@ TEMPLATE = Environment(
 WIDTH, HEIGHT = 800, 1200
 MAKER = "A cover drawn by Plotify"
 """Written on the cover too, since it is not a picture of the plot."""
+
+STRIDE = 20
+"""Units from one point of a ridge to the next."""
 
 LINES = 5
 SIZES = (104, 88, 74, 62, 52)
@@ -58,15 +61,17 @@ PALETTES = {
 ANY = Palette("#1f3d35", "#a9c3ae", "#f6ecd2", "#4d7566", "#142a24", "#fbfcfa")
 
 
-def cover(title: str, genre: str | None) -> Picture:
+def cover(title: str, genre: str | None, number: int = 0) -> Picture:
     """Draw a cover: a light over ridges in the genre's colours, and the title above them.
 
-    A title that is too long is cut. The same title and genre give the same cover. It needs no font of its own, no
+    number: of the drawing, among the many for this title and genre. A title that is too long is cut. The same title,
+    genre and number give the same cover. It needs no font of its own, no
     script and no style sheet, so any Content-Security-Policy lets it be shown, in a page or alone.
     """
     title, genre = _printable(title) or "Untitled", _printable(genre or "")
     palette = PALETTES.get(genre.lower(), ANY)
-    chance = random.Random(hashlib.sha256(f"{title}\n{genre}".encode()).digest())
+    chosen = f"{title}\n{genre}" + (f"\n{number}" if number else "")
+    chance = random.Random(hashlib.sha256(chosen.encode()).digest())
     size, lines = _lines(title)
     svg = TEMPLATE.render(
         width=WIDTH,
@@ -90,14 +95,18 @@ def _ridges(palette: Palette, chance: random.Random) -> Iterator[tuple[str, str]
         nearness = index / (count - 1)
         level = 800 + 250 * nearness + chance.uniform(-20, 20)
         waves = [(chance.uniform(0.5, 1.5) * (step + 1), chance.uniform(0, 2 * math.pi)) for step in range(3)]
-        points = []
-        for x in range(0, WIDTH + 1, 20):
-            height = sum(
-                60 / (step + 1) ** 1.4 * math.sin(2 * math.pi * turns * x / WIDTH + shift)
-                for step, (turns, shift) in enumerate(waves)
+        heights = [
+            round(
+                level
+                + sum(
+                    60 / (step + 1) ** 1.4 * math.sin(2 * math.pi * turns * x / WIDTH + shift)
+                    for step, (turns, shift) in enumerate(waves)
+                )
             )
-            points.append(f"L{x} {level + height:.0f}")
-        yield f"M0 {HEIGHT}{''.join(points)}L{WIDTH} {HEIGHT}Z", _between(palette.far, palette.near, nearness)
+            for x in range(0, WIDTH + 1, STRIDE)
+        ]
+        slopes = "".join(f"l{STRIDE} {after - before}" for before, after in pairwise(heights))
+        yield f"M0 {HEIGHT}V{heights[0]}{slopes}V{HEIGHT}Z", _between(palette.far, palette.near, nearness)
 
 
 def _printable(text: str) -> str:

@@ -19,7 +19,7 @@ class PlotRow(DefaultBase):
     passages: their number without the blank page. title: the given one, or empty if the first words of the text stand
     in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree. growing:
     the writer wrote the current passage last, and it takes up what they type next. searched: the title and the text,
-    folded and on a line each.
+    folded and on a line each. cover: the number of pictures and covers that it had before this one.
     """
 
     __tablename__ = "plots"
@@ -35,6 +35,7 @@ class PlotRow(DefaultBase):
     growing: Mapped[bool]
     searched: Mapped[str] = mapped_column(Text, deferred=True)
     token: Mapped[str | None] = mapped_column(unique=True)
+    cover: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
     changed: Mapped[datetime]
 

@@ -11,10 +11,14 @@ from sqlalchemy.orm import Session
 from server.shelf import bounds, tree
 from server.shelf.errors import NotOnShelf, ShelfFull
 from server.shelf.models import PassageRow, PictureRow, PlotRow
-from server.shelf.volume import By, Picture
+from server.shelf.volume import By, Picture, Written, heading
 
 NAME = re.compile(r"[\w-]{22}", re.ASCII)
 """The form of plot ids and of link tokens: 128 random bits."""
+
+
+UNTOUCHED = (PlotRow.text == "", PlotRow.title == "", PlotRow.changed == PlotRow.created)
+"""Conditions of a plot in which nothing was ever written or taken."""
 
 
 def new(
@@ -74,6 +78,23 @@ def way(session: Session, plot: PlotRow, number: int) -> Sequence[PassageRow]:
     if not 0 <= number <= plot.passages:
         raise NotOnShelf(f"There is no passage {number} in this plot, which has {plot.passages:,} passages.")
     return tree.path(session, plot, number)
+
+
+def written(plot: PlotRow) -> Written:
+    """Return a plot for its readers."""
+    return Written(
+        title=heading(plot.title, plot.text),
+        genre=plot.genre,
+        text=plot.text,
+        cover=plot.cover,
+        created=plot.created,
+        changed=plot.changed,
+    )
+
+
+def illustrated(session: Session, plot: PlotRow) -> bool:
+    """Return True if a plot has a picture in place of its drawn cover."""
+    return session.scalar(select(PictureRow.plot_id).where(PictureRow.plot_id == plot.id)) is not None
 
 
 def picture(session: Session, plot: PlotRow) -> Picture:

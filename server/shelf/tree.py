@@ -160,6 +160,7 @@ def _volume(plot: PlotRow, current: PassageRow, steps: list[Step], children: lis
         title=heading(plot.title, plot.text),
         genre=plot.genre,
         text=plot.text,
+        cover=plot.cover,
         token=plot.token,
         created=plot.created,
         changed=plot.changed,
