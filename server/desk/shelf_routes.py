@@ -182,8 +182,9 @@ async def read_shared(
     """A plot that its writer shares."""
     plot = await desk.shelf.shared(share)
     address = absolute(request, f"/shared/{share}")
-    words = " ".join(plot.text[: 2 * DESCRIPTION].split())
-    description = words if len(words) <= DESCRIPTION else f"{words[:DESCRIPTION].rpartition(' ')[0]}…"
+    words = " ".join(plot.text[: 2 * DESCRIPTION].split()) or "A plot that begins with a blank page."
+    cut = words[:DESCRIPTION].rpartition(" ")[0] or words[:DESCRIPTION]
+    description = words if len(words) <= DESCRIPTION else f"{cut}…"
     return await pages.render("shared.html", plot=plot, share=share, address=address, description=description)
 
 
