@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import insert, update
+from sqlalchemy.orm import Session
 
 from server.shelf import Gap, Outline, Shelf, Strand, Twig, bounds
 from server.shelf.models import PassageRow, PlotRow
@@ -75,13 +76,12 @@ async def test_the_largest_tree_is_shown_in_parts_that_lead_everywhere(shelf: Sh
         {"plot_id": plot.id, "number": number, "parent": max(parents(number), 1), "text": "…", "by": "model",
          "created": datetime.now(UTC)} for number in range(2, most + 1)
     ]  # fmt: skip
-    await shelf.transactions.run(
-        lambda session: [
-            session.execute(insert(PassageRow), rows),
-            session.execute(update(PlotRow).values(passages=most)),
-        ],
-        writes=True,
-    )
+
+    def fill(session: Session) -> None:
+        session.execute(insert(PassageRow), rows)
+        session.execute(update(PlotRow).values(passages=most))
+
+    await shelf.transactions.run(fill, writes=True)
     await shelf.choose("me", plot.id, most // 2)
     outline: Outline = await shelf.outline("me", plot.id)
     found = list(parts(outline.strand))
