@@ -1,5 +1,6 @@
 """Pictures of plots: drawn by the picture service, kept on the shelf; a cover if there is none."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from litestar import Response, get, post
@@ -14,7 +15,7 @@ from server.desk.visit import Visit, Visiting
 from server.http.access import Access, for_desk, for_holders
 from server.http.headers import NOT_INDEXED
 from server.http.rate_limit import WORK
-from server.pictures import Picture, PictureError, Pictures, cover
+from server.pictures import Picture, PictureError, Pictures, cover, preview
 from server.shelf import Entry, NotOnShelf, ShelfError, Written
 from server.shelf import Picture as Kept
 
@@ -63,6 +64,16 @@ async def shared_picture(share: FromPath[str], desk: NamedDependency[Desk]) -> R
         return _cover(await desk.shelf.shared(share))
 
 
+@get("/shared/{share:str}/preview", guards=[for_holders], response_headers=NOT_INDEXED)
+async def shared_preview(share: FromPath[str], desk: NamedDependency[Desk]) -> Response[bytes]:
+    """The picture of a shared plot for the preview of its link, never as SVG."""
+    try:
+        return _image(await desk.shelf.shared_picture(share))
+    except NotOnShelf:
+        plot = await desk.shelf.shared(share)
+        return _image(await asyncio.to_thread(preview, plot.title, plot.genre or None, plot.cover))
+
+
 async def _drawn(
     visit: Visit, pictures: Pictures, plot_id: str, plot: Written, client: str
 ) -> AsyncIterator[PictureStatus]:
@@ -86,4 +97,4 @@ def _cover(plot: Written | Entry) -> Response[bytes]:
     return _image(cover(plot.title, plot.genre or None, plot.cover))
 
 
-picture_pages = [illustrate, picture, shared_picture]
+picture_pages = [illustrate, picture, shared_picture, shared_preview]

@@ -34,7 +34,8 @@ def test_a_shared_plot_has_a_preview_and_one_thing_to_do(visitor: Visitor) -> No
     assert told["og:description"].startswith('A "fox" & a hen. They meet')
     assert len(told["og:description"]) <= 201
     assert told["og:url"] == f"http://testserver.local{path}"
-    assert visitor.client.get(told["og:image"]).headers["content-type"].startswith("image/")
+    image = visitor.client.get(told["og:image"])
+    assert (image.headers["content-type"], image.headers["x-robots-tag"]) == ("image/png", "noindex")
     assert re.findall(r"<a [^>]*>(.*?)</a>", page) == ["Plotify", "Write your own"]
     assert "<button" not in page
 
