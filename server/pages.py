@@ -12,15 +12,18 @@ from server.http.access import for_desk
 from server.http.errors import page_error
 from server.http.static import static_file
 from server.observability.routes import metrics, status
+from server.pictures import Pictures
 from server.reference.routes import docs, openapi_json
 from server.rendering import Pages, card
 
 
 @get("/about", guards=[for_desk], media_type=MediaType.HTML)
-async def about(pages: NamedDependency[Pages], desk: NamedDependency[Desk]) -> str:
-    """The model, and the corpora it was trained on."""
+async def about(pages: NamedDependency[Pages], desk: NamedDependency[Desk], pictures: NamedDependency[Pictures]) -> str:
+    """About Plotify, for writers; the card of its model is folded away."""
     bundle, precision = desk.engine.bundle, desk.engine.precision
-    return await pages.render("about.html", bundle=bundle.manifest, precision=precision, card=card(bundle))
+    return await pages.render(
+        "about.html", bundle=bundle.manifest, precision=precision, card=card(bundle), service=pictures.real
+    )
 
 
 pages_router = Router(

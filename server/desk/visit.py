@@ -19,9 +19,6 @@ from server.writing.fields import form_fields
 
 FORM_TOKEN = "token"
 
-NOT_INDEXED = {"X-Robots-Tag": "noindex"}
-"""The headers of a shared plot: its link is a secret, which search engines must not publish."""
-
 
 @dataclass(frozen=True)
 class Visit:
@@ -73,9 +70,9 @@ class Visit:
         pieces = self.pages.stream(name, **self._context(context))
         return Stream(pieces, media_type=MediaType.HTML, headers=STREAM_HEADERS, background=after)
 
-    def share_link(self, volume: Volume) -> str | None:
+    def share_link(self, token: str | None) -> str | None:
         """Return the address at which anyone can read a plot, if it is shared."""
-        return volume.token and f"{str(self.request.base_url).rstrip('/')}{self.root_path}/shared/{volume.token}"
+        return token and absolute(self.request, f"/shared/{token}")
 
     @property
     def root_path(self) -> str:
@@ -85,6 +82,11 @@ class Visit:
 
     def _context(self, context: dict[str, object]) -> dict[str, object]:
         return {"token": self.desk.writers.token(self.owner), "page": self.desk.writers.new()} | context
+
+
+def absolute(request: Request[Any, Any, Any], path: str) -> str:
+    """Return the whole address of a path, as the client knows this server."""
+    return f"{str(request.base_url).rstrip('/')}{request.app.state.root_path}{path}"
 
 
 Visiting = NamedDependency[Visit]

@@ -25,6 +25,9 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
 }
 
+NOT_INDEXED = {"X-Robots-Tag": "noindex"}
+"""Headers of what lies behind a secret address: search engines must not publish it."""
+
 
 def security_headers(hsts: int) -> BeforeMessageSendHookHandler:
     """Return a hook that adds the headers to each response.

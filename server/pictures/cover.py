@@ -7,7 +7,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -21,6 +21,15 @@ TEMPLATE = Environment(
 WIDTH, HEIGHT = 800, 1200
 MAKER = "A cover drawn by Plotify"
 """Written on the cover too, since it is not a picture of the plot."""
+
+RINGS = ((2.6, 0.08), (1.9, 0.12), (1.4, 0.18), (1.0, 1.0))
+"""Around the light, and the light itself: radius in radii of the light, and opacity."""
+
+SKY = 0.45
+"""The part of the height down to which the sky has the colour of its top."""
+
+STRIDE = 20
+"""Units from one point of a ridge to the next."""
 
 LINES = 5
 SIZES = (104, 88, 74, 62, 52)
@@ -58,15 +67,38 @@ PALETTES = {
 ANY = Palette("#1f3d35", "#a9c3ae", "#f6ecd2", "#4d7566", "#142a24", "#fbfcfa")
 
 
-def cover(title: str, genre: str | None) -> Picture:
+@dataclass(frozen=True)
+class Scene:
+    """The drawing on a cover, in its units.
+
+    x, y, radius: of the light. ridges: the heights of each at every `STRIDE` units, and its colour, from far to near.
+    """
+
+    palette: Palette
+    x: float
+    y: float
+    radius: float
+    ridges: list[tuple[list[int], str]]
+
+    @classmethod
+    def of(cls, title: str, genre: str, number: int) -> "Scene":
+        """Return the scene for a title and a genre, and the next ones for higher numbers."""
+        palette = PALETTES.get(genre.lower(), ANY)
+        chosen = f"{title}\n{genre}" + (f"\n{number}" if number else "")
+        chance = random.Random(hashlib.sha256(chosen.encode()).digest())
+        x, y, radius = chance.uniform(200, 600), chance.uniform(700, 800), chance.uniform(70, 120)
+        return cls(palette, x, y, radius, list(_ridges(palette, chance)))
+
+
+def cover(title: str, genre: str | None, number: int = 0) -> Picture:
     """Draw a cover: a light over ridges in the genre's colours, and the title above them.
 
-    A title that is too long is cut. The same title and genre give the same cover. It needs no font of its own, no
-    script and no style sheet, so any Content-Security-Policy lets it be shown, in a page or alone.
+    number: of the drawing, among the many for this title and genre. A title that is too long is cut. The same title,
+    genre and number give the same cover. It needs no font of its own, no script and no style sheet, so any
+    Content-Security-Policy lets it be shown, in a page or alone.
     """
-    title, genre = _printable(title) or "Untitled", _printable(genre or "")
-    palette = PALETTES.get(genre.lower(), ANY)
-    chance = random.Random(hashlib.sha256(f"{title}\n{genre}".encode()).digest())
+    title, genre = printable(title) or "Untitled", printable(genre or "")
+    scene = Scene.of(title, genre, number)
     size, lines = _lines(title)
     svg = TEMPLATE.render(
         width=WIDTH,
@@ -74,33 +106,44 @@ def cover(title: str, genre: str | None) -> Picture:
         maker=MAKER,
         title=title,
         genre=genre,
-        palette=palette,
-        light={"x": chance.uniform(200, 600), "y": chance.uniform(700, 800), "radius": chance.uniform(70, 120)},
-        ridges=list(_ridges(palette, chance)),
+        palette=scene.palette,
+        light=scene,
+        rings=RINGS,
+        sky=SKY,
+        ridges=[(_outline(heights), colour) for heights, colour in scene.ridges],
         size=size,
         lines=lines,
     )
     return Picture("image/svg+xml", svg.encode(), "", MAKER)
 
 
-def _ridges(palette: Palette, chance: random.Random) -> Iterator[tuple[str, str]]:
-    """Yield the path and colour of each ridge, a sum of three waves, from far and high to near and low."""
+def _ridges(palette: Palette, chance: random.Random) -> Iterator[tuple[list[int], str]]:
+    """Yield the heights and the colour of each ridge, from far and high to near and low.
+
+    The heights are sums of three waves.
+    """
     count = chance.randint(4, 5)
     for index in range(count):
         nearness = index / (count - 1)
         level = 800 + 250 * nearness + chance.uniform(-20, 20)
         waves = [(chance.uniform(0.5, 1.5) * (step + 1), chance.uniform(0, 2 * math.pi)) for step in range(3)]
-        points = []
-        for x in range(0, WIDTH + 1, 20):
+        heights = []
+        for x in range(0, WIDTH + 1, STRIDE):
             height = sum(
                 60 / (step + 1) ** 1.4 * math.sin(2 * math.pi * turns * x / WIDTH + shift)
                 for step, (turns, shift) in enumerate(waves)
             )
-            points.append(f"L{x} {level + height:.0f}")
-        yield f"M0 {HEIGHT}{''.join(points)}L{WIDTH} {HEIGHT}Z", _between(palette.far, palette.near, nearness)
+            heights.append(round(level + height))
+        yield heights, _between(palette.far, palette.near, nearness)
 
 
-def _printable(text: str) -> str:
+def _outline(heights: list[int]) -> str:
+    """Return the path around a ridge, down to the bottom."""
+    slopes = "".join(f"l{STRIDE} {after - before}" for before, after in pairwise(heights))
+    return f"M0 {HEIGHT}V{heights[0]}{slopes}V{HEIGHT}Z"
+
+
+def printable(text: str) -> str:
     """Return the text with single spaces, without control characters and others invalid in XML."""
     spaced = " ".join(text.split())
     return "".join(letter for letter in spaced if letter.isprintable() or letter in JOINERS)

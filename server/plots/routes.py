@@ -11,6 +11,7 @@ from msgspec import UNSET
 from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.dependency import EngineDependency
 from server.http.errors import headers_of, message_of, status_of
+from server.http.headers import NOT_INDEXED
 from server.http.rate_limit import WORK
 from server.http.responses import error_specs, response_spec
 from server.http.sse import EVENT_STREAM, event_stream
@@ -145,7 +146,7 @@ def plot_error(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]
         ]
         message = f"The body does not describe a plot: {'; '.join(faults)}."
     problems = error.problems if isinstance(error, BriefError) else UNSET
-    return Response(Refusal(message, problems), status_code=status_of(error), headers=headers_of(error))
+    return Response(Refusal(message, problems), status_code=status_of(error), headers=headers_of(error) | NOT_INDEXED)
 
 
 @route("/{plot_id:str}", http_method=HttpMethod.OPTIONS, status_code=204, guards=[for_all], include_in_schema=False)
@@ -158,6 +159,6 @@ plots_api = Router(
     "/api/plots",
     route_handlers=[plot_options, start_plot, read_plot, cancel_plot, follow_plot],
     exception_handlers={Exception: plot_error},
-    response_headers={"Cache-Control": "no-store"},
+    response_headers={"Cache-Control": "no-store"} | NOT_INDEXED,
     tags=["plots"],
 )

@@ -20,7 +20,8 @@ class PlotRow(DefaultBase):
     in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree. typed_to:
     the place in the text behind the writer's last word, where the current passage takes up what they type next; None if
     it takes up nothing. searched: the title and the text, folded and on a line each. steering: the fields of the desk
-    besides text and genre, as they were typed last.
+    besides text and genre, as they were typed last. cover: the number of pictures and covers that it had before this
+    one.
     """
 
     __tablename__ = "plots"
@@ -37,6 +38,7 @@ class PlotRow(DefaultBase):
     steering: Mapped[dict[str, str]] = mapped_column(JSON)
     searched: Mapped[str] = mapped_column(Text, deferred=True)
     token: Mapped[str | None] = mapped_column(unique=True)
+    cover: Mapped[int] = mapped_column(default=0)
     created: Mapped[datetime]
     changed: Mapped[datetime]
 

@@ -12,7 +12,7 @@ from server.shelf import bounds, tree
 from server.shelf.authorship import By, Run
 from server.shelf.errors import NotOnShelf, ShelfFull
 from server.shelf.models import PassageRow, PictureRow, PlotRow
-from server.shelf.volume import Picture
+from server.shelf.volume import Picture, Written, heading
 
 NAME = re.compile(r"[\w-]{22}", re.ASCII)
 """The form of plot ids and of link tokens: 128 random bits."""
@@ -89,6 +89,23 @@ def way(session: Session, plot: PlotRow, number: int) -> Sequence[PassageRow]:
     if not 0 <= number <= plot.passages:
         raise NotOnShelf(f"There is no passage {number} in this plot, which has {plot.passages:,} passages.")
     return tree.path(session, plot, number)
+
+
+def written(plot: PlotRow) -> Written:
+    """Return a plot for its readers."""
+    return Written(
+        title=heading(plot.title, plot.text),
+        genre=plot.genre,
+        text=plot.text,
+        cover=plot.cover,
+        created=plot.created,
+        changed=plot.changed,
+    )
+
+
+def illustrated(session: Session, plot: PlotRow) -> bool:
+    """Return True if a plot has a picture in place of its drawn cover."""
+    return session.scalar(select(PictureRow.plot_id).where(PictureRow.plot_id == plot.id)) is not None
 
 
 def picture(session: Session, plot: PlotRow) -> Picture:

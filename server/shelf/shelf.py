@@ -10,16 +10,17 @@ from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Engine, and_, delete, func, not_, select
+from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
-from server.shelf import bounds, rows, tree
+from server.shelf import bounds, listing, rows, tree
 from server.shelf.authorship import By, joined
 from server.shelf.database import DatabaseHealth, check_writable, opened, shown
+from server.shelf.listing import Sort
 from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
-from server.shelf.search import folded
+from server.shelf.outline import Outline, outline
 from server.shelf.transactions import Transactions
-from server.shelf.volume import OPENING, Entry, Passage, Picture, Volume, Written, heading
+from server.shelf.volume import Entry, Passage, Picture, Volume, Written, heading
 
 BRANCH = " (branch)"
 
@@ -225,37 +226,49 @@ class Shelf:
         """Return a plot, with the passages beside its path."""
         return tree.volume(session, rows.find(session, owner, id))
 
-    async def browse(self, owner: str, search: str = "", skip: int = 0, limit: int = 20) -> tuple[list[Entry], int]:
-        """Return the plots by their last change, without untouched ones, and the number of all found.
+    async def browse(
+        self, owner: str, search: str = "", skip: int = 0, limit: int = 20, sort: Sort = "changed"
+    ) -> tuple[list[Entry], int]:
+        """Return the plots in an order, and the number of all plots found. Untouched ones are left out.
 
         search: words in the title or the text, in either case. skip, limit: the part of the list to return. A shelf
         does one search at a time, because each reads all of its texts.
         """
         async with self._searching.setdefault(owner, asyncio.Lock()) if search else nullcontext():
-            return await self._browse(owner, bounds.line("search", search), skip, limit)
+            return await self._browse(owner, bounds.line("search", search), max(skip, 0), max(limit, 1), sort)
 
     @reads
-    def _browse(self, session: Session, owner: str, search: str, skip: int, limit: int) -> tuple[list[Entry], int]:
-        listed = select(PlotRow.id).where(PlotRow.owner == owner, not_(and_(*rows.UNTOUCHED)))
-        listed = listed.order_by(PlotRow.changed.desc(), PlotRow.id)
-        if wanted := folded(search):
-            # Python's search takes time in proportion to the text. LIKE takes text times pattern.
-            texts = session.execute(listed.add_columns(PlotRow.searched).execution_options(yield_per=20))
-            ids = [id for id, text in texts if wanted in text]
-        else:
-            ids = list(session.scalars(listed))
-        skip, limit = max(skip, 0), min(max(limit, 1), 100)
-        opening = func.substr(PlotRow.text, 1, OPENING)
-        part = (
-            select(PlotRow.id, PlotRow.title, PlotRow.genre, opening, PlotRow.token, PlotRow.created, PlotRow.changed)
-            .where(PlotRow.id.in_(ids[skip : skip + limit]))
-            .order_by(PlotRow.changed.desc(), PlotRow.id)
-        )
-        entries = [
-            Entry(id, heading(title, text), genre, text, token, created, changed)
-            for id, title, genre, text, token, created, changed in session.execute(part)
-        ]
-        return entries, len(ids)
+    def _browse(
+        self, session: Session, owner: str, search: str, skip: int, limit: int, sort: Sort
+    ) -> tuple[list[Entry], int]:
+        found = listing.ids(session, owner, search, sort)
+        return listing.entries(session, found[skip : skip + limit]), len(found)
+
+    @reads
+    def ids(self, session: Session, owner: str) -> list[str]:
+        """Return the ids of all plots that `browse` lists, in its order."""
+        return listing.ids(session, owner)
+
+    @reads
+    def entry(self, session: Session, owner: str, id: str) -> Entry:
+        """Return a plot as `browse` lists it."""
+        return listing.entry(rows.find(session, owner, id))
+
+    @reads
+    def illustrated(self, session: Session, owner: str, id: str) -> bool:
+        """Return True if a plot has a picture in place of its drawn cover."""
+        return rows.illustrated(session, rows.find(session, owner, id))
+
+    @reads
+    def outline(self, session: Session, owner: str, id: str, passage: int | None = None) -> Outline:
+        """Return the part of a plot's tree around a passage, by default the current one."""
+        return outline(session, rows.find(session, owner, id), passage)
+
+    @reads
+    def written(self, session: Session, owner: str, id: str) -> tuple[Written, Picture | None]:
+        """Return a plot for its readers, and its picture, if it has one."""
+        plot = rows.find(session, owner, id)
+        return rows.written(plot), rows.picture(session, plot) if rows.illustrated(session, plot) else None
 
     @writes
     def rename(self, session: Session, owner: str, id: str, title: str) -> None:
@@ -299,14 +312,7 @@ class Shelf:
     @reads
     def shared(self, session: Session, token: str) -> Written:
         """Return the plot with this link token."""
-        plot = rows.find_shared(session, token)
-        return Written(
-            title=heading(plot.title, plot.text),
-            genre=plot.genre,
-            text=plot.text,
-            created=plot.created,
-            changed=plot.changed,
-        )
+        return rows.written(rows.find_shared(session, token))
 
     @writes
     def illustrate(self, session: Session, owner: str, id: str, media_type: str, content: bytes, prompt: str) -> None:
@@ -314,12 +320,20 @@ class Shelf:
         bounds.picture(media_type, content)
         prompt = bounds.text("prompt", prompt)
         plot = rows.find(session, owner, id)
+        plot.cover += 1
         session.execute(delete(PictureRow).where(PictureRow.plot_id == plot.id))
         session.add(
             PictureRow(
                 plot_id=plot.id, media_type=media_type, content=content, prompt=prompt, created=datetime.now(UTC)
             )
         )
+
+    @writes
+    def cover(self, session: Session, owner: str, id: str) -> None:
+        """Give a plot another drawn cover, in place of its picture if it has one."""
+        plot = rows.find(session, owner, id)
+        plot.cover += 1
+        session.execute(delete(PictureRow).where(PictureRow.plot_id == plot.id))
 
     @reads
     def picture(self, session: Session, owner: str, id: str) -> Picture:

@@ -218,6 +218,7 @@ def _volume(plot: PlotRow, current: PassageRow, steps: list[Step], children: lis
         genre=plot.genre,
         steering=plot.steering,
         text=plot.text,
+        cover=plot.cover,
         token=plot.token,
         created=plot.created,
         changed=plot.changed,

@@ -1,5 +1,6 @@
 """Values from a shelf, without ties to the database."""
 
+import hashlib
 import re
 from datetime import datetime
 
@@ -52,23 +53,34 @@ class Picture(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A plot in a list. opening: the beginning of its text. token: for its link, if it is shared."""
+    """A plot in a list.
+
+    opening: the beginning of its text. token: for its link, if it is shared. cover: the number of its drawn cover,
+    another one after each change of its picture.
+    """
 
     id: str
     title: str
     genre: str
     opening: str
     token: str | None
+    cover: int
     created: datetime
     changed: datetime
 
+    @property
+    def picture(self) -> str:
+        """Twelve letters that change with the picture or cover, so browsers can keep it."""
+        return hashlib.sha256(f"{self.title}\n{self.genre}\n{self.cover}".encode()).hexdigest()[:12]
+
 
 class Written(Struct, frozen=True, kw_only=True):
-    """A plot for its readers."""
+    """A plot for its readers. cover: see `Entry`."""
 
     title: str
     genre: str
     text: str
+    cover: int = 0
     created: datetime
     changed: datetime
 

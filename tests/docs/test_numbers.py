@@ -16,6 +16,8 @@ from server.app import MAX_BODY
 from server.bundle import FORMATS
 from server.completions.schema import CompletionRequest
 from server.desk.caret_routes import MAX_FORM
+from server.desk.shelf_routes import PAGE
+from server.desk.uploads import MAX_FILES, MAX_UPLOAD
 from server.desk.writers import COOKIE_SECONDS
 from server.engine import InvalidRequest, Sampling
 from server.engine.model.cache import BLOCK
@@ -24,6 +26,7 @@ from server.http.sse import RETRY
 from server.observability.recorder import SLOW
 from server.settings import Settings, SettingsError, variable
 from server.shelf import bounds
+from server.shelf.outline import NEAR
 from server.writing.brief import LENGTHS, WILDNESSES
 from tests.documentation import ADDRESS, DOCS, ROOT, words
 
@@ -66,6 +69,9 @@ CHOICES = {name: words for name, words in ROWS if "`" in words}
         ("shelf.md", f"| plots on a shelf | {bounds.PLOTS:,} |"),
         ("shelf.md", f"| passages of a plot, including everything tried | {bounds.PASSAGES:,} |"),
         ("shelf.md", f"| picture | {bounds.PICTURE // 2**20} MiB, "),
+        ("shelf.md", f"| files brought in at once | {MAX_FILES} files, {MAX_UPLOAD // 1024:,} KiB together |"),
+        ("shelf.md", f"the cover of each plot, {PAGE} on a page"),
+        ("shelf.md", f"the {NEAR} passages that are nearest"),
         ("trials.md", f"The default is {DEFAULTS.queue} for {DEFAULTS.rows} rows"),
         ("trials.md", f"The server keeps {DEFAULTS.plot_limit:,} of them"),
         ("../SECURITY.md", f"bytes of a body: {MAX_BODY // 1024} KiB"),

@@ -2,11 +2,13 @@
 
 import re
 import time
+import zipfile
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
+from server.desk.shelf_routes import PAGE
 from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 MARKUP = "<script>document.title = 'taken'</script><b>&amp;"
@@ -41,17 +43,17 @@ def test_plots_are_listed_and_found(writer: Writer) -> None:
     search.fill("LETTER")
     search.press("Enter")
     expect(plots).to_have_count(1)
-    expect(writer.page.get_by_role("main")).to_contain_text("1 plot containing “LETTER”.")
+    expect(writer.page.get_by_role("main")).to_contain_text("1 plot with “LETTER”.")
     search.fill("submarine")
     search.press("Enter")
-    expect(writer.page.get_by_role("main")).to_contain_text("None of your plots contains “submarine”.")
+    expect(writer.page.get_by_role("main")).to_contain_text("None of your plots has “submarine” in it.")
     writer.page.get_by_role("link", name="See all").click()
     writer.page.get_by_role("link", name="A lighthouse keeper finds a letter.", exact=True).click()
     expect(writer.text).to_have_value("A lighthouse keeper finds a letter.")
 
 
 def test_more_plots_than_a_page_shows_are_on_the_next(writer: Writer) -> None:
-    for number in range(21):
+    for number in range(PAGE + 1):
         answer = writer.page.request.post(
             f"{writer.address}/desk",
             form={
@@ -64,12 +66,15 @@ def test_more_plots_than_a_page_shows_are_on_the_next(writer: Writer) -> None:
         assert answer.status == 303
     writer.open("/shelf?q=Plot")
     plots = writer.page.get_by_role("listitem")
-    expect(plots).to_have_count(20)
-    writer.page.get_by_role("link", name="Older").click()
+    expect(plots).to_have_count(PAGE)
+    writer.page.get_by_role("link", name="Next page").click()
     expect(plots).to_have_count(1)
     expect(plots).to_contain_text("Plot number 0")
-    writer.page.get_by_role("link", name="Newer").click()
-    expect(plots).to_have_count(20)
+    writer.page.get_by_role("link", name="Previous page").click()
+    expect(plots).to_have_count(PAGE)
+    writer.page.get_by_role("link", name="Newest").click()
+    expect(writer.page.get_by_role("link", name="Newest")).to_have_attribute("aria-current", "true")
+    expect(plots.first).to_contain_text(f"Plot number {PAGE}")
 
 
 def test_a_plot_is_renamed(writer: Writer) -> None:
@@ -84,20 +89,62 @@ def test_a_plot_is_renamed(writer: Writer) -> None:
 
 def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    ways = writer.asked("8")
+    ways = [" ".join(way.split()) for way in writer.asked("8")]
     writer.take(0)
     writer.page.get_by_role("link", name="Share, export, tree").click()
-    tree = writer.page.locator(".tree")
-    expect(tree.get_by_role("listitem").filter(has_text=re.compile("New plot from here"))).not_to_have_count(0)
-    expect(tree.locator("[aria-current=step] .words")).to_have_text(ways[0].strip())
-    tree.locator("li li", has_text=ways[2].strip().splitlines()[0][:20]).get_by_text("Go there").click()
-    expect(writer.text).to_have_value(BEGINNING + ways[2])
+    tree = writer.page.locator("#tree")
+    here = tree.locator("[aria-current=step] > .passage")
+    expect(here).to_contain_text(ways[0][:100])
+    expect(here).to_contain_text("You are here")
+    tried = tree.get_by_role("button", name=ways[2][:40])
+    tree.get_by_text("Also tried here (2)").click()
+    expect(tried).to_be_hidden()
+    tree.get_by_text("Also tried here (2)").click()
+    tried.click()
+    expect(writer.text).to_have_value(re.compile(rf"^{BEGINNING}\s*{re.escape(ways[2][:10])}"))
     writer.page.get_by_role("link", name="Share, export, tree").click()
-    tree.locator("li li").first.get_by_text("New plot from here").click()
+    beginning = tree.locator(".passage").filter(has=writer.page.get_by_role("button", name=BEGINNING, exact=True))
+    beginning.hover()
+    beginning.get_by_role("button", name="New plot from here").click()
     expect(writer.text).to_have_value(BEGINNING)
     expect(writer.page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\(branch\)$"))
     writer.open("/shelf")
     expect(writer.page.get_by_role("listitem")).to_have_count(2)
+
+
+def test_a_plot_has_another_cover_and_can_be_saved(writer: Writer) -> None:
+    address = begin(writer, BEGINNING)
+    writer.open(f"{address}/about")
+    cover = writer.page.get_by_role("img", name=f"The cover of {BEGINNING}")
+    before = cover.get_attribute("src")
+    deed(writer, "Another cover")
+    expect(cover).not_to_have_attribute("src", str(before))
+    after = cover.get_attribute("src")
+    assert cover.evaluate("image => image.decode().then(() => image.naturalWidth)") == 800
+    assert writer.download("Download it").startswith("<svg")
+    writer.page.get_by_role("link", name="Shelf", exact=True).click()
+    face = writer.page.locator(".face img")
+    expect(face).to_have_attribute("src", str(after))
+    assert face.evaluate("image => image.decode().then(() => image.naturalWidth)") == 800
+
+
+def test_texts_are_brought_in_and_everything_is_taken_out(writer: Writer) -> None:
+    writer.open("/shelf")
+    files = writer.page.get_by_label("Plain text or Markdown")
+    files.set_input_files({"name": "letter.docx", "mimeType": "application/x", "buffer": b"PK"})
+    deed(writer, "Bring in")
+    expect(writer.page.get_by_role("alert")).to_contain_text("“letter.docx”: This is neither plain text")
+    texts = {"The Flood.txt": b"It rained.", "x.md": b"# The Frost\n\nIt froze."}
+    files.set_input_files([FilePayload(name=name, mimeType="text/plain", buffer=text) for name, text in texts.items()])
+    deed(writer, "Bring in")
+    expect(writer.page.get_by_role("listitem")).to_have_count(2)
+    with writer.page.expect_download() as download:
+        writer.page.get_by_role("link", name="Download plots.zip").click()
+    with zipfile.ZipFile(download.value.path()) as file:
+        assert sorted(file.namelist()) == ["The Flood.md", "The Frost.md"]
+    writer.page.get_by_role("link", name="The Frost", exact=True).click()
+    expect(writer.text).to_have_value("It froze.")
+    assert not [fault for fault in writer.faults if "422" not in fault]
 
 
 def test_a_link_lets_others_read_until_it_is_withdrawn(writer: Writer, writers: Callable[..., Writer]) -> None:
@@ -110,6 +157,7 @@ def test_a_link_lets_others_read_until_it_is_withdrawn(writer: Writer, writers: 
     reader.page.goto(link)
     expect(reader.page.get_by_role("article")).to_contain_text(BEGINNING)
     expect(reader.page.get_by_role("main").get_by_role("button")).to_have_count(0)
+    expect(reader.page.get_by_role("link", name="Write your own")).to_have_attribute("href", "/")
     reader.open(address)
     expect(reader.page.get_by_role("main")).not_to_contain_text(BEGINNING)
     deed(writer, "Withdraw the link")

@@ -1,9 +1,10 @@
-"""A server with room for three continuations with a genre, and a writer at its desk."""
+"""A writer's visit to a server, and one with room for three continuations with a genre."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from litestar import Litestar
 from litestar.testing import TestClient
 
 from server.app import create_app
@@ -11,6 +12,11 @@ from server.bundle import Bundle
 from server.engine import Engine, EngineConfig
 from server.settings import Settings
 from tests.server.desk.visiting import Visitor
+
+
+@pytest.fixture
+def visitor(client: TestClient[Litestar]) -> Visitor:
+    return Visitor(client)
 
 
 @pytest.fixture

@@ -101,11 +101,38 @@ def test_a_form_of_elsewhere_draws_nothing(visitor: Visitor, drawing: Services) 
     assert not drawing.asked
 
 
-def test_without_a_service_the_page_says_how_to_get_one(bundle: Bundle) -> None:
-    with serving(bundle) as live, httpx.Client(base_url=live.address) as client:
+def test_without_a_service_the_page_offers_covers(bundle: Bundle) -> None:
+    with serving(bundle) as live, httpx.Client(base_url=live.address, follow_redirects=True) as client:
         visitor = Visitor(client)
         plot = visitor.keep("A fox finds a letter.")["plot"]
         page = client.get(f"/shelf/{plot}/about").text
-        assert "PLOTIFY_PICTURES" in page
-        assert "Illustrate" not in page
-        assert client.get(f"/shelf/{plot}/picture").text.startswith("<svg")
+        assert "PLOTIFY_" not in page
+        assert "Draw a picture" not in page
+        first = client.get(address := kept(page))
+        assert first.text.startswith("<svg")
+        assert first.headers["cache-control"] == "private, max-age=31536000, immutable"
+        assert client.get(f"/shelf/{plot}/picture").headers["cache-control"] == "no-store"
+        page = client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "cover"}).text
+        assert kept(page) != address
+        assert client.get(kept(page)).text != first.text
+        assert client.get(address).headers["cache-control"] == "no-store", "it is of the cover before"
+
+
+def test_a_picture_makes_way_for_another_and_for_a_cover(visitor: Visitor) -> None:
+    plot = visitor.keep("A fox finds a letter.")["plot"]
+    address = f"/shelf/{plot}/about"
+    before = kept(visitor.client.get(address).text)
+    assert "?v=" not in draw(visitor, plot).text, "the address is of the picture before"
+    page = visitor.client.get(address).text
+    assert "Draw another picture" in page
+    assert kept(page) != before
+    assert visitor.client.get(kept(page)).content == PNG
+    visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "cover"})
+    page = visitor.client.get(address).text
+    assert "Draw a picture" in page
+    assert visitor.client.get(kept(page)).headers["content-type"] == "image/svg+xml"
+
+
+def kept(page: str) -> str:
+    """Return the address of the picture on a page, which browsers may keep."""
+    return page.partition('<img src="')[2].partition('"')[0]

@@ -313,7 +313,8 @@ def test_a_plot_is_a_file_of_its_type(visitor: Visitor, name: str, kind: str) ->
     plot = visitor.keep("A fox meets a hen.")["plot"]
     file = visitor.client.get(f"/shelf/{plot}/{name}")
     assert file.headers["content-type"] == f"{kind}; charset=utf-8"
-    assert file.headers["content-disposition"] == f'attachment; filename="{name}"'
+    title = f"A%20fox%20meets%20a%20hen.{name.removeprefix('plot.')}"
+    assert file.headers["content-disposition"] == f"attachment; filename=\"{name}\"; filename*=UTF-8''{title}"
     assert "A fox meets a hen." in file.text
 
 

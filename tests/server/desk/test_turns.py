@@ -9,20 +9,16 @@ import pytest
 from server import rendering
 from server.bundle import Bundle
 from server.rendering import Pages
-from server.shelf import Passage, Volume
+from server.shelf import Entry
 
 pytestmark = pytest.mark.anyio
 
-PASSAGES = 200
+PLOTS = 200
 
 
-def plot() -> Volume:
+def entries() -> list[Entry]:
     now = datetime.now(UTC)
-    tried = [Passage(number, 0, f"Try {number}", "model", now) for number in range(1, PASSAGES + 1)]
-    return Volume(
-        title="A fox", genre="", steering={}, text="", created=now, changed=now, id="x" * 22, token=None, current=0,
-        path=[], children=tried, undo=None, redo=None,
-    )  # fmt: skip
+    return [Entry(str(number), f"Plot {number}", "", "A fox", None, 0, now, now) for number in range(1, PLOTS + 1)]
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -38,14 +34,15 @@ async def test_others_have_their_turn_between_the_pieces(
             await asyncio.sleep(0)
             turns += 1
 
-    context = {"plot": plot(), "share": None, "service": False, "token": "x"}
+    context = {"entries": entries(), "count": PLOTS, "search": "", "skip": 0, "step": PLOTS, "sort": "changed"}
+    context |= {"refused": (), "token": "x", "page": "x"}
     task = asyncio.create_task(another())
     if streamed:
-        text = "".join([piece async for piece in Pages(bundle.manifest).stream("plot.html", **context)])
+        text = "".join([piece async for piece in Pages(bundle.manifest).stream("shelf.html", **context)])
     else:
-        text = await Pages(bundle.manifest).render("plot.html", **context)
+        text = await Pages(bundle.manifest).render("shelf.html", **context)
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-    assert f"Try {PASSAGES}" in text
-    assert turns > PASSAGES
+    assert f"Plot {PLOTS}" in text
+    assert turns > PLOTS

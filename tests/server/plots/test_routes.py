@@ -43,6 +43,16 @@ def test_json_and_a_form_start_the_same_plot(client: Client) -> None:
     assert ended(client, answers[0].json())["text"] == ended(client, answers[1].json())["text"] != ""
 
 
+def test_no_answer_is_for_search_engines(client: Client) -> None:
+    """A plot's address is a secret, and the plot may be a writer's own."""
+    plot = client.post("/api/plots", json={"prompt": "A fox", "length": "line"}).json()
+    addresses = (plot["self"], plot["events"], "/api/plots/unknown", "/api/plots/unknown/events")
+    answers = [client.get(address) for address in addresses]
+    assert [answer.status_code for answer in answers] == [200, 200, 404, 404]
+    for answer in (*answers, client.delete(plot["self"]), client.options(plot["self"])):
+        assert answer.headers["x-robots-tag"] == "noindex"
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "status", "says"),
     [

@@ -27,12 +27,17 @@ METHODS: dict[str, Ask] = {
     "withdraw": lambda shelf, owner, id: shelf.withdraw(owner, id),
     "illustrate": lambda shelf, owner, id: shelf.illustrate(owner, id, "image/png", b"mine", "mine"),
     "picture": lambda shelf, owner, id: shelf.picture(owner, id),
+    "illustrated": lambda shelf, owner, id: shelf.illustrated(owner, id),
+    "entry": lambda shelf, owner, id: shelf.entry(owner, id),
+    "outline": lambda shelf, owner, id: shelf.outline(owner, id),
+    "written": lambda shelf, owner, id: shelf.written(owner, id),
+    "cover": lambda shelf, owner, id: shelf.cover(owner, id),
 }
 
 
 def test_every_method_that_takes_a_plot_is_tried() -> None:
     public = {name for name in vars(Shelf) if not name.startswith("_")}
-    assert set(METHODS) == public - {"open", "begin", "browse", "secret", "shared", "shared_picture"}
+    assert set(METHODS) == public - {"open", "begin", "browse", "ids", "secret", "shared", "shared_picture"}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -52,7 +57,8 @@ async def test_nobody_else_sees_or_changes_a_plot(shelf: Shelf, method: str) -> 
 @pytest.mark.parametrize("number", [-1, 2, 10**30])
 async def test_a_passage_that_is_not_there_is_refused(shelf: Shelf, number: int) -> None:
     id = (await shelf.begin(ME, "One")).id
-    for ask in (shelf.choose(ME, id, number), shelf.branch(ME, id, number), shelf.offer(ME, id, number, ["x"])):
+    asked = (shelf.choose(ME, id, number), shelf.branch(ME, id, number), shelf.outline(ME, id, number))
+    for ask in (*asked, shelf.offer(ME, id, number, ["x"])):
         with pytest.raises(NotOnShelf, match=f"There is no passage {number} in this plot, which has 1 "):
             await ask
 
