@@ -72,10 +72,11 @@ class Desk:
         begun = await self.keep(owner, {**typed, "plot": ""})
         return await self.shelf.take(owner, begun.id, text, taken, rest)
 
-    async def choose(self, owner: str, plot_id: str, text: str, number: int) -> Volume:
+    async def choose(self, owner: str, typed: Mapping[str, str], number: int) -> Volume:
         """Add an offered passage to the text, even if the text was edited after the offer. Raises ShelfError."""
+        plot_id, text, (genre, steering) = typed["plot"], typed["text"] + typed["rest"], self._kept(typed)
         await self.offers.stop(plot_id)
-        await self.shelf.keep(owner, plot_id, text, "writer")
+        await self.shelf.keep(owner, plot_id, text, "writer", genre, steering=steering)
         chosen = await self.shelf.choose(owner, plot_id, number)
         words = chosen.path[-1].passage.text if chosen.path else ""
         if chosen.text == text + words:

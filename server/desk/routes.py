@@ -94,7 +94,7 @@ async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:
     """Keep the text, then press the button."""
     owner, desk, plot_id, do = visit.owner, visit.desk, typed["plot"], typed["do"]
     if plot_id and (number := passage_number(typed["choose"])) >= 0:
-        return await desk.choose(owner, plot_id, typed["text"] + typed["rest"], number)
+        return await desk.choose(owner, typed, number)
     if typed["taken"]:
         return await desk.take(owner, typed)
     if do == "stop" and plot_id:
