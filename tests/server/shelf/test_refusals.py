@@ -15,6 +15,7 @@ Ask = Callable[[Shelf, str, str], Awaitable[object]]
 
 METHODS: dict[str, Ask] = {
     "keep": lambda shelf, owner, id: shelf.keep(owner, id, "mine", "writer"),
+    "take": lambda shelf, owner, id: shelf.take(owner, id, "One", " mine", ""),
     "offer": lambda shelf, owner, id: shelf.offer(owner, id, 0, ["mine"]),
     "choose": lambda shelf, owner, id: shelf.choose(owner, id, 0),
     "undo": lambda shelf, owner, id: shelf.undo(owner, id),
@@ -32,7 +33,7 @@ METHODS: dict[str, Ask] = {
 
 def test_every_method_that_takes_a_plot_is_tried() -> None:
     public = {name for name in vars(Shelf) if not name.startswith("_")}
-    assert set(METHODS) == public - {"open", "begin", "browse", "secret", "shared", "shared_picture"}
+    assert set(METHODS) == public - {"open", "begin", "browse", "secret", "steering", "shared", "shared_picture"}
 
 
 @pytest.mark.parametrize("method", METHODS)
