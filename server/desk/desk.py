@@ -146,10 +146,7 @@ class Desk:
         return replace(brief, notes=notes, least=MIN_TOKENS, words=len(text.split()))
 
     def _kept(self, typed: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        """Return the genre and the steering to keep with a plot.
-
-        A page without a field for notes changes none.
-        """
+        """Return the genre and the steering to keep. A page without a field for notes changes none."""
         genre = "" if typed["genre"] == ANY_GENRE else typed["genre"]
         names = [name for name in STEERING if name != "notes" or self.engine.bundle.manifest.prompt.has_notes]
         return genre, {name: typed[name] for name in names}
