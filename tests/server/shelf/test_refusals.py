@@ -58,7 +58,8 @@ async def test_nobody_else_sees_or_changes_a_plot(shelf: Shelf, method: str) -> 
 @pytest.mark.parametrize("number", [-1, 2, 10**30])
 async def test_a_passage_that_is_not_there_is_refused(shelf: Shelf, number: int) -> None:
     id = (await shelf.begin(ME, "One")).id
-    for ask in (shelf.choose(ME, id, number), shelf.branch(ME, id, number), shelf.offer(ME, id, number, ["x"])):
+    asked = (shelf.choose(ME, id, number), shelf.branch(ME, id, number), shelf.outline(ME, id, number))
+    for ask in (*asked, shelf.offer(ME, id, number, ["x"])):
         with pytest.raises(NotOnShelf, match=f"There is no passage {number} in this plot, which has 1 "):
             await ask
 
