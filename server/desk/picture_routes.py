@@ -21,10 +21,14 @@ from server.shelf import Picture as Kept
 
 
 class PictureStatus(Struct, frozen=True):
-    """The progress of a picture. share: from 0 to 1, None if unknown. failure: why there is no picture."""
+    """The progress of a picture.
+
+    share: from 0 to 1, None if unknown. drawn: it is on the shelf. failure: why there is no picture.
+    """
 
     stage: str = ""
     share: float | None = None
+    drawn: bool = False
     failure: str | None = None
 
 
@@ -83,6 +87,7 @@ async def _drawn(
                 yield PictureStatus(step.stage, step.share)
             elif pictures.real:
                 await visit.desk.shelf.illustrate(visit.owner, plot_id, step.media_type, step.content, step.prompt)
+                yield PictureStatus(drawn=True)
     except PictureError as error:
         yield PictureStatus(failure=str(error))
     except ShelfError as error:

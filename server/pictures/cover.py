@@ -118,10 +118,7 @@ def cover(title: str, genre: str | None, number: int = 0) -> Picture:
 
 
 def _ridges(palette: Palette, chance: random.Random) -> Iterator[tuple[list[int], str]]:
-    """Yield the heights and the colour of each ridge, from far and high to near and low.
-
-    The heights are sums of three waves.
-    """
+    """Yield the heights, a sum of three waves, and the colour of each ridge, from far to near."""
     count = chance.randint(4, 5)
     for index in range(count):
         nearness = index / (count - 1)

@@ -134,8 +134,11 @@ def test_texts_are_brought_in_and_everything_is_taken_out(writer: Writer) -> Non
     files.set_input_files({"name": "letter.docx", "mimeType": "application/x", "buffer": b"PK"})
     deed(writer, "Bring in")
     expect(writer.page.get_by_role("alert")).to_contain_text("“letter.docx”: This is neither plain text")
-    texts = {"The Flood.txt": b"It rained.", "x.md": b"# The Frost\n\nIt froze."}
-    files.set_input_files([FilePayload(name=name, mimeType="text/plain", buffer=text) for name, text in texts.items()])
+    texts: list[FilePayload] = [
+        {"name": "The Flood.txt", "mimeType": "text/plain", "buffer": b"It rained."},
+        {"name": "x.md", "mimeType": "text/markdown", "buffer": b"# The Frost\n\nIt froze."},
+    ]
+    files.set_input_files(texts)
     deed(writer, "Bring in")
     expect(writer.page.get_by_role("listitem")).to_have_count(2)
     with writer.page.expect_download() as download:

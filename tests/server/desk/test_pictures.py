@@ -122,7 +122,9 @@ def test_a_picture_makes_way_for_another_and_for_a_cover(visitor: Visitor) -> No
     plot = visitor.keep("A fox finds a letter.")["plot"]
     address = f"/shelf/{plot}/about"
     before = kept(visitor.client.get(address).text)
-    assert "?v=" not in draw(visitor, plot).text, "the address is of the picture before"
+    page = draw(visitor, plot).text
+    assert kept(page) == f"/shelf/{plot}/picture", "the address that browsers keep is of the cover before"
+    assert "Draw another picture" in page
     page = visitor.client.get(address).text
     assert "Draw another picture" in page
     assert kept(page) != before
