@@ -11,7 +11,7 @@ PROSE ?= ../shared/corpus/prose.jsonl
 PRETRAIN ?= --schedule constant --epochs 4 --batch-tokens 8192 --evaluate-every 250 --patience 40
 FINETUNE ?= --source mpst --source cmu --learning-rate 2e-3 --epochs 1 --batch-tokens 8192 --evaluate-every 250
 
-.PHONY: serve test check screenshots soak chaos gpu-check bundle lock clean
+.PHONY: serve test check screenshots font soak chaos gpu-check bundle lock clean
 
 serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 	.venv/bin/plotify serve
@@ -28,6 +28,16 @@ check: .venv/developing  ## Lint, formatting, types, plain English, known vulner
 
 screenshots: .venv/developing  ## Pictures of every page and state, two widths, light and dark, into build/screenshots
 	.venv/bin/python -m tests.end_to_end.screenshots
+
+# The licence reserves the font's name, so the subset has none. templates/OFL.txt is the licence.
+font: .venv/developing  ## Cut the serif of the pages, Source Serif, to the letters of Europe's Latin alphabets
+	.venv/bin/pip download --quiet --no-deps --dest build/font font-source-serif-pro==0.0.1
+	cd build/font && ../../.venv/bin/python -m zipfile -e font_source_serif_pro-*.whl .
+	cp build/font/font_source_serif_pro/files/LICENSE.txt templates/OFL.txt
+	.venv/bin/pyftsubset build/font/font_source_serif_pro/files/SourceSerifPro-Regular.ttf \
+	    --unicodes=20-7E,A0-17F,218-21B,2BC,2C6,2DC,1E9E,2010-2015,2018-201E,2020-2022,2026,2030,2032,2033,2039,203A,20AC,2212 \
+	    --layout-features=ccmp,kern,liga,locl,mark,mkmk --name-IDs=0,13,14 --obfuscate-names --no-hinting \
+	    --flavor=woff2 --output-file=templates/static/serif.woff2
 
 soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests, unequal clients: 20 minutes
 	.venv/bin/plotify bench soak

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from litestar.datastructures import MutableScopeHeaders
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
-CONTENT = ("connect-src", "form-action", "img-src", "script-src", "style-src")
+CONTENT = ("connect-src", "font-src", "form-action", "img-src", "script-src", "style-src")
 """Kinds of content that pages load from their own server, and send to it."""
 
 FEATURES = ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")

@@ -1,10 +1,9 @@
-"""The static files of the pages: styles, scripts, the icon."""
+"""The static files of the pages: styles, scripts, a font, the icon."""
 
 import hashlib
 from pathlib import Path
 
 from litestar import get
-from litestar.datastructures import CacheControlHeader
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import File
@@ -14,20 +13,29 @@ from server.http.access import for_all
 STATIC = Path(__file__).resolve().parents[2] / "templates" / "static"
 NAMES = frozenset(file.name for file in STATIC.iterdir())
 
+VERSION = hashlib.sha256(b"".join((STATIC / name).read_bytes() for name in sorted(NAMES))).hexdigest()[:12]
+"""A part of every address: it changes with any of the files, because they name each other."""
+
+KEPT = "public, max-age=31536000, immutable"
+"""The Cache-Control of a file at an address of this version."""
+
 
 def static_address(name: str) -> str:
-    """Return the address of a static file. It changes with the content, so caches can keep the file."""
-    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()
-    return f"/static/{name}?v={digest[:12]}"
+    """Return the address of a static file. It changes with the files, so caches can keep it."""
+    if name not in NAMES:
+        raise FileNotFoundError(f"There is no {name} in {STATIC}.")
+    return f"/static/{VERSION}/{name}"
 
 
-@get(
-    "/static/{file_path:str}",
-    guards=[for_all],
-    cache_control=CacheControlHeader(max_age=365 * 24 * 3600, public=True, immutable=True),
-)
-async def static_file(file_path: FromPath[str]) -> File:
-    """A file by its name. No other name reaches the file system, where some fail: too long, with a NUL."""
-    if file_path not in NAMES:
+@get(["/static/{name:str}", "/static/{version:str}/{name:str}"], guards=[for_all])
+async def static_file(name: FromPath[str], version: FromPath[str] = "") -> File:
+    """A file by its name. No other name reaches the file system, where some fail: too long, with a NUL.
+
+    A page of another version gets the present file, and asks again the next time.
+    """
+    if name not in NAMES:
         raise NotFoundException
-    return File(STATIC / file_path, filename=file_path, content_disposition_type="inline")
+    kept = KEPT if version == VERSION else "no-cache"
+    return File(
+        STATIC / name, filename=name, content_disposition_type="inline", headers={"Cache-Control": kept}
+    )

@@ -63,7 +63,7 @@ class Wildness:
 
 
 WILDNESSES = {
-    1: Wildness("close", temperature=0.6, top_p=-0.2),
+    1: Wildness("safe", temperature=0.6, top_p=-0.2),
     2: Wildness("steady", temperature=0.8, top_p=-0.1),
     3: Wildness("even", temperature=1.0, top_p=0.0),
     4: Wildness("loose", temperature=1.15, top_p=0.2),

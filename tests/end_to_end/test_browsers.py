@@ -74,7 +74,7 @@ def test_letters_that_need_option_are_typed(writer: Writer) -> None:
     events.append({"code": "Digit1", "key": "1", "altKey": True, "ctrlKey": True})
     events.append({"code": "Enter", "key": "Enter", "ctrlKey": True, "isComposing": True})
     assert writer.page.evaluate(KEYS, events) == [False] * len(events)
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
 
 
 def test_on_a_mac_the_keys_have_control(writers: Callable[..., Writer]) -> None:
@@ -87,9 +87,9 @@ def test_on_a_mac_the_keys_have_control(writers: Callable[..., Writer]) -> None:
     expect(writer.page.get_by_role("status")).to_contain_text("Press Control and 1 or 2 or 3")
     assert writer.page.evaluate(KEYS, [{"code": "Digit2", "key": "2", "altKey": True}]) == [False]
     writer.text.press("Control+2")
-    expect(writer.text).to_have_value(BEGINNING + way)
+    writer.expect_text(BEGINNING + way)
     writer.text.press("Control+z")
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
 
 
 def pages_of(pdf: bytes) -> int:

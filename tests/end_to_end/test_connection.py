@@ -46,9 +46,9 @@ def leave_unsaved(writer: Writer, text: str) -> None:
 def expect_kept(writer: Writer, text: str) -> None:
     """Expect the text in the page, and on the shelf."""
     expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=PATIENCE)
-    expect(writer.text).to_have_value(text)
+    writer.expect_text(text)
     writer.page.reload()
-    expect(writer.text).to_have_value(text)
+    writer.expect_text(text)
     assert writer.text.evaluate("area => area.defaultValue") == text
 
 
@@ -169,7 +169,7 @@ def test_words_typed_while_one_is_taken_stay(writer: Writer) -> None:
     writer.text.press("Control+End")
     writer.text.press_sequentially(LAST)
     held[0].continue_()
-    expect(writer.text).to_have_value(BEGINNING + way + LAST, timeout=PATIENCE)
+    writer.expect_text(BEGINNING + way + LAST)
     expect_kept(writer, BEGINNING + way + LAST)
 
 
@@ -207,7 +207,7 @@ def test_back_to_a_blank_page_goes_on_with_the_plot_that_it_began(writer: Writer
     writer.page.get_by_role("link", name="Shelf", exact=True).click()
     writer.page.wait_for_url("**/shelf")
     writer.page.go_back()
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
     writer.text.press("Control+End")
     writer.text.press_sequentially(LAST)
     expect_kept(writer, BEGINNING + LAST)
@@ -217,7 +217,7 @@ def test_back_to_a_blank_page_goes_on_with_the_plot_that_it_began(writer: Writer
 def test_a_new_page_in_place_of_a_blank_one_begins_another_plot(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
     writer.page.get_by_role("link", name="New plot", exact=True).click()
-    expect(writer.text).to_have_value("")
+    writer.expect_text("")
     writer.text.fill(LAST)
     expect_kept(writer, LAST)
     expect_plots(writer, 2)
@@ -231,14 +231,14 @@ def test_who_leaves_at_once_finds_the_last_words(writer: Writer, text: str) -> N
     writer.text.press_sequentially(LAST)
     writer.open("/about")
     writer.open(address)
-    expect(writer.text).to_have_value(text + LAST)
+    writer.expect_text(text + LAST)
     expect_kept(writer, text + LAST)
 
 
 def test_back_finds_the_words_of_a_blank_page(writer: Writer) -> None:
     leave_unsaved(writer, LONG)
     writer.page.go_back()
-    expect(writer.text).to_have_value(LONG)
+    writer.expect_text(LONG)
     expect_kept(writer, LONG)
     expect_plots(writer, 1)
 
@@ -246,7 +246,7 @@ def test_back_finds_the_words_of_a_blank_page(writer: Writer) -> None:
 def test_words_that_were_never_saved_are_offered_elsewhere(writer: Writer) -> None:
     leave_unsaved(writer, LONG + LAST)
     writer.open("/")
-    expect(writer.text).to_have_value("")
+    writer.expect_text("")
     offer = writer.page.locator("#found")
     expect(offer).to_contain_text(LAST)
     writer.press("Bring them back")
@@ -285,11 +285,11 @@ def test_unsaved_words_do_not_replace_newer_ones(writer: Writer) -> None:
     }
     assert writer.page.request.post(f"{writer.address}/desk", form=form).ok
     writer.open(address)
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
     writer.press("Bring them back")
-    expect(writer.text).to_have_value(LONG + LAST)
+    writer.expect_text(LONG + LAST)
     writer.press("Undo")
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
     expect_plots(writer, 1)
 
 

@@ -31,7 +31,7 @@ def test_one_is_taken_by_a_click(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
     ways = writer.asked()
     writer.takes.nth(1).click()
-    expect(writer.text).to_have_value(BEGINNING + ways[1])
+    writer.expect_text(BEGINNING + ways[1])
     expect(writer.page.locator("#saved")).to_contain_text("Kept")
     assert not writer.faults
 
@@ -39,14 +39,14 @@ def test_one_is_taken_by_a_click(writer: Writer) -> None:
 def test_one_is_taken_by_a_key(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
     for number in (1, 2, 3):
-        before = writer.text.input_value()
+        before = writer.value
         way = writer.asked(str(number))[number - 1]
         if writer.script:
             writer.page.keyboard.press(f"Alt+{number}")
         else:
             writer.takes.nth(number - 1).focus()
             writer.page.keyboard.press("Enter")
-        expect(writer.text).to_have_value(before + way)
+        writer.expect_text(before + way)
 
 
 def test_it_goes_on_from_what_was_taken(writer: Writer) -> None:
@@ -56,9 +56,9 @@ def test_it_goes_on_from_what_was_taken(writer: Writer) -> None:
     second = writer.asked("8")
     assert len(set(second)) == 3
     writer.take(2)
-    whole = writer.text.input_value()
+    whole = writer.value
     writer.page.reload()
-    expect(writer.text).to_have_value(whole)
+    writer.expect_text(whole)
 
 
 @pytest.mark.usefixtures("slow_shelf_live")
@@ -71,7 +71,7 @@ def test_what_is_written_can_be_stopped_and_taken(writer: Writer, shelf_live: Li
     ways = writer.until_offered()
     wait_until_idle(shelf_live.engine)
     writer.take(1)
-    expect(writer.text).to_have_value(BEGINNING + ways[1])
+    writer.expect_text(BEGINNING + ways[1])
 
 
 def test_undo_goes_back_to_the_blank_page_and_redo_forward_again(writer: Writer) -> None:
@@ -80,14 +80,14 @@ def test_undo_goes_back_to_the_blank_page_and_redo_forward_again(writer: Writer)
     for seed in ("1", "2"):
         writer.asked(seed)
         writer.take(0)
-        texts.append(writer.text.input_value())
+        texts.append(writer.value)
     for text in texts[-2::-1]:
         writer.press("Undo")
-        expect(writer.text).to_have_value(text)
+        writer.expect_text(text)
     expect(writer.page.get_by_role("button", name="Undo")).to_be_disabled()
     for text in texts[1:]:
         writer.press("Redo")
-        expect(writer.text).to_have_value(text)
+        writer.expect_text(text)
     expect(writer.page.get_by_role("button", name="Redo")).to_be_disabled()
 
 
@@ -95,25 +95,25 @@ def test_what_is_edited_in_between_is_a_passage_beside_the_other(writer: Writer)
     writer.text.fill(BEGINNING)
     writer.asked()
     writer.take(0)
-    taken = writer.text.input_value()
+    taken = writer.value
     edited = taken.replace("Lisbon", "Łódź")
     writer.text.fill(edited)
     writer.asked("2")
-    expect(writer.text).to_have_value(edited)
+    writer.expect_text(edited)
     writer.take(1)
-    longer = writer.text.input_value()
+    longer = writer.value
     writer.press("Undo")
-    expect(writer.text).to_have_value(edited)
+    writer.expect_text(edited)
     writer.press("Undo")
-    expect(writer.text).to_have_value(taken)
+    writer.expect_text(taken)
     for text in (edited, longer):
         writer.press("Redo")
-        expect(writer.text).to_have_value(text)
+        writer.expect_text(text)
     writer.page.get_by_role("link", name="Share, export, tree").click()
     writer.page.locator(".tree li li", has_text=BEGINNING).get_by_text("Go there").click()
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
     writer.press("Redo")
-    expect(writer.text).to_have_value(taken)
+    writer.expect_text(taken)
 
 
 def test_one_is_taken_after_the_text_was_edited(writer: Writer) -> None:
@@ -124,7 +124,7 @@ def test_one_is_taken_after_the_text_was_edited(writer: Writer) -> None:
         expect(writer.page.locator("#saved")).to_be_empty()
         expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=PATIENCE)
     writer.takes.nth(2).click()
-    expect(writer.text).to_have_value("A baker in Porto" + way)
+    writer.expect_text("A baker in Porto" + way)
 
 
 @pytest.mark.parametrize("genre", ["Any", "Horror"])
@@ -134,7 +134,7 @@ def test_a_first_line_comes_from_nothing(writer: Writer, genre: str) -> None:
     ways = writer.asked()
     assert all(way and way == way.lstrip() for way in ways)
     writer.take(0)
-    expect(writer.text).to_have_value(ways[0])
+    writer.expect_text(ways[0])
     expect(writer.page.get_by_label("Genre")).to_have_value("any" if genre == "Any" else genre)
     expect(writer.page.get_by_role("button", name="Go on")).to_be_visible()
 
@@ -179,7 +179,7 @@ def test_a_mistake_is_said_at_its_field(writer: Writer) -> None:
     expect(seed).to_have_attribute("aria-invalid", "true")
     expect(seed).to_have_accessible_description(re.compile("A seed is a whole number"))
     expect(seed).to_be_visible()
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
     seed.fill("7")
     writer.page.locator("#continue").click(no_wait_after=True)
     writer.until_offered()
@@ -195,7 +195,7 @@ def test_where_too_many_write_the_text_is_kept_and_that_is_said(writer: Writer, 
     notice = writer.page.get_by_role("alert")
     expect(notice).to_contain_text("Your text is kept.")
     expect(notice).to_contain_text("try again in")
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
     for other in others:
         other.cancel()
     wait_until_idle(engine)
@@ -210,9 +210,9 @@ def test_nothing_typed_is_markup(writer: Writer) -> None:
     writer.text.fill(MARKUP)
     writer.page.get_by_label("Words to avoid").fill('"><script>')
     writer.asked()
-    expect(writer.text).to_have_value(MARKUP)
+    writer.expect_text(MARKUP)
     writer.take(0)
-    assert writer.text.input_value().startswith(MARKUP)
+    assert writer.value.startswith(MARKUP)
     expect(writer.page.locator("main script, main b")).to_have_count(0)
     assert not writer.page.title().startswith("taken")
     assert not writer.faults
@@ -228,7 +228,7 @@ def test_who_leaves_finds_what_was_offered_by_then(writer: Writer, shelf_live: L
     wait_until_idle(shelf_live.engine)
     writer.open("/shelf")
     writer.page.get_by_role("link", name=BEGINNING, exact=True).click()
-    expect(writer.text).to_have_value(BEGINNING)
+    writer.expect_text(BEGINNING)
     assert all(writer.until_offered())
 
 
@@ -250,4 +250,4 @@ def test_the_keyboard_is_enough(writer: Writer) -> None:
         keyboard.press("Tab")
     expect(writer.takes.first).to_be_focused()
     keyboard.press("Enter")
-    expect(writer.text).to_have_value(BEGINNING + ways[0], timeout=PATIENCE)
+    writer.expect_text(BEGINNING + ways[0])

@@ -11,6 +11,12 @@ PATIENCE = 180_000
 
 BEGINNING = "A detective in Lisbon"
 
+SHOWN = """text => {
+    const area = document.getElementById("text"), sheet = document.getElementById("sheet");
+    return area?.value === text && (!sheet || sheet.textContent === text);
+}"""
+"""True if this is the text, in the form as in the element that is written in."""
+
 
 @dataclass
 class Writer:
@@ -31,12 +37,25 @@ class Writer:
         return self.page.get_by_label("Your plot")
 
     @property
+    def value(self) -> str:
+        """The text, as the form has it."""
+        return str(self.page.locator("#text").evaluate("area => area.value"))
+
+    @property
     def offers(self) -> Locator:
-        return self.page.get_by_role("region", name="What could come next")
+        """What shows the three texts: the tray, or a section without JavaScript."""
+        return self.page.get_by_role("region", name="Suggestions" if self.script else "What could come next")
 
     @property
     def takes(self) -> Locator:
+        """The buttons that take one of the three."""
+        if self.script:
+            return self.offers.locator(".way:enabled")
         return self.page.get_by_role("button", name=re.compile("^Take"))
+
+    @property
+    def ghost(self) -> Locator:
+        return self.page.locator(".ghost")
 
     def open(self, path: str = "/") -> None:
         self.page.goto(self.address + path)
@@ -45,11 +64,26 @@ class Writer:
         """Press a button of the desk, without waiting for the answer."""
         self.page.get_by_role("button", name=name, exact=True).click(no_wait_after=True)
 
+    def expect_text(self, text: str) -> None:
+        """Wait until this is the text."""
+        expect(self.text).to_be_visible(timeout=PATIENCE)
+        self.page.wait_for_function(SHOWN, arg=text, timeout=PATIENCE)
+
+    def expect_saved(self) -> None:
+        """Wait until the server has the text."""
+        expect(self.page.locator("#saved")).to_have_text("Saved", timeout=PATIENCE)
+
     def ask(self, seed: str = "7", length: str = "A few lines") -> None:
         """Ask for three continuations, and wait until they have started."""
+        if self.script and self.offers.is_visible():
+            self.press("None of these")
         self.page.get_by_label(length, exact=True).check()
         self.page.locator("details.behind").evaluate("details => { details.open = true; }")
         self.page.get_by_label("Seed").fill(seed)
+        if self.script:
+            self.page.locator("#continue").click()
+            self.ghost.wait_for(state="attached")
+            return
         before = self.offers.inner_html()
         self.page.locator("#continue").click(no_wait_after=True)
         self.page.wait_for_function(
@@ -58,13 +92,20 @@ class Writer:
 
     def ways(self) -> list[str]:
         """Return the three texts so far."""
-        slots = "[0, 1, 2].map(index => [...document.querySelectorAll(`[slot=text-${index}]`)])"
-        ways: list[str] = self.page.evaluate(f"{slots}.map(pieces => pieces.map(piece => piece.textContent).join(''))")
+        found = (
+            "[...document.querySelectorAll('.way')].map(way => way.textContent)"
+            if self.script
+            else "[0, 1, 2].map(index => [...document.querySelectorAll(`[slot=text-${index}]`)]"
+            ".map(piece => piece.textContent).join(''))"
+        )
+        ways: list[str] = self.page.evaluate(found)
         return ways
 
     def until_offered(self) -> list[str]:
         """Wait until the three texts can be taken, and return them."""
         expect(self.takes).to_have_count(3, timeout=PATIENCE)
+        if self.script:
+            expect(self.offers).to_have_attribute("aria-busy", "false", timeout=PATIENCE)
         return self.ways()
 
     def asked(self, seed: str = "7") -> list[str]:
@@ -74,14 +115,18 @@ class Writer:
 
     def take(self, index: int) -> None:
         """Take one of the three texts, and wait until it is part of the plot."""
-        before = self.text.input_value()
+        before = self.value
         way = self.ways()[index]
         self.takes.nth(index).click(no_wait_after=True)
-        expect(self.text).to_have_value(before + way, timeout=PATIENCE)
+        self.expect_text(before + way)
 
     def keep(self) -> str:
-        """Keep the text, and return the address of its plot."""
-        self.press("Keep")
+        """Save the text, and return the address of its plot."""
+        if self.script:
+            self.page.keyboard.press("Control+s")
+            self.expect_saved()
+        else:
+            self.press("Save")
         self.page.wait_for_url("**/shelf/*", timeout=PATIENCE)
         return self.page.url.removesuffix("#offers").removeprefix(self.address)
 

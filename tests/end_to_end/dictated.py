@@ -1,0 +1,82 @@
+"""A desk whose model writes what it is told, so that tests of the page know each word."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from urllib.parse import parse_qs
+
+from playwright.sync_api import Error, Page, Route
+
+WAYS = (
+    " He opened it under the lamp. The first line was his name.",
+    " The ink was still wet.",
+    " He let the light go out.",
+)
+LIKELY = {"lantern": 0.31, "moon": 0.22, "lamp": 0.11, "rain": 0.004}
+REWRITTEN = ("the old man who kept the light", "a keeper grown old", "whoever kept the lamp")
+
+
+@dataclass
+class DictatedDesk:
+    """Answers the requests of a page in place of the server. Taking a suggestion saves the text there as typed.
+
+    Attributes:
+        asked: each request: the last part of its path, and its fields.
+        refusals: statuses to answer the next requests for suggestions with.
+    """
+
+    page: Page
+    address: str
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    refusals: list[int] = field(default_factory=list)
+    _seeds: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        for name in ("suggest", "take", "words", "rewrite"):
+            self.page.route(f"**/desk/{name}", getattr(self, f"_{name}"))
+
+    def of(self, name: str) -> list[dict[str, str]]:
+        """Return the fields of all requests to a path so far."""
+        return [fields for asked, fields in self.asked if asked == name]
+
+    def _fields(self, route: Route) -> dict[str, str]:
+        body = route.request.post_data or ""
+        fields = {name: values[0] for name, values in parse_qs(body, keep_blank_values=True).items()}
+        self.asked.append((route.request.url.rpartition("/")[2], fields))
+        return fields
+
+    def _suggest(self, route: Route) -> None:
+        fields = self._fields(route)
+        if self.refusals:
+            status = self.refusals.pop(0)
+            route.fulfill(status=status, json={"message": "Come back later."}, headers={"Retry-After": "2"})
+            return
+        seed = next(self._seeds)
+        events: list[tuple[str, object]] = [
+            ("begun", {"seeds": [seed, seed + 1000, seed + 2000], "read": len(fields["text"]), "notes": 0})
+        ]
+        for index in range(3):
+            way = WAYS[(index + seed - 1) % 3]
+            events.append(("piece", {"index": index, "text": way if fields["text"].strip() else way.lstrip()}))
+        events.append(("settled", {"failure": None, "finished": [True] * 3}))
+        body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
+        route.fulfill(body=body, content_type="text/event-stream")
+
+    def _take(self, route: Route) -> None:
+        fields = self._fields(route)
+        whole = fields["text"] + fields["taken"] + fields["rest"]
+        form: dict[str, str | float | bool] = {**fields, "text": whole, "rest": "", "taken": "", "do": "keep"}
+        with suppress(Error):  # the page was closed
+            answer = self.page.request.post(f"{self.address}/desk", form=form, headers={"Accept": "application/json"})
+            route.fulfill(response=answer)
+
+    def _words(self, route: Route) -> None:
+        self._fields(route)
+        words = [{"word": word, "probability": probability} for word, probability in LIKELY.items()]
+        route.fulfill(json={"words": words, "space": False})
+
+    def _rewrite(self, route: Route) -> None:
+        self._fields(route)
+        route.fulfill(json={"rewritten": list(REWRITTEN)})

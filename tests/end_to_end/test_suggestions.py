@@ -1,0 +1,243 @@
+"""Suggestions at the caret, in a real browser: ghost text, the tray, its keys and buttons, undo, and what comes next."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.end_to_end.dictated import WAYS, DictatedDesk
+from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
+
+BEHIND = " It rains."
+CARET = "() => { const { focusOffset } = getSelection(); return focusOffset; }"
+
+
+@pytest.fixture
+def script() -> bool:
+    return True
+
+
+@pytest.fixture
+def desk(writer: Writer) -> DictatedDesk:
+    """The desk of `writer`, with a text."""
+    desk = DictatedDesk(writer.page, writer.address)
+    writer.text.fill(BEGINNING)
+    return desk
+
+
+def suggested(writer: Writer) -> None:
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    expect(writer.ghost).to_have_attribute("data-words", WAYS[0])
+
+
+def test_a_ghost_is_no_part_of_the_text(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    assert writer.ways() == list(WAYS)
+    writer.expect_text(BEGINNING)
+    writer.expect_saved()
+    writer.text.press("Control+a")
+    assert writer.page.evaluate("String(getSelection())") == BEGINNING
+    writer.page.reload()
+    assert writer.page.locator("#text").evaluate("area => area.defaultValue") == BEGINNING
+
+
+def test_tab_takes_all_and_the_next_are_there(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.page.wait_for_function("() => true")
+    for _ in range(9):
+        before, words = writer.value, writer.ghost.get_attribute("data-words")
+        assert words
+        writer.text.press("Tab")
+        writer.expect_text(before + words)
+        expect(writer.ghost).not_to_have_attribute("data-words", words)
+    assert desk.of("suggest")[0].get("ahead") is None
+    assert all(fields["ahead"] == "1" for fields in desk.of("suggest")[1:])
+    writer.expect_saved()
+    assert desk.of("take")[-1]["text"].startswith(BEGINNING + WAYS[0])
+    assert not writer.faults
+
+
+def test_the_right_arrow_takes_a_word(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    for word in (" He", " opened", " it"):
+        before = writer.value
+        writer.text.press("ArrowRight")
+        writer.expect_text(before + word)
+    expect(writer.ghost).to_have_attribute("data-words", WAYS[0].removeprefix(" He opened it"))
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+
+
+def test_the_other_ones_and_none(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    for key, way in (("ArrowDown", 1), ("ArrowDown", 2), ("ArrowDown", 0), ("ArrowUp", 2)):
+        writer.text.press(key)
+        expect(writer.ghost).to_have_attribute("data-words", WAYS[way])
+        expect(writer.page.get_by_role("status")).to_have_text(WAYS[way].strip())
+    writer.text.press("Escape")
+    expect(writer.ghost).to_have_count(0)
+    expect(writer.offers).to_be_hidden()
+    writer.text.press("Tab")
+    expect(writer.text).not_to_be_focused()
+    writer.expect_text(BEGINNING)
+
+
+@pytest.mark.parametrize("key", ["x", "Backspace", "ArrowLeft", "Home", "Enter"])
+def test_any_other_key_is_an_ordinary_key(writer: Writer, desk: DictatedDesk, key: str) -> None:
+    suggested(writer)
+    writer.text.press(key)
+    expect(writer.ghost).to_have_count(0)
+    typed = {"x": f"{BEGINNING}x", "Backspace": BEGINNING[:-1], "Enter": f"{BEGINNING}\n"}.get(key, BEGINNING)
+    writer.expect_text(typed)
+    writer.text.press("ArrowRight")
+    writer.text.press("ArrowDown")
+    writer.expect_text(typed)
+
+
+def test_what_stands_behind_the_caret_stays_behind_it(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.fill(BEGINNING + BEHIND)
+    for _ in BEHIND:
+        writer.text.press("ArrowLeft")
+    suggested(writer)
+    assert (desk.of("suggest")[0]["text"], desk.of("suggest")[0]["rest"]) == (BEGINNING, BEHIND)
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0] + BEHIND)
+    writer.text.press("Escape")
+    writer.page.keyboard.type("!")
+    writer.expect_text(f"{BEGINNING}{WAYS[0]}!{BEHIND}")
+    writer.expect_saved()
+    taken = desk.of("take")[0]
+    assert (taken["text"], taken["taken"], taken["rest"]) == (BEGINNING, WAYS[0], BEHIND)
+
+
+def test_every_key_has_a_button(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.press("Another")
+    expect(writer.ghost).to_have_attribute("data-words", WAYS[1])
+    writer.press("One word")
+    writer.expect_text(f"{BEGINNING} The")
+    writer.press("Take it")
+    writer.expect_text(BEGINNING + WAYS[1])
+    expect(writer.text).to_be_focused()
+    writer.press("None of these")
+    expect(writer.offers).to_be_hidden()
+    writer.press("Last three")
+    expect(writer.offers).to_be_visible()
+
+
+def test_again_loses_none(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.press("Three more")
+    expect(writer.offers).to_contain_text("2 of 2")
+    ways = writer.until_offered()
+    assert ways != list(WAYS)
+    writer.press("The suggestions before these")
+    assert writer.ways() == list(WAYS)
+    writer.press("The suggestions after these")
+    assert writer.ways() == ways
+
+
+def test_undo_takes_back_what_was_taken_last_and_shows_it_again(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+    writer.press("The suggestions before these")
+    writer.expect_text(BEGINNING)
+    assert writer.ways() == list(WAYS)
+    writer.text.press("Control+Shift+z")
+    writer.expect_text(BEGINNING + WAYS[0])
+    writer.text.press("Control+z")
+    writer.expect_text(BEGINNING)
+    assert writer.ways() == list(WAYS)
+
+
+def test_a_reload_and_back_lose_none(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.expect_saved()
+    writer.page.reload()
+    assert writer.until_offered() == list(WAYS)
+    writer.open("/about")
+    writer.page.go_back()
+    assert writer.until_offered() == list(WAYS)
+    writer.take(1)
+    writer.expect_text(BEGINNING + WAYS[1])
+
+
+def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.text.press("Tab")
+    writer.text.press("Escape")
+    writer.page.keyboard.type(" Rain.")
+    writer.text.press("Enter")
+    writer.page.keyboard.type("Wind.")
+    texts = ["", BEGINNING, BEGINNING + WAYS[0], f"{BEGINNING}{WAYS[0]} Rain.", f"{BEGINNING}{WAYS[0]} Rain.\nWind."]
+    writer.expect_text(texts[-1])
+    undo = "document.getElementById('sheet').dispatchEvent(new InputEvent('beforeinput', {{inputType: '{}', cancelable: true}}))"
+    for text in texts[-2::-1]:
+        if writer.value == texts[-1]:
+            assert not writer.page.evaluate(undo.format("historyUndo"))
+        else:
+            writer.text.press("Control+z")
+        if writer.value != text:  # the line feed is a step of its own
+            writer.text.press("Control+z")
+        writer.expect_text(text)
+        writer.text.press("Escape")
+    expect(writer.page.get_by_role("button", name="Undo")).to_be_disabled()
+    assert not writer.page.evaluate(undo.format("historyRedo"))
+    writer.expect_text(BEGINNING)
+
+
+def test_nobody_is_told_that_the_next_ones_were_refused(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    desk.refusals = [503, 503]
+    writer.text.press("ArrowDown")
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[1])
+    expect(writer.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_busy_server_is_asked_again(writer: Writer, desk: DictatedDesk) -> None:
+    writer.expect_saved()
+    desk.refusals = [503]
+    writer.text.press("Control+Enter")
+    expect(writer.page.get_by_role("alert")).to_have_text(
+        "Plotify is busy. Your text is saved; trying again in 2 s…", timeout=PATIENCE
+    )
+    expect(writer.takes).to_have_count(3, timeout=PATIENCE)
+    expect(writer.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_they_come_by_themselves_after_a_pause_if_switched_on(writer: Writer, desk: DictatedDesk) -> None:
+    writer.page.get_by_label("Suggest whenever I pause").check()
+    writer.text.press("End")
+    writer.page.keyboard.type(" and")
+    expect(writer.takes).to_have_count(3, timeout=PATIENCE)
+    assert desk.of("suggest")[0]["ahead"] == "1"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_suggestions_are_in_view_at_the_end_of_a_long_text(
+    writers: Callable[..., Writer], width: int, height: int
+) -> None:
+    writer = writers(viewport={"width": width, "height": height})
+    writer.open()
+    DictatedDesk(writer.page, writer.address)
+    writer.text.fill("The lighthouse keeper reads. " * 175)
+    writer.text.press("Control+End")
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    for shown in (writer.takes.nth(0), writer.takes.nth(1), writer.takes.nth(2), writer.ghost):
+        expect(shown).to_be_in_viewport(ratio=0.99)
+    tray, ghost = writer.offers.bounding_box(), writer.ghost.bounding_box()
+    assert tray
+    assert ghost
+    assert ghost["y"] + ghost["height"] <= tray["y"] or ghost["x"] + ghost["width"] <= tray["x"]
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["javascript", "plain"])
+def test_three_continuations_of_a_blank_page(writer: Writer) -> None:
+    """Without JavaScript the three are below the text, as ever."""
+    ways = writer.asked()
+    assert all(way and way == way.lstrip() for way in ways)
+    writer.take(0)
