@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from server.desk import Offer, Piece, Settled
-from server.desk.answers import EXPLAINED, DeskState, explanation, offered, refusal
+from server.desk.answers import EXPLAINED, DeskState, authors, explanation, offered, refusal
 from server.desk.caret_routes import MAX_FORM, caret_routes, desk_form
 from server.desk.fork_routes import fork_pages
 from server.desk.picture_routes import picture_pages
@@ -46,7 +46,7 @@ async def open_plot(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
     """A plot from the shelf, with the last offer."""
     volume = await visit.read(plot_id)
     typed = filled(visit, {"text": volume.text, "genre": volume.genre} | volume.steering)
-    return await visit.page("desk.html", typed=typed, plot=volume, offers=offered(volume))
+    return await visit.page("desk.html", typed=typed, plot=volume, offers=offered(volume), authors=authors(volume))
 
 
 @get("/desk", guards=[for_desk])

@@ -36,6 +36,4 @@ async def static_file(name: FromPath[str], version: FromPath[str] = "") -> File:
     if name not in NAMES:
         raise NotFoundException
     kept = KEPT if version == VERSION else "no-cache"
-    return File(
-        STATIC / name, filename=name, content_disposition_type="inline", headers={"Cache-Control": kept}
-    )
+    return File(STATIC / name, filename=name, content_disposition_type="inline", headers={"Cache-Control": kept})

@@ -1,19 +1,19 @@
-// What was done to the text, for undo and redo, and the author of every part of it. Typing and taking are on one stack,
-// because a browser's own stack knows nothing of the changes by a script.
+// What was done to the text, for undo and redo, and the author of each part of it. Typing and taking are on one stack: a
+// browser's own knows nothing of changes by a script.
 
 import { form } from "./desk-page.js";
 import { surface } from "./desk-surface.js";
 
+const ENDS = /[.!?…\n]["”’)]*\s*$/;
+
 // Authors are runs, [[characters, "writer" or "model"], …], that add up to the text.
 function cut(runs, from, to) {
-  const parts = [];
   let at = 0;
-  for (const [length, by] of runs) {
+  return runs.flatMap(([length, by]) => {
     const part = Math.min(at + length, to) - Math.max(at, from);
-    if (part > 0) parts.push([part, by]);
     at += length;
-  }
-  return parts;
+    return part > 0 ? [[part, by]] : [];
+  });
 }
 
 function joined(runs) {
@@ -25,18 +25,15 @@ function joined(runs) {
   return all;
 }
 
-const ENDS = /[.!?…\n]["”’)]*\s*$/;
-
 class History {
-  authors = [];
   done = [];
   undone = [];
   onchange = () => {};
 
   // Forgets what was done: the text came from the server.
   begin(authors) {
-    const known = authors.reduce((total, [length]) => total + length, 0) === surface.value.length;
-    this.authors = known ? joined(authors) : [[surface.value.length, "writer"]];
+    const whole = authors.reduce((total, [length]) => total + length, 0) === surface.value.length;
+    this.authors = whole ? authors : [[surface.value.length, "writer"]];
     this.done = [];
     this.undone = [];
     this.onchange();
@@ -44,18 +41,11 @@ class History {
 
   // Notes an edit that is in the text already.
   add(at, removed, inserted, by = "writer", taken = false) {
-    const last = this.done.at(-1), before = this.authors;
-    this.authors = joined([
-      ...cut(before, 0, at), [inserted.length, by], ...cut(before, at + removed.length, Infinity),
-    ]);
-    const typing = last && !last.taken && !taken && !this.undone.length;
-    if (typing && !removed && at === last.at + last.inserted.length && !ENDS.test(last.inserted)) {
-      last.inserted += inserted;
-    } else if (typing && !inserted && !last.inserted && at + removed.length === last.at) {
-      Object.assign(last, { at, removed: removed + last.removed });
-    } else {
-      this.done.push({ at, removed, inserted, before, taken });
-    }
+    const before = this.authors, last = this.undone.length || taken || this.done.at(-1)?.taken ? null : this.done.at(-1);
+    this.authors = joined([...cut(before, 0, at), [inserted.length, by], ...cut(before, at + removed.length, Infinity)]);
+    if (last && !removed && at === last.at + last.inserted.length && !ENDS.test(last.inserted)) last.inserted += inserted;
+    else if (last && !inserted && !last.inserted && at + removed.length === last.at) Object.assign(last, { at, removed: removed + last.removed });
+    else this.done.push({ at, removed, inserted, before, taken });
     this.done.at(-1).after = this.authors;
     this.undone = [];
     this.onchange();

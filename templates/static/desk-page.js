@@ -3,20 +3,12 @@
 export const element = (id) => document.getElementById(id);
 export const form = element("desk");
 
-// The fields of the form, with other values for some of them.
-export const fields = (more) => {
-  const all = new URLSearchParams(new FormData(form));
-  for (const [name, value] of Object.entries(more)) all.set(name, value);
-  return all;
-};
-
 // For screen readers: each event once, not word by word.
 export const tell = (words) => { element("told").textContent = words; };
 
 export function say(words) {
-  const notice = element("notice");
-  notice.textContent = words;
-  notice.hidden = !words;
+  element("notice").textContent = words;
+  element("notice").hidden = !words;
 }
 
 // Shows what is wrong, at the fields at fault.
@@ -25,9 +17,7 @@ export function explain({ message = "", problems = {} }) {
     const name = paragraph.id.replace("-problem", "");
     paragraph.textContent = problems[name] ?? "";
     paragraph.hidden = !(name in problems);
-    const control = element(name);
-    if (name in problems) control?.setAttribute("aria-invalid", "true");
-    else control?.removeAttribute("aria-invalid");
+    if (element(name)) element(name).ariaInvalid = name in problems ? "true" : null;
   }
   const wrong = form.querySelector("[aria-invalid]:not([hidden])");
   if (wrong?.closest("details")) wrong.closest("details").open = true;
@@ -35,33 +25,13 @@ export function explain({ message = "", problems = {} }) {
   say(Object.keys(problems).length ? "" : message);
 }
 
-// What the browser keeps; nothing where it keeps nothing.
-export const kept = (storage) => ({
-  get(key) {
-    try {
-      return JSON.parse(window[storage].getItem(key));
-    } catch {
-      return null;
-    }
-  },
-  set(key, value) {
-    try {
-      window[storage].setItem(key, JSON.stringify(value));
-      return true;
-    } catch {
-      return false;  // no room
-    }
-  },
-  forget(key) {
-    try {
-      window[storage].removeItem(key);
-    } catch { /* It kept nothing. */ }
-  },
-  keys() {
-    try {
-      return Object.keys(window[storage]);
-    } catch {
-      return [];
-    }
-  },
-});
+// Does something with what the browser keeps; returns null where it keeps nothing, or has no room.
+export function stored(what) {
+  try {
+    return what();
+  } catch {
+    return null;
+  }
+}
+
+export const count = (text) => text.split(/\s+/).filter(Boolean).length;

@@ -1,21 +1,31 @@
 // Requests to the server.
 
-import { fields, form } from "./desk-page.js";
+import { form } from "./desk-page.js";
 import { LOST, cannot } from "./desk-strings.js";
 
 const SILENCE = 120_000;  // milliseconds without a byte, after which a request has failed
-const PASSING = [0, 408, 429, 500, 502, 503, 504];  // the same request may succeed later
+const PASSING = [0, 408, 429, 500, 502, 503, 504];
 
 export const lost = { status: 0, message: LOST };
+
+// The same request may succeed later.
 export const passes = (status) => PASSING.includes(status);
 
+// The fields of the form, with other values for some of them.
+export function fields(more) {
+  const all = new URLSearchParams(new FormData(form));
+  for (const [name, value] of Object.entries(more)) all.set(name, value);
+  return all;
+}
+
 // Sends the form to an address below the desk's.
-export const send = (path, more, accept, options) =>
-  fetch(form.action.split("#")[0] + path, { method: "POST", body: fields(more), headers: { Accept: accept }, ...options });
+export const send = (path, more, options) => fetch(form.action.split("#")[0] + path, {
+  method: "POST", body: fields(more), headers: { Accept: path === "/suggest" ? "text/event-stream" : "application/json" }, ...options,
+});
 
 // Returns the JSON of an answer with its status. A proxy on the way may answer with something else.
 export async function read(answer) {
-  const after = Number(answer.headers.get("Retry-After")) || 0;
+  const after = Number(answer.headers.get("Retry-After"));
   try {
     return { ...await answer.json(), status: answer.status, after };
   } catch {
@@ -23,11 +33,10 @@ export async function read(answer) {
   }
 }
 
-// Sends the form, and returns the JSON of the answer with its status.
 export async function post(path, more) {
   const patience = new Patience();
   try {
-    return await read(await send(path, more, "application/json", { signal: patience.signal }));
+    return await read(await send(path, more, patience));
   } catch {
     return lost;
   } finally {

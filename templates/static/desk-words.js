@@ -4,7 +4,7 @@ import { element, explain, tell } from "./desk-page.js";
 import { history } from "./desk-history.js";
 import { took } from "./desk-saving.js";
 import { post } from "./desk-server.js";
-import { CUT, NOTHING_ELSE, percent } from "./desk-strings.js";
+import { CUT, NONE, percent } from "./desk-strings.js";
 import { ask, present, rest } from "./desk-suggestions.js";
 import { surface } from "./desk-surface.js";
 
@@ -13,47 +13,53 @@ const LETTERS = /[\p{L}\p{N}\p{M}’'-]/u;
 
 // Returns the beginning and end of the model's word at the caret, if it is at one.
 export function wordHere() {
-  const { value } = surface;
   let { start, end } = surface;
+  const { value } = surface;
   if (start !== end) return null;
-  while (start && LETTERS.test(value[start - 1])) start--;
-  while (end < value.length && LETTERS.test(value[end])) end++;
+  while (LETTERS.test(value[start - 1] ?? "")) start--;
+  while (LETTERS.test(value[end] ?? "")) end++;
   return end > start && history.by(start) === "model" ? [start, end] : null;
 }
 
-export function close() {
-  fork.hidden = true;
+export const close = () => { fork.hidden = true; };
+
+// Asks about a part of the text; returns null if it has changed meanwhile.
+async function asked(path, start, end, name) {
+  const { value, start: from } = surface;
+  const answer = await post(path, { text: value.slice(0, start), [name]: value.slice(start, end), rest: value.slice(end) });
+  if (answer.status !== 200) explain(answer);
+  return answer.status === 200 && value === surface.value && from === surface.start ? answer : null;
+}
+
+function drawn(tag, className, content = "") {
+  const part = document.createElement(tag);
+  part.className = className;
+  part.append(content);
+  return part;
 }
 
 // Shows the other words. focused: the keys go there, too.
 export async function showWords(focused) {
-  const here = wordHere(), { value } = surface;
-  if (!here) return;
-  const [start, end] = here;
-  const answer = await post("/words", { text: value.slice(0, start), rest: value.slice(end), word: value.slice(start, end) });
-  if (answer.status !== 200) return explain(answer);
-  if (value !== surface.value || String(wordHere()) !== String(here)) return;
+  const [start, end] = wordHere() ?? [];
+  const answer = end && await asked("/words", start, end, "word");
+  if (!answer) return;
   rest();
+  if (!answer.words.length) return tell(NONE);
   fork.replaceChildren(...answer.words.map(({ word, probability }) => {
-    const button = document.createElement("button"), bar = document.createElement("span"), share = document.createElement("span");
+    const button = drawn("button", "", word), bar = drawn("span", "bar");
     button.type = "button";
-    bar.className = "bar";
+    button.ariaCurrent = word === surface.value.slice(start, end);
+    button.onclick = () => choose(start, word);
     bar.style.inlineSize = `${probability * 100}%`;
-    share.className = "share";
-    share.textContent = percent(probability);
-    button.append(word, share, bar);
-    if (word === value.slice(start, end)) button.ariaCurrent = "true";
-    button.addEventListener("click", () => choose(start, word));
+    button.append(drawn("span", "share", percent(probability)), bar);
     return button;
   }));
-  if (!answer.words.length) return tell(NOTHING_ELSE);
   fork.hidden = false;
-  const word = surface.range(start, end).getBoundingClientRect(), form = fork.parentElement.getBoundingClientRect();
-  const below = word.bottom + fork.offsetHeight + 8 < innerHeight ? word.bottom + 6 : Math.max(8, word.top - fork.offsetHeight - 6);
-  fork.style.insetInlineStart = "auto";
-  fork.style.left = `${Math.max(0, Math.min(word.left - form.left - 12, form.width - fork.offsetWidth))}px`;
-  fork.style.top = `${below - form.top}px`;
-  if (focused) (fork.querySelector(":not([aria-current])") ?? fork.firstChild).focus();
+  const box = surface.range(start, end).getBoundingClientRect(), page = fork.parentElement.getBoundingClientRect();
+  const above = Math.max(8, box.top - fork.offsetHeight - 6), below = box.bottom + 6;
+  fork.style.left = `${Math.max(0, Math.min(box.left - page.left - 12, page.width - fork.offsetWidth))}px`;
+  fork.style.top = `${(below + fork.offsetHeight < innerHeight ? below : above) - page.top}px`;
+  if (focused) fork.firstChild.focus();
 }
 
 // Writes on from another word. What stood from there on stays in the plot's tree.
@@ -67,23 +73,17 @@ function choose(at, word) {
   tell(CUT);
 }
 
-// Moves between the words. Returns false for other keys.
+// Moves between the words. Returns false for other keys, and if none of the words has the focus.
 export function walk(key) {
-  const buttons = [...fork.children], at = buttons.indexOf(document.activeElement);
-  const step = { ArrowDown: 1, ArrowUp: -1 }[key];
-  if (step) buttons[(at + step + buttons.length) % buttons.length].focus();
-  if (key === "Escape") {
-    close();
-    surface.focus();
-  }
-  return Boolean(step) || key === "Escape";
+  const words = [...fork.children], at = words.indexOf(document.activeElement), step = { ArrowDown: 1, ArrowUp: -1 }[key];
+  if (fork.hidden || (key !== "Escape" && !(step && at >= 0))) return false;
+  if (step) return words[(at + step + words.length) % words.length].focus();
+  close();
+  surface.focus();
 }
 
 export async function rewrite() {
-  const { start, end, value } = surface;
-  const answer = await post("/rewrite", { text: value.slice(0, start), selected: value.slice(start, end), rest: value.slice(end) });
-  if (answer.status !== 200) return explain(answer);
-  if (value !== surface.value || start !== surface.start || end !== surface.end) return;
-  if (!answer.rewritten.length) return tell(NOTHING_ELSE);
-  present({ place: "", bare: false, seeds: [], ways: answer.rewritten, settled: true, rewriting: true });
+  const answer = await asked("/rewrite", surface.start, surface.end, "selected");
+  if (answer?.rewritten.length) present({ ways: answer.rewritten, settled: true, rewriting: true });
+  else if (answer) tell(NONE);
 }

@@ -1,112 +1,111 @@
 // The desk without page loads: what the keys and buttons do. Each other module has one concern.
 
-import { form, element, explain, kept, say } from "./desk-page.js";
-import { fresh, recall as recallDraft } from "./desk-drafts.js";
+import { count, element, form, stored } from "./desk-page.js";
+import { fresh, recall } from "./desk-drafts.js";
 import { history } from "./desk-history.js";
 import { save, soon, state, steer, travel, unsaved } from "./desk-saving.js";
-import { BEGIN, CONTINUE, CONTROL, OTHERS, REWRITE, words } from "./desk-strings.js";
+import { BEGIN, CONTINUE, CONTROL, OTHERS, REWRITE, length } from "./desk-strings.js";
 import * as suggestions from "./desk-suggestions.js";
 import { surface } from "./desk-surface.js";
-import { tray } from "./desk-tray.js";
+import { cards } from "./desk-tray.js";
 import { close, rewrite, showWords, walk, wordHere } from "./desk-words.js";
 
 const PAUSE = 1500;
-const local = kept("localStorage");
+const sheet = surface.element;
 const [pausing, colouring] = [element("pausing"), element("colouring")];
 let pause = 0;
 
-// What the buttons do. The same names are their ids.
+const { again, ask, other, rest, shown, step, stop, suggesting, take, takeWord } = suggestions;
+
+// What the buttons do, by their ids.
 const actions = {
-  continue: () => suggestions.ask(),
-  stop: () => suggestions.stop(),
+  continue: () => ask(),
+  stop,
   undo: () => back("undo"),
   redo: () => back("redo"),
-  keep: () => save(),
   others: () => (surface.start === surface.end ? showWords(true) : rewrite()),
-  last: () => suggestions.again(),
-  earlier: () => suggestions.step(-1) || back("undo"),
-  later: () => suggestions.step(1),
-  none: () => suggestions.rest(),
-  all: () => suggestions.take(),
-  word: () => suggestions.takeWord(),
-  next: () => suggestions.other(1),
-  again: () => suggestions.ask(),
+  last: () => again(),
+  earlier: () => step(-1) || back("undo"),
+  later: () => step(1),
+  none: rest,
+  all: () => take(),
+  word: takeWord,
+  next: () => other(1),
+  again: () => ask(),
 };
 
-// The keys that belong to a suggestion while it is shown. They return false if they do not, after all.
+// The keys that belong to a suggestion while it is shown. One that returns false does not, after all.
 const keys = {
-  Tab: () => suggestions.take(),
-  ArrowRight: () => suggestions.takeWord(),
-  ArrowDown: () => suggestions.other(1),
-  ArrowUp: () => suggestions.other(-1),
-  Escape: () => suggestions.rest(),
+  Tab: () => take(),
+  ArrowDown: () => other(1),
+  ArrowUp: () => other(-1),
+  ArrowRight: () => forward("ltr"),
+  ArrowLeft: () => forward("rtl"),
+  Escape: rest,
+};
+
+const forward = (direction) => getComputedStyle(sheet).direction === direction && takeWord();
+
+// Keys with Control, or with Command on a Mac.
+const commands = {
+  Enter: () => ask(),
+  s: () => save(),
+  z: (event) => sheet.contains(event.target) && back(event.shiftKey ? "redo" : "undo"),
+  y: (event) => sheet.contains(event.target) && back("redo"),
 };
 
 function back(way) {
-  suggestions.rest();
+  rest();
   close();
   if (history[way]()) {
-    if (suggestions.memory.at(surface.value.slice(0, surface.end)).length) suggestions.again();
+    again(true);
     surface.show();
-  } else if (state[way] && !(way === "redo" && history.done.length)) {
-    travel(way);
-  }
+  } else if (way === "undo" ? state.undo : state.redo && !history.done.length) travel(way);
 }
 
-function buttons() {
+function controls() {
   element("undo").disabled = !(history.done.length || state.undo);
   element("redo").disabled = !(history.undone.length || (state.redo && !history.done.length));
   element("stop").disabled = !suggestions.busy();
-  element("last").disabled = Boolean(suggestions.shown()) || !suggestions.memory.sets.length;
-  const selected = surface.start !== surface.end;
+  element("last").disabled = shown() || !suggestions.any();
+  const selected = surface.start !== surface.end, words = count(surface.value);
   element("others").disabled = !selected && !wordHere();
   element("others").textContent = selected ? REWRITE : OTHERS;
-  const count = surface.value.split(/\s+/).filter(Boolean).length;
-  element("count").textContent = count ? words(count) + suggestions.reading : "";
+  element("ask").textContent = words ? CONTINUE : BEGIN;
+  element("count").textContent = words ? length(words, shown()?.set) : "";
 }
 
 // The text has changed, by whatever way.
-function changed() {
-  const { value } = surface;
+history.onchange = () => {
   surface.paint(colouring.checked ? history.authors : []);
-  element("ask").textContent = value.trim() ? CONTINUE : BEGIN;
-  buttons();
+  controls();
   soon();
-}
-
-function typed() {
+};
+suggesting.onchange = controls;
+state.onshow = () => {
+  suggestions.remember();  // under the name of the plot, which may be new
+  controls();
+};
+surface.onmove = () => {
+  if (shown() && (surface.start !== shown().from || surface.end !== shown().at)) rest();
   close();
-  suggestions.rest();
+  controls();
+};
+
+sheet.addEventListener("beforeinput", (event) => {
+  if (!event.inputType.startsWith("history")) return;
+  event.preventDefault();
+  back(event.inputType === "historyUndo" ? "undo" : "redo");
+});
+sheet.addEventListener("input", () => {
+  close();
+  rest();
   form.classList.add("writing");
   clearTimeout(pause);
-  if (pausing.checked) pause = setTimeout(() => {
-    if (document.activeElement === surface.element && !suggestions.shown()) suggestions.ask(true);
-  }, PAUSE);
-}
-
-history.onchange = changed;
-state.onshow = () => {
-  suggestions.memory.keep();  // the plot has a name now
-  buttons();
-};
-suggestions.watch(buttons);
-tray.watch((number) => suggestions.take(number));
-
-surface.element.addEventListener("beforeinput", (event) => {
-  if (event.inputType === "historyUndo" || event.inputType === "historyRedo") {
-    event.preventDefault();
-    back(event.inputType === "historyUndo" ? "undo" : "redo");
-  }
+  if (pausing.checked) pause = setTimeout(() => { if (document.activeElement === sheet && !shown()) ask(true); }, PAUSE);
 });
-surface.element.addEventListener("input", typed);
-surface.element.addEventListener("compositionstart", () => suggestions.rest());
-surface.element.addEventListener("click", () => { if (wordHere()) showWords(false); });
-surface.onmove = () => {
-  const shown = suggestions.shown();
-  if (shown && (surface.start !== shown.from || surface.end !== shown.at)) suggestions.rest();
-  close();
-  buttons();
-};
+sheet.addEventListener("compositionstart", rest);
+sheet.addEventListener("click", () => showWords(false));
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -114,64 +113,53 @@ form.addEventListener("submit", (event) => {
 });
 form.addEventListener("click", ({ target }) => {
   const button = target.closest("button[type=button]");
-  if (button) actions[button.id]?.();
+  if (cards.includes(button)) take(cards.indexOf(button));
+  else actions[button?.id]?.();
 });
 // A button takes no focus from the text when it is pressed with a mouse or a finger.
 form.addEventListener("mousedown", (event) => {
   if (event.target.closest(".tools button, .tray button, .fork button")) event.preventDefault();
 });
-form.addEventListener("change", ({ target }) => {
-  if (target.name && target.form === form && target.name !== "text") steer();
-});
+form.addEventListener("change", ({ target }) => { if (target.name && target.name !== "text") steer(); });
 for (const box of [pausing, colouring]) {
-  box.checked = local.get(`plotify ${box.id}`) ?? box.checked;
+  box.checked = stored(() => JSON.parse(localStorage.getItem(`plotify ${box.id}`))) ?? box.checked;
   box.addEventListener("change", () => {
-    local.set(`plotify ${box.id}`, box.checked);
-    changed();
+    stored(() => localStorage.setItem(`plotify ${box.id}`, box.checked));
+    history.onchange();
   });
 }
 
 addEventListener("keydown", (event) => {
-  const { key, shiftKey, altKey } = event;
-  if (event.isComposing || event.keyCode === 229) return;  // the keys of an IME
-  const control = (event.ctrlKey || event.metaKey) && !altKey && !event.getModifierState("AltGraph");
-  const bare = !control && !shiftKey && !altKey && !event.ctrlKey && !event.metaKey;
-  const there = document.activeElement === surface.element;
-  let done = true;
-  if (!element("fork").hidden && bare && element("fork").contains(document.activeElement)) done = walk(key);
-  else if (control && key === "Enter") suggestions.ask();
-  else if (control && key.toLowerCase() === "z" && there) back(shiftKey ? "redo" : "undo");
-  else if (control && key.toLowerCase() === "y" && there) back("redo");
-  else if (control && key.toLowerCase() === "s") save();
-  else if (altKey && !control && key === "ArrowDown" && there) actions.others();
-  else if (bare && key === "Escape" && !element("fork").hidden) close();
-  else if (suggestions.shown() && there && bare && keys[key]) done = keys[key]() !== false;
-  else if (suggestions.shown() && key === "Escape") suggestions.rest();
-  else {
-    done = false;
-    // Any other key is an ordinary key, and the end of the suggestion.
-    if (suggestions.shown() && there && !["Alt", "AltGraph", "Control", "Meta", "Shift"].includes(key)) suggestions.rest();
-  }
+  const { key, shiftKey, altKey, ctrlKey, metaKey } = event, there = document.activeElement === sheet;
+  if (event.isComposing || event.keyCode === 229 || event.getModifierState("AltGraph")) return;  // of an IME, or of a letter
+  const control = (ctrlKey || metaKey) && !altKey, bare = !(shiftKey || altKey || ctrlKey || metaKey);
+  const command = control && commands[key.length > 1 ? key : key.toLowerCase()];
+  let done = false;
+  if (command) done = command(event) !== false;
+  else if (bare && walk(key) !== false) done = true;
+  else if (altKey && !ctrlKey && !metaKey && key === "ArrowDown" && there) done = actions.others() !== false;
+  else if (bare && shown() && (there || key === "Escape") && keys[key]) done = keys[key]() !== false;
   if (done) event.preventDefault();
+  // Any other key is an ordinary key, and the end of the suggestion.
+  else if (shown() && there && !["Alt", "Control", "Meta", "Shift"].includes(key)) rest();
 });
-for (const event of ["pointermove", "focusin"]) {
-  addEventListener(event, ({ target }) => {
-    if (event === "pointermove" || target !== surface.element) form.classList.remove("writing");
-  });
-}
+
+// What is not the text comes back when somebody looks for it.
+addEventListener("pointermove", () => form.classList.remove("writing"));
+addEventListener("focusin", ({ target }) => { if (target !== sheet) form.classList.remove("writing"); });
+
 // On phones, what is fixed at the bottom stays above the keyboard.
 window.visualViewport?.addEventListener("resize", () => {
-  document.documentElement.style.setProperty("--keyboard", `${Math.max(0, innerHeight - visualViewport.height)}px`);
+  form.style.setProperty("--keyboard", `${Math.max(0, innerHeight - visualViewport.height)}px`);
 });
 
 for (const each of form.querySelectorAll(".control")) each.textContent = CONTROL;
 const served = element("text").defaultValue;
 state.kept = fresh ? served : surface.value;
 history.begin(history.authors);
-const draft = recallDraft(async () => { if (unsaved()) await save(); });
+const draft = recall(async () => { if (unsaved()) await save(); });
 if (draft !== null) {
   state.kept = served;
   history.put(0, surface.value.length, draft, "writer", false);
 }
 suggestions.recall();
-soon();

@@ -22,17 +22,17 @@ def script() -> bool:
     return True
 
 
-def answer_once(page: Page, status: int, body: str, **headers: str) -> None:
-    """Answer the next request to the desk in place of the server."""
+def answer_once(page: Page, status: int, body: str, path: str = "", **headers: str) -> None:
+    """Answer the next request to the desk, or to a path below it, in place of the server."""
 
     def answer(route: Route) -> None:
         route.fulfill(status=status, body=body, headers=headers)
 
-    page.route("**/desk", answer, times=1)
+    page.route(f"**/desk{path}", answer, times=1)
 
 
-def refuse_once(page: Page, status: int, message: str, **headers: str) -> None:
-    answer_once(page, status, json.dumps({"message": message}), **{"Content-Type": "application/json"} | headers)
+def refuse_once(page: Page, status: int, message: str, path: str = "", **headers: str) -> None:
+    answer_once(page, status, json.dumps({"message": message}), path, **{"Content-Type": "application/json"} | headers)
 
 
 def leave_unsaved(writer: Writer, text: str) -> None:
@@ -45,11 +45,11 @@ def leave_unsaved(writer: Writer, text: str) -> None:
 
 def expect_kept(writer: Writer, text: str) -> None:
     """Expect the text in the page, and on the shelf."""
-    expect(writer.page.locator("#saved")).to_contain_text("Kept", timeout=PATIENCE)
+    writer.expect_saved()
     writer.expect_text(text)
     writer.page.reload()
     writer.expect_text(text)
-    assert writer.text.evaluate("area => area.defaultValue") == text
+    assert writer.page.locator("#text").evaluate("area => area.defaultValue") == text
 
 
 def expect_plots(writer: Writer, count: int) -> None:
@@ -62,7 +62,7 @@ def test_words_typed_offline_are_kept_when_the_connection_is_back(writer: Writer
     writer.text.fill(BEGINNING)
     notice = writer.page.get_by_role("alert")
     expect(notice).to_contain_text("The connection to Plotify was lost. Your text is here.", timeout=PATIENCE)
-    expect(notice).to_contain_text(re.compile(r"tries again in \d+ seconds?\."))
+    expect(notice).to_contain_text(re.compile(r"Trying again in \d+ s…"))
     writer.text.fill(WHILE_AWAY)
     writer.page.context.set_offline(False)
     expect_kept(writer, WHILE_AWAY)
@@ -88,16 +88,15 @@ def test_without_an_event_it_tries_again_with_growing_pauses(writer: Writer) -> 
 def test_the_servers_refusal_is_shown_and_the_text_sent_again_when_it_says(writer: Writer, status: int) -> None:
     refuse_once(writer.page, status, "Come back later.", **{"Retry-After": "2"})
     writer.text.fill(BEGINNING)
-    expect(writer.page.get_by_role("alert")).to_have_text(
-        "Come back later. This page tries again in 2 seconds.", timeout=PATIENCE
-    )
+    said = "Plotify is busy. Your text is here; trying" if status == 503 else "Come back later. Trying"
+    expect(writer.page.get_by_role("alert")).to_have_text(f"{said} again in 2 s…", timeout=PATIENCE)
     expect_kept(writer, BEGINNING)
 
 
 def test_a_text_that_is_too_long_is_not_sent_again_unchanged(writer: Writer) -> None:
     refuse_once(writer.page, 413, "That is too much. Shorten it.")
-    writer.press("Keep")
-    expect(writer.page.get_by_role("alert")).to_have_text("That is too much. Shorten it.")
+    writer.text.fill(f"{BEGINNING}.")
+    expect(writer.page.get_by_role("alert")).to_have_text("That is too much. Shorten it.", timeout=PATIENCE)
     writer.text.fill(BEGINNING)
     expect_kept(writer, BEGINNING)
 
@@ -106,7 +105,7 @@ def test_a_text_that_is_too_long_is_not_sent_again_unchanged(writer: Writer) -> 
 def test_the_page_of_a_proxy_is_no_answer(writer: Writer, status: int) -> None:
     answer_once(writer.page, status, "<h1>Log in first</h1>", **{"Content-Type": "text/html"})
     writer.text.fill(BEGINNING)
-    expect(writer.page.get_by_role("alert")).to_contain_text(f"({status}). This page tries again", timeout=PATIENCE)
+    expect(writer.page.get_by_role("alert")).to_contain_text(f"({status}). Trying again", timeout=PATIENCE)
     expect_kept(writer, BEGINNING)
 
 
@@ -115,10 +114,11 @@ def test_silence_is_a_lost_connection(writers: Callable[..., Writer]) -> None:
     writer = writers()
     writer.page.clock.install()
     writer.open()
-    for button in ("Keep", "Give me a first line"):
-        writer.page.route("**/desk", lambda _: None, times=1)
-        with writer.page.expect_request("**/desk"):
-            writer.press(button)
+    writer.text.fill(BEGINNING)
+    for path, key in (("", "Control+s"), ("/suggest", "Control+Enter")):
+        writer.page.route(f"**/desk{path}", lambda _: None, times=1)
+        with writer.page.expect_request(f"**/desk{path}"):
+            writer.text.press(key)
         writer.page.clock.fast_forward(119_000)
         expect(writer.page.get_by_role("alert")).to_be_hidden()
         writer.page.clock.fast_forward(2_000)
@@ -128,34 +128,26 @@ def test_silence_is_a_lost_connection(writers: Callable[..., Writer]) -> None:
     writer.until_offered()
 
 
-def test_continuations_are_asked_for_again(writer: Writer) -> None:
-    refuse_once(writer.page, 503, "The queue is full.", **{"Retry-After": "2"})
-    writer.text.fill(BEGINNING)
-    writer.page.locator("#continue").click()
-    expect(writer.page.get_by_role("alert")).to_contain_text("The queue is full. This page tries again in 2 seconds.")
-    writer.until_offered()
-    expect(writer.page.get_by_role("alert")).to_be_hidden()
-
-
 def test_stop_ends_the_tries_for_continuations(writer: Writer) -> None:
-    refuse_once(writer.page, 503, "The queue is full.", **{"Retry-After": "600"})
+    refuse_once(writer.page, 429, "You have asked often.", "/suggest", **{"Retry-After": "600"})
     writer.text.fill(BEGINNING)
     writer.page.locator("#continue").click()
-    expect(writer.page.get_by_role("alert")).to_contain_text("The queue is full.")
+    expect(writer.page.get_by_role("alert")).to_have_text("You have asked often. Trying again in 600 s…")
     writer.press("Stop")
     expect(writer.page.get_by_role("alert")).to_be_hidden()
-    expect(writer.page.get_by_role("button", name="Stop")).to_be_disabled()
+    expect(writer.page.locator("#continue")).to_be_visible()
     expect_kept(writer, BEGINNING)
 
 
-def test_an_offer_that_breaks_off_is_taken_from_the_shelf(writer: Writer) -> None:
+def test_suggestions_that_break_off_are_asked_for_again(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    ways = writer.asked()
-    event = 'event: piece\ndata: {"index": 0, "text": "Half a"}\n\n'
-    answer_once(writer.page, 200, event, **{"Content-Type": "text/event-stream"})
+    writer.expect_saved()
+    event = 'event: piece\ndata: {"index": 0, "text": " Half a"}\n\n'
+    answer_once(writer.page, 200, event, "/suggest", **{"Content-Type": "text/event-stream"})
     writer.page.locator("#continue").click()
-    expect(writer.page.get_by_role("alert")).to_contain_text("The connection to Plotify was lost.")
-    assert writer.until_offered() == ways
+    expect(writer.page.get_by_role("alert")).to_contain_text("The suggestions broke off. Trying again")
+    expect(writer.takes).to_have_count(1)
+    writer.until_offered()
     expect(writer.page.get_by_role("alert")).to_be_hidden()
 
 
@@ -163,13 +155,13 @@ def test_words_typed_while_one_is_taken_stay(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
     way = writer.asked()[0]
     held: list[Route] = []
-    writer.page.route("**/desk", lambda route: held.append(route), times=1)
-    with writer.page.expect_request("**/desk"):
+    writer.page.route("**/desk/take", lambda route: held.append(route), times=1)
+    with writer.page.expect_request("**/desk/take"):
         writer.takes.nth(0).click()
     writer.text.press("Control+End")
     writer.text.press_sequentially(LAST)
-    held[0].continue_()
     writer.expect_text(BEGINNING + way + LAST)
+    held[0].continue_()
     expect_kept(writer, BEGINNING + way + LAST)
 
 
@@ -191,14 +183,13 @@ def test_a_plot_deleted_elsewhere_is_kept_as_a_new_one(writer: Writer) -> None:
     expect_plots(writer, 1)
 
 
-def test_continuations_deleted_elsewhere_disappear_and_the_text_stays(writer: Writer) -> None:
+def test_what_is_taken_for_a_plot_that_was_deleted_is_kept_as_a_new_one(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    writer.asked()
-    delete(writer, writer.page.url.removeprefix(writer.address))
-    writer.takes.first.click()
-    expect(writer.page.get_by_role("alert")).to_contain_text("your text is a new plot")
-    expect(writer.takes).to_have_count(0)
-    expect_kept(writer, BEGINNING)
+    way = writer.asked()[0]
+    delete(writer, writer.keep())
+    writer.take(0)
+    expect(writer.page.get_by_role("alert")).to_contain_text("your text is a new plot", timeout=PATIENCE)
+    expect_kept(writer, BEGINNING + way)
     expect_plots(writer, 1)
 
 

@@ -75,8 +75,7 @@ class Writer:
 
     def ask(self, seed: str = "7", length: str = "A few lines") -> None:
         """Ask for three continuations, and wait until they have started."""
-        if self.script and self.offers.is_visible():
-            self.press("None of these")
+        self.rest()
         self.page.get_by_label(length, exact=True).check()
         self.page.locator("details.behind").evaluate("details => { details.open = true; }")
         self.page.get_by_label("Seed").fill(seed)
@@ -89,6 +88,11 @@ class Writer:
         self.page.wait_for_function(
             "before => ![undefined, before].includes(document.getElementById('offers')?.innerHTML)", arg=before
         )
+
+    def rest(self) -> None:
+        """Put the suggestions away, if there are any: the options are in their place."""
+        if self.script and self.offers.is_visible():
+            self.press("None of these")
 
     def ways(self) -> list[str]:
         """Return the three texts so far."""
