@@ -1,6 +1,8 @@
 // Every word that the script of the desk says. The template has the others.
 
-export const CONTROL = /Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl";
+const MAC = /Mac|iP/.test(navigator.platform);
+
+export const [CONTROL, KEY] = MAC ? ["⌘", "Meta"] : ["Ctrl", "Control"];  // as shown, and for screen readers
 export const SAVED = "Saved";
 export const SAVING = "Saving…";
 export const OFFLINE = "Offline";

@@ -4,7 +4,7 @@ import { count, element, form, stored } from "./desk-page.js";
 import { fresh, recall } from "./desk-drafts.js";
 import { history } from "./desk-history.js";
 import { save, soon, state, steer, travel, unsaved } from "./desk-saving.js";
-import { BEGIN, CONTINUE, CONTROL, OTHERS, REWRITE, length } from "./desk-strings.js";
+import { BEGIN, CONTINUE, CONTROL, KEY, OTHERS, REWRITE, length } from "./desk-strings.js";
 import * as suggestions from "./desk-suggestions.js";
 import { surface } from "./desk-surface.js";
 import { cards } from "./desk-tray.js";
@@ -154,6 +154,7 @@ window.visualViewport?.addEventListener("resize", () => {
 });
 
 for (const each of form.querySelectorAll(".control")) each.textContent = CONTROL;
+for (const each of form.querySelectorAll("[aria-keyshortcuts]")) each.ariaKeyShortcuts = each.ariaKeyShortcuts.replace("Control", KEY);
 const served = element("text").defaultValue;
 state.kept = fresh ? served : surface.value;
 history.begin(history.authors);

@@ -41,9 +41,7 @@ def photograph(browser: Browser, address: str, progress: Progress) -> None:
             writer.open()
             writer.text.fill(BEGINNING)
             writer.ask(length="A paragraph")
-            page.wait_for_function(
-                "() => [0, 1, 2].every(index => document.querySelector(`[slot=text-${index}]`)?.textContent)"
-            )
+            page.wait_for_function("() => [...document.querySelectorAll('.way')].every(way => way.textContent)")
             page.screenshot(path=folder / "writing.png", full_page=True)
             progress.advance(task)
             context.close()

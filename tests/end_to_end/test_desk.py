@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
+from tests.end_to_end.writer import BEGINNING, Writer
 from tests.server.live import LiveServer, fill_up, wait_until_idle
 
 MARKUP = "<script>document.title = 'taken'</script></textarea><b>&amp;"

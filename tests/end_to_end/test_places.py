@@ -14,7 +14,7 @@ from tests.end_to_end.writer import BEGINNING, Writer
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-HEAVIEST, MAX_REQUESTS = 60_000, 6
+HEAVIEST, MAX_REQUESTS = 100_000, 17
 """The most bytes of a page with everything it loads, and its requests besides those for covers."""
 
 

@@ -1,4 +1,4 @@
-"""Suggestions at the caret, in a real browser: ghost text, the tray, its keys and buttons, undo, and what comes next."""
+"""Suggestions at the caret, in a real browser: ghost text, the tray, keys and buttons, undo, what comes next."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,10 @@ from tests.end_to_end.dictated import WAYS, DictatedDesk
 from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 BEHIND = " It rains."
-CARET = "() => { const { focusOffset } = getSelection(); return focusOffset; }"
+INPUT = """inputType => document.getElementById("sheet").dispatchEvent(
+    new InputEvent("beforeinput", { inputType, cancelable: true })
+)"""
+"""Returns False if the page undoes or redoes, and not the browser."""
 
 
 @pytest.fixture
@@ -44,7 +47,6 @@ def test_a_ghost_is_no_part_of_the_text(writer: Writer, desk: DictatedDesk) -> N
 
 def test_tab_takes_all_and_the_next_are_there(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
-    writer.page.wait_for_function("() => true")
     for _ in range(9):
         before, words = writer.value, writer.ghost.get_attribute("data-words")
         assert words
@@ -173,10 +175,9 @@ def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) 
     writer.page.keyboard.type("Wind.")
     texts = ["", BEGINNING, BEGINNING + WAYS[0], f"{BEGINNING}{WAYS[0]} Rain.", f"{BEGINNING}{WAYS[0]} Rain.\nWind."]
     writer.expect_text(texts[-1])
-    undo = "document.getElementById('sheet').dispatchEvent(new InputEvent('beforeinput', {{inputType: '{}', cancelable: true}}))"
     for text in texts[-2::-1]:
         if writer.value == texts[-1]:
-            assert not writer.page.evaluate(undo.format("historyUndo"))
+            assert not writer.page.evaluate(INPUT, "historyUndo")
         else:
             writer.text.press("Control+z")
         if writer.value != text:  # the line feed is a step of its own
@@ -184,7 +185,7 @@ def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) 
         writer.expect_text(text)
         writer.text.press("Escape")
     expect(writer.page.get_by_role("button", name="Undo")).to_be_disabled()
-    assert not writer.page.evaluate(undo.format("historyRedo"))
+    assert not writer.page.evaluate(INPUT, "historyRedo")
     writer.expect_text(BEGINNING)
 
 
