@@ -1,0 +1,96 @@
+"""Typing in the element that is the text: an IME, paste, line feeds, directions, browsers without such an element."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.end_to_end.dictated import WAYS, DictatedDesk
+from tests.end_to_end.writer import BEGINNING, Writer
+
+KEYS = """keys => keys.map(key => {
+    const composing = {key, ctrlKey: key === "Enter", isComposing: true, cancelable: true, bubbles: true};
+    return !document.getElementById("sheet").dispatchEvent(new KeyboardEvent("keydown", composing));
+})"""
+"""Returns for each key whether the page took it from the IME."""
+
+
+@pytest.fixture
+def script() -> bool:
+    return True
+
+
+def test_an_ime_has_its_keys_for_itself(writer: Writer) -> None:
+    desk = DictatedDesk(writer.page, writer.address)
+    ime = writer.page.context.new_cdp_session(writer.page)
+    writer.text.fill(BEGINNING)
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    ime.send("Input.imeSetComposition", {"text": "に", "selectionStart": 1, "selectionEnd": 1})
+    expect(writer.ghost).to_have_count(0)
+    keys = ["Enter", "Tab", "ArrowDown", "ArrowRight", "Escape"]
+    assert writer.page.evaluate(KEYS, keys) == [False] * len(keys)
+    ime.send("Input.imeSetComposition", {"text": "日本", "selectionStart": 2, "selectionEnd": 2})
+    ime.send("Input.insertText", {"text": "日本"})
+    writer.expect_text(f"{BEGINNING}日本")
+    assert len(desk.of("suggest")) <= 2
+    writer.text.press("Control+z")
+    writer.expect_text("")
+    writer.text.press("Control+Shift+z")
+    writer.expect_text(f"{BEGINNING}日本")
+
+
+def test_only_text_is_pasted(writer: Writer) -> None:
+    writer.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    writer.page.evaluate(
+        "navigator.clipboard.write([new ClipboardItem({"
+        "'text/html': new Blob(['<b>two</b><br>lines'], {type: 'text/html'}),"
+        "'text/plain': new Blob(['two\\nlines'], {type: 'text/plain'})})])"
+    )
+    writer.text.focus()
+    writer.text.press("Control+v")
+    writer.expect_text("two\nlines")
+    expect(writer.text.locator("b")).to_have_count(0)
+
+
+def test_line_feeds_are_typed_as_they_are_kept(writer: Writer) -> None:
+    writer.page.keyboard.type("a")
+    for key in ("Enter", "Enter"):
+        writer.text.press(key)
+    writer.page.keyboard.type("b")
+    writer.text.press("Enter")
+    writer.expect_text("a\n\nb\n")
+    writer.text.press("Backspace")
+    writer.text.press("Backspace")
+    writer.expect_text("a\n\n")
+    writer.page.keyboard.type("c")
+    writer.expect_text("a\n\nc")
+    writer.expect_saved()
+    writer.page.reload()
+    writer.expect_text("a\n\nc")
+
+
+def test_from_right_to_left_the_left_arrow_takes_a_word(writer: Writer) -> None:
+    DictatedDesk(writer.page, writer.address)
+    writer.text.fill("ספן זקן מוצא מכתב")
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    writer.text.press("ArrowLeft")
+    writer.expect_text(f"ספן זקן מוצא מכתב{WAYS[0][:3]}")
+
+
+def test_a_browser_without_such_an_element_has_the_page_without_script(writers: Callable[..., Writer]) -> None:
+    writer = writers()
+    writer.page.add_init_script(
+        "Object.defineProperty(HTMLElement.prototype, 'contentEditable',"
+        "{ set(value) { if (value === 'plaintext-only') throw new SyntaxError('no'); } })"
+    )
+    writer.open()
+    writer.page.locator("textarea#text").fill(BEGINNING)
+    writer.page.locator("#continue").click()
+    takes = writer.page.get_by_role("button", name="Take this")
+    expect(takes).to_have_count(3)
+    takes.first.click()
+    writer.page.wait_for_url("**/shelf/*")
+    assert writer.value.startswith(BEGINNING)
+    assert len(writer.value) > len(BEGINNING)

@@ -1,0 +1,114 @@
+"""Other words for a word of the model, and other ways to say a selection, in a real browser."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.end_to_end.dictated import REWRITTEN, WAYS, DictatedDesk
+from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
+
+TO_LAMP = len(" He opened it under the l")
+
+
+@pytest.fixture
+def script() -> bool:
+    return True
+
+
+@pytest.fixture
+def desk(writer: Writer) -> DictatedDesk:
+    """The desk of `writer`, with a text that ends with the model's words."""
+    desk = DictatedDesk(writer.page, writer.address)
+    writer.text.fill(BEGINNING)
+    writer.text.press("Control+Enter")
+    expect(writer.ghost).to_have_attribute("data-words", WAYS[0])
+    writer.text.press("Tab")
+    writer.text.press("Escape")
+    writer.expect_text(BEGINNING + WAYS[0])
+    return desk
+
+
+def at_lamp(writer: Writer) -> None:
+    """Move the caret into the word “lamp”."""
+    for _ in range(len(WAYS[0]) - TO_LAMP):
+        writer.text.press("ArrowLeft")
+
+
+def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: Writer, desk: DictatedDesk) -> None:
+    at_lamp(writer)
+    writer.text.press("Alt+ArrowDown")
+    others = writer.page.get_by_role("group", name="Other words")
+    expect(others.get_by_role("button")).to_have_text(["lantern31 %", "moon22 %", "lamp11 %", "rain< 1 %"])
+    widths = [bar["width"] for bar in (each.bounding_box() for each in others.locator(".bar").all()) if bar]
+    assert widths == sorted(widths, reverse=True)
+    before = f"{BEGINNING} He opened it under the "
+    assert (desk.of("words")[0]["text"], desk.of("words")[0]["word"]) == (before, "lamp")
+    writer.page.keyboard.press("ArrowDown")
+    writer.page.keyboard.press("Enter")
+    writer.expect_text(f"{before}moon")
+    expect(writer.text).to_be_focused()
+    expect(writer.takes).to_have_count(3)
+    writer.expect_saved()
+    assert desk.of("take")[-1]["taken"] == "moon"
+    writer.text.press("Control+z")
+    writer.expect_text(BEGINNING + WAYS[0])
+
+
+def test_a_click_on_a_word_of_the_model_shows_them(writer: Writer, desk: DictatedDesk) -> None:
+    others = writer.page.get_by_role("group", name="Other words")
+    box = writer.page.evaluate(
+        """at => {
+            const range = document.createRange(), text = document.getElementById("sheet").firstChild;
+            range.setStart(text, at);
+            range.setEnd(text, at + 1);
+            const { x, y, width, height } = range.getBoundingClientRect();
+            return [x + width / 2, y + height / 2];
+        }""",
+        len(BEGINNING) + TO_LAMP,
+    )
+    writer.page.mouse.click(*box)
+    expect(others).to_be_visible(timeout=PATIENCE)
+    writer.text.press("ArrowRight")
+    expect(others).to_be_hidden()
+    writer.text.press("Control+Home")
+    expect(writer.page.get_by_role("button", name="Other words")).to_be_hidden()
+    writer.expect_text(BEGINNING + WAYS[0])
+
+
+def test_a_selection_is_said_in_another_way(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.press("Control+Home")
+    writer.text.press("Control+Shift+ArrowRight")
+    writer.text.press("Control+Shift+ArrowRight")
+    selected = writer.page.evaluate("String(getSelection())")
+    writer.press("Say it differently")
+    expect(writer.takes).to_have_text(list(REWRITTEN))
+    expect(writer.ghost).to_have_count(0)
+    asked = desk.of("rewrite")[0]
+    assert (asked["text"], asked["selected"]) == ("", selected)
+    writer.text.press("ArrowDown")
+    writer.text.press("Tab")
+    writer.expect_text((BEGINNING + WAYS[0]).replace(selected, REWRITTEN[1], 1))
+    writer.text.press("Control+z")
+    writer.expect_text(BEGINNING + WAYS[0])
+    assert not writer.faults
+
+
+def test_ones_own_words_stay_with_escape(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.press("Control+a")
+    writer.text.press("Alt+ArrowDown")
+    expect(writer.takes).to_have_count(3)
+    writer.text.press("Escape")
+    expect(writer.offers).to_be_hidden()
+    writer.expect_text(BEGINNING + WAYS[0])
+
+
+def test_the_words_of_the_model_are_marked_without_markup(writer: Writer, desk: DictatedDesk) -> None:
+    marked = "[...CSS.highlights.get('model')].map(String)"
+    assert writer.page.evaluate(marked) == [WAYS[0]]
+    at_lamp(writer)
+    writer.page.keyboard.type("XX")
+    head, tail = WAYS[0][:TO_LAMP], WAYS[0][TO_LAMP:]
+    writer.expect_text(f"{BEGINNING}{head}XX{tail}")
+    assert writer.page.evaluate(marked) == [head, tail]
+    writer.expect_saved()
+    writer.page.get_by_label("Show which words the model wrote").uncheck()
+    assert writer.page.evaluate(marked) == []
