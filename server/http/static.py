@@ -36,4 +36,12 @@ async def static_file(name: FromPath[str], version: FromPath[str] = "") -> File:
     if name not in NAMES:
         raise NotFoundException
     kept = KEPT if version == VERSION else "no-cache"
-    return File(STATIC / name, filename=name, content_disposition_type="inline", headers={"Cache-Control": kept})
+    # Not every system knows the type of a font.
+    kind = "font/woff2" if name.endswith(".woff2") else None
+    return File(
+        STATIC / name,
+        filename=name,
+        media_type=kind,
+        content_disposition_type="inline",
+        headers={"Cache-Control": kept},
+    )

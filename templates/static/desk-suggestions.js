@@ -44,15 +44,18 @@ export function remember(set) {
   stored(() => sessionStorage.setItem(name(), JSON.stringify(sets.slice(-MOST))));
 }
 
-// The words of a suggestion, with the space that is due where they are shown.
+const letter = (text) => /^[\p{L}\p{N}]/u.test(text);
+
+// The words of a suggestion, with the spaces that are due where they are shown.
 function words(index = now.index) {
-  const way = now.set.ways[index] ?? "", letter = /^[\p{L}\p{N}]/u.test(way);
-  const due = now.bare && !now.set.bare ? way.trimStart() : !now.bare && now.set.bare && letter ? ` ${way}` : way;
-  return index === now.index ? due.slice(now.given) : due;
+  const { set: { ways, bare, rewriting }, bare: here, given, at } = now, way = ways[index];
+  if (!way || rewriting) return way;
+  const due = here && !bare ? way.trimStart() : !here && bare && letter(way) ? ` ${way}` : way;
+  return due.slice(index === now.index ? given : 0) + (letter(surface.value.slice(at)) ? " " : "");
 }
 
 function draw() {
-  surface.ghost(now && !now.set.rewriting ? words() : "");
+  surface.ghost(now && !now.set.rewriting && words());
   const here = now ? sets.filter((set) => set.place === now.set.place) : [];
   drawTray(now, here.indexOf(now?.set), here.length, Boolean(asking));
   suggesting.onchange();
@@ -77,6 +80,7 @@ export function rest() {
 // Stops what is being written.
 export function stop() {
   clearTimeout(timer);
+  if (asking) asking.set.settled = true;
   asking?.patience.abort();
   ahead?.patience.abort();
   if (tries) say("");
@@ -100,8 +104,12 @@ async function write({ set, patience }, text, more) {
       if (event === "begun") Object.assign(set, { seeds, notes, all: characters >= text.trim().length, read: count(text.slice(-characters)) });
       if (event === "piece") set.ways[index] += piece;
       if (event === "settled") Object.assign(set, { settled: true, failure });
-      if (now?.set === set) draw();
-      else if (asking?.set === set && set.ways.some(Boolean)) present(set);
+      if (now?.set === set) {
+        draw();
+        surface.show();
+      } else if (asking?.set === set && set.ways.some(Boolean)) {
+        present(set);
+      }
     }
     return set.settled ? null : { ...lost, message: BROKEN };
   } catch {
@@ -194,7 +202,7 @@ export function take(index = now.index) {
 
 // Takes its next word. Returns false if there is none.
 export function takeWord() {
-  const [word] = words().match(/^\s*\S+/) ?? [], shown = now;
+  const [word] = words()?.match(/^\s*\S+(\s+$)?/) ?? [], shown = now;
   if (!word || shown.set.rewriting) return false;
   if (word === words() && shown.set.settled) return take();
   put(word);

@@ -105,7 +105,10 @@ sheet.addEventListener("input", () => {
   if (pausing.checked) pause = setTimeout(() => { if (document.activeElement === sheet && !shown()) ask(true); }, PAUSE);
 });
 sheet.addEventListener("compositionstart", rest);
-sheet.addEventListener("click", () => showWords(false));
+sheet.addEventListener("click", () => {
+  if (surface.locate()) surface.onmove();
+  showWords(false);
+});
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();

@@ -186,7 +186,7 @@ def test_a_host_that_is_none(client: Client, host: str, path: str, other: int) -
     assert answer.status_code == (400 if set(host) & set(" <") else other)
 
 
-TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
 def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
@@ -194,14 +194,15 @@ def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
     with serving(bundle) as live, httpx.Client(base_url=live.address) as client:
         pages = "".join(client.get(address).text for address in ("/", "/shelf", "/docs", "/status"))
         addresses = set(re.findall(r'"(/static/[^"]*)"', pages))
-        assert {Path(address.split("?")[0]).name for address in addresses} == {file.name for file in STATIC.iterdir()}
+        assert {Path(address).name for address in addresses} == {file.name for file in STATIC.iterdir()}
         for address in addresses:
             answer = client.get(address)
             assert answer.status_code == 200
             assert "immutable" in answer.headers["cache-control"]
-            kind = TYPES[Path(address.split("?")[0]).suffix]
-            assert answer.headers["content-type"].split(";")[0] == kind
-            assert len(answer.content) < (30_000 if kind == "text/javascript" else 10_000)
+            assert answer.headers["content-type"].split(";")[0] == TYPES[Path(address).suffix]
+            assert len(answer.content) < (30_000 if address.endswith(".woff2") else 12_000)
+        stale = client.get(f"/static/{'0' * 12}/desk.js")
+        assert (stale.status_code, stale.headers["cache-control"]) == (200, "no-cache")
 
 
 def test_health(client: Client) -> None:

@@ -44,7 +44,7 @@ def test_every_address_is_below_the_root_path(engine: Engine, removed: bool) -> 
             links = [link for link in LINK.findall(text) if not link.startswith("http")]
             assert links
             assert [link for link in links if not link.startswith("/a/plotify/")] == []
-        style = re.search(r'"/a/plotify(/static/plotify[^"]*)"', start.text)
+        style = re.search(r'"/a/plotify(/static/\w+/plotify[^"]*)"', start.text)
         assert style
         get(style[1])
         assert "http://testserver.local/a/plotify/v1/completions" in get("/docs")

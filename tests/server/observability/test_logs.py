@@ -84,7 +84,7 @@ def test_a_request_is_one_line(bundle: Bundle, log: io.StringIO) -> None:
     with serving(bundle) as live:
         plot = start(live.address, {"prompt": "A fox", "length": "line"})
         events = follow(plot)
-        answer = httpx.get(f"{live.address}/static/desk.css?v={MARK}", headers={"X-Request-Id": "mine"})
+        answer = httpx.get(f"{live.address}/static/{MARK}/desk.css", headers={"X-Request-Id": "mine"})
         httpx.get(f"{live.address}/v1/chat/completions/{MARK}?{MARK}")
         started, followed, styled, lost = answered(log, 4)
     assert started.items() >= {"level": "info", "method": "POST", "path": "/api/plots", "status": 201}.items()
@@ -93,7 +93,10 @@ def test_a_request_is_one_line(bundle: Bundle, log: io.StringIO) -> None:
     assert started["message"].startswith("POST /api/plots 201, ")
     assert followed["path"] == "/api/plots/{plot_id}/events"
     assert followed["bytes"] > sum(len(event.data) for event in events)
-    assert styled.items() >= {"request_id": "mine", "bytes": len(answer.content), "path": "/static/{file_path}"}.items()
+    assert (
+        styled.items()
+        >= {"request_id": "mine", "bytes": len(answer.content), "path": "/static/{version}/{name}"}.items()
+    )
     assert lost.items() >= {"path": "/v1/chat/…", "status": 404}.items()
 
 
