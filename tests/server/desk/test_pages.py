@@ -201,6 +201,8 @@ def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
             assert "immutable" in answer.headers["cache-control"]
             assert answer.headers["content-type"].split(";")[0] == TYPES[Path(address).suffix]
             assert len(answer.content) < (30_000 if address.endswith(".woff2") else 12_000)
+            plain = client.get(address, headers={"Accept-Encoding": "identity"})
+            assert plain.content == answer.content == (STATIC / Path(address).name).read_bytes()
         stale = client.get(f"/static/{'0' * 12}/desk.js")
         assert (stale.status_code, stale.headers["cache-control"]) == (200, "no-cache")
 

@@ -84,7 +84,9 @@ def test_a_request_is_one_line(bundle: Bundle, log: io.StringIO) -> None:
     with serving(bundle) as live:
         plot = start(live.address, {"prompt": "A fox", "length": "line"})
         events = follow(plot)
-        answer = httpx.get(f"{live.address}/static/{MARK}/desk.css", headers={"X-Request-Id": "mine"})
+        answer = httpx.get(
+            f"{live.address}/static/{MARK}/desk.css", headers={"X-Request-Id": "mine", "Accept-Encoding": "identity"}
+        )
         httpx.get(f"{live.address}/v1/chat/completions/{MARK}?{MARK}")
         started, followed, styled, lost = answered(log, 4)
     assert started.items() >= {"level": "info", "method": "POST", "path": "/api/plots", "status": 201}.items()
