@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import FilePayload, expect
 
 from server.desk.shelf_routes import PAGE
-from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
+from tests.end_to_end.writer import BEGINNING, Writer
 
 MARKUP = "<script>document.title = 'taken'</script><b>&amp;"
 
