@@ -53,6 +53,7 @@ export function took(text, taken, rest) {
 export function save() {
   stopTrying();
   return (sent = sent.then(async () => {
+    if (trying) return;  // the one before was refused
     while (takes.length) {
       takes[0].leaves = true;
       if (!await deliver("/take", takes[0])) return;

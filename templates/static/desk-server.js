@@ -36,7 +36,7 @@ export async function read(answer) {
 export async function post(path, more) {
   const patience = new Patience();
   try {
-    return await read(await send(path, more, patience));
+    return await read(await send(path, more, { signal: patience.signal }));
   } catch {
     return lost;
   } finally {

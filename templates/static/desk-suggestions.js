@@ -142,7 +142,8 @@ async function follow(quiet) {
     now = null;
   }
   set.settled = true;
-  const seconds = refusal && !quiet ? refused(refusal) : say(quiet ? "" : set.failure ?? "");
+  const seconds = refusal && !quiet && refused(refusal);
+  if (!refusal && !quiet) say(set.failure ?? "");
   tries = Boolean(seconds);
   if (tries) timer = setTimeout(ask, seconds * 1000);
   if (now) remember(set);

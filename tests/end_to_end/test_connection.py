@@ -188,7 +188,6 @@ def test_what_is_taken_for_a_plot_that_was_deleted_is_kept_as_a_new_one(writer: 
     way = writer.asked()[0]
     delete(writer, writer.keep())
     writer.take(0)
-    expect(writer.page.get_by_role("alert")).to_contain_text("your text is a new plot", timeout=PATIENCE)
     expect_kept(writer, BEGINNING + way)
     expect_plots(writer, 1)
 
