@@ -1,4 +1,7 @@
-"""The static files of the pages: styles, scripts, a font, the icon. They are in memory, as they are and compressed."""
+"""The static files of the pages: styles, scripts, a font, the icon.
+
+They are in memory, as they are and compressed.
+"""
 
 import gzip
 import hashlib

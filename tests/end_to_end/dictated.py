@@ -20,7 +20,9 @@ REWRITTEN = ("the old man who kept the light", "a keeper grown old", "whoever ke
 
 @dataclass
 class DictatedDesk:
-    """Answers the requests of a page in place of the server. Taking a suggestion saves the text there as typed.
+    """Answers the requests of a page in place of the server.
+
+    Taking a suggestion saves the text on the server, as typed.
 
     Attributes:
         asked: each request: the last part of its path, and its fields.

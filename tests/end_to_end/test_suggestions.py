@@ -1,4 +1,4 @@
-"""Suggestions at the caret, in a real browser: ghost text, the tray, keys and buttons, undo, what comes next."""
+"""Suggestions at the caret, in a real browser: ghost text, the tray, keys and buttons, undo."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Typing in the element that is the text: an IME, paste, line feeds, directions, browsers without such an element."""
+"""Typing in the element that is the text: an IME, paste, line feeds, directions, old browsers."""
 
 from collections.abc import Callable
 

@@ -43,7 +43,7 @@ class Writer:
 
     @property
     def offers(self) -> Locator:
-        """What shows the three texts: the tray, or a section without JavaScript."""
+        """The place of the three texts: the tray, or a section without JavaScript."""
         return self.page.get_by_role("region", name="Suggestions" if self.script else "What could come next")
 
     @property
