@@ -12,6 +12,10 @@ from server.http import sse
 from server.http.sse import HEARTBEAT
 
 
+MADE_WAY = "Others are writing."
+"""The explanation of suggestions that made way."""
+
+
 class Begun(Struct, frozen=True):
     """The beginning of suggestions. seeds: of each.
 
@@ -36,10 +40,13 @@ class Ended(Struct, frozen=True):
 
 
 class Suggestions(Continuations[Ended]):
-    """Suggestions for one place in a text."""
+    """Suggestions for one place in a text. made_way: they stopped because somebody else needs their rows."""
+
+    made_way = False
 
     async def settled(self) -> Ended:
-        return Ended(self.failure, [plot.finish_reason == "stop" for plot in self.plots])
+        failure = MADE_WAY if self.made_way else self.failure
+        return Ended(failure, [plot.finish_reason == "stop" for plot in self.plots])
 
     def broken(self, failure: str) -> Ended:
         return Ended(failure, [False] * len(self.plots))
@@ -54,6 +61,7 @@ class Suggestions(Continuations[Ended]):
         yield sse.event(begun, begun.name)
         async for events in self.feed.follow(heartbeat=heartbeat):
             if give_way():
+                self.made_way = True
                 self.stop()
             yield b"".join(sse.event(event, event.name) for event in events) or HEARTBEAT
 

@@ -166,7 +166,7 @@ function prefetch() {
   if (ahead?.set.place === place(text) || known(text).length || !words()) return;
   ahead?.patience.abort();
   const next = ahead = request(text, { ahead: "1" });
-  next.answer.then((refusal) => { if (refusal && ahead === next) ahead = null; });
+  next.answer.then((refusal) => { if ((refusal || next.set.failure) && ahead === next) ahead = null; });
 }
 
 // Shows what comes after words that were just taken.

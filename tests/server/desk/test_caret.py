@@ -11,7 +11,7 @@ import pytest
 
 from server.bundle import Bundle
 from server.desk.desk import NOTES_SHARE
-from server.desk.suggestions import Prefetches
+from server.desk.suggestions import MADE_WAY, Prefetches
 from server.engine import Engine, EngineBusy, EngineConfig
 from server.settings import Settings
 from server.shelf import bounds
@@ -134,6 +134,12 @@ def test_what_nobody_asked_for_leaves_room_for_another_request(
     with pytest.raises(EngineBusy) if refused else nullcontext():
         prefetches.check(6)
     assert prefetches.give_way() == gives_way
+
+
+def test_suggestions_that_make_way_say_so(writer: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Prefetches, "give_way", lambda self: True)
+    answer = writer.post("suggest", EVENTS, **(ASKED | {"ahead": "1"}))
+    assert f'"failure":"{MADE_WAY}"' in answer.text
 
 
 @pytest.mark.usefixtures("slow_decoding")
