@@ -39,13 +39,15 @@ class Surface {
     sheet.addEventListener("compositionend", () => this.read());
     sheet.addEventListener("focus", () => this.select(this.start, this.end));  // a click moves the caret after that
     sheet.addEventListener("beforeinput", (event) => {
-      // Browsers differ in what they make of it.
-      if (!["insertParagraph", "insertLineBreak"].includes(event.inputType)) return;
+      // Browsers differ in what they make of a new line, typed or pasted.
+      const given = event.data ?? event.dataTransfer?.getData("text/plain") ?? "";
+      const words = ["insertParagraph", "insertLineBreak"].includes(event.inputType) ? "\n" : given.replace(/\r\n?/g, "\n");
+      if (!words.includes("\n") || event.isComposing) return;
       event.preventDefault();
       this.locate();
       const { start, end, value } = this;
-      this.write(start, end - start, "\n");
-      this.onedit(start, value.slice(start, end), "\n");
+      this.write(start, end - start, words);
+      this.onedit(start, value.slice(start, end), words);
       sheet.dispatchEvent(new Event("input"));
       this.show();
     });
@@ -57,12 +59,14 @@ class Surface {
     if (focused) this.focus();
   }
 
-  // Text nodes and line breaks with their text. A line break at the end only makes room for the caret.
+  // Text nodes and line breaks with their text. A line break at the end only makes room for the caret. Where a browser
+  // puts a line into a block of its own, the block begins a line.
   *leaves() {
     const walker = document.createTreeWalker(sheet, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       if (node instanceof Text) yield [node, node.data];
-      else if (node.nodeName === "BR" && node !== sheet.lastChild) yield [node, "\n"];
+      else if (node.nodeName === "BR" && node !== node.parentNode.lastChild) yield [node, "\n"];
+      else if (node.nodeName === "DIV" && node.previousSibling) yield [node, "\n"];
     }
   }
 
@@ -76,6 +80,10 @@ class Surface {
     while (tail < Math.min(most, after.length - this.end) && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
     while (at < most - tail && before[at] === after[at]) at++;
     this.set(after);
+    if (sheet.querySelector("div")) {
+      this.draw();
+      this.select(this.start, this.end);
+    }
     this.onedit(at, before.slice(at, before.length - tail), after.slice(at, after.length - tail));
   }
 
@@ -107,7 +115,7 @@ class Surface {
     place.setStart(node, offset);
     let count = 0;
     for (const [leaf, part] of this.leaves()) {
-      if (leaf === node) return count + offset;
+      if (leaf === node) return count + (leaf.nodeName === "DIV" ? 1 : offset);
       if (place.comparePoint(leaf, 0) >= 0) break;
       count += part.length;
     }

@@ -157,7 +157,7 @@ def test_texts_are_brought_in_and_everything_is_taken_out(writer: Writer) -> Non
     with zipfile.ZipFile(download.value.path()) as file:
         assert sorted(file.namelist()) == ["The Flood.md", "The Frost.md"]
     writer.page.get_by_role("link", name="The Frost", exact=True).click()
-    expect(writer.text).to_have_value("It froze.")
+    writer.expect_text("It froze.")
     assert not [fault for fault in writer.faults if "422" not in fault]
 
 

@@ -94,3 +94,12 @@ def test_a_browser_without_such_an_element_has_the_page_without_script(writers: 
     writer.page.wait_for_url("**/shelf/*")
     assert writer.value.startswith(BEGINNING)
     assert len(writer.value) > len(BEGINNING)
+
+
+def test_lines_that_come_at_once_stay_lines(writer: Writer) -> None:
+    """Dictation and pasting insert several lines at once, which browsers put into blocks of their own."""
+    writer.text.click()
+    writer.page.keyboard.insert_text("One.\n\nTwo.\nThree.")
+    writer.expect_text("One.\n\nTwo.\nThree.")
+    writer.page.keyboard.type(" Four.")
+    writer.expect_text("One.\n\nTwo.\nThree. Four.")
