@@ -43,14 +43,6 @@ class DictatedDesk:
         """Return the fields of all requests to a path so far."""
         return [fields for asked, fields in self.asked if asked == name]
 
-    def expect(self, name: str, number: int) -> None:
-        """Wait for this many requests to a path."""
-        for _ in range(600):
-            if len(self.of(name)) >= number:
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"{len(self.of(name))} of {number} requests to {name}")
-
     def _fields(self, route: Route) -> dict[str, str]:
         body = route.request.post_data or ""
         fields = {name: values[0] for name, values in parse_qs(body, keep_blank_values=True).items()}
