@@ -11,7 +11,6 @@ from server.engine import AnyEngine, EngineBusy
 from server.http import sse
 from server.http.sse import HEARTBEAT
 
-
 MADE_WAY = "Others are writing."
 """The explanation of suggestions that made way."""
 
