@@ -11,15 +11,16 @@ export function say(words) {
   element("notice").hidden = !words;
 }
 
-// Shows what is wrong, at the fields at fault.
-export function explain({ message = "", problems = {} }) {
+// Shows what is wrong, at the fields at fault. only: the field to speak of; what is shown at the others stays.
+export function explain({ message = "", problems = {} }, only = "") {
   for (const paragraph of form.querySelectorAll(".problem[id]")) {
     const name = paragraph.id.replace("-problem", "");
+    if (only && name !== only) continue;
     paragraph.textContent = problems[name] ?? "";
     paragraph.hidden = !(name in problems);
     if (element(name)) element(name).ariaInvalid = name in problems ? "true" : null;
   }
-  const wrong = form.querySelector("[aria-invalid]:not([hidden])");
+  const wrong = Object.keys(problems).length ? form.querySelector("[aria-invalid]:not([hidden])") : null;
   if (wrong?.closest("details")) wrong.closest("details").open = true;
   wrong?.focus();
   say(Object.keys(problems).length ? "" : message);

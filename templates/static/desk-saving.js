@@ -97,7 +97,7 @@ export async function travel(way) {
 
 // at: the text that is now on the server. What was typed since then stays.
 function show(answer, at) {
-  explain({ message: plot.value && plot.value !== answer.plot ? GONE : "" });
+  explain({ message: plot.value && plot.value !== answer.plot ? GONE : "" }, "text");
   tries = 0;
   Object.assign(state, { kept: at, undo: answer.undo, redo: answer.redo });
   plot.value = answer.plot;

@@ -1,6 +1,6 @@
 // Suggestions: three continuations of what stands before the caret. One is shown there as ghost text, all in the tray.
 
-import { count, element, say, stored, tell } from "./desk-page.js";
+import { count, element, explain, say, stored, tell } from "./desk-page.js";
 import { history } from "./desk-history.js";
 import { refused, save, took, unsaved } from "./desk-saving.js";
 import { Patience, events, lost, read, send } from "./desk-server.js";
@@ -143,7 +143,7 @@ async function follow(quiet) {
   }
   set.settled = true;
   const seconds = refusal && !quiet && refused(refusal);
-  if (!refusal && !quiet) say(set.failure ?? "");
+  if (!refusal && !quiet) explain({ message: set.failure ?? "" });
   tries = Boolean(seconds);
   if (tries) timer = setTimeout(ask, seconds * 1000);
   if (now) remember(set);
