@@ -54,7 +54,7 @@ def test_the_shipped_model_avoids_a_word_that_it_would_write(genre: str | None) 
 
         plain = written(())
         words = sorted(set(re.findall(r"[a-z]{3,}", plain)))
-        assert len(words) > 3
+        assert len(words) >= 3
         avoided = written(tuple(words[:3]))
         assert not set(words[:3]) & set(re.findall(r"[a-z]+", avoided.lower()))
         assert written(("zyzzyva",)) == plain, "a word that is not written anyway changes nothing"
