@@ -59,6 +59,7 @@ PALETTES = {
     "drama": Palette("#3b2c4a", "#c98b76", "#f6dcae", "#73506b", "#2a1c33", "#fff6ea"),
     "family": Palette("#8fd0ea", "#e6f6ee", "#ffc857", "#7cbf8e", "#2d6a4f", "#17352a"),
     "fantasy": Palette("#1d1a4b", "#7d5ba6", "#f4e4a1", "#4b3b86", "#15123a", "#fbf7ff"),
+    "historical": Palette("#33251a", "#c49a63", "#f4e3bf", "#7d5b3a", "#24180e", "#fdf6e8"),
     "horror": Palette("#0b0b0d", "#4a0f14", "#c9c2b2", "#26090c", "#050506", "#f3ece2"),
     "romance": Palette("#7a2e4d", "#f3a6a0", "#ffe9d6", "#b5527a", "#4a1830", "#fff5f0"),
     "science fiction": Palette("#04121f", "#0f5f73", "#9ff3e4", "#0b3a4d", "#020a12", "#e9fffb"),
