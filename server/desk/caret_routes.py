@@ -3,6 +3,7 @@
 `text` is before the caret, `rest` behind it.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from litestar import Response, post
@@ -74,23 +75,27 @@ async def take(visit: Visiting) -> Response[Any]:
 @post("/desk/words", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def words(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
     """The likeliest words after `text`, and the probability of `word`, which stands there now."""
-    form = await desk_form(visit)
-    try:
-        visit.check(form)
-        count_text(visit.request)
-        return Response({"words": await visit.desk.words(form, access.client_of(visit.request))})
-    except EXPLAINED as error:
-        return refusal(error, *explanation(error))
+    return await _told(visit, access, "words", visit.desk.words)
 
 
 @post("/desk/rewrite", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def rewrite(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
     """Other ways to say `selected`, which stands between `text` and `rest`."""
+    return await _told(visit, access, "rewritten", visit.desk.rewrite)
+
+
+async def _told(
+    visit: Visit, access: Access, name: str, ask: Callable[[Mapping[str, str], str], Awaitable[object]]
+) -> Response[Any]:
+    """Return what the desk tells about the form, under a name in JSON.
+
+    ask: takes the form and the client.
+    """
     form = await desk_form(visit)
     try:
         visit.check(form)
         count_text(visit.request)
-        return Response({"rewritten": await visit.desk.rewrite(form, access.client_of(visit.request))})
+        return Response({name: await ask(form, access.client_of(visit.request))})
     except EXPLAINED as error:
         return refusal(error, *explanation(error))
 
