@@ -250,8 +250,10 @@ class TrainingRun:
         state = self.state
         state.restore_best()
         splits = {"train": self.training, "validation": self.validation, "test": self.test}
+        base = Path(self.settings.base)
         training = {
             **asdict(self.settings),
+            "base": base.name if base.is_dir() else self.settings.base,  # no path of this machine
             "computed_in": self.precision,
             "parameters": self.model.count_params(),
             "steps": state.step,
