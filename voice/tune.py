@@ -89,7 +89,8 @@ def tune(sources: Sequence[Path], base: str, out: Path, force: bool, console: Co
     started_from = checkpoint_of(base, work)
     longest = longest_passage(manuscripts, started_from, base)
     data = write_data(manuscripts, longest, work / "data")
-    read, steps = train_documents(data), steps_of(data)
+    read = train_documents(data)
+    steps = steps_of(read)
     arguments = ["--data", data, "--base", started_from, "--out", work / "checkpoint"]
     arguments += ["--epochs", EPOCHS, "--batch-tokens", BATCH_TOKENS, "--learning-rate", LEARNING_RATE]
     stage("train", *arguments, "--evaluate-every", max(1, steps // EVALUATIONS), "--patience", PATIENCE)
@@ -170,9 +171,9 @@ def train_documents(data: Path) -> list[str]:
     return [str(Document(**json.loads(line)).text) for line in lines]
 
 
-def steps_of(data: Path) -> int:
+def steps_of(read: Sequence[str]) -> int:
     """Return the approximate number of steps of the whole run, at four characters a token."""
-    characters = sum(map(len, train_documents(data)))
+    characters = sum(map(len, read))
     return max(1, EPOCHS * characters // (4 * BATCH_TOKENS))
 
 
