@@ -16,6 +16,7 @@ from server.desk.writers import Writers
 from server.engine import AnyEngine
 from server.shelf import NotOnShelf, Passage, Shelf, Volume
 from server.writing.brief import ANY_GENRE, LENGTHS, Brief
+from server.writing.fields import STEERING
 from server.writing.plot import Plot, begin
 
 ROOM = 24
@@ -30,7 +31,7 @@ MIN_TOKENS = 8
 LONGEST_LENGTH = max(LENGTHS, key=lambda length: LENGTHS[length].most)
 """The length that leaves enough of the context for any selection."""
 
-STEERING = ("length", "wildness", "avoid", "notes")
+SAVED = tuple(name for name in STEERING if name not in ("genre", "seed"))
 """The fields that the shelf keeps with a plot, besides its text and genre."""
 
 
@@ -148,7 +149,7 @@ class Desk:
     def _kept(self, typed: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """Return the genre and the steering to keep. A page without a field for notes changes none."""
         genre = "" if typed["genre"] == ANY_GENRE else typed["genre"]
-        names = [name for name in STEERING if name != "notes" or self.engine.bundle.manifest.prompt.has_notes]
+        names = [name for name in SAVED if name != "notes" or self.engine.bundle.manifest.prompt.has_notes]
         return genre, {name: typed[name] for name in names}
 
     def _begin(self, brief: Brief, client: str) -> list[Plot]:

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from server.desk.caret_routes import FIELDS
-from server.desk.desk import STEERING
+from server.desk.desk import SAVED
 from server.desk.rewriting import LONGEST
 from server.desk.shelf_routes import passage_number
 from server.desk.visit import Visiting
@@ -127,7 +127,7 @@ def _sentences(text: str, spans: list[tuple[int, int]], part: Part) -> list[tupl
 def _kept(volume: Volume) -> dict[str, str]:
     """Return the fields of the desk's form that belong to a plot."""
     return {"plot": volume.id, "genre": volume.genre or ANY_GENRE} | {
-        name: volume.steering[name] for name in STEERING if name in volume.steering
+        name: volume.steering[name] for name in SAVED if name in volume.steering
     }
 
 
