@@ -79,7 +79,7 @@ class Desk:
         await self.offers.stop(plot_id)
         await self.shelf.keep(owner, plot_id, text, "writer", genre, steering=steering)
         chosen = await self.shelf.choose(owner, plot_id, number)
-        words = chosen.path[-1].passage.text if chosen.path else ""
+        words = chosen.path[-1].text if chosen.path else ""
         if chosen.text == text + words:
             return chosen
         await self.shelf.keep(owner, plot_id, text, "writer")

@@ -8,7 +8,7 @@ from server.shelf.errors import NotKept, NotOnShelf, ShelfError, ShelfFull, Shel
 from server.shelf.listing import SORTS, Sort
 from server.shelf.outline import Gap, Outline, Strand, Twig
 from server.shelf.shelf import Shelf
-from server.shelf.volume import Entry, Passage, Picture, Step, Volume, Written
+from server.shelf.volume import Entry, Passage, Picture, Volume, Written
 
 __all__ = [
     "SORTS",
@@ -25,7 +25,6 @@ __all__ = [
     "ShelfFull",
     "ShelfUnusable",
     "Sort",
-    "Step",
     "Strand",
     "Twig",
     "Volume",

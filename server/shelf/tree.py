@@ -1,21 +1,20 @@
 """Reading passages from a plot's tree, and adding passages to it."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.shelf import bounds
 from server.shelf.authorship import By, Run, changed, part, replaced
 from server.shelf.errors import ShelfFull
 from server.shelf.models import PassageRow, PlotRow
-from server.shelf.volume import Passage, Step, Volume, heading
+from server.shelf.volume import Passage, Volume, heading
 
 EXCERPT = 2_000
-"""Characters to read of a passage beside the path."""
+"""Characters to read of a passage after the path."""
 
 
 def numbers(session: Session, plot: PlotRow, number: int) -> list[int]:
@@ -188,30 +187,31 @@ def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
 
 
 def volume(session: Session, plot: PlotRow) -> Volume:
-    """Return a plot with its path and the passages beside it."""
-    way = numbers(session, plot, plot.current)
-    on_path, continues = PassageRow.number.in_(way), PassageRow.parent.in_(way)
-    shown = case((on_path, PassageRow.text), else_=func.substr(PassageRow.text, 1, EXCERPT))
-    children = defaultdict(list)
-    columns = (PassageRow.number, PassageRow.parent, shown, PassageRow.by, PassageRow.created, PassageRow.runs)
-    for number, parent, text, by, created, runs in session.execute(
-        select(*columns).where(PassageRow.plot_id == plot.id, continues).order_by(PassageRow.number)
-    ):
-        children[parent].append(Passage(number, parent, text, by, created, _tuples(runs)))
-    current = session.get_one(PassageRow, (plot.id, plot.current))
-    steps = []
-    for parent, number in pairwise(way):
-        (passage,) = [passage for passage in children[parent] if passage.number == number]
-        steps.append(Step(passage, [other for other in children[parent] if other.number != number]))
-    return _volume(plot, current, steps, children[plot.current])
+    """Return a plot with its path and the passages after it."""
+    way = path(session, plot, plot.current)
+    columns = (
+        PassageRow.number,
+        PassageRow.parent,
+        func.substr(PassageRow.text, 1, EXCERPT),
+        PassageRow.by,
+        PassageRow.created,
+        PassageRow.runs,
+    )
+    after = select(*columns).where(PassageRow.plot_id == plot.id, PassageRow.parent == plot.current)
+    children = [
+        Passage(number, parent, text, by, created, _tuples(runs))
+        for number, parent, text, by, created, runs in session.execute(after.order_by(PassageRow.number))
+    ]
+    return _volume(plot, way, children)
 
 
 def fresh(plot: PlotRow, way: Sequence[PassageRow]) -> Volume:
     """Return a new plot. It has only its path."""
-    return _volume(plot, way[-1], [Step(value(row), []) for row in way[1:]], [])
+    return _volume(plot, way, [])
 
 
-def _volume(plot: PlotRow, current: PassageRow, steps: list[Step], children: list[Passage]) -> Volume:
+def _volume(plot: PlotRow, way: Sequence[PassageRow], children: list[Passage]) -> Volume:
+    current = way[-1]
     return Volume(
         id=plot.id,
         title=heading(plot.title, plot.text),
@@ -223,7 +223,7 @@ def _volume(plot: PlotRow, current: PassageRow, steps: list[Step], children: lis
         created=plot.created,
         changed=plot.changed,
         current=plot.current,
-        path=steps,
+        path=[value(row) for row in way[1:]],
         children=children,
         undo=before(current),
         redo=current.redo,

@@ -36,13 +36,6 @@ class Passage(Struct, frozen=True):
         return self.runs or [(len(self.text), self.by)]
 
 
-class Step(Struct, frozen=True):
-    """A passage on the path, and the alternatives to it."""
-
-    passage: Passage
-    siblings: list[Passage]
-
-
 class Picture(Struct, frozen=True):
     """The picture of a plot, and its prompt."""
 
@@ -100,15 +93,15 @@ class Volume(Written, frozen=True, kw_only=True):
     """A plot for its writer.
 
     current: the number of its last passage. path: from its first passage to the current one; empty for a blank page.
-    children: the passages after the current one. undo, redo: the passages to go to, if any. Siblings and children
-    have only the beginning of their text. steering: see `PlotRow`.
+    children: the passages after the current one, with only the beginning of their text. undo, redo: the passages to go
+    to, if any. steering: see `PlotRow`.
     """
 
     id: str
     steering: dict[str, str]
     token: str | None
     current: int
-    path: list[Step]
+    path: list[Passage]
     children: list[Passage]
     undo: int | None
     redo: int | None
@@ -116,7 +109,7 @@ class Volume(Written, frozen=True, kw_only=True):
     @property
     def authors(self) -> list[Run]:
         """The authors of the text's characters."""
-        return joined(run for step in self.path for run in step.passage.authors)
+        return joined(run for passage in self.path for run in passage.authors)
 
 
 def heading(title: str, text: str) -> str:
