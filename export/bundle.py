@@ -108,7 +108,7 @@ def export_bundle(
             "model": asdict(checkpoint.model),
             "prompt": {**asdict(checkpoint.prompt), "default_length": checkpoint.prompt.default_length},
             "sampling": checkpoint.sampling,
-            "tokenizer": {"file": TOKENIZER, "sha256": _sha256(building / TOKENIZER)},
+            "tokenizer": {"file": TOKENIZER, "sha256": sha256_of(building / TOKENIZER)},
             "precisions": described,
             "engine": {"block_size": BLOCK, "guidance_floor": PLAUSIBLE},
             "provenance": {
@@ -157,7 +157,7 @@ def _measure(graph: Graph, texts: list[ScoredText], title: str, console: Console
 def _describe(file: Path, measured: Score, reference: Score) -> dict[str, Any]:
     return {
         "file": file.name,
-        "sha256": _sha256(file),
+        "sha256": sha256_of(file),
         "bytes": file.stat().st_size,
         "perplexity": measured.perplexity,
         "bits_per_byte": measured.bits_per_byte,
@@ -180,6 +180,6 @@ def _diversity(model: "GPT2LMHeadModel", checkpoint: Checkpoint) -> dict[str, An
     }
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

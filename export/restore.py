@@ -4,7 +4,6 @@ The passes of `export.rewrite` move factors between weights, but keep the functi
 graph are those of a GPT-2 as they stand, once int8 values are multiplied by their scales.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import onnx
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from export.bundle import sha256_of
 from export.checkpoint import Dimensions
 from export.errors import ExportError
 from export.folder import whole_folder
@@ -134,7 +134,7 @@ def checked_file(bundle: Path, described: dict[str, Any]) -> Path:
     """
     file = bundle / str(described["file"])
     try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = sha256_of(file)
     except OSError as error:
         raise ExportError(f"{file}: cannot be read ({error.strerror}).") from error
     if digest != described["sha256"]:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from tokenizers import Tokenizer
 
-from training.prepare import REPORT, SPLITS, Document
+from training.prepare import REPORT, SPLITS, Document, write_splits
 from training.state import write_whole
 from voice.manuscripts import Manuscript, ManuscriptError, read_manuscripts
 from voice.parroting import longest_shared_run
@@ -151,10 +151,8 @@ def write_data(manuscripts: Sequence[Manuscript], longest: int, folder: Path) ->
         longest: number of characters of a passage at most.
     """
     trained, held_out = split(list(passages(manuscripts, longest)))
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, documents in zip(SPLITS, (trained, held_out, held_out), strict=True):
-        lines = (json.dumps(asdict(document), ensure_ascii=False) + "\n" for document in documents)
-        write_whole(folder / f"{name}.jsonl", "".join(lines))
+    splits = zip(SPLITS, (trained, held_out, held_out), strict=True)
+    write_splits(((name, each) for name, documents in splits for each in documents), longest, folder)
     corpora = [corpus(each) for each in manuscripts]
     write_whole(folder / REPORT, json.dumps({"corpora": corpora}, indent=1, ensure_ascii=False) + "\n")
     return folder
