@@ -10,7 +10,6 @@ from litestar import Response, post
 from litestar.di import NamedDependency
 
 from server.desk.answers import EXPLAINED, DeskState, explanation, refusal
-from server.desk.suggestions import Prefetches
 from server.desk.visit import Visit, Visiting
 from server.http import sse
 from server.http.access import Access, for_desk
@@ -56,8 +55,7 @@ async def suggest(
         begun, suggestions = await visit.desk.suggest(form, access.client_of(visit.request), ahead)
     except EXPLAINED as error:
         return refusal(error, *explanation(error))
-    give_way = Prefetches(visit.desk.engine).give_way if ahead else lambda: False
-    return sse.event_stream(suggestions.frames(begun, settings.heartbeat, give_way), suggestions.stop)
+    return sse.event_stream(suggestions.frames(begun, settings.heartbeat), suggestions.stop)
 
 
 @post("/desk/take", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)

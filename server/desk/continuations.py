@@ -54,6 +54,10 @@ class Continuations(Generic[End]):
         """An explanation if the engine failed, else None."""
         return next((plot.failure for plot in self.plots if plot.failure), None)
 
+    def grown(self, index: int, piece: str) -> None:
+        """Add a piece of the continuation `index` to the feed, as it is written."""
+        self.feed.append(Piece(index, piece))
+
     @abstractmethod
     async def settled(self) -> End:
         """Return the last item of the feed, once all is written."""
@@ -79,4 +83,4 @@ class Continuations(Generic[End]):
             piece = text.lstrip() if self._bare and not self.texts[index] else text
             if piece:
                 self.texts[index] += piece
-                self.feed.append(Piece(index, piece))
+                self.grown(index, piece)

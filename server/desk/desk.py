@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from server.desk.continuations import COUNT
 from server.desk.offers import Offer, Offers
+from server.desk.ranking import CANDIDATES
 from server.desk.rewriting import Selection, rewritten
 from server.desk.suggestions import Begun, Prefetches, Suggestions
 from server.desk.utf16 import utf16_length
@@ -105,11 +106,14 @@ class Desk:
         """
         text = typed["text"]
         brief = await self.brief(text, typed)
-        if ahead:
-            Prefetches(self.engine).check(COUNT * brief.rows)
-        plots = self._begin(brief, client)
+        config = self.engine.config
+        count = max(1, min(CANDIDATES, config.rows // brief.rows, config.per_client or CANDIDATES))
+        prefetches = Prefetches(self.engine) if ahead else None
+        if prefetches:
+            prefetches.check(count * brief.rows)
+        plots = begin(self.engine, brief, self.max_tokens, client, count, scored=True)
         begun = Begun([plot.seed for plot in plots], utf16_length(brief.prompt), utf16_length(", ".join(brief.notes)))
-        return begun, Suggestions(plots, ends_bare(text))
+        return begun, Suggestions(self.engine, brief, plots, ends_bare(text), client, prefetches)
 
     async def words(self, typed: Mapping[str, str], client: str) -> list[Word]:
         """Return the likeliest words after `text`, and `word` as it stands there.

@@ -1,22 +1,25 @@
-"""Suggestions: continuations at the caret. None is kept: a seed gives the same words again."""
+"""Suggestions at the caret: three out of several continuations. A seed gives the same words again."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from msgspec import Struct
 
-from server.desk.continuations import COUNT, Continuations
-from server.engine import AnyEngine, EngineBusy
+from server.desk.continuations import COUNT, Continuations, Piece
+from server.desk.ranking import CANDIDATES, chosen, scores
+from server.engine import AnyEngine, EngineBusy, EngineError
 from server.http import sse
 from server.http.sse import HEARTBEAT
+from server.writing.brief import Brief
+from server.writing.plot import Plot
 
 MADE_WAY = "Others are writing."
 """The explanation of suggestions that made way."""
 
 
 class Begun(Struct, frozen=True):
-    """The beginning of suggestions. seeds: of each.
+    """The beginning of suggestions. seeds: of all candidates.
 
     read, notes: numbers of characters of the text and of the notes that the model reads.
     """
@@ -30,38 +33,73 @@ class Begun(Struct, frozen=True):
 class Ended(Struct, frozen=True):
     """The end of suggestions. failure: an explanation if something went wrong, else None.
 
-    finished: for each, True if it has ended with its sentence, False if it breaks off.
+    seeds: of those that are shown. finished: for each, True if it has ended with its sentence, False if it breaks off.
     """
 
     name: ClassVar[str] = "settled"
     failure: str | None
+    seeds: list[int]
     finished: list[bool]
 
 
 class Suggestions(Continuations[Ended]):
-    """Suggestions for one place in a text. made_way: they stopped because somebody else needs their rows."""
+    """Suggestions for one place in a text, the best of the candidates in `plots`.
 
-    made_way = False
+    The first candidate is shown first, while it is written. If nobody has asked for them yet, the best one comes first.
+
+    client: asks for them. prefetches: None if somebody has asked for them. made_way: they stopped because somebody else
+    needs their rows.
+    """
+
+    def __init__(
+        self,
+        engine: AnyEngine,
+        brief: Brief,
+        plots: Sequence[Plot],
+        bare: bool,
+        client: str,
+        prefetches: "Prefetches | None",
+    ) -> None:
+        self._engine, self._brief, self._client, self._prefetches = engine, brief, client, prefetches
+        self._streamed = 0 if prefetches else 1
+        self._stopped = self.made_way = False
+        super().__init__(plots, bare)
+
+    def grown(self, index: int, piece: str) -> None:
+        if index < self._streamed:
+            super().grown(index, piece)
+        if self._prefetches and self._prefetches.give_way():
+            self.made_way = True
+            self.stop()
+
+    def stop(self) -> None:
+        self._stopped = True
+        super().stop()
 
     async def settled(self) -> Ended:
         failure = MADE_WAY if self.made_way else self.failure
-        return Ended(failure, [plot.finish_reason == "stop" for plot in self.plots])
+        whole = [plot.finish_reason == "stop" and text != "" for plot, text in zip(self.plots, self.texts, strict=True)]
+        shown = list(range(min(COUNT, len(self.plots))))
+        if not (failure or self._stopped):
+            try:
+                found = await scores(
+                    self._engine, self._brief, self.plots, self.texts, self._client, lambda: self._stopped
+                )
+                shown = chosen(self.texts, whole, found, COUNT, self._streamed)
+            except EngineError as error:
+                failure = f"The suggestions broke off: {error}."
+        for index, number in enumerate(shown):
+            if index >= self._streamed and self.texts[number]:
+                self.feed.append(Piece(index, self.texts[number]))
+        return Ended(failure, [self.plots[number].seed for number in shown], [whole[number] for number in shown])
 
     def broken(self, failure: str) -> Ended:
-        return Ended(failure, [False] * len(self.plots))
+        return Ended(failure, [], [])
 
-    async def frames(
-        self, begun: Begun, heartbeat: float, give_way: Callable[[], bool] = lambda: False
-    ) -> AsyncIterator[bytes]:
-        """Yield server-sent events: the beginning, the pieces as they come, and the end.
-
-        give_way: when it returns True, the suggestions stop.
-        """
+    async def frames(self, begun: Begun, heartbeat: float) -> AsyncIterator[bytes]:
+        """Yield server-sent events: the beginning, the pieces as they come, and the end."""
         yield sse.event(begun, begun.name)
         async for events in self.feed.follow(heartbeat=heartbeat):
-            if give_way():
-                self.made_way = True
-                self.stop()
             yield b"".join(sse.event(event, event.name) for event in events) or HEARTBEAT
 
 
@@ -78,9 +116,13 @@ class Prefetches:
 
     def give_way(self) -> bool:
         """Return True if somebody waits and might not find as many rows as suggestions need."""
-        return self.engine.queued > 0 and self._free < 2 * COUNT
+        return self.engine.queued > 0 and self._free < min(2 * CANDIDATES, self._rows)
 
     @property
     def _free(self) -> int:
         """The rows that are free at least: a running sequence takes two at most."""
-        return self.engine.config.rows * self.engine.replicas - 2 * self.engine.running
+        return self._rows - 2 * self.engine.running
+
+    @property
+    def _rows(self) -> int:
+        return self.engine.config.rows * self.engine.replicas

@@ -2,28 +2,36 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
-from server.engine import AnyEngine, EngineError, FinishReason, PromptTooLong, Stream, choose_seeds
+from server.engine import AnyEngine, EngineError, FinishReason, PromptTooLong, Request, Stream, choose_seeds
 from server.writing.brief import Brief, BriefError
 
 SENTENCE_END = re.compile(r"""\w{3}[.!?…]["'”’)]*$""")
 """A full stop after at least three letters; not after "Mr." or an initial."""
 
 
-def begin(engine: AnyEngine, brief: Brief, max_tokens: int, client: str = "", count: int = 1) -> "list[Plot]":
+def begin(
+    engine: AnyEngine, brief: Brief, max_tokens: int, client: str = "", count: int = 1, scored: bool = False
+) -> "list[Plot]":
     """Start `count` plots of a brief, with consecutive seeds. The engine reads the prompt once.
 
     On a blank page without a genre each has a genre of its own, and a prompt. Raises BriefError for a prompt over the
     context, EngineBusy if there is no room.
+
+    scored: the plots count their log probabilities.
     """
     manifest = engine.bundle.manifest
-    request = brief.request(manifest, max_tokens, client)
+
+    def requested(brief: Brief) -> Request:
+        request = brief.request(manifest, max_tokens, client)
+        return replace(request, sampling=replace(request.sampling, logprobs=0 if scored else None))
+
+    request = requested(brief)
     try:
         if brief.draws_genre:
             seeds = choose_seeds(request.sampling, count)
-            streams = [
-                engine.submit(brief.drawn(seed, manifest).request(manifest, max_tokens, client)) for seed in seeds
-            ]
+            streams = [engine.submit(requested(brief.drawn(seed, manifest))) for seed in seeds]
         else:
             streams = engine.submit_several(request, count)
     except PromptTooLong as error:
@@ -35,7 +43,8 @@ class Plot:
     """The text for a brief. Iterate over it for the pieces, in order.
 
     opening: the writer's words. seed: gives the same plot again. prompt_tokens, tokens: numbers of tokens of the prompt
-    and the generated text. finish_reason: None until the end. failure: an explanation if the engine failed, else None.
+    and the generated text. logprob: the log probability of the generated text in nats, if the plot counts it.
+    finish_reason: None until the end. failure: an explanation if the engine failed, else None.
     """
 
     def __init__(self, stream: Stream, brief: Brief) -> None:
@@ -45,6 +54,7 @@ class Plot:
         self.seed = stream.seed
         self.prompt_tokens = stream.prompt_tokens
         self.tokens = 0
+        self.logprob = 0.0
         self.finish_reason: FinishReason | None = None
         self.failure: str | None = None
 
@@ -60,6 +70,7 @@ class Plot:
                     self.finish_reason = "stop"
                     return
                 self.tokens += len(chunk.token_ids)
+                self.logprob += sum(each.logprob for _, each in zip(chunk.token_ids, chunk.logprobs, strict=False))
                 if chunk.text:
                     tail = (tail + chunk.text)[-8:]
                     yield chunk.text

@@ -1,5 +1,6 @@
 """Suggestions at the caret, and taking them in the middle of a text."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from server.desk.suggestions import MADE_WAY, Prefetches
 from server.engine import Engine, EngineBusy, EngineConfig
 from server.settings import Settings
 from server.shelf import bounds
-from server.writing.brief import LENGTHS
+from server.writing.brief import LENGTHS, Brief
+from server.writing.plot import Plot
 from tests.server.desk.test_routes import EVENTS, JSON, events_of
 from tests.server.desk.visiting import Visitor, typed
 from tests.server.live import fill_up, serving, wait_until_idle
@@ -27,7 +29,7 @@ def suggested(writer: Visitor, **fields: str) -> tuple[dict[str, Any], list[str]
     """Return the beginning of suggestions, their texts, and their end."""
     (first, begun), *pieces, (last, end) = events_of(writer.post("suggest", EVENTS, **(ASKED | fields)))
     assert (first, last, {name for name, _ in pieces}) == ("begun", "settled", {"piece"})
-    texts = [""] * len(begun["seeds"])
+    texts = [""] * len(end["seeds"])
     for _, piece in pieces:
         texts[piece["index"]] += piece["text"]
     return begun, texts, end
@@ -45,10 +47,11 @@ def authors(state: dict[str, Any]) -> list[tuple[str, str]]:
 
 def test_three_suggestions_come_as_events_and_nothing_is_kept(writer: Visitor) -> None:
     begun, texts, end = suggested(writer)
-    assert begun == {"seeds": [7, 8, 9], "read": 5, "notes": 0}
+    assert begun == {"seeds": [7, 8, 9, 10, 11, 12], "read": 5, "notes": 0}
     assert all(texts)
-    assert end == {"failure": None, "finished": end["finished"]}
-    assert len(end["finished"]) == 3
+    assert set(end) == {"failure", "seeds", "finished"}
+    assert end["failure"] is None
+    assert len(set(end["seeds"]) & set(begun["seeds"])) == len(end["finished"]) == 3
     assert suggested(writer)[1] == texts
     assert "Nothing here yet" in writer.client.get("/shelf").text
     assert typed(writer.client.get("/").text) == ""
@@ -56,8 +59,25 @@ def test_three_suggestions_come_as_events_and_nothing_is_kept(writer: Visitor) -
 
 def test_a_seed_of_the_three_gives_the_same_suggestion_again(writer: Visitor) -> None:
     for fields in ({}, {"genre": "Drama"}, {"text": ""}):
-        texts = suggested(writer, **fields)[1]
-        assert suggested(writer, **fields | {"seed": "8"})[1][0] == texts[1]
+        _, texts, end = suggested(writer, **fields)
+        assert end["seeds"][0] == 7
+        for seed, text in zip(end["seeds"], texts, strict=True):
+            assert suggested(writer, **fields | {"seed": str(seed)})[1][0] == text
+
+
+def test_the_best_candidate_comes_first_if_nobody_waits_for_it(
+    writer: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def later_is_better(engine: Engine, brief: Brief, plots: Sequence[Plot], *_: object) -> list[float]:
+        return [float(plot.seed) for plot in plots]
+
+    monkeypatch.setattr("server.desk.suggestions.scores", later_is_better)
+    for ahead, first in (("", [7]), ("1", [])):
+        _, texts, end = suggested(writer, ahead=ahead)
+        ranked = list(zip(end["finished"], end["seeds"], strict=True))[len(first) :]
+        assert end["seeds"][: len(first)] == first
+        assert ranked == sorted(ranked, reverse=True)
+        assert all(texts)
 
 
 def test_suggestions_follow_the_text_before_the_caret_only(writer: Visitor) -> None:
@@ -118,7 +138,7 @@ def test_what_nobody_asked_for_waits_for_everybody(writer: Visitor, roomy: Engin
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     wait_until_idle(roomy)
-    assert suggested(writer, ahead="1")[1] == suggested(writer)[1]
+    assert all(suggested(writer, ahead="1")[1])
 
 
 @pytest.mark.parametrize(
