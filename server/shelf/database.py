@@ -56,8 +56,12 @@ def url_of(database: str) -> URL:
         return URL.create(DRIVERS["sqlite"], database=str(path.absolute()))
     try:
         url = make_url(database)
-    except (ArgumentError, ValueError) as error:
-        raise ShelfUnusable(f"PLOTIFY_DATABASE is not a valid URL: {error}.") from error
+    except (ArgumentError, ValueError):
+        # The reason may hold a part of the password.
+        form = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
+        raise ShelfUnusable(f"PLOTIFY_DATABASE is not a valid URL; write it as {form}.") from None
+    if "@" in (url.host or ""):
+        raise ShelfUnusable("PLOTIFY_DATABASE has an @ in the user's name or password; write it there as %40.")
     driver = DRIVERS.get(url.drivername, url.drivername)
     if driver not in DRIVERS.values():
         raise ShelfUnusable(f"{shown(url)}: the database must be SQLite (a path) or PostgreSQL (postgresql://…).")

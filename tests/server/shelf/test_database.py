@@ -149,6 +149,8 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
         ("mysql://localhost/plots?password=secret", "mysql://localhost/plots: the database must be SQLite"),
         ("postgresql://me:secret@127.0.0.1:port/plots", "is not a valid URL"),
         ("postgresql://127.0.0.1:port/plots?password=secret", "is not a valid URL"),
+        ("postgresql://me:secret/plots", "is not a valid URL"),
+        ("postgresql://me:pass@secret@127.0.0.1/plots", "write it there as %40"),
         ("postgresql://me:secret@127.0.0.1:1/plots?ssl=require", 'invalid connection option "ssl"'),
     ],
 )
