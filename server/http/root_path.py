@@ -12,7 +12,7 @@ def below(root_path: str, app: ASGIApp) -> ASGIApp:
 
     async def found(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "/")
-        if path.startswith(("http://", "https://")):
+        if path.lower().startswith(("http://", "https://")):
             host, _, path = path.partition("://")[2].partition("/")
             path = f"/{path}"
             others = [header for header in scope["headers"] if header[0] != b"host"]

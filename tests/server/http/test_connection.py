@@ -308,7 +308,8 @@ def test_one_whose_request_has_no_end_gets_none(patient: str, sent: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    ("target", "status"), [("http://plotify:8000/healthz", 200), ("http://evil.example/healthz", 403)]
+    ("target", "status"),
+    [("http://plotify:8000/healthz", 200), ("HTTP://plotify/healthz", 200), ("http://evil.example/healthz", 403)],
 )
 def test_a_whole_address_in_the_first_line_has_the_name_that_counts(patient: str, target: str, status: int) -> None:
     with connected(patient) as client:
