@@ -30,7 +30,7 @@ from server.http.responses import JSON
 from server.http.sse import EVENT_STREAM, HEARTBEAT
 from server.settings import Settings
 from server.shelf import Volume
-from server.writing.brief import DEFAULTS
+from server.writing.brief import ANY_GENRE, DEFAULTS
 from server.writing.fields import query_fields
 
 
@@ -128,9 +128,13 @@ async def _refused(
 
 
 def filled(visit: Visit, kept: dict[str, str]) -> dict[str, str]:
-    """Return the fields of the page: those in its address, else from the shelf, else the defaults."""
-    known = {name: value for name, value in kept.items() if name != "genre" or value in visit.pages.genres}
-    return DEFAULTS | known | query_fields(visit.request)
+    """Return the fields of the page: those in its address, else from the shelf, else the defaults.
+
+    A genre that the model does not know becomes any.
+    """
+    fields = DEFAULTS | kept | query_fields(visit.request)
+    genre = visit.desk.engine.bundle.manifest.prompt.genre_of(fields["genre"])
+    return fields | {"genre": genre or ANY_GENRE}
 
 
 async def _events(offer: Offer) -> AsyncIterator[Piece | Settled]:
