@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from tokenizers import Tokenizer
 
-from training.prepare import REPORT, SPLITS, Document, write_splits
+from training.prepare import REPORT, SPLITS, read_split, write_splits
 from training.state import write_whole
 from voice.manuscripts import Manuscript, ManuscriptError, read_manuscripts
 from voice.parroting import longest_shared_run
@@ -89,7 +89,7 @@ def tune(sources: Sequence[Path], base: str, out: Path, force: bool, console: Co
     started_from = checkpoint_of(base, work)
     longest = longest_passage(manuscripts, started_from, base)
     data = write_data(manuscripts, longest, work / "data")
-    read = train_documents(data)
+    read = [document.text for document in read_split(data, "train")]
     steps = steps_of(read)
     arguments = ["--data", data, "--base", started_from, "--out", work / "checkpoint"]
     arguments += ["--epochs", EPOCHS, "--batch-tokens", BATCH_TOKENS, "--learning-rate", LEARNING_RATE]
@@ -162,11 +162,6 @@ def corpus(manuscript: Manuscript) -> dict[str, str | int]:
     """Return what the bundle tells about a text: its name and size, none of its words."""
     digest = sha256("\n\n".join(manuscript.paragraphs).encode()).hexdigest()
     return {"name": manuscript.name, "source": SOURCE, "words": manuscript.words, "sha256": digest}
-
-
-def train_documents(data: Path) -> list[str]:
-    lines = (data / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    return [str(Document(**json.loads(line)).text) for line in lines]
 
 
 def steps_of(read: Sequence[str]) -> int:

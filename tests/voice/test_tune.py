@@ -16,7 +16,11 @@ from server.bundle import Bundle
 from server.cli import plotify
 from server.engine import Engine, Request, Sampling
 from tests.conftest import PYTHON
+from training.prepare import read_split
 from voice import tune as tuning
+from voice.manuscripts import Manuscript
+from voice.passages import LONGEST
+from voice.tune import write_data
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +104,9 @@ def test_an_existing_folder_is_refused(texts: Path, tiny_bundle: Path, tmp_path:
     done = CliRunner().invoke(plotify, command(texts, tiny_bundle, tmp_path)[1:])
     assert done.exit_code == 1
     assert "already exists" in done.output
+
+
+def test_a_name_with_a_line_separator_stays_in_its_line(tmp_path: Path) -> None:
+    story = Manuscript("one\u2028two.txt", tuple(f"The porter counts {number} keys." for number in range(200)))
+    data = write_data([story], LONGEST, tmp_path / "data")
+    assert {document.title for document in read_split(data, "train")} == {story.name}
