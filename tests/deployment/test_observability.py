@@ -46,6 +46,19 @@ def test_what_prometheus_and_grafana_read_is_where_they_look() -> None:
     assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
 
 
+def test_grafana_asks_none_of_its_makers_hosts() -> None:
+    """Grafana's conf/defaults.ini tells what it asks there by default."""
+    environment = SERVICES["grafana"]["environment"]
+    asks = (
+        "ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+        "ANALYTICS_CHECK_FOR_UPDATES",
+        "ANALYTICS_REPORTING_ENABLED",
+        "NEWS_NEWS_FEED_ENABLED",
+    )
+    assert {environment[f"GF_{name}"] for name in asks} == {"false"}
+    assert {environment[f"GF_PLUGINS_{name}_DISABLED"] for name in ("PREINSTALL", "PUBLIC_KEY_RETRIEVAL")} == {"true"}
+
+
 def told(engine: Engine) -> Iterator[tuple[str, set[str]]]:
     """Yield names and labels of all samples in /metrics."""
     edge = HttpCollector()
