@@ -22,6 +22,9 @@ LONGEST = 64
 WORD = re.compile(r"\s*(?:\w+(?:['’-]\w+)*|[^\w\s]+)?")
 """A word or a punctuation mark at the beginning of a text, with the space before it."""
 
+BROKEN = "\ufffd"
+"""What the tokens of a part of a character are decoded to."""
+
 
 class Word(Struct, frozen=True):
     """A word that could stand at a place.
@@ -90,7 +93,8 @@ def _listed(found: list[tuple[str, float]], bare: bool, standing: str, avoid: tu
     words: dict[str, Word] = {}
     for spelled, probability in sorted(found, key=lambda each: -each[1]):
         word, spaced = spelled.strip(), spelled[:1].isspace()
-        fits = spelled.lstrip(" ") == word and (spaced or not bare) and word.casefold() not in avoided
+        whole = spelled.lstrip(" ") == word and BROKEN not in word
+        fits = whole and (spaced or not bare) and word.casefold() not in avoided
         if word == standing or (word and fits):
             words.setdefault(word, Word(word, probability, spaced and not bare))
     shown = list(words.values())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.desk.rewriting import LONGEST, Selection
-from server.desk.words import SHOWN, WORD, likeliest_words
+from server.desk.words import SHOWN, WORD, _listed, likeliest_words
 from server.engine import Engine, Request, Sampling
 from tests.server.desk.visiting import Visitor
 from tests.server.live import wait_until_idle
@@ -46,6 +46,10 @@ def test_a_space_is_due_only_where_none_stands(writer: Visitor) -> None:
 def test_words_to_avoid_are_not_among_them(writer: Visitor) -> None:
     first = words(writer)[0]["word"]
     assert first.casefold() not in [each["word"].casefold() for each in words(writer, avoid=first)]
+
+
+def test_a_part_of_a_character_is_no_word() -> None:
+    assert [each.word for each in _listed([("\ufffd", 0.5), (" caf\ufffd", 0.2), (" 灯", 0.1)], True, "", ())] == ["灯"]
 
 
 def test_the_probability_of_a_word_is_that_of_its_tokens(roomy: Engine) -> None:
