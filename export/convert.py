@@ -5,6 +5,7 @@ No step here is trusted. At the end, `export.parity` compares the file with the 
 """
 
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ from export.errors import ExportError
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
+
+# PyTorch loads Triton, a compiler for GPUs, if it is there, and Triton crashes if it is loaded after TensorFlow
+# (https://github.com/tensorflow/tensorflow/issues/124205). None makes Python say that the module is missing.
+sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
 
 TASK = "text-generation-with-past"
 

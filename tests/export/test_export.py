@@ -1,6 +1,7 @@
 """`plotify export` from end to end, on the minute checkpoint."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -138,6 +139,13 @@ def test_decoding_is_measured_beside_the_held_out_text(tiny_checkpoint: Path) ->
     assert done.returncode == 0, done.stderr
     assert re.search(r"0\.7 +│ 0\.9 +│ 1\.1 +│ \d+\.\d+%", done.stdout), done.stdout
     assert re.search(r"held-out", done.stdout)
+
+
+def test_triton_is_not_loaded_beside_tensorflow(tmp_path: Path) -> None:
+    """PyTorch brings it along on most machines. Here it ends the process at once, as the real one does."""
+    (tmp_path / "triton.py").write_text("import os; os.abort()")
+    code = "import export.convert, tensorflow, torch._dynamo"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=True)
 
 
 def test_help_teaches_with_an_example() -> None:
