@@ -6,7 +6,6 @@ weights in Hugging Face's layout, and a bundle made by `plotify export` with all
 
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,9 +14,6 @@ from pathlib import Path
 
 import click
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FOLDER = Path("build/gpt2-small")
 PRECISIONS = ("fp32", "int8", "fp16")
@@ -78,6 +74,9 @@ def make_tokenizer() -> Tokenizer:
 
 def write_checkpoint(folder: Path) -> None:
     """Write the TensorFlow checkpoint, in the layout of `plotify train`."""
+    import export.convert  # noqa: F401  (it sets how TensorFlow and transformers load)
+
+    # isort: split
     import tensorflow as tf
     from transformers import GPT2Config, TFGPT2LMHeadModel
 

@@ -14,9 +14,9 @@ import tf_keras
 from tokenizers import Tokenizer
 from transformers import TFGPT2LMHeadModel
 
+from training.files import write_whole
 from training.prepare import Document
 from training.prompt import PromptTemplate
-from training.state import write_whole
 
 SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1, "guidance": 2.0}
 """Default sampling parameters of the checkpoint, found with `python -m export.decoding`.

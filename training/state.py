@@ -13,6 +13,8 @@ import tensorflow as tf
 import tf_keras
 from transformers import TFGPT2LMHeadModel
 
+from training.files import write_whole
+
 
 class Measured(TypedDict):
     """A line of the history.
@@ -113,10 +115,3 @@ class TrainingState:
     def restore_best(self) -> None:
         """Load the best weights into the model."""
         self.weights.read(str(self.folder / f"best-{self.best_step}")).assert_existing_objects_matched()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a kill leaves the old one or the new one, never half of it."""
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

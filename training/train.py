@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from training.batches import Rows
 from training.checkpoint import sample, write_checkpoint
+from training.files import write_whole
 from training.model import fastest_precision, load_model, load_tokenizer
 from training.optimizer import build_optimizer
 from training.plots import draw_losses
@@ -26,7 +27,7 @@ from training.prompt import PromptTemplate
 from training.replicas import Replicas
 from training.settings import TrainingSettings, begin, is_begun
 from training.sizes import SIZES
-from training.state import TrainingState, write_whole
+from training.state import TrainingState
 from training.steps import build_steps
 from training.tokenizer import END_OF_TEXT
 from training.workers import ClusterError

@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from tokenizers import Tokenizer
 
+from training.files import write_whole
 from training.prepare import REPORT, SPLITS, read_split, write_splits
-from training.state import write_whole
 from voice.manuscripts import Manuscript, ManuscriptError, read_manuscripts
 from voice.parroting import longest_shared_run
 from voice.passages import LONGEST, SOURCE, passages, split

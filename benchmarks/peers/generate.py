@@ -1,6 +1,5 @@
 """The peers with transformers' `generate`: TensorFlow, PyTorch eager and compiled, Optimum."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +31,9 @@ class TensorFlowEager:
 
     def prepare(self, weights: Weights, folder: Path) -> None:
         """Load the checkpoint. There is nothing to convert. Raises ImportError."""
-        # TensorFlow reads this on its first import: transformers needs Keras 2.
-        os.environ["TF_USE_LEGACY_KERAS"] = "1"
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import export.convert  # noqa: F401  (it sets how TensorFlow and transformers load)
+
+        # isort: split
         import tensorflow
         from transformers import TFGPT2LMHeadModel
 

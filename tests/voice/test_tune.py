@@ -106,6 +106,13 @@ def test_an_existing_folder_is_refused(texts: Path, tiny_bundle: Path, tmp_path:
     assert "already exists" in done.output
 
 
+def test_it_loads_no_framework_before_it_trains() -> None:
+    """PyTorch and TensorFlow take long to load, and the stages are processes of their own."""
+    code = "import sys, voice.tune; print(sys.modules.keys() & {'tensorflow', 'torch', 'transformers'})"
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_a_name_with_a_line_separator_stays_in_its_line(tmp_path: Path) -> None:
     story = Manuscript("one\u2028two.txt", tuple(f"The porter counts {number} keys." for number in range(200)))
     data = write_data([story], LONGEST, tmp_path / "data")
