@@ -23,7 +23,7 @@ WORD = re.compile(r"\s*(?:\w+(?:['’-]\w+)*|[^\w\s]+)?")
 """A word or a punctuation mark at the beginning of a text, with the space before it."""
 
 BROKEN = "\ufffd"
-"""What the tokens of a part of a character are decoded to."""
+"""Stands in a decoded text for tokens that are only a part of a character."""
 
 
 class Word(Struct, frozen=True):
