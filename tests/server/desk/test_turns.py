@@ -1,10 +1,13 @@
 """A long page gives other requests their turn."""
 
 import asyncio
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from jinja2 import Environment
 
 from server import rendering
 from server.bundle import Bundle
@@ -46,3 +49,15 @@ async def test_others_have_their_turn_between_the_pieces(
         await task
     assert f"Plot {PLOTS}" in text
     assert turns > PLOTS
+
+
+async def test_a_template_is_compiled_outside_the_event_loop(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled, threads = Environment.compile, {}
+
+    def noted(environment: Environment, source: str, name: str, *rest: Any) -> Any:
+        threads[name] = threading.current_thread()
+        return compiled(environment, source, name, *rest)
+
+    monkeypatch.setattr(Environment, "compile", noted)
+    assert "Gone." in await Pages(bundle.manifest).render("refusal.html", message="Gone.")
+    assert threads["refusal.html"] is not threading.current_thread()
