@@ -61,8 +61,12 @@ class Status(Enum):
         return cls(item.finish_reason) if item.finish_reason else cls.ACTIVE
 
 
+Waiter = asyncio.Future[None] | threading.Event
+"""Wakes a reader: a task on an event loop, or a thread."""
+
+
 class Channel:
-    """A queue of items from the engine to the reader of one sequence. Safe from any thread.
+    """The items on their way from the engine to the reader of one sequence. Safe from any thread.
 
     Attributes:
         status: becomes final with the last item, or when the reader cancels. No item follows.
@@ -70,50 +74,46 @@ class Channel:
 
     def __init__(self) -> None:
         self.status = Status.ACTIVE
-        self._items: deque[Item] = deque()
-        self._filled = threading.Condition()
-        self._waiter: asyncio.Future[None] | None = None
+        self._items: list[Item] = []
+        self._lock = threading.Lock()
+        self._waiter: Waiter | None = None
 
-    def put(self, item: Item) -> asyncio.Future[None] | None:
-        """Add an item, unless the status is final. Return the future of the async reader, if one waits."""
-        with self._filled:
+    def put(self, item: Item) -> Waiter | None:
+        """Add an item, unless the status is final. Return the waiter of the reader, if it waits."""
+        with self._lock:
             if self.status.final:
                 return None
             self.status = Status.after(item)
             self._items.append(item)
-            self._filled.notify()
             waiter, self._waiter = self._waiter, None
             return waiter
+
+    def take(self, waiter: Waiter) -> list[Item] | None:
+        """Return all items since the last call; None after the last one.
+
+        If the list is empty, `put` returns `waiter` with the next item.
+        """
+        with self._lock:
+            if not self._items:
+                self._waiter = waiter
+                return None if self.status.final else []
+            items, self._items = self._items, []
+            return items
 
     def abandon(self) -> None:
         """Cancel the sequence when its reader is gone. Take no lock: the garbage collector may call this."""
         if not self.status.final:
             self.status = Status.CANCELLED
 
-    def take(self) -> Item | None:
-        """Wait for the next item and return it; return None after the last one."""
-        with self._filled:
-            self._filled.wait_for(lambda: self._items or self.status.final)
-            return self._items.popleft() if self._items else None
 
-    async def take_async(self) -> Item | None:
-        """Do the same as `take`, without blocking the event loop."""
-        while True:
-            with self._filled:
-                if self._items:
-                    return self._items.popleft()
-                if self.status.final:
-                    return None
-                waiter = self._waiter = asyncio.get_running_loop().create_future()
-            await waiter
-
-
-def deliver(items: Iterable[tuple[Channel, Item]]) -> None:
+def deliver(outputs: Iterable[tuple[Channel, Item]]) -> None:
     """Put each item into its channel, and wake each event loop once for all its readers."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[Channel, asyncio.Future[None]]]] = {}
-    for channel, item in items:
+    for channel, item in outputs:
         waiter = channel.put(item)
-        if waiter is not None:
+        if isinstance(waiter, threading.Event):
+            waiter.set()
+        elif waiter is not None:
             loops.setdefault(waiter.get_loop(), []).append((channel, waiter))
     for loop, woken in loops.items():
         try:
@@ -138,6 +138,7 @@ class Stream:
         self.seed = seed
         self.prompt_tokens = prompt_tokens
         self._channel = channel
+        self._ready = deque[Item]()
 
     def cancel(self, reason: FinishReason = "cancelled") -> None:
         """Stop the generation. Chunks already here can still be read, then one with `reason` ends the stream."""
@@ -147,19 +148,29 @@ class Stream:
         return self
 
     def __next__(self) -> Chunk:
-        item = self._channel.take()
-        if item is None:
-            raise StopIteration
-        return _chunk(item)
+        while not self._ready:
+            waiter = threading.Event()
+            items = self._channel.take(waiter)
+            if items is None:
+                raise StopIteration
+            if not items:
+                waiter.wait()
+            self._ready += items
+        return _chunk(self._ready.popleft())
 
     def __aiter__(self) -> "Stream":
         return self
 
     async def __anext__(self) -> Chunk:
-        item = await self._channel.take_async()
-        if item is None:
-            raise StopAsyncIteration
-        return _chunk(item)
+        while not self._ready:
+            waiter = asyncio.get_running_loop().create_future()
+            items = self._channel.take(waiter)
+            if items is None:
+                raise StopAsyncIteration
+            if not items:
+                await waiter
+            self._ready += items
+        return _chunk(self._ready.popleft())
 
     def __del__(self) -> None:
         self._channel.abandon()
@@ -170,28 +181,18 @@ async def merged(streams: Sequence[Stream]) -> AsyncIterator[list[tuple[int, Ite
 
     Each list holds all items ready at the time. An error ends only its own stream. On leaving, cancel all streams.
     """
-    ready: list[tuple[int, Item]] = []
-    filled = asyncio.Event()
-
-    async def read(number: int) -> None:
-        try:
-            async for chunk in streams[number]:
-                ready.append((number, chunk))
-                filled.set()
-        except EngineError as error:
-            ready.append((number, error))
-            filled.set()
-
-    # These tasks need no cancelling: each ends with its stream, and `finally` cancels the streams.
-    readers = [asyncio.create_task(read(number)) for number in range(len(streams))]
-    unfinished = len(readers)
+    channels, loop = [stream._channel for stream in streams], asyncio.get_running_loop()
+    unfinished, waiter = len(channels), loop.create_future()
     try:
         while unfinished:
-            await filled.wait()
-            filled.clear()
-            taken, ready[:] = list(ready), []
-            unfinished -= sum(Status.after(item).final for _, item in taken)
-            yield taken
+            if waiter.done():
+                waiter = loop.create_future()
+            ready = [(number, item) for number, channel in enumerate(channels) for item in channel.take(waiter) or ()]
+            if ready:
+                unfinished -= sum(Status.after(item).final for _, item in ready)
+                yield ready
+            else:
+                await waiter
     finally:
         for stream in streams:
             stream.cancel()

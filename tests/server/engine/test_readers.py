@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from server.bundle import Bundle
-from server.engine import Engine, EngineConfig, Request, Sampling, Stream
+from server.engine import Chunk, Engine, EngineConfig, Request, Sampling, Stream, merged
 from tests.server.live import wait_until_idle
 from tests.server.reading import GREEDY, PROMPT, one_by_one, text_of, tokens_of
 
@@ -69,6 +69,26 @@ def test_a_reader_that_stops_reading_holds_nobody_up(bundle: Bundle) -> None:
             return [*first.token_ids, *await read(idle)]
 
         assert asyncio.run(stop_reading_and_come_back()) == expected
+
+
+def test_several_streams_are_read_by_one_task_and_what_has_piled_up_in_one_piece(engine: Engine) -> None:
+    request = Request(PROMPT, Sampling(max_tokens=12, seed=3, ignore_end=True))
+    alone = [tokens_of(stream) for stream in engine.submit_several(request, 3)]
+
+    async def read_all() -> tuple[list[list[int]], int]:
+        streams, found, pieces = engine.submit_several(request, 3), [list[int]() for _ in range(3)], 0
+        async for ready in merged(streams):
+            assert len(asyncio.all_tasks()) == 1
+            for index, item in ready:
+                assert isinstance(item, Chunk)
+                found[index] += item.token_ids
+            pieces += 1
+            await asyncio.to_thread(wait_until_idle, engine)
+        return found, pieces
+
+    found, pieces = asyncio.run(read_all())
+    assert found == alone
+    assert pieces <= 2
 
 
 def test_a_reader_may_give_up_waiting_and_try_again(engine: Engine, slow_decoding: float) -> None:
