@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
 from server.http.connection_limit import MAX_REFUSED, OVER_LIMIT
+from server.http.framing import Framing
 from server.settings import Settings, SettingsError
 
 MAX_HEAD = 16 * 1024
@@ -45,7 +46,6 @@ class ServerConfig(uvicorn.Config):
             app,
             http=Connection,
             ws="none",
-            h11_max_incomplete_event_size=MAX_HEAD,
             timeout_keep_alive=settings.keep_alive,
             **more,
         )
@@ -97,6 +97,7 @@ class Connection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = Framing(h11.SERVER, MAX_HEAD)
         self.patience, self.most = config.patience, config.most
         self.head_timer: asyncio.TimerHandle | None = None
         self.unparsed = bytearray()
