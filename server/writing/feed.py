@@ -16,15 +16,15 @@ class Feed(Generic[T]):
     def __init__(self) -> None:
         self.items: list[T] = []
         self.ended = False
-        self._grown = asyncio.Event()
+        self._waiters = set[asyncio.Future[None]]()
 
     def append(self, item: T, last: bool = False) -> None:
         """Add an item. last: nothing follows it."""
         self.items.append(item)
         self.ended = last
-        # Wake the readers who wait now. Later ones look at the items first.
-        self._grown.set()
-        self._grown.clear()
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            _wake(waiter)
 
     async def follow(self, after: int = 0, heartbeat: float | None = None) -> AsyncIterator[list[T]]:
         """Yield the items after the first `after` until the end, all that are ready in one list.
@@ -38,13 +38,29 @@ class Feed(Generic[T]):
             elif self.ended:
                 return
             else:
-                try:
-                    async with asyncio.timeout(heartbeat):
-                        await self._grown.wait()
-                except TimeoutError:
+                await self._growth(heartbeat)
+                if len(self.items) == after and not self.ended:
                     yield []
 
     async def until_ended(self) -> None:
         """Wait for the last item."""
         while not self.ended:
-            await self._grown.wait()
+            await self._growth()
+
+    async def _growth(self, seconds: float | None = None) -> None:
+        """Wait for the next item, for some seconds at most."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self._waiters.add(waiter)
+        timer = None if seconds is None else loop.call_later(seconds, _wake, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
