@@ -37,8 +37,9 @@ class Continuation:
     def choice(self, chunk: Chunk, index: int) -> Choice:
         """Return the next chunk of the stream as a piece of the choice `index`."""
         self.tokens += len(chunk.token_ids)
-        self._drawn += len(chunk.logprobs)
-        self._sum += sum(each.logprob for each in chunk.logprobs)
+        if chunk.logprobs:
+            self._drawn += len(chunk.logprobs)
+            self._sum += sum(each.logprob for each in chunk.logprobs)
         logprobs = Logprobs() if self._logprobs else None
         text = chunk.text
         if self._echo:
