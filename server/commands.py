@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -118,6 +119,7 @@ def serve(**flags: Any) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            gc.freeze()  # what is here stays; to look through it for garbage would hold up all streams for 0.1 s
             click.echo(f"Plotify writes with {engine.bundle.manifest.name} at {address}")
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -7,7 +7,10 @@ CHUNKED = b"\r\ntransfer-encoding: chunked\r\n"
 
 
 class Framing(h11.Connection):
-    """One side of a connection. It writes the pieces of a chunked body itself: h11 takes 13 µs for each token."""
+    """A connection that writes the pieces of a chunked body itself.
+
+    h11 takes 13 µs for each of them, as long as sending it to the client takes.
+    """
 
     _chunked = False
 
