@@ -11,12 +11,13 @@ from statistics import median
 from typing import Annotated, Any
 
 import click
+import psutil
 
 from benchmarks import frame
 from benchmarks.client import run_streams
 from benchmarks.engine import run_on_engine
 from benchmarks.latency import RANKS, Timing, summarise
-from benchmarks.process import Server, plotify
+from benchmarks.process import Server, Serving, plotify
 from benchmarks.workload import SAMPLED, SAMPLING, make_prompts
 from server.bundle import Bundle
 from server.engine import Engine, EngineConfig, Sampling
@@ -24,7 +25,7 @@ from server.engine import Engine, EngineConfig, Sampling
 
 @frame.command
 def serve(
-    model: frame.Model,
+    model: frame.ShippedModel,
     precision: frame.Precision,
     prompt_tokens: Annotated[int, frame.count(64)],
     new_tokens: Annotated[int, frame.count(64, "New tokens per stream.")],
@@ -38,14 +39,17 @@ def serve(
 
     The server and the bare engine, each in its own process, take turns with the same requests. The server's are streams
     of /v1/completions. This process reads them on the same machine, so its share of a core is printed with the figures.
+    The processor time of the server's event loop compares even where other programs run.
 
     \b
     Example:
-      plotify bench serve --model gpt2-small --precision int8 --concurrency 64
+      plotify bench serve --concurrency 64
+      plotify bench serve --concurrency 1000 --requests 1 --rounds 2
     """
     sampling = Sampling(new_tokens, **SAMPLING[greedy])
     sides: dict[str, list[list[Timing]]] = {"the engine alone": [], "behind HTTP": []}
     shares: list[float] = []
+    beside: list[float] = []
     bundle = frame.open_bundle(model, prompt_tokens, new_tokens)
     precision = precision or bundle.fastest_precision()
     with (
@@ -57,12 +61,13 @@ def serve(
         for turn in range(rounds + 1):
             prompts = make_prompts(bundle, concurrency * (requests if turn else 1), prompt_tokens, seed=turn)
             alone = run_bare(bare, prompts, sampling, concurrency)
-            spent, start = time.process_time(), time.perf_counter()
+            reading, serving, start = time.process_time(), loop_seconds(server), time.perf_counter()
             streamed = run_streams(server, prompts, new_tokens, greedy, concurrency)
             if turn:  # the first round is a warm-up
                 sides["the engine alone"].append(alone)
                 sides["behind HTTP"].append(streamed)
-                shares.append((time.process_time() - spent) / (time.perf_counter() - start))
+                shares.append((time.process_time() - reading) / (time.perf_counter() - start))
+                beside.append((loop_seconds(server) - serving) / (len(prompts) * new_tokens))
             advance()
     summaries = {name: summarise(timings) for name, timings in sides.items()}
     rounds_of_both = zip(*(each.each_round for each in summaries.values()), strict=True)
@@ -74,10 +79,11 @@ def serve(
         f"first, next token: {RANKS} in milliseconds",
     )
     click.echo(f"behind HTTP: {ratio:.1%} of the engine's tokens per second (median of {frame.rounds(rounds)})")
+    click.echo(f"beside the engine: {1e3 * median(beside):.3f} ms of a core for each token, in the server's event loop")
     click.echo(f"reading the streams in this process took {median(shares):.0%} of a core meanwhile")
     settings = frame.settings("prompt_tokens", "new_tokens", "concurrency", "rounds", model=server.model)
     settings |= {"precision": precision, "sampling": SAMPLED[greedy], "ratio": ratio}
-    settings["reader_share_of_a_core"] = median(shares)
+    settings |= {"reader_share_of_a_core": median(shares), "core_seconds_beside_the_engine": median(beside)}
     frame.write_json(json_file, settings, [{"name": name} | asdict(each) for name, each in summaries.items()])
 
 
@@ -120,6 +126,12 @@ def _load(bundle: Path, precision: str, rows: int) -> None:
 
 def _run(*load: Any) -> list[Timing]:
     return run_on_engine(_engine, *load)
+
+
+def loop_seconds(server: Serving) -> float:
+    """Return the processor time so far of a server's event loop, which runs on its first thread."""
+    [loop] = (thread for thread in psutil.Process(server.pid).threads() if thread.id == server.pid)
+    return float(loop.user_time + loop.system_time)
 
 
 _engine: Engine

@@ -35,6 +35,7 @@ def test_both_sides_are_measured_and_compared(tiny_bundle: Path, tmp_path: Path)
     assert done.exit_code == 0, done.output
     assert "the engine alone" in done.output
     assert "of the engine's tokens per second (median of 2 rounds)" in done.output
+    assert "ms of a core for each token" in done.output
     written = json.loads(file.read_text())
     alone, served = written["results"]
     assert (alone["name"], served["name"]) == ("the engine alone", "behind HTTP")
@@ -44,6 +45,7 @@ def test_both_sides_are_measured_and_compared(tiny_bundle: Path, tmp_path: Path)
         assert 0 < side["time_to_first_token"]["50"] <= side["time_to_first_token"]["99"]
     ratios = sorted(after / before for before, after in zip(alone["each_round"], served["each_round"], strict=True))
     assert written["settings"]["ratio"] == pytest.approx(sum(ratios) / 2)
+    assert written["settings"]["core_seconds_beside_the_engine"] > 0
     assert written["settings"]["reader_share_of_a_core"] > 0
 
 
