@@ -8,7 +8,6 @@ from ray import serve
 
 from server.bundle import Bundle
 from server.engine import (
-    Engine,
     EngineBusy,
     EngineClosed,
     EngineConfig,
@@ -105,6 +104,8 @@ class Replica:
     """An engine as a deployment of Ray Serve, with the model loaded. Raises BundleError and EngineError."""
 
     def __init__(self, settings: Settings) -> None:
+        from server.engine import Engine  # not above: the app imports this module, too, and never draws
+
         configure(settings.log_level, settings.log_format)
         self._id = serve.get_replica_context().replica_id.unique_id
         self._engine = Engine(Bundle.load(settings.model), EngineConfig.of(settings))

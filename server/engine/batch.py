@@ -7,19 +7,16 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from server.engine.config import EngineConfig
+from server.engine.arrays import Floats
+from server.engine.config import DEFAULT_QUEUE_SECONDS, EngineConfig
 from server.engine.errors import DeadlineExceeded, EngineError
 from server.engine.fair_queue import FairQueue
 from server.engine.model.runner import Runner
 from server.engine.sampling.batch_sampler import BatchSampler
-from server.engine.sampling.kernels import Floats
 from server.engine.scheduler import Prefill, Scheduler
 from server.engine.sequence import Sequence
 from server.engine.stats import Observer, StepStats
 from server.engine.stream import Item
-
-DEFAULT_QUEUE_SECONDS = 5.0
-"""The value of `queue_seconds` until the first sequence has ended."""
 
 Indices = abc.Sequence[abc.Sequence[int]]
 """For each sequence, the indices of its rows."""

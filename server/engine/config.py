@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from server.settings import Settings
 
+DEFAULT_QUEUE_SECONDS = 5.0
+"""The value of `queue_seconds` until the first sequence has ended."""
+
 
 @dataclass(frozen=True)
 class EngineConfig:

@@ -6,8 +6,8 @@ import time
 
 from server.bundle import Bundle, BundleError
 from server.engine.admission import Admission, choose_seeds
-from server.engine.batch import DEFAULT_QUEUE_SECONDS, Batch, fail
-from server.engine.config import EngineConfig
+from server.engine.batch import Batch, fail
+from server.engine.config import DEFAULT_QUEUE_SECONDS, EngineConfig
 from server.engine.errors import EngineClosed, EngineError, EngineUnavailable, RowsDiffer
 from server.engine.fair_queue import FairQueue
 from server.engine.interface import AnyEngine, EngineState

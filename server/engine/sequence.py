@@ -6,13 +6,14 @@ from collections import abc
 from dataclasses import dataclass, field
 
 from server.bundle import Manifest
+from server.engine.arrays import Floats
 from server.engine.config import EngineConfig
 from server.engine.request import Request, Sampling
 from server.engine.sampling.batch_sampler import SamplingInput
 from server.engine.sampling.guidance import PLAUSIBLE, guide
-from server.engine.sampling.kernels import Floats
+from server.engine.sampling.logprobs import TokenLogprobs
 from server.engine.sampling.prompt_logprobs import PromptLogprobs
-from server.engine.sampling.sampler import Sampler, TokenLogprobs
+from server.engine.sampling.sampler import Sampler
 from server.engine.stats import Observer, SequenceStats
 from server.engine.stream import Channel, Chunk, FinishReason
 from server.engine.text.output import OutputText

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Literal
 
 from server.engine.errors import DeadlineExceeded, EngineError
-from server.engine.sampling.sampler import TokenLogprobs
+from server.engine.sampling.logprobs import TokenLogprobs
 
 FinishReason = Literal["stop", "length", "cancelled"]
 

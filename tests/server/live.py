@@ -12,8 +12,8 @@ import uvicorn
 from server.app import create_app
 from server.bundle import Bundle
 from server.engine import Engine, EngineBusy, EngineConfig, Request, Sampling, Stream
+from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 from server.http.connection import ServerConfig
 from server.settings import Settings
 

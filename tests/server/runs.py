@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 
 Decode = Callable[[Runner, Sequence[int], Sequence[int]], Floats]
 

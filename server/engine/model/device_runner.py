@@ -12,12 +12,12 @@ import onnxruntime as ort
 from onnxruntime import OrtValue
 
 from server.bundle import Bundle, ModelShape
+from server.engine.arrays import Floats
 from server.engine.errors import DeviceError
 from server.engine.model.cache import Cache
 from server.engine.model.device import open_session
 from server.engine.model.device_cache import DeviceCache
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from server.bundle import Bundle, BundleError, ModelShape
+from server.engine.arrays import Floats
 from server.engine.errors import DeviceError, RowsDiffer
 from server.engine.model.device_runner import DeviceRunner
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 
 COMPANY = 3
 """Rows in the comparison. Kernels differ for a single row, a pair, and an odd row after pairs."""

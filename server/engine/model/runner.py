@@ -10,10 +10,10 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from server.bundle import Bundle, BundleError, ModelShape
+from server.engine.arrays import Floats
 from server.engine.errors import DeviceError
 from server.engine.model.cache import Cache
 from server.engine.model.graph import cache_dtype
-from server.engine.sampling.kernels import Floats
 
 SLOWER_ON_CPU = ["SkipLayerNormFusion"]
 """Optimizers of ONNX Runtime to disable.

@@ -16,8 +16,9 @@ from typing import NamedTuple, get_type_hints
 import numpy as np
 
 from server.cores import cores
+from server.engine.arrays import Floats
 from server.engine.errors import DeviceError
-from server.engine.sampling.kernels import Floats, cache_folder, likeliest, log_sum_exp, sample
+from server.engine.sampling.kernels import cache_folder, likeliest, log_sum_exp, sample
 
 logger = logging.getLogger(__name__)
 

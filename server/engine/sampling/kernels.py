@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy import float32, int32, uint64
 
-Floats = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.intp]
+from server.engine.arrays import Floats, Ids
+
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 BLOCK = 256

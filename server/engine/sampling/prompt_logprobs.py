@@ -7,8 +7,9 @@ of a whole prompt, [tokens, vocab], are never in memory.
 import math
 from collections.abc import Sequence
 
-from server.engine.sampling.kernels import Floats
-from server.engine.sampling.sampler import TokenLogprobs, token_logprobs
+from server.engine.arrays import Floats
+from server.engine.sampling.logprobs import TokenLogprobs
+from server.engine.sampling.sampler import token_logprobs
 
 
 class PromptLogprobs:

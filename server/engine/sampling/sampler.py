@@ -5,28 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from server.engine.arrays import Floats
 from server.engine.request import Sampling
 from server.engine.sampling.bad_words import BadWords
 from server.engine.sampling.batch_sampler import SamplingInput
-from server.engine.sampling.kernels import Floats, likeliest, log_sum_exp
+from server.engine.sampling.kernels import likeliest, log_sum_exp
+from server.engine.sampling.logprobs import TokenLogprobs
 
 GREEDY_BELOW = 1e-5
 """Below this temperature sampling is greedy, as in vLLM: float32 cannot divide by much less."""
 
 LOWEST = np.finfo(np.float32).min
-
-
-class TokenLogprobs(NamedTuple):
-    """Natural-log probabilities in the model's own distribution, before penalties, bias and temperature.
-
-    Attributes:
-        logprob: the log probability of the sampled token.
-        top: the likeliest tokens, as pairs of id and log probability. The likeliest is first; of equal ones the
-            smaller id is first. There may be fewer than requested, if fewer tokens are possible at all.
-    """
-
-    logprob: float
-    top: tuple[tuple[int, float], ...]
 
 
 class SampledToken(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from server.cluster import deployments
 from server.cluster.replica import Replica
+from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 from server.settings import Settings
 
 STEP = 0.03

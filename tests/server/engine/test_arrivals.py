@@ -7,8 +7,8 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, EngineConfig, Request, Sampling, Stream
+from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 from tests.server.reading import PRECISIONS, one_by_one, some_requests, tokens_of
 from tests.server.runs import Run, meddle
 

@@ -12,8 +12,8 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, EngineBusy, EngineConfig, EngineError, Request, Sampling, Stream
+from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 from tests.server.reading import PROMPT, one_by_one, some_requests, tokens_of
 from tests.server.runs import meddle
 

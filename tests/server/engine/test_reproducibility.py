@@ -17,13 +17,13 @@ from onnx import helper
 from server.bundle import Bundle
 from server.commands import generate
 from server.engine import Engine, EngineConfig, EngineError
+from server.engine.arrays import Floats
 from server.engine.errors import RowsDiffer
 from server.engine.model import loading
 from server.engine.model.cache import BLOCK
 from server.engine.model.device_runner import DeviceRunner
 from server.engine.model.loading import load_runner
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 from server.settings import SHIPPED_MODEL
 from tests.server.reading import PRECISIONS, all_at_once, one_by_one, some_requests, tokens_of
 from tests.server.runs import Run, meddle

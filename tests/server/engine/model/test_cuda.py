@@ -7,11 +7,11 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, EngineConfig, Request, Sampling
+from server.engine.arrays import Floats
 from server.engine.model.device import what_cuda_lacks
 from server.engine.model.device_cache import DeviceCache
 from server.engine.model.device_runner import DeviceRunner
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 
 MISSING = what_cuda_lacks()
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from server.bundle import Bundle
+from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 from tests.server.reading import PRECISIONS
 
 PROMPT = [number * 7 % 399 for number in range(75)]

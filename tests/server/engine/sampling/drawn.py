@@ -4,8 +4,8 @@ from functools import cache
 
 import numpy as np
 
+from server.engine.arrays import Floats
 from server.engine.sampling.batch_sampler import BatchSampler
-from server.engine.sampling.kernels import Floats
 from server.engine.sampling.sampler import SampledToken, Sampler
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.engine import Sampling
-from server.engine.sampling.kernels import Floats
+from server.engine.arrays import Floats
 
 Exact = npt.NDArray[np.float64]
 

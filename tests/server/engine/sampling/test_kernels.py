@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from server.engine.arrays import Floats
 from server.engine.sampling import kernels
 from server.engine.sampling.batch_sampler import BatchSampler, SamplingInput
-from server.engine.sampling.kernels import BLOCK, Floats, compiled, likeliest, log_sum_exp
+from server.engine.sampling.kernels import BLOCK, compiled, likeliest, log_sum_exp
 
 VOCABULARY = 50_257
 

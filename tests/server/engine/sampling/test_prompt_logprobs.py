@@ -10,9 +10,9 @@ import pytest
 
 from server.bundle import Bundle
 from server.engine import Engine, EngineConfig, EngineError, InvalidRequest, PromptTooLong, Request, Sampling, Stream
+from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
-from server.engine.sampling.sampler import TokenLogprobs
+from server.engine.sampling.logprobs import TokenLogprobs
 from tests.server.checkpoints import logprobs_of
 from tests.server.live import wait_until_idle
 from tests.server.reading import PRECISIONS, PROMPT, one_by_one, some_requests, text_of, tokens_of

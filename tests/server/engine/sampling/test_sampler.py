@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from server.engine import Sampling
-from server.engine.sampling.kernels import Floats
+from server.engine.arrays import Floats
 from server.engine.sampling.sampler import Sampler
 from tests.server.engine.sampling.drawn import draw
 from tests.server.engine.sampling.exact import Exact, exact, penalised, softmax
