@@ -11,7 +11,7 @@ COPY export export
 COPY server server
 COPY voice voice
 COPY benchmarks benchmarks
-RUN pip install --editable '.[postgres]' && .venv/bin/python -m compileall -q server
+RUN pip install --editable '.[postgres]' && .venv/bin/python -m compileall -q server && .venv/bin/python -m server.engine.sampling
 
 FROM installed AS with-cuda
 RUN pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
@@ -37,7 +37,9 @@ FROM python:3.13-slim AS unprivileged
 RUN useradd --system --uid 10001 --no-create-home plotify \
     && install --directory --owner=10001 --mode=700 /var/lib/plotify
 WORKDIR /opt/plotify
-ENV PATH=/opt/plotify/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+# Compiled code of the build serves a processor of the same kind; another one compiles below HOME.
+ENV PATH=/opt/plotify/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
+    NUMBA_CACHE_LOCATOR_CLASSES=server.engine.sampling.compilation.Installed,UserProvidedCacheLocator,UserWideCacheLocator
 USER 10001
 
 FROM unprivileged AS load

@@ -53,7 +53,10 @@ chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model t
 	$(PYTHON) -m venv .venv
 
 .venv/serving: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing the packages that Plotify needs; a minute or two, once"
 	$(PIP_INSTALL) --editable .
+	@echo "Compiling the sampler for this processor; some seconds, once"
+	.venv/bin/python -m server.engine.sampling
 	touch $@
 
 .venv/developing: pyproject.toml constraints.txt | .venv/bin/python

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from server.bundle import Bundle, BundleError
 from server.engine.admission import Admission, choose_seeds
@@ -13,6 +14,7 @@ from server.engine.fair_queue import FairQueue
 from server.engine.interface import AnyEngine, EngineState
 from server.engine.model.device import choose_device_and_precision
 from server.engine.model.loading import load_runner
+from server.engine.model.runner import Runner
 from server.engine.request import Request
 from server.engine.sampling.batch_sampler import BatchSampler
 from server.engine.sequence import SequenceGroup
@@ -53,8 +55,11 @@ class Engine(AnyEngine):
         self._changed = threading.Condition()  # re-entrant; guards queue, batch and flags
         self._closed = self._draining = self._broken = False  # broken: the model cannot be loaded again
         self._generated_before, self._seconds_before = 0, 0.0
-        self._sampler = BatchSampler(self.config.threads)
-        self._batch: Batch | None = self._load_or_fall_back() if self.config.precision is None else self._load()
+        with ThreadPoolExecutor(1) as beside:  # Numba compiles or reads the sampler while ONNX Runtime reads the model
+            sampler = beside.submit(BatchSampler, self.config.threads)
+            runner = self._load_or_fall_back() if self.config.precision is None else self._load()
+            self._sampler = sampler.result()
+        self._batch: Batch | None = self._batch_on(runner)
         self.captures = self._batch.runner.captures
         self._thread = threading.Thread(target=self._serve, name="plotify-engine", daemon=True)
         self._thread.start()
@@ -136,12 +141,15 @@ class Engine(AnyEngine):
             self._queue.append(group)
             self._changed.notify()
 
-    def _load(self) -> Batch:
+    def _load(self) -> Runner:
         config, rows = self.config, self.config.rows + self.config.kept
-        runner = load_runner(self.bundle, self.device, self.precision, config.threads, rows, config.capture)
-        return Batch(runner, self._sampler, self._queue, config, self._changed, self.observers)
+        logger.info("Loading %s in the precision %s", self.bundle.manifest.name, self.precision)
+        return load_runner(self.bundle, self.device, self.precision, config.threads, rows, config.capture)
 
-    def _load_or_fall_back(self) -> Batch:
+    def _batch_on(self, runner: Runner) -> Batch:
+        return Batch(runner, self._sampler, self._queue, self.config, self._changed, self.observers)
+
+    def _load_or_fall_back(self) -> Runner:
         """Load the fastest precision in which a row does not depend on the rows beside it on this processor."""
         slower = self.bundle.fastest_first(self.device)[1:]
         while True:
@@ -191,7 +199,7 @@ class Engine(AnyEngine):
             try:
                 if Bundle.load(self.bundle.path).manifest != self.bundle.manifest:
                     raise BundleError(f"{self.bundle.path}: the bundle has changed; restart the server to use it")
-                batch = self._load()
+                batch = self._batch_on(self._load())
             except Exception as error:
                 logger.error("The model cannot be loaded; retrying in %g seconds: %s", pause, error)
                 self._broken = True

@@ -18,7 +18,8 @@ import numpy as np
 from server.cores import cores
 from server.engine.arrays import Floats
 from server.engine.errors import DeviceError
-from server.engine.sampling.kernels import cache_folder, likeliest, log_sum_exp, sample
+from server.engine.sampling.compilation import announced, cache_folder
+from server.engine.sampling.kernels import likeliest, log_sum_exp, sample
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +109,9 @@ class BatchSampler:
         zero, failed = np.zeros((1, 1), np.float32), OSError()
         for attempt in range(ATTEMPTS):
             try:
-                self.sample(zero, [SamplingInput(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
-                likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
+                with announced(sample):
+                    self.sample(zero, [SamplingInput(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
+                    likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
             except OSError as error:
                 failed = error
                 continue

@@ -6,19 +6,14 @@ not in the files of the functions called by that one.
 """
 
 import math
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numpy import float32, int32, uint64
 
 from server.engine.arrays import Floats, Ids
-
-Loop = TypeVar("Loop", bound=Callable[..., Any])
+from server.engine.sampling.compilation import compiled
 
 BLOCK = 256
 """Number of tokens in a block. A draw chooses a block, then a token in it: faster than one long sum."""
@@ -32,40 +27,6 @@ Below e⁻⁸⁷ float32 loses digits and becomes slow.
 INT32_MIN, INT32_MAX = int32(-0x80000000), int32(0x7FFFFFFF)
 MINUS_INFINITY, INFINITY = int32(-0x7F800001), int32(0x7F800000)
 """The infinities as `_ordered` gives them. NaNs lie outside of the two."""
-
-
-def _has_place() -> bool:
-    """Return False for a user without a home folder: Numba would make a folder named ~ here."""
-    try:
-        return "NUMBA_CACHE_DIR" in os.environ or bool(Path.home())
-    except RuntimeError:
-        return False
-
-
-def compiled(*liberties: str) -> Callable[[Loop], Loop]:
-    """Compile a function at its first call, to run without Python's lock, and cache it on disk.
-
-    The compiled code is the same for a single row and for many, so rows stay independent.
-
-    Args:
-        liberties: the liberties LLVM may take with arithmetic: "contract" may multiply and add in one instruction,
-            "reassoc" may add in another order.
-    """
-
-    def compile_later(function: Loop) -> Loop:
-        try:
-            compiling = numba.njit(nogil=True, fastmath=set(liberties), cache=_has_place())(function)
-        except RuntimeError:  # neither this folder nor the user's own cache is writable
-            compiling = numba.njit(nogil=True, fastmath=set(liberties))(function)
-        return compiling  # type: ignore[return-value]  # callable like the function
-
-    return compile_later
-
-
-def cache_folder(function: Callable[..., Any]) -> str | None:
-    """Return the folder with a compiled function's cache; None if there is none."""
-    path: str | None = function.stats.cache_path  # type: ignore[attr-defined]
-    return path
 
 
 @compiled()
@@ -125,7 +86,8 @@ def _nucleus(scores: Floats, sums: Floats, highest: np.float32, given: Any) -> i
     Of equal scores, the first counts as the likelier. `scores` become weights.
     """
     _weigh(scores, highest, float32(1 / given.temperature), sums)
-    place, bound, total = 0, float32(0), _total(sums)
+    # At first every weight counts. Numba would compile `_pick` a second time for a place that is the constant 0.
+    place, bound, total = scores.size, float32(0), _total(sums)
     enough = given.top_p * total
     tries = uint64(0)
     while True:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from server.engine.arrays import Floats
-from server.engine.sampling import kernels
+from server.engine.sampling import compilation, kernels
 from server.engine.sampling.batch_sampler import BatchSampler, SamplingInput
-from server.engine.sampling.kernels import BLOCK, compiled, likeliest, log_sum_exp
+from server.engine.sampling.compilation import Installed, compiled, processor
+from server.engine.sampling.kernels import BLOCK, likeliest, log_sum_exp
 
 VOCABULARY = 50_257
 
@@ -196,6 +197,29 @@ def test_without_a_home_nothing_is_kept_in_the_working_directory(tmp_path: Path)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_first_start_says_that_it_compiles_and_the_second_has_nothing_to_say(tmp_path: Path) -> None:
+    told = "import logging; logging.basicConfig(level=logging.INFO, format='%(message)s'); "
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", told + DRAWING]
+    first, second = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr for _ in range(2)
+    )
+    assert first.count("Compiling the sampler for this processor") == 1
+    assert f"later starts find it in {tmp_path}" in first
+    assert second == ""
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_was_compiled_at_installation_serves_the_same_kind_of_processor(
+    same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "processor.txt"
+    monkeypatch.setattr(compilation, "PROCESSOR", note)
+    note.write_text(processor() if same else "another one")
+    found = Installed.from_function(compilation.processor, compilation.__file__)
+    assert isinstance(found, Installed) == same
 
 
 def test_threads_end_with_the_engine_that_draws_on_them() -> None:
