@@ -8,6 +8,7 @@ MODULES = {
     "benchmarks.engine": ("engine", "arrivals", "operators"),
     "benchmarks.peers.command": ("peers",),
     "benchmarks.serve": ("serve",),
+    "benchmarks.offers": ("offers",),
     "benchmarks.load.command": ("load",),
     "benchmarks.load.compare": ("compare", "trend"),
     "benchmarks.replicas": ("replicas",),
@@ -44,6 +45,7 @@ def bench() -> None:
       plotify bench operators --model bundle
       plotify bench peers --concurrency 1,8,64 --out peers
       plotify bench serve --model bundle
+      plotify bench offers
       plotify bench load --users 1,8,32 --out report
       plotify bench replicas
       plotify bench words --held-out data/corpora/test.jsonl

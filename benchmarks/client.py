@@ -23,6 +23,7 @@ from benchmarks.process import Serving
 from benchmarks.streams import DONE, Failure, Stream, events
 from benchmarks.workload import SAMPLING, Prompt, closed_loop
 from server.desk.continuations import COUNT
+from server.http.sse import EVENT_STREAM
 from server.writing.brief import ANY_GENRE
 
 Kind = Literal["stream", "whole", "plot", "page"]
@@ -211,6 +212,23 @@ class Client:
             if found is None:
                 raise ValueError("the desk has no token")
             return Visitor(response.cookies.output(attrs=[], header="", sep=";").strip(), found[1])
+
+    async def suggest(self, cookie: str, form: dict[str, str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Yield the events of the desk's three continuations, each with its name and content, to the end.
+
+        Raises:
+            Refused: the server has no room.
+            Failure: the server has answered with another error.
+            ValueError, SSEError, aiohttp.ClientError: the answer is not valid.
+        """
+        headers = {"Cookie": cookie, "Accept": EVENT_STREAM}
+        async with self.session.post("/desk/suggest", data=form, headers=headers) as response:
+            await _check(response)
+            async for event in events(response.content_type, response.content.iter_any()).aiter_sse():
+                yield event.event, msgspec.json.decode(event.data)
+                if event.event == "settled":
+                    return
+        raise ValueError("the offer ended without an end")
 
     async def keep(self, visitor: Visitor, text: str, plot: str = "") -> dict[str, str]:
         """Keep a text on the visitor's shelf, and return the desk's answer with its `plot` and `address`.
