@@ -6,6 +6,7 @@ patches the standard library on import, so this module needs its own process. do
 """
 
 import random
+import re
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +14,7 @@ from typing import Any, cast
 
 import gevent
 import msgspec
+from httpx_sse import ServerSentEvent
 from locust import FastHttpUser, LoadTestShape, task
 from locust import events as locust_events
 from locust.argument_parser import LocustArgumentParser, get_parser
@@ -22,6 +24,9 @@ from benchmarks.load import shapes
 from benchmarks.load.record import CUT, Asked, Recorder, Stage
 from benchmarks.openings import opening
 from benchmarks.streams import DONE, Failure, Stream, events
+
+TOKEN = re.compile(r'name="token" value="(\w+)"')
+"""The token of the forms on the desk's page."""
 
 REFUSED_PAUSE = 1.0
 """Seconds until a refused user tries again."""
@@ -33,7 +38,8 @@ WORDS_A_SECOND = 4.0
 SHAPES_HELP = "; ".join(f"{name}: {how}" for name, how in shapes.SHAPES.items()) + ". Ramp and spike divide -t."
 BEHAVIOURS_HELP = (
     "people: think, send, read and send again; clients: send the next request after each answer; mixed: half of each; "
-    "poisson: send requests at random times, however many are running."
+    "poisson: send requests at random times, however many are running; writers: ask the desk of Plotify for three "
+    "continuations, again and again."
 )
 
 
@@ -49,11 +55,12 @@ def add_options(parser: LocustArgumentParser) -> None:
 
     add("--shape", "steady", SHAPES_HELP, choices=list(shapes.SHAPES))
     add("--levels", "", "Users in each stage of a ramp, such as 1,8,32. Default: 1, 2, 4 ... -u.")
-    add("--behaviour", "mixed", BEHAVIOURS_HELP, choices=list(BEHAVIOURS))
+    add("--behaviour", "clients", BEHAVIOURS_HELP, choices=list(BEHAVIOURS))
     add("--rate", 1.0, "With poisson: requests per second of each user.")
     add("--max-tokens", 64, "New tokens per request.")
-    add("--prompt-words", 40, "Words of a client's prompt; a person begins with 12.")
+    add("--prompt-words", 24, "Words of a client's prompt and of a writer's text; a person begins with 12.")
     add("--longest", 256, "A person stops continuing a text with more tokens than this.")
+    add("--genre", "any", "A writer's genre.")
     add("--think", 5.0, "Average thinking time of a person in seconds.")
     add("--temperature", 1.0, "0 takes the likeliest token.")
     own.add_argument("--ignore-eos", action="store_true", help="No text ends early. Not every server knows this field.")
@@ -90,6 +97,7 @@ class Reader(FastHttpUser):
 
     abstract = True
     behaviour = ""
+    last = DONE
     connection_timeout = 10.0
 
     def __init__(self, environment: Environment) -> None:
@@ -127,12 +135,12 @@ class Reader(FastHttpUser):
         if self.options.ignore_eos:
             body["ignore_eos"] = True
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
-        stream = Stream(due)
+        return self._send("/v1/completions", Stream(due), json=body, headers=headers)
+
+    def _send(self, path: str, stream: Stream, **body: Any) -> tuple[Asked, str]:
         problem: str | None = CUT
         try:
-            with self.client.post(
-                "/v1/completions", json=body, headers=headers, stream=True, catch_response=True
-            ) as answer:
+            with self.client.post(path, stream=True, catch_response=True, **body) as answer:
                 problem = self._follow(answer, stream)
                 answer.request_meta["response_time"] = 1e3 * (perf_counter() - stream.submitted)
                 answer.request_meta["response_length"] = len(stream.text)
@@ -161,16 +169,22 @@ class Reader(FastHttpUser):
         lines = iter(lambda: bytes(answer.stream.readline(b"\n")), b"")
         try:
             for event in events(answer.headers.get("content-type", ""), lines).iter_sse():
-                if event.data == DONE:
+                if self.read(event, stream):
                     return None
-                wait = stream.read(msgspec.json.decode(event.data))
-                if wait is not None:
-                    self._count("next token" if len(stream.arrivals) > 1 else "first token", 1e3 * wait)
         except Failure as told:
             return str(told)[:200]
         except Exception as wrong:  # the connection may break, and the server may send anything
             return f"{type(wrong).__name__}: {wrong}"[:200]
-        return f"the stream ended without {DONE}"
+        return f"the stream ended without {self.last}"
+
+    def read(self, event: ServerSentEvent, stream: Stream) -> bool:
+        """Read one event of a stream, and count it. Return True for the last one. Raises Failure."""
+        if event.data == DONE:
+            return True
+        wait = stream.read(msgspec.json.decode(event.data))
+        if wait is not None:
+            self._count("next token" if len(stream.arrivals) > 1 else "first token", 1e3 * wait)
+        return False
 
     def _count(self, name: str, value: float) -> None:
         counted = {"request_type": "SSE", "name": name, "response_time": value, "response_length": 0}
@@ -233,8 +247,54 @@ class Poisson(Reader):
             gevent.killall(sent)
 
 
+class Writer(Reader):
+    """Asks the desk of Plotify for three continuations, reads them, and asks again for another text."""
+
+    behaviour = "writer"
+    last = "settled"
+
+    def on_start(self) -> None:
+        """Open the desk, for its cookie and the token of its form."""
+        self.token = ""
+        while not self.token:
+            with self.client.get("/", name="the desk", catch_response=True) as page:
+                found = TOKEN.search(page.text or "")
+                if found:
+                    self.token = found[1]
+                else:
+                    page.failure(Failure("no desk"))
+            if not self.token:
+                gevent.sleep(REFUSED_PAUSE)
+
+    @task
+    def suggest(self) -> None:
+        """Ask for one offer."""
+        text = opening(self.draw, self.options.prompt_words)
+        form = {"token": self.token, "text": text, "genre": self.options.genre, "seed": str(self.draw.randrange(10**6))}
+        asked, _ = self._send("/desk/suggest", Stream(), data=form, headers={"Accept": "text/event-stream"})
+        if not asked.problem:
+            self._count("all three done", 1e3 * (asked.ended - asked.submitted))
+
+    def read(self, event: ServerSentEvent, stream: Stream) -> bool:
+        content = msgspec.json.decode(event.data)
+        if event.event == "settled":
+            if content["failure"]:
+                raise Failure(content["failure"])
+            return True
+        wait = stream.add(content["text"]) if event.event == "piece" else None
+        if wait is not None and len(stream.arrivals) == 1:
+            self._count("first letters", 1e3 * wait)
+        return False
+
+
 Behaviours = dict[str, list[type[Reader]]]
-BEHAVIOURS: Behaviours = {"people": [Person], "clients": [Client], "mixed": [Person, Client], "poisson": [Poisson]}
+BEHAVIOURS: Behaviours = {
+    "people": [Person],
+    "clients": [Client],
+    "mixed": [Person, Client],
+    "poisson": [Poisson],
+    "writers": [Writer],
+}
 
 
 class Shape(LoadTestShape):
