@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -141,15 +142,31 @@ def check_context(context: int, prompt_tokens: int, new_tokens: int) -> None:
 
 @contextmanager
 def progress(description: str, total: float) -> Iterator[Callable[..., None]]:
-    """Show a progress bar on standard error. Yield a function to advance it and to describe the step."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=total)
+    """Show a progress bar on standard error. Yield a function to advance it and to describe the step.
 
-        def advance(by: float = 1, description: str | None = None) -> None:
+    With `line`, the function also prints a line with the time that is left. Lines stay, and files have them, too.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=Console(stderr=True, width=None if sys.stderr.isatty() else 1000), transient=True
+    ) as bar:
+        task, start = bar.add_task(description, total=total), time.monotonic()
+
+        def advance(by: float = 1, description: str | None = None, line: str | None = None) -> None:
             bar.update(task, advance=by, description=description)
+            if line is not None:
+                done = bar.tasks[0].completed
+                left = (time.monotonic() - start) * (total - done) / done if done else 0.0
+                bar.console.print(f"{line}; {time_left(left)}", highlight=False)
 
         yield advance
+
+
+def time_left(seconds: float) -> str:
+    """Return a time to wait in words."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s left"
+    return f"about {seconds / 60:.0f} min left"
 
 
 def print_table(

@@ -73,6 +73,7 @@ def peers(
     rounds: Annotated[int, frame.count(3, "Rounds, after a warm-up.")],
     prompt_tokens: Annotated[int, frame.count(64)],
     new_tokens: Annotated[int, frame.count(64, "New tokens per request.")],
+    limit: Annotated[float, frame.option("Seconds for a turn; a contender that takes longer is out.", default=600.0)],
     out: Annotated[Path, frame.option("Folder for figures and logs.", required=True, type=frame.FOLDER)],
 ) -> None:
     """Compare our engine with other engines for the same model.
@@ -81,7 +82,8 @@ def peers(
     gpt2-small is GPT-2 small with random weights. The first run makes it, and the files for the other engines. If a
     peer is not installed, you get the line to install it. Peers on a processor: tensorflow, pytorch, optimum,
     ctranslate2, llama.cpp, openvino. On a GPU, with --device cuda: pytorch, eager and compiled, and our engine with and
-    without CUDA graphs, all in float16. docs/peers.md explains the set-up of each.
+    without CUDA graphs, all in float16. docs/peers.md explains the set-up of each. A line for each turn says how much
+    time is left. The fastest contenders go first. After Ctrl-C the figures so far are printed and written.
 
     \b
     Examples:
@@ -96,10 +98,10 @@ def peers(
     contenders: list[Peer] = [peer for name in peers for peer in FAMILIES[device][name]()]
     contenders += [each for precision in precisions for each in ours(device, precision, max(concurrency))]
     slow = math.inf if device == "cuda" else SLOW_SECONDS  # on a GPU, only compiling makes a warm-up slow
-    workload = Workload(concurrency, rounds, prompt_tokens, new_tokens, config["vocab_size"], slow)
-    with frame.progress("", workload.steps(len(contenders))) as advance:
+    workload = Workload(concurrency, rounds, prompt_tokens, new_tokens, config["vocab_size"], slow, limit)
+    with frame.progress("Measuring", workload.steps(len(contenders))) as advance:
         folder, logs = conversions(weights), out / "logs"
-        figures = compete(contenders, weights, workload, folder, logs, lambda step: advance(description=step))
+        figures = compete(contenders, weights, workload, folder, logs, lambda step: advance(line=step))
     settings = frame.settings("model", "device", "prompt_tokens", "new_tokens", "rounds")
     title = model
     if device == "cuda":

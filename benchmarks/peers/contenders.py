@@ -5,6 +5,7 @@ slows down all of them.
 """
 
 import faulthandler
+import math
 import multiprocessing
 import os
 import shutil
@@ -99,6 +100,7 @@ class Workload:
         rounds: counted rounds of each, after a warm-up.
         vocabulary: the number of tokens in the vocabulary.
         slow_seconds: see `SLOW_SECONDS`.
+        limit: the most seconds of a turn. A contender that takes longer is out.
     """
 
     concurrency: tuple[int, ...]
@@ -107,6 +109,7 @@ class Workload:
     new_tokens: int
     vocabulary: int
     slow_seconds: float = SLOW_SECONDS
+    limit: float = math.inf
 
     def prompts(self, count: int, seed: int) -> list[list[int]]:
         """Return `count` prompts of random tokens, without the last id, GPT-2's end of text."""
@@ -131,6 +134,7 @@ class PeerFigures:
     Attributes:
         problem: the reason if it has no figures, or none from some concurrency on.
         texts: its tokens after the probes.
+        probe_seconds: the seconds that these took.
         warm_seconds: the seconds of the warm-up.
         speeds: the tokens per second of each counted round.
         others: the average number of cores used by other programs in each counted round; empty if unknown.
@@ -142,6 +146,7 @@ class PeerFigures:
     problem: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     texts: list[list[int]] = field(default_factory=list)
+    probe_seconds: float = math.inf
     warm_seconds: dict[int, float] = field(default_factory=dict)
     speeds: dict[int, list[float]] = field(default_factory=dict)
     others: dict[int, list[float]] = field(default_factory=dict)
@@ -203,11 +208,15 @@ class Contender:
             absent = f"not installed ({answer.error}): {self.figures.install}"
             self.figures.problem = absent if answer.absent else answer.error
 
-    def take(self, prompts: Sequence[Prompt], new_tokens: int) -> Turn | None:
-        """Take one turn. If it fails or returns too few tokens, record the problem and return None."""
+    def take(self, prompts: Sequence[Prompt], new_tokens: int, limit: float = math.inf) -> Turn | None:
+        """Take one turn. If it fails, lasts too long or gives too few tokens, record why and return None.
+
+        Args:
+            limit: the most seconds of the turn.
+        """
         with suppress(ConnectionError):  # it has ended, and `_receive` notices that
             self._connection.send((prompts, new_tokens))
-        answer = self._receive()
+        answer = self._receive(limit)
         if isinstance(answer, Turn):
             if [len(text) for text in answer.texts] == [new_tokens] * len(prompts):
                 return answer
@@ -223,7 +232,10 @@ class Contender:
             self._process.kill()
             self._process.join()
 
-    def _receive(self) -> Answer:
+    def _receive(self, limit: float = math.inf) -> Answer:
+        if not self._connection.poll(None if limit == math.inf else limit):
+            self._process.kill()
+            return Failed(f"stopped after {limit:.0f} s, the limit for a turn")
         try:
             answer: Answer = self._connection.recv()
         except (EOFError, ConnectionError):
@@ -244,25 +256,31 @@ def compete(
 ) -> list[PeerFigures]:
     """Measure all peers, and return the figures of each in the same order.
 
+    The fastest with the probes has its turns first. Ctrl-C ends the measurement, and the figures so far are returned.
+
     Args:
         folder: for the peers' converted files.
         logs: a folder for their logs.
-        progress: is called with a description before each step.
+        progress: is called with a description after each step.
     """
     contenders: list[Contender] = []
     try:
         for peer in peers:  # one after another: a conversion needs all cores
-            progress(f"preparing {peer.name}")
             contenders.append(Contender(peer, weights, folder, logs / f"{peer.name.replace(' ', '-')}.log"))
             contenders[-1].wait()
+            progress(f"{peer.name}: {contenders[-1].figures.problem or 'ready'}")
         probes = workload.prompts(PROBES, seed=0)
         for contender in _able(contenders):
-            progress(f"comparing {contender.figures.name}")
-            turn = contender.take(probes, workload.probe_tokens)
-            contender.figures.texts = turn.texts if turn else []
+            turn = contender.take(probes, workload.probe_tokens, workload.limit)
+            if turn is not None:
+                contender.figures.texts, contender.figures.probe_seconds = turn.texts, turn.seconds
+            progress(f"{contender.figures.name}: {contender.figures.problem or 'compared'}")
+        fastest_first = sorted(contenders, key=lambda contender: contender.figures.probe_seconds)
         for concurrency in workload.concurrency:
             for number in range(workload.rounds + 1):
-                _take_round(contenders, workload, concurrency, number, progress)
+                _take_round(fastest_first, workload, concurrency, number, progress)
+    except KeyboardInterrupt:
+        progress("Interrupted: here are the figures so far")
     finally:
         for contender in contenders:
             contender.close()
@@ -277,19 +295,23 @@ def _take_round(
     for contender in _able(contenders):
         figures = contender.figures
         slow = figures.warm_seconds.get(concurrency, 0.0) > workload.slow_seconds
-        progress(f"{figures.name}, {concurrency} at once")
+        step = f"{figures.name}, {concurrency} at once"
         if slow and number > SLOW_ROUNDS:
+            progress(f"{step}: no further round, because the warm-up took {figures.warm_seconds[concurrency]:.0f} s")
             continue
         time.sleep(REST)
-        turn = contender.take(prompts, workload.new_tokens)
+        turn = contender.take(prompts, workload.new_tokens, workload.limit)
         if turn is None:
+            progress(f"{step}: {figures.problem}")
             continue
+        speed = concurrency * workload.new_tokens / turn.seconds
         if number == 0:
             figures.warm_seconds[concurrency] = turn.seconds
         else:
-            figures.speeds.setdefault(concurrency, []).append(concurrency * workload.new_tokens / turn.seconds)
+            figures.speeds.setdefault(concurrency, []).append(speed)
             if turn.others is not None:
                 figures.others.setdefault(concurrency, []).append(turn.others / turn.seconds)
+        progress(f"{step}, {f'round {number}' if number else 'warm-up'}: {speed:.1f} tokens/s")
 
 
 def _able(contenders: Sequence[Contender]) -> list[Contender]:

@@ -41,6 +41,10 @@ class Copyist:
             os.kill(os.getpid(), signal.SIGSEGV)
         if len(prompts) == 3 and self.trouble == "is short":
             new_tokens -= 1
+        if len(prompts) == 3 and self.trouble == "hangs":
+            time.sleep(3600)
+        if len(prompts) > 3 and self.trouble == "lingers":
+            time.sleep(1)
         if len(prompts) == 3 and self.trouble == "is slow":
             time.sleep(0.4)
         return [[prompt[-1]] * new_tokens for prompt in prompts]
@@ -65,8 +69,40 @@ def test_each_takes_its_turns_at_each_concurrency(tmp_path: Path) -> None:
         assert (tmp_path / "logs" / f"{each.name}.log").read_text().count("at work") == 1 + 2 * 3
     assert figures[0].texts == figures[1].texts
     assert len(steps) == WORKLOAD.steps(2)
-    turns = [step for step in steps if "at once" in step]
-    assert turns[:4] == ["one, 1 at once", "two, 1 at once"] * 2
+    turns = [step.partition(":")[0] for step in steps if "at once" in step]
+    rounds = ("warm-up", "round 1")
+    assert sorted(turns[:4]) == sorted(f"{name}, 1 at once, {each}" for name in ("one", "two") for each in rounds)
+    assert all(step.endswith(" tokens/s") for step in steps if "at once" in step)
+
+
+def test_the_fastest_goes_first_and_the_table_keeps_the_order(tmp_path: Path) -> None:
+    steps: list[str] = []
+    peers = [Copyist("snail", "lingers"), Copyist("hare")]
+    figures = compete(peers, NOWHERE, WORKLOAD, tmp_path, tmp_path / "logs", steps.append)
+    turns = [step.partition(",")[0] for step in steps if "at once" in step]
+    assert turns == ["hare", "snail"] * 6
+    assert [each.name for each in figures] == ["snail", "hare"]
+
+
+def test_one_over_the_limit_is_out_and_the_others_go_on(tmp_path: Path) -> None:
+    workload = Workload(concurrency=(1, 3), rounds=1, prompt_tokens=4, new_tokens=5, vocabulary=50, limit=20)
+    hopeless, other = run(tmp_path, "hangs", "", workload=workload)
+    assert hopeless.problem == "3 at once: stopped after 20 s, the limit for a turn"
+    assert set(hopeless.speeds) == {1}
+    assert set(other.speeds) == {1, 3}
+
+
+def test_an_interruption_keeps_the_figures_so_far(tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    def interrupt(step: str) -> None:
+        steps.append(step)
+        if step.startswith("plain, 3 at once, round 1"):
+            raise KeyboardInterrupt
+
+    (figures,) = compete([Copyist("plain")], NOWHERE, WORKLOAD, tmp_path, tmp_path / "logs", interrupt)
+    assert {count: len(speeds) for count, speeds in figures.speeds.items()} == {1: 2, 3: 1}
+    assert steps[-1] == "Interrupted: here are the figures so far"
 
 
 @pytest.mark.parametrize(
