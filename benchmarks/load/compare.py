@@ -97,11 +97,12 @@ def trend(
     history: Annotated[Path, frame.option(default=HISTORY, type=frame.FILE)],
     out: Annotated[Path, frame.option("A PNG.", required=True, type=PICTURE)],
 ) -> None:
-    """Draw the tokens per second of each load test in the history.
+    """Draw the tokens per second of each load test in the history, or of each run of `make bench`.
 
     \b
-    Example:
+    Examples:
       plotify bench trend --out trend.png
+      plotify bench trend --history benchmarks/history.jsonl --out trend.png
     """
     runs = read_history(history)
     if not runs:
@@ -160,7 +161,11 @@ def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 def _checked(text: str, where: str) -> dict[str, Any]:
     with suppress(json.JSONDecodeError, KeyError, TypeError):
         content = json.loads(text)
-        if content["benchmark"] == "load" and isinstance(content["results"], list) and content["settings"]:
+        if (
+            content["benchmark"] in ("load", "standard")
+            and isinstance(content["results"], list)
+            and content["settings"]
+        ):
             return dict(content)
     raise click.UsageError(f"{where}: not from a load test; `plotify bench load` writes load.json and the history")
 

@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from benchmarks import frame
 from benchmarks.charts import chart, finish
-from benchmarks.latency import PERCENTILES, milliseconds
+from benchmarks.latency import PERCENTILES, RANKS, milliseconds
 from benchmarks.load.compare import append
 from benchmarks.load.figures import LoadFigures, Percentiles, figures_of, knees
 from benchmarks.load.run import TARGETS, LoadRun
@@ -23,8 +24,8 @@ NONE = "–"
 COLUMNS = "target load behaviour submitted first_token ended prompt_tokens tokens problem"
 
 
-def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Sequence[LoadRun]) -> None:
-    """Write all files of the report, and append a line to the history."""
+def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Sequence[LoadRun]) -> list[LoadFigures]:
+    """Write all files of the report, append a line to the history, and return the figures."""
     shape = settings["shape"]
     figures = [each for run in runs for each in figures_of(run, shape)]
     axis = "requests a second" if shape == "poisson" else "users"
@@ -45,6 +46,23 @@ def write_report(out: Path, history: Path, settings: dict[str, Any], runs: Seque
     write_page(out / "report.html", content, figures, pictures)
     write_requests(out / "requests.csv", runs)
     append(history, content)
+    return figures
+
+
+def print_headline(model: str, figures: Sequence[LoadFigures]) -> None:
+    """Print the figures as a table, and how they compare with the baseline's."""
+    headings = ("target", "load", "tokens/s", "first token", "next token", "answered", "failed")
+
+    def row(each: LoadFigures) -> tuple[str, ...]:
+        waits = (" / ".join(told(found, rank) for rank in PERCENTILES) for found in (each.first_token, each.next_token))
+        speed = f"({each.tokens_per_second:.1f}?)" if each.doubts else f"{each.tokens_per_second:.1f}"
+        return each.target, each.label, speed, *waits, str(each.answered), str(each.failures)
+
+    caption = f"first, next token: {RANKS} in milliseconds; in parentheses: doubtful, the report says why"
+    frame.print_table(model, headings, map(row, figures), caption)
+    for ours, baseline in pairs(figures):
+        ratio = times(ours.tokens_per_second, baseline.tokens_per_second)
+        click.echo(f"{ours.label}: {ratio} the baseline's tokens per second")
 
 
 def write_page(file: Path, content: dict[str, Any], figures: Sequence[LoadFigures], pictures: Sequence[Path]) -> None:

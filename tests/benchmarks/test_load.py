@@ -26,6 +26,8 @@ def load(out: Path, *arguments: str | Path) -> Result:
 def test_the_report_agrees_with_the_servers_own_count(tmp_path: Path) -> None:
     done = load(tmp_path, "--model", SHIPPED_MODEL, "--target", "served", "--users", "4", "--seconds", "10")
     assert done.exit_code == 0, done.output
+    assert re.search(r"^ *served +4 users +\(?\d+\.\d", done.output, re.MULTILINE), "no headline"
+    assert re.search(r"^served, 4 users: [\d]+ tokens in \d+ requests; about 0 s left$", done.output, re.MULTILINE)
     written = json.loads((tmp_path / "load.json").read_text())
     (counts,), (figures,) = written["settings"]["counts"], written["results"]
     assert counts["written"] > 0
@@ -63,8 +65,9 @@ def test_a_host_may_end_with_a_slash_as_in_a_browser(tmp_path: Path) -> None:
 
 def test_both_sides_stand_in_the_headline(tiny_bundle: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     small = ("--seconds", "3", "--max-tokens", "4", "--prompt-words", "3", "--shape", "ramp", "--users", "1,2")
-    done = load(tmp_path, "--model", tiny_bundle, "--checkpoint", tiny_checkpoint, *small)
+    done = load(tmp_path, "--model", tiny_bundle, "--checkpoint", tiny_checkpoint, "--target", "served,eager", *small)
     assert done.exit_code == 0, done.output
+    assert "the baseline's tokens per second" in done.output
     results = json.loads((tmp_path / "load.json").read_text())["results"]
     loads = [(each["target"], each["label"]) for each in results]
     assert loads == [(target, users) for target in ("served", "eager") for users in ("1 user", "2 users")]
@@ -92,7 +95,7 @@ def test_the_docs_have_the_users_options() -> None:
         (("--users", "9999"), "are too many for one load generator"),
         (("--rate", "-1"), "every number must be over 0"),
         (("--rate", "often"), "not a list of numbers"),
-        ((), "add --checkpoint"),
+        (("--target", "served,eager"), "add --checkpoint"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
