@@ -11,7 +11,7 @@ PROSE ?= ../shared/corpus/prose.jsonl
 PRETRAIN ?= --schedule constant --epochs 4 --batch-tokens 8192 --evaluate-every 250 --patience 40 --max-steps 1152
 FINETUNE ?= --source mpst --source cmu --learning-rate 2e-3 --warmup 0.02 --epochs 1 --batch-tokens 8192 --evaluate-every 100 --max-steps 480
 
-.PHONY: serve test check screenshots font soak chaos gpu-check bundle lock clean
+.PHONY: serve test check bench screenshots font soak chaos gpu-check bundle lock clean
 
 serve: .venv/serving  ## Serve the shipped bundle at http://127.0.0.1:8000
 	.venv/bin/plotify serve
@@ -25,6 +25,9 @@ check: .venv/developing  ## Lint, formatting, types, plain English, known vulner
 	.venv/bin/mypy
 	.venv/bin/python -m tests.english
 	.venv/bin/python -m tests.audit
+
+bench: .venv/developing  ## Measure the engine, the way to the client and the desk: ten minutes, a line in docs/history.md
+	.venv/bin/plotify bench standard
 
 screenshots: .venv/developing  ## Pictures of every page and state, two widths, light and dark, into build/screenshots
 	.venv/bin/python -m tests.end_to_end.screenshots

@@ -11,6 +11,7 @@ MODULES = {
     "benchmarks.offers": ("offers",),
     "benchmarks.load.command": ("load",),
     "benchmarks.load.compare": ("compare", "trend"),
+    "benchmarks.standard": ("standard", "against"),
     "benchmarks.replicas": ("replicas",),
     "benchmarks.words": ("words",),
     "benchmarks.trials.command": ("soak", "chaos", "garbage"),
@@ -47,6 +48,8 @@ def bench() -> None:
       plotify bench serve --model bundle
       plotify bench offers
       plotify bench load --users 1,8,32 --out report
+      plotify bench standard
+      plotify bench against HEAD~1 --fail-above 15%
       plotify bench replicas
       plotify bench words --held-out data/corpora/test.jsonl
       plotify bench soak --seconds 60
