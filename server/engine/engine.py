@@ -9,7 +9,7 @@ from server.bundle import Bundle, BundleError
 from server.engine.admission import Admission, choose_seeds
 from server.engine.batch import Batch, fail
 from server.engine.config import DEFAULT_QUEUE_SECONDS, EngineConfig
-from server.engine.errors import EngineClosed, EngineError, EngineUnavailable, RowsDiffer
+from server.engine.errors import EngineBusy, EngineClosed, EngineError, EngineUnavailable, RowsDiffer
 from server.engine.fair_queue import FairQueue
 from server.engine.interface import AnyEngine, EngineState
 from server.engine.model.device import choose_device_and_precision
@@ -128,18 +128,27 @@ class Engine(AnyEngine):
         with self._changed:
             if self._closed or self._draining or self._broken:
                 raise EngineUnavailable(self.state)
-            self._queue.remove_cancelled()
-            scheduler = self._batch.scheduler if self._batch else None
-            self._admission.check_room(
-                group.client,
-                active=self._queue.count(group.client) + (scheduler.count(group.client) if scheduler else 0),
-                count=len(group.sequences),
-                queued_rows=self._queue.rows,
-                free_rows=scheduler.free_rows if scheduler else 0,
-                queue_seconds=self.queue_seconds,
-            )
+            try:
+                self._check_room(group, self._queue.unfinished(group.client))
+            except EngineBusy:  # the readers of some may have left; to look at all for each request would be slow
+                self._queue.remove_cancelled()
+                scheduler = self._batch.scheduler if self._batch else None
+                running = scheduler.count(group.client) if scheduler else 0
+                self._check_room(group, self._queue.count(group.client) + running)
             self._queue.append(group)
             self._changed.notify()
+
+    def _check_room(self, group: SequenceGroup, active: int) -> None:
+        """Raise ClientBusy or EngineBusy if there is no room. active: the client's sequences, queued or running."""
+        scheduler = self._batch.scheduler if self._batch else None
+        self._admission.check_room(
+            group.client,
+            active=active,
+            count=len(group.sequences),
+            queued_rows=self._queue.rows,
+            free_rows=scheduler.free_rows if scheduler else 0,
+            queue_seconds=self.queue_seconds,
+        )
 
     def _load(self) -> Runner:
         config, rows = self.config, self.config.rows + self.config.kept

@@ -90,6 +90,10 @@ class FairQueue:
         groups = [group for group in self if group.client == client]
         return sum(not sequence.channel.status.final for group in groups for sequence in group.sequences)
 
+    def unfinished(self, client: str) -> int:
+        """Return the number of a client's sequences, queued and running, with those whose readers have left."""
+        return self._unfinished[client]
+
     def clear(self) -> list[SequenceGroup]:
         """Remove and return all groups."""
         groups = list(self)
