@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Response, post
 from litestar.di import NamedDependency
 
-from server.desk.answers import EXPLAINED, DeskState, explanation, refusal
+from server.desk.answers import EXPLAINED, explanation, refusal
 from server.desk.visit import Visit, Visiting
 from server.http import sse
 from server.http.access import Access, for_desk
@@ -58,18 +58,6 @@ async def suggest(
     return sse.event_stream(suggestions.frames(begun, settings.heartbeat), suggestions.stop)
 
 
-@post("/desk/take", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
-async def take(visit: Visiting) -> Response[Any]:
-    """Keep the text, with the model's words in `taken` between `text` and `rest`. Return the state."""
-    form = await desk_form(visit)
-    try:
-        visit.check(form)
-        volume = await visit.desk.take(visit.owner, form)
-    except EXPLAINED as error:
-        return refusal(error, *explanation(error))
-    return Response(DeskState.of(volume, visit.root_path))
-
-
 @post("/desk/words", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def words(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
     """The likeliest words after `text`, and the probability of `word`, which stands there now."""
@@ -98,4 +86,4 @@ async def _told(
         return refusal(error, *explanation(error))
 
 
-caret_routes = [suggest, take, words, rewrite]
+caret_routes = [suggest, words, rewrite]

@@ -61,7 +61,7 @@ async def at_desk(
 ) -> Response[Any]:
     """Press a button: `do` is continue, keep, stop, undo or redo.
 
-    `choose` is the passage to take, `taken` words to take behind `text`.
+    `choose` is the passage to take, `taken` words of the model between `text` and `rest`.
 
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.

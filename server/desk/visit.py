@@ -1,5 +1,6 @@
 """A writer's visit: a cookie names their shelf; a token proves that a form is from their own pages."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -81,7 +82,8 @@ class Visit:
         return found
 
     def _context(self, context: dict[str, object]) -> dict[str, object]:
-        return {"token": self.desk.writers.token(self.owner), "page": self.desk.writers.new()} | context
+        mac = re.search("Mac|iPhone|iPad", self.request.headers.get("user-agent", "")) is not None
+        return {"token": self.desk.writers.token(self.owner), "page": self.desk.writers.new(), "mac": mac} | context
 
 
 def absolute(request: Request[Any, Any, Any], path: str) -> str:

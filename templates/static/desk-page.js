@@ -1,38 +1,36 @@
-// The parts of the page that several modules use.
-
-export const element = (id) => document.getElementById(id);
-export const form = element("desk");
+export const $ = (id) => document.getElementById(id);
+export const form = $("desk");
+// Returns words of the page, with values in their places.
+export const says = (name, ...values) => form.dataset[name].replace(/{}/g, () => values.shift().toLocaleString("en"));
+export const count = (text) => text.split(/\s+/).filter(Boolean).length;
 
 // For screen readers: each event once, not word by word.
-export const tell = (words) => { element("told").textContent = words; };
+export const tell = (words) => { $("told").textContent = words; };
 
 export function say(words) {
-  element("notice").textContent = words;
-  element("notice").hidden = !words;
+  $("notice").textContent = words;
+  $("notice").hidden = !words;
 }
 
-// Shows what is wrong, at the fields at fault. only: the field to speak of; what is shown at the others stays.
-export function explain({ message = "", problems = {} }, only = "") {
-  for (const paragraph of form.querySelectorAll(".problem[id]")) {
-    const name = paragraph.id.replace("-problem", "");
+// Shows what is wrong at its field. only: the others stay as they are.
+export function explain({ message = "", problems = {} }, only) {
+  let wrong;
+  for (const each of form.querySelectorAll(".problem[id]")) {
+    const name = each.id.replace("-problem", ""), field = $(name), problem = problems[name];
     if (only && name !== only) continue;
-    paragraph.textContent = problems[name] ?? "";
-    paragraph.hidden = !(name in problems);
-    if (element(name)) element(name).ariaInvalid = name in problems ? "true" : null;
+    each.textContent = problem ?? "";
+    each.hidden = !problem;
+    if (field) field.ariaInvalid = problem ? "true" : null;
+    if (problem && !field?.hidden) wrong ??= field;
   }
-  const wrong = Object.keys(problems).length ? form.querySelector("[aria-invalid]:not([hidden])") : null;
   if (wrong?.closest("details")) wrong.closest("details").open = true;
   wrong?.focus();
   say(Object.keys(problems).length ? "" : message);
 }
 
-// Does something with what the browser keeps; returns null where it keeps nothing, or has no room.
+// A browser may keep nothing, or have no room.
 export function stored(what) {
   try {
     return what();
-  } catch {
-    return null;
-  }
+  } catch {}
 }
-
-export const count = (text) => text.split(/\s+/).filter(Boolean).length;

@@ -1,247 +1,222 @@
-// Suggestions: three continuations of what stands before the caret. One is shown there as ghost text, all in the tray.
+// Three continuations of what stands before the caret: one is shown there as ghost text, all in the tray.
 
-import { count, element, explain, say, stored, tell } from "./desk-page.js";
+import { $, count, explain, say, says, stored, tell } from "./desk-page.js";
 import { history } from "./desk-history.js";
 import { refused, save, took, unsaved } from "./desk-saving.js";
-import { Patience, events, lost, read, send } from "./desk-server.js";
-import { BROKEN, NONE, TAKEN, WRITING, arrived } from "./desk-strings.js";
+import { events } from "./desk-server.js";
 import { surface } from "./desk-surface.js";
-import { drawTray } from "./desk-tray.js";
 
-const MOST = 100;  // sets that the browser keeps of a plot
+const PREFIX = "plotify suggestions ", MOST = 60, PLOTS = 20;  // sets that the browser keeps of a plot, and plots
+const tray = $("tray");
+export const cards = [...tray.querySelectorAll(".way")];
 
-let sets = [];      // everything suggested for this plot: another try, undo, reload or Back lose none
-let now = null;     // what is shown: { set, index, given: characters taken of it, from and at: its place, bare }
-let asking = null;  // the request for it in progress
-let ahead = null;   // the next three, which are written while these are read
-let timer = 0;      // of the request ahead, or of another try
-let tries = false;
+let sets = [];        // sets of three for this plot; another try, undo, reload, Back and another tab lose none
+let now = null;       // what is shown: { set, index, given: characters taken of it, at: its place in the text }
+let next = null;      // the set for what comes after that, which is written in advance
+let timer, tries;     // of the next request; it is another try of one that was refused
 
 export const shown = () => now;
-export const busy = () => asking || tries;
+export const busy = () => tries || (now && !now.set.settled);
 export const any = () => sets.length > 0;
 export const suggesting = { onchange() {} };
 
 const before = () => surface.value.slice(0, surface.end);
 const bare = (text) => !text || /\s$/.test(text);
-
-// A place in the text, by what stands before it: its length and a hash (FNV-1a).
-function place(text) {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return `${text.length}:${hash >>> 0}`;
-}
-
-const begun = (text, ways = ["", "", ""]) => ({ place: place(text), bare: bare(text), ways, settled: Boolean(ways[0]) });
-const known = (text) => sets.filter((set) => set.place === place(text));
-const name = () => `plotify suggestions ${element("plot").value || element("page").value}`;
-
-// The same seeds write the same words.
-export function remember(set) {
-  const same = (each) => set?.seeds && each.place === set.place && String(each.seeds) === String(set.seeds);
-  sets = sets.filter((each) => each === set || !same(each));
-  if (set && !sets.includes(set)) sets.push(set);
-  stored(() => sessionStorage.setItem(name(), JSON.stringify(sets.slice(-MOST))));
-}
-
 const letter = (text) => /^[\p{L}\p{N}]/u.test(text);
+const full = ({ ways }) => ways.filter(Boolean).length;
 
-// The words of a suggestion, with the spaces that are due where they are shown.
+// A place in the text, by what stands before it: its length and its end.
+const place = (text) => `${text.length} ${text.slice(-50)}`;
+const known = (where = now?.set.place) => sets.filter((set) => set.place === where);
+const here = () => known(place(before()));
+
+export const beside = (step) => known()[known().indexOf(now?.set) + step];
+
+// The last set near the caret tells how much of the text the model reads.
+export const reading = () => sets.findLast(({ seeds, place }) => seeds && Math.abs(parseInt(place) - surface.end) < 500);
+
+const same = (one, other) => one.place === other.place && one.ways.every((way, at) => other.ways[at].startsWith(way));
+const name = () => PREFIX + ($("plot").value || $("page").value);
+const load = () => (stored(() => JSON.parse(localStorage[name()])) ?? []).map((set) => ({ ...set, settled: true }));
+
+// Keeps the sets, beside those of other tabs.
+export function remember() {
+  sets = [...load(), ...sets].filter((each, at, all) => full(each) + !each.settled && !all.slice(at + 1).some((later) => same(each, later)));
+  if (any()) stored(() => {
+    localStorage[name()] = JSON.stringify(sets.filter(full).slice(-MOST));
+    const names = JSON.parse(localStorage[PREFIX] ?? "[]").filter((each) => each !== name());
+    localStorage[PREFIX] = JSON.stringify([...names, name()].slice(-PLOTS));
+    for (const old of names.slice(0, 1 - PLOTS)) localStorage.removeItem(old);
+  });
+}
+
 function words(index = now.index) {
-  const { set: { ways, bare, rewriting }, bare: here, given, at } = now, way = ways[index];
-  if (!way || rewriting) return way;
-  const due = here && !bare ? way.trimStart() : !here && bare && letter(way) ? ` ${way}` : way;
-  return due.slice(index === now.index ? given : 0) + (letter(surface.value.slice(at)) ? " " : "");
+  const { set, given, at } = now, way = set.ways[index], text = surface.value;
+  const due = bare(text.slice(0, at - given)) ? way.trimStart() : set.bare && letter(way) ? ` ${way}` : way;
+  return way && due.slice(index === now.index ? given : 0) + (letter(text.slice(at)) ? " " : "");
 }
 
 function draw() {
-  surface.ghost(now && !now.set.rewriting && words());
-  const here = now ? sets.filter((set) => set.place === now.set.place) : [];
-  drawTray(now, here.indexOf(now?.set), here.length, Boolean(asking));
+  surface.ghost(now && words());
+  tray.hidden = !now;
+  tray.ariaBusy = Boolean(busy());
+  if (now) {
+    const { set, index, given } = now, all = known();
+    $("which").textContent = all[1] ? says("which", all.indexOf(set) + 1, all.length) : says("heading");
+    cards.forEach((card, at) => {
+      card.textContent = set.ways[at];
+      card.disabled = !set.ways[at] || (given && at !== index);
+      card.ariaCurrent = at === index;
+    });
+  }
   suggesting.onchange();
 }
 
-// Shows suggestions at the caret; instead of the selection if they are other ways to say it.
 export function present(set) {
-  if (!set.rewriting) remember(set);
-  now = { set, index: 0, given: 0, from: set.rewriting ? surface.start : surface.end, at: surface.end, bare: bare(before()) };
+  if (!sets.includes(set)) sets.push(set);
+  now = { set, index: 0, given: 0, at: surface.end };
+  if (set.settled) remember();
   draw();
   surface.show();
-  prefetchSoon();
+  inAdvance();
 }
 
-// Takes the suggestions out of view.
 export function rest() {
   stop();
   now = null;
   draw();
 }
 
-// Stops what is being written.
 export function stop() {
   clearTimeout(timer);
-  if (asking) asking.set.settled = true;
-  asking?.patience.abort();
-  ahead?.patience.abort();
   if (tries) say("");
-  asking = ahead = null;
   tries = false;
+  halt(now?.set);
+  halt(next);
+  next = null;
+  sets = sets.filter(full);
   draw();
 }
 
-// Has three continuations written, and returns the request.
-function request(text, more) {
-  const asked = { set: begun(text), patience: new Patience() };
-  return Object.assign(asked, { answer: write(asked, text, more) });
+function halt(set) {
+  if (!set || set.settled) return;
+  set.settled = true;
+  set.stop.abort();
 }
 
-// Returns null, or the server's refusal.
-async function write({ set, patience }, text, more) {
+// quiet: nobody asked, so it yields to everybody, and says nothing if it is refused.
+function written(text, quiet) {
+  const set = { place: place(text), bare: bare(text), ways: ["", "", ""], stop: new AbortController() };
+  write(set, text, quiet);
+  return set;
+}
+
+async function write(set, text, quiet) {
+  const fields = { text, rest: surface.value.slice(surface.end), ...(quiet && { ahead: 1 }) };
+  let refusal;
   try {
-    const answer = await send("/suggest", { text, rest: surface.value.slice(surface.end), ...more }, { signal: patience.signal });
-    if (!answer.ok) return await read(answer);
-    for await (const [event, { seeds, read: characters, notes, index, text: piece, failure }] of events(answer.body, patience)) {
-      if (event === "begun") Object.assign(set, { seeds, notes, all: characters >= text.trim().length, read: count(text.slice(-characters)) });
+    for await (const [event, { seeds, read, notes, index, text: piece, failure }] of events("/suggest", fields, set.stop)) {
+      if (event === "begun") Object.assign(set, { seeds, notes, all: read >= text.trim().length, read: count(text.slice(-read)) });
       if (event === "piece") set.ways[index] += piece;
       if (event === "settled") Object.assign(set, { settled: true, failure });
       if (now?.set === set) {
         draw();
         surface.show();
-      } else if (asking?.set === set && set.ways.some(Boolean)) {
-        present(set);
       }
     }
-    return set.settled ? null : { ...lost, message: BROKEN };
-  } catch {
-    return lost;
-  } finally {
-    patience.end();
+    if (!set.settled) refusal = { status: 0, message: says("broken") };
+  } catch (error) {
+    refusal = error;
   }
+  if (refusal && set.settled) return;  // it was stopped
+  set.settled = true;
+  if (next === set && (refusal || set.failure)) next = null;
+  if (now?.set !== set) return;
+  if (refusal && !full(set)) now = null;
+  const seconds = refusal && !quiet && refused(refusal);
+  tries = Boolean(seconds);
+  if (tries) timer = setTimeout(ask, seconds * 1000);
+  remember();
+  draw();
+  if (refusal) return;
+  if (!quiet) explain({ message: set.failure ?? "" });
+  surface.show();
+  tell(full(set) ? says("arrived", full(set)) : says("none"));
+  inAdvance(0);
 }
 
-// Asks for three. quiet: nobody asked, so it yields to everybody, and says nothing if it is refused.
-export function ask(quiet = false) {
+export function ask(quiet) {
   rest();
   if (unsaved()) save();
   surface.select(surface.end);
-  asking = request(before(), quiet ? { ahead: "1" } : {});
-  if (!quiet) {
-    present(asking.set);
-    tell(WRITING);
-  }
-  follow(quiet);
+  present(written(before(), quiet));
+  if (!quiet) tell(says("writing"));
 }
 
-async function follow(quiet) {
-  const { set, answer } = asking, refusal = await answer;
-  if (asking?.set !== set) return;  // it was stopped
-  asking = null;
-  const ways = set.ways.filter(Boolean).length;
-  if (refusal && !ways) {
-    sets = sets.filter((each) => each !== set);
-    now = null;
-  }
-  set.settled = true;
-  const seconds = refusal && !quiet && refused(refusal);
-  if (!refusal && !quiet) explain({ message: set.failure ?? "" });
-  tries = Boolean(seconds);
-  if (tries) timer = setTimeout(ask, seconds * 1000);
-  if (now) remember(set);
-  draw();
-  if (refusal) return;
-  surface.show();
-  tell(ways ? arrived(ways) : NONE);
-  prefetchSoon(0);
-}
-
-function prefetchSoon(pause = 300) {
-  if (tries) return;
+// Has the next three written before this one is taken.
+function inAdvance(pause = 300) {
+  if (tries || !now.set.settled) return;
   clearTimeout(timer);
-  if (now?.set.settled && !now.set.rewriting && !asking) timer = setTimeout(prefetch, pause);
-}
-
-// Has the next three written, after the one that is shown, before it is taken.
-function prefetch() {
-  const text = before() + words();
-  if (ahead?.set.place === place(text) || known(text).length || !words()) return;
-  ahead?.patience.abort();
-  const next = ahead = request(text, { ahead: "1" });
-  next.answer.then((refusal) => { if ((refusal || next.set.failure) && ahead === next) ahead = null; });
-}
-
-// Shows what comes after words that were just taken.
-function goOn() {
-  const text = before(), coming = ahead, last = known(text).at(-1);
-  now = ahead = null;
-  if (last) return present(last);
-  if (coming?.set.place !== place(text)) return ask(true);
-  if (coming.set.ways.some(Boolean)) present(coming.set);
-  else draw();
-  if (coming.set.settled) return prefetchSoon(0);
-  asking = coming;
-  follow(true);
+  timer = setTimeout(() => {
+    const text = before() + words(), where = place(text);
+    if (next?.place === where || known(where).length || !words()) return;
+    halt(next);
+    next = written(text, true);
+  }, pause);
 }
 
 function put(taken) {
-  const { from, at } = now, text = surface.value.slice(0, from), behind = surface.value.slice(at);
-  surface.ghost("");
-  history.put(from, at - from, taken, "model");
-  took(text, taken, behind);
+  const { at } = now, { value } = surface;
+  history.put(at, 0, taken, "m");
+  took(value.slice(0, at), taken, value.slice(at));
 }
 
-// Takes all of a suggestion.
 export function take(index = now.index) {
-  const taken = words(index), { rewriting } = now.set;
+  const taken = words(index);
   if (!taken) return;
-  asking?.patience.abort();
-  asking = null;
+  halt(now.set);
   put(taken);
-  tell(TAKEN);
-  if (rewriting) rest();
-  else goOn();
+  const last = here().at(-1) ?? (next?.place === place(before()) ? next : null);
+  if (last === next) next = null;
+  if (last) present(last);
+  else ask(true);
+  tell(says("taken") + (last?.settled ? ` ${says("arrived", full(last))}` : ""));
 }
 
-// Takes its next word. Returns false if there is none.
 export function takeWord() {
-  const [word] = words()?.match(/^\s*\S+(\s+$)?/) ?? [], shown = now;
-  if (!word || shown.set.rewriting) return false;
-  if (word === words() && shown.set.settled) return take();
+  const [word] = words().match(/^\s*\S+(\s+$)?/) ?? [], { given, set } = now;
+  if (!word) return;
+  if (word === words() && set.settled) return take();
+  const shown = now;
   put(word);
-  now = { ...shown, given: shown.given + word.length, from: surface.end, at: surface.end };
+  now = { ...shown, given: given + word.length, at: surface.end };
   draw();
 }
 
-// Shows another one of the three. Returns false if a part of this one is taken already.
+// Of one that is taken in part there is no other, so three go on from here.
 export function other(step) {
-  if (now.given) return false;
+  if (now.given) return ask();
   do now.index = (now.index + step + 3) % 3;
-  while (!now.set.ways[now.index] && now.set.ways.some(Boolean));
+  while (!now.set.ways[now.index] && full(now.set));
   draw();
   surface.show();
   tell(now.set.ways[now.index]);
-  prefetchSoon();
+  inAdvance();
 }
 
-// Goes to the suggestions before or after these. Returns false if there are none for this place.
-export function step(by) {
-  const here = sets.filter((set) => set.place === now.set.place), next = here[here.indexOf(now.set) + by];
-  if (next) present(next);
-  return Boolean(next);
-}
-
-// Shows the last ones again. here: those of this place, if any.
-export function again(here = false) {
-  const set = known(before()).at(-1) ?? (here ? null : sets.at(-1));
+export function again(near) {
+  const set = here().at(-1) ?? (near ? null : sets.at(-1));
   if (set) present(set);
 }
 
-// Brings back what was there before a reload, or what a page without this script offered.
-export function recall() {
-  sets = stored(() => JSON.parse(sessionStorage.getItem(name()))) ?? [];
-  const ways = [0, 1, 2].map((index) => [...document.querySelectorAll(`[slot=text-${index}]`)].map((each) => each.textContent).join(""));
-  if (ways.some(Boolean) && !known(before()).length) sets.push(begun(before(), ways));
+// Also brings back what the page offered before this script ran.
+export function recallSets() {
+  sets = load();
+  const set = { place: place(before()), bare: bare(before()), ways: ["", "", ""], settled: true };
+  for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) set.ways[slot.at(-1)] += textContent;
+  if (full(set) && !here().length) sets.push(set);
   again(true);
 }
 
 addEventListener("online", () => { if (tries) ask(); });
-addEventListener("pagehide", () => remember(now?.set.rewriting ? null : now?.set));
+addEventListener("pagehide", remember);

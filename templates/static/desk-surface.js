@@ -1,190 +1,142 @@
-// The surface that a writer types on: an element with plain text only, mirrored into the form's text area. Where a browser
-// has no such element, this script ends here, and the page works as it does without JavaScript.
+// An element with plain text only, mirrored into the form's text area. Where there is none, the script ends here, and the
+// page works as it does without JavaScript.
 
-import { element, form } from "./desk-page.js";
+import { $, form } from "./desk-page.js";
 
-const area = element("text");
-const sheet = document.createElement("div");
-try {
-  sheet.contentEditable = "plaintext-only";
-} catch (error) {
+const area = $("text"), sheet = $("sheet"), ghost = $("ghost");
+if (sheet.contentEditable !== "plaintext-only") {
   form.classList.add("scriptless");
-  throw error;
+  throw new Error("no plaintext-only");
 }
 
-const ghost = document.createElement("span");
-ghost.contentEditable = "false";
-ghost.className = "ghost";
-ghost.ariaHidden = "true";
+export const splice = (text, at, length, words) => text.slice(0, at) + words + text.slice(at + length);
 
-class Surface {
-  value = area.value;
-  start = this.value.length;  // of the selection; both are the caret if nothing is selected
-  end = this.start;
-  onedit = () => {};          // (at, removed, inserted): somebody typed
-  onmove = () => {};
-  element = sheet;
+export const surface = {
+  element: sheet,
+  value: area.value,
+  start: area.value.length,  // of the selection; both are the caret if nothing is selected
+  end: area.value.length,
+  onedit() {},               // (at, removed, inserted): somebody typed
+  onmove() {},
 
-  constructor() {
-    sheet.id = "sheet";
-    sheet.className = "text";
-    sheet.role = "textbox";
-    sheet.ariaMultiLine = "true";
-    sheet.translate = false;  // it would be saved as translated
-    sheet.dataset.placeholder = area.placeholder;
-    for (const name of ["dir", "spellcheck", "aria-describedby", "aria-keyshortcuts"]) sheet.setAttribute(name, area.getAttribute(name));
-    sheet.setAttribute("aria-labelledby", "text-label");
-    element("text-label").removeAttribute("for");
-    sheet.addEventListener("input", (event) => { if (!event.isComposing) this.read(); });
-    sheet.addEventListener("compositionend", () => this.read());
-    sheet.addEventListener("focus", () => this.select(this.start, this.end));  // a click moves the caret after that
-    sheet.addEventListener("beforeinput", (event) => {
-      // Browsers differ in what they make of a new line, typed or pasted.
-      const given = event.data ?? event.dataTransfer?.getData("text/plain") ?? "";
-      const words = ["insertParagraph", "insertLineBreak"].includes(event.inputType) ? "\n" : given.replace(/\r\n?/g, "\n");
-      if (!words.includes("\n") || event.isComposing) return;
-      event.preventDefault();
-      this.locate();
-      const { start, end, value } = this;
-      this.write(start, end - start, words);
-      this.onedit(start, value.slice(start, end), words);
-      sheet.dispatchEvent(new Event("input"));
-      this.show();
-    });
-    document.addEventListener("selectionchange", () => { if (this.locate()) this.onmove(); });
-    const focused = document.activeElement === area;
-    area.after(sheet);
-    area.hidden = true;
-    this.draw();
-    if (focused) this.focus();
-  }
-
-  // Text nodes and line breaks with their text. A line break at the end only makes room for the caret. Where a browser
-  // puts a line into a block of its own, the block begins a line.
-  *leaves() {
-    const walker = document.createTreeWalker(sheet, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
-    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-      if (node instanceof Text) yield [node, node.data];
-      else if (node.nodeName === "BR" && node !== node.parentNode.lastChild) yield [node, "\n"];
-      else if (node.nodeName === "DIV" && node.previousSibling) yield [node, "\n"];
-    }
-  }
-
-  // Finds the edit from what the text was to what it is now. It ends at the caret, if several would do.
+  // Finds what was typed. It ends at the caret, if several edits would do.
   read() {
-    const before = this.value, after = [...this.leaves()].map(([, part]) => part).join("");
+    const before = this.value, walker = document.createTreeWalker(sheet);
+    let after = "", at = 0, tail = 0;
+    // A line may be a block, or end with an element; one at the end only has the caret.
+    for (let node; (node = walker.nextNode());) after += node.data ?? (node[{ BR: "nextSibling", DIV: "previousSibling" }[node.nodeName]] ? "\n" : "");
     this.locate();
     if (after === before) return;
-    let tail = 0, at = 0;
-    const most = Math.min(before.length, after.length);
-    while (tail < Math.min(most, after.length - this.end) && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
+    const lines = after !== sheet.textContent, most = Math.min(before.length, after.length), last = after.length - (lines ? 0 : this.end);
+    while (tail < Math.min(most, last) && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
     while (at < most - tail && before[at] === after[at]) at++;
-    this.set(after);
-    if (sheet.querySelector("div")) {
+    this.value = area.value = after;
+    if (lines) {
       this.draw();
-      this.select(this.start, this.end);
+      this.select(after.length - tail);
     }
     this.onedit(at, before.slice(at, before.length - tail), after.slice(at, after.length - tail));
-  }
-
-  set(value) {
-    this.value = area.value = value;
-    sheet.toggleAttribute("data-vacant", !value);
-  }
+  },
 
   draw() {
-    this.set(this.value);
-    sheet.replaceChildren(this.value, ...(/^$|\n$/.test(this.value) ? [document.createElement("br")] : []));
-  }
+    area.value = this.value;
+    sheet.replaceChildren(this.value);
+    if (/^$|\n$/.test(this.value)) sheet.append(document.createElement("br"));
+  },
 
-  // Returns the place in the document behind a number of characters; before: the beginning of a node, not an end.
-  point(count, before = false) {
+  point(count) {
     let last = [sheet, 0];
-    for (const [node, part] of this.leaves()) {
-      if (node instanceof Text) {
-        if (before ? count < part.length : count <= part.length) return [node, count];
-        last = [node, part.length];
-      }
-      count -= part.length;
+    for (const node of sheet.childNodes) {
+      if (!node.data) continue;
+      if (count <= node.length) return [node, count];
+      last = [node, node.length];
+      count -= node.length;
     }
     return last;
-  }
+  },
 
-  count(node, offset) {
-    const place = document.createRange();
-    place.setStart(node, offset);
-    let count = 0;
-    for (const [leaf, part] of this.leaves()) {
-      if (leaf === node) return count + (leaf.nodeName === "DIV" ? 1 : offset);
-      if (place.comparePoint(leaf, 0) >= 0) break;
-      count += part.length;
-    }
-    return count;
-  }
-
-  // Returns true if the selection is in the text, and has moved.
   locate() {
-    const selection = getSelection();
-    if (!selection.rangeCount || !sheet.contains(selection.anchorNode)) return false;
-    const { startContainer, startOffset, endContainer, endOffset } = selection.getRangeAt(0);
-    const start = this.count(startContainer, startOffset), end = this.count(endContainer, endOffset);
-    const moved = start !== this.start || end !== this.end;
-    Object.assign(this, { start, end });
-    return moved;
-  }
+    const { rangeCount, anchorNode } = getSelection(), { start, end } = this;
+    if (!rangeCount || !sheet.contains(anchorNode)) return false;
+    const { startContainer, startOffset, endContainer, endOffset } = getSelection().getRangeAt(0);
+    const count = (node, offset) => {
+      const range = new Range();
+      range.selectNodeContents(sheet);
+      range.setEnd(node, offset);
+      return String(range).length;
+    };
+    this.start = count(startContainer, startOffset);
+    this.end = count(endContainer, endOffset);
+    return start !== this.start || end !== this.end;
+  },
 
   select(start, end = start) {
     Object.assign(this, { start, end });
     if (document.activeElement === sheet) getSelection().setBaseAndExtent(...this.point(start), ...this.point(end));
-  }
+  },
 
   focus() {
     sheet.focus({ preventScroll: true });
-  }
+  },
 
-  // Replaces characters, and puts the caret behind the new ones.
   write(at, length, words) {
-    this.value = this.value.slice(0, at) + words + this.value.slice(at + length);
+    this.value = splice(this.value, at, length, words);
     this.draw();
     this.select(at + words.length);
-  }
+  },
 
-  // Shows words at the caret that are no part of the text: the style sheet draws them.
+  // The style sheet draws the words, so they are no part of the text.
   ghost(words) {
+    ghost.dataset.words = words || "";
     if (!words) return ghost.remove();
-    ghost.dataset.words = words;
     if (ghost.isConnected) return;
-    this.range(this.end, this.end, false).insertNode(ghost);
+    this.range(this.end, this.end).insertNode(ghost);
     this.select(this.start, this.end);
-  }
+  },
 
-  range(start, end, before = true) {
-    const range = document.createRange();
-    range.setStart(...this.point(start, before));
+  range(start, end) {
+    const range = new Range();
+    range.setStart(...this.point(start));
     range.setEnd(...this.point(end));
     return range;
-  }
+  },
 
-  // Brings the caret into view, above what covers the end of the window.
+  // The style sheet says what covers the window.
   show() {
-    const box = (ghost.isConnected ? ghost : this.range(this.end, this.end, false)).getBoundingClientRect();
-    const tray = element("tray"), foot = element("foot").getBoundingClientRect();
-    const covered = getComputedStyle(tray).position === "fixed" && !tray.hidden ? tray.getBoundingClientRect().top : foot.top;
-    const below = box.bottom - Math.min(covered, innerHeight) + 24;
-    if (below > 0) scrollBy(0, below);
-    else if (box.height && box.top < 0) scrollBy(0, box.top - 48);
-  }
+    const { words } = ghost.dataset;
+    this.ghost(words || " ");
+    ghost.scrollIntoView({ block: "nearest" });
+    this.ghost(words);
+  },
 
-  // Colours the words of the model, without any markup in the text.
-  paint(runs) {
+  paint(authors) {
     const model = new Highlight();
-    let at = 0;
-    for (const [length, by] of runs) {
-      if (by === "model") model.add(this.range(at, at + length));
-      at += length;
-    }
+    for (const { 0: { length }, index } of authors.matchAll(/m+/g)) model.add(this.range(index, index + length));
     CSS.highlights.set("model", model);
-  }
-}
+  },
+};
 
-export const surface = new Surface();
+sheet.setAttribute("aria-labelledby", "text-label");
+$("text-label").removeAttribute("for");
+sheet.addEventListener("input", ({ isComposing }) => { if (!isComposing) surface.read(); });
+sheet.addEventListener("compositionend", () => surface.read());
+sheet.addEventListener("focus", () => surface.select(surface.start, surface.end));  // a click moves the caret after that
+sheet.addEventListener("beforeinput", (event) => {
+  // Browsers differ in what they make of a new line, typed or pasted.
+  const given = event.data ?? event.dataTransfer?.getData("text/plain") ?? "";
+  const words = /Paragraph|LineBreak/.test(event.inputType) ? "\n" : given.replace(/\r\n?/g, "\n");
+  if (!words.includes("\n") || event.isComposing) return;
+  event.preventDefault();
+  surface.locate();
+  const { start, end, value } = surface;
+  surface.write(start, end - start, words);
+  surface.onedit(start, value.slice(start, end), words);
+  sheet.dispatchEvent(new Event("input"));
+  surface.show();
+});
+document.addEventListener("selectionchange", () => { if (surface.locate()) surface.onmove(); });
+const focused = document.activeElement === area;
+sheet.hidden = false;
+area.hidden = true;
+surface.draw();
+if (focused) surface.focus();

@@ -1,89 +1,69 @@
-// Other words: for a word of the model the likeliest in its place, for a selection other ways to say it.
+// For a word the likeliest others, from which the text goes on; for a selection other ways to say it.
 
-import { element, explain, tell } from "./desk-page.js";
+import { $, explain, says, tell } from "./desk-page.js";
 import { history } from "./desk-history.js";
 import { took } from "./desk-saving.js";
 import { post } from "./desk-server.js";
-import { CUT, NONE, percent } from "./desk-strings.js";
-import { ask, present, rest } from "./desk-suggestions.js";
+import { ask, rest } from "./desk-suggestions.js";
 import { surface } from "./desk-surface.js";
 
-const fork = element("fork");
-const LETTERS = /[\p{L}\p{N}\p{M}’'-]/u;
+const fork = $("fork"), LETTER = /[\p{L}\p{N}\p{M}’'-]/u;
 
-// Returns the beginning and end of the model's word at the caret, if it is at one.
-export function wordHere() {
-  let { start, end } = surface;
-  const { value } = surface;
-  if (start !== end) return null;
-  while (LETTERS.test(value[start - 1] ?? "")) start--;
-  while (LETTERS.test(value[end] ?? "")) end++;
-  return end > start && history.by(start) === "model" ? [start, end] : null;
+// Returns the beginning and end of the word at the caret, or of the words that are selected.
+export function chosen() {
+  let { start, end, value } = surface;
+  const letter = (at) => LETTER.test(value[at] ?? "");
+  while (letter(start - 1) && (start === end || letter(start))) start--;
+  while (letter(end) && (start === end || letter(end - 1))) end++;
+  return end > start && [start, end];
 }
 
-export const close = () => { fork.hidden = true; };
+export const selected = () => surface.start !== surface.end;
+export const close = () => fork.hidePopover();
 
-// Asks about a part of the text; returns null if it has changed meanwhile.
-async function asked(path, start, end, name) {
-  const { value, start: from } = surface;
-  const answer = await post(path, { text: value.slice(0, start), [name]: value.slice(start, end), rest: value.slice(end) });
-  if (answer.status !== 200) explain(answer);
-  return answer.status === 200 && value === surface.value && from === surface.start ? answer : null;
-}
-
-function drawn(tag, className, content = "") {
-  const part = document.createElement(tag);
-  part.className = className;
-  part.append(content);
-  return part;
-}
-
-// Shows the other words. focused: the keys go there, too.
-export async function showWords(focused) {
-  const [start, end] = wordHere() ?? [];
-  const answer = end && await asked("/words", start, end, "word");
-  if (!answer) return;
+// clicked: only for a word of the model, and the keys stay in the text.
+export async function showOthers(clicked) {
+  const [start, end] = chosen() || [], { value, start: from } = surface, ways = selected(), button = $("others");
+  if (!end || (clicked && (ways || history.authors[start] !== "m"))) return;
+  const behind = value.slice(end), standing = value.slice(start, end), text = value.slice(0, start);
+  button.ariaBusy = true;
+  const answer = await post(ways ? "/rewrite" : "/words", { text, [ways ? "selected" : "word"]: standing, rest: behind });
+  button.ariaBusy = false;
+  if (answer.status !== 200) return explain(answer);
+  if (value !== surface.value || from !== surface.start) return;  // it has changed meanwhile
   rest();
-  if (!answer.words.length) return tell(NONE);
-  fork.replaceChildren(...answer.words.map(({ word, probability }) => {
-    const button = drawn("button", "", word), bar = drawn("span", "bar");
-    button.type = "button";
-    button.ariaCurrent = word === surface.value.slice(start, end);
-    button.onclick = () => choose(start, word);
-    bar.style.inlineSize = `${probability * 100}%`;
-    button.append(drawn("span", "share", percent(probability)), bar);
-    return button;
+  const list = answer.words ?? answer.rewritten.map((word) => ({ word }));
+  if (!list.length) return tell(says("none"));
+  fork.ariaLabel = ways ? says("rewrite") : says("others");
+  fork.classList.toggle("ways", ways);
+  fork.replaceChildren(...list.map(({ word, probability }) => {
+    const each = $("likely").content.firstElementChild.cloneNode(true), [share, bar] = each.children;
+    each.prepend(word.trim());
+    each.ariaCurrent = word === standing;
+    each.onclick = () => {
+      close();
+      surface.focus();
+      history.put(start, ways ? end - start : value.length - start, word, "m");
+      took(text, word, ways ? behind : "");
+      if (!ways) ask();
+      tell(ways ? says("taken") : says("cut"));
+    };
+    if (!ways) {
+      share.textContent = probability < 0.01 ? "< 1 %" : `${Math.round(probability * 100)} %`;
+      bar.style.inlineSize = `${probability * 100}%`;
+    }
+    return each;
   }));
-  fork.hidden = false;
-  const box = surface.range(start, end).getBoundingClientRect(), page = fork.parentElement.getBoundingClientRect();
-  const above = Math.max(8, box.top - fork.offsetHeight - 6), below = box.bottom + 6;
-  fork.style.left = `${Math.max(0, Math.min(box.left - page.left - 12, page.width - fork.offsetWidth))}px`;
-  fork.style.top = `${(below + fork.offsetHeight < innerHeight ? below : above) - page.top}px`;
-  if (focused) fork.firstChild.focus();
+  fork.showPopover();
+  const { left, top, bottom } = surface.range(start, end).getBoundingClientRect(), below = bottom + 6, { offsetWidth, offsetHeight } = fork;
+  fork.style.left = `${Math.max(8, Math.min(left - 12, innerWidth - offsetWidth - 8)) + scrollX}px`;
+  fork.style.top = `${(below + offsetHeight < innerHeight ? below : Math.max(8, top - offsetHeight - 6)) + scrollY}px`;
+  if (!clicked) fork.firstChild.focus({ preventScroll: true });
 }
 
-// Writes on from another word. What stood from there on stays in the plot's tree.
-function choose(at, word) {
-  const { value } = surface;
-  close();
-  surface.focus();
-  history.put(at, value.length - at, word, "model");
-  took(value.slice(0, at), word, "");
-  ask();
-  tell(CUT);
-}
-
-// Moves between the words. Returns false for other keys, and if none of the words has the focus.
-export function walk(key) {
-  const words = [...fork.children], at = words.indexOf(document.activeElement), step = { ArrowDown: 1, ArrowUp: -1 }[key];
-  if (fork.hidden || (key !== "Escape" && !(step && at >= 0))) return false;
-  if (step) return words[(at + step + words.length) % words.length].focus();
-  close();
-  surface.focus();
-}
-
-export async function rewrite() {
-  const answer = await asked("/rewrite", surface.start, surface.end, "selected");
-  if (answer?.rewritten.length) present({ ways: answer.rewritten, settled: true, rewriting: true });
-  else if (answer) tell(NONE);
-}
+fork.addEventListener("keydown", (event) => {
+  const to = { ArrowDown: "nextSibling", ArrowUp: "previousSibling" }[event.key];
+  if (!to) return;
+  event.preventDefault();
+  document.activeElement[to]?.focus();
+});

@@ -1,93 +1,84 @@
-// The desk without page loads: what the keys and buttons do. Each other module has one concern.
+// What the keys and buttons of the desk do.
 
-import { count, element, form, stored } from "./desk-page.js";
-import { fresh, recall } from "./desk-drafts.js";
+import { $, count, form, says, stored } from "./desk-page.js";
 import { history } from "./desk-history.js";
-import { save, soon, state, steer, travel, unsaved } from "./desk-saving.js";
-import { BEGIN, CONTINUE, CONTROL, KEY, OTHERS, REWRITE, length } from "./desk-strings.js";
-import * as suggestions from "./desk-suggestions.js";
+import { recall, save, soon, state, steer, travel } from "./desk-saving.js";
+import { again, any, ask, beside, busy, cards, other, present, reading, recallSets, remember, rest, shown, stop, suggesting, take, takeWord } from "./desk-suggestions.js";
 import { surface } from "./desk-surface.js";
-import { cards } from "./desk-tray.js";
-import { close, rewrite, showWords, walk, wordHere } from "./desk-words.js";
+import { chosen, close, selected, showOthers } from "./desk-words.js";
 
 const PAUSE = 1500;
-const sheet = surface.element;
-const [pausing, colouring] = [element("pausing"), element("colouring")];
-let pause = 0;
+const sheet = surface.element, pausing = $("pausing"), colouring = $("colouring");
+let pause;
 
-const { again, ask, other, rest, shown, step, stop, suggesting, take, takeWord } = suggestions;
+// The keys of a suggestion work in the text. On a phone, that would call up a keyboard.
+function begin() {
+  if (matchMedia("(hover: hover)").matches) surface.focus();
+  ask();
+}
 
-// What the buttons do, by their ids.
+// To the suggestions before or after these: others for this place, or back to where one was taken.
+function way(step) {
+  const set = beside(step), edit = history[step < 0 ? "done" : "undone"].at(-1);
+  if (set) return () => present(set);
+  if (edit?.by === "m" && edit.at + edit[step < 0 ? "inserted" : "removed"].length === shown()?.at) return () => back(step < 0 ? "undo" : "redo");
+}
+
 const actions = {
-  continue: () => ask(),
+  continue: begin,
+  again: begin,
+  keep: save,
   stop,
   undo: () => back("undo"),
   redo: () => back("redo"),
-  others: () => (surface.start === surface.end ? showWords(true) : rewrite()),
+  others: () => showOthers(),
   last: () => again(),
-  earlier: () => step(-1) || back("undo"),
-  later: () => step(1),
+  earlier: () => way(-1)(),
+  later: () => way(1)(),
   none: rest,
   all: () => take(),
   word: takeWord,
   next: () => other(1),
-  again: () => ask(),
+  previous: () => other(-1),
 };
 
-// The keys that belong to a suggestion while it is shown. One that returns false does not, after all.
-const keys = {
-  Tab: () => take(),
-  ArrowDown: () => other(1),
-  ArrowUp: () => other(-1),
-  ArrowRight: () => forward("ltr"),
-  ArrowLeft: () => forward("rtl"),
-  Escape: rest,
-};
-
-const forward = (direction) => getComputedStyle(sheet).direction === direction && takeWord();
-
-// Keys with Control, or with Command on a Mac.
-const commands = {
-  Enter: () => ask(),
-  s: () => save(),
-  z: (event) => sheet.contains(event.target) && back(event.shiftKey ? "redo" : "undo"),
-  y: (event) => sheet.contains(event.target) && back("redo"),
-};
-
-function back(way) {
+async function back(to) {
   rest();
   close();
-  if (history[way]()) {
+  if (history.go(to) || ((to === "undo" ? state.undo : state.redo && !history.done.length) && await travel(to))) {
     again(true);
     surface.show();
-  } else if (way === "undo" ? state.undo : state.redo && !history.done.length) travel(way);
+  }
 }
 
 function controls() {
-  element("undo").disabled = !(history.done.length || state.undo);
-  element("redo").disabled = !(history.undone.length || (state.redo && !history.done.length));
-  element("stop").disabled = !suggestions.busy();
-  element("last").disabled = shown() || !suggestions.any();
-  const selected = surface.start !== surface.end, words = count(surface.value);
-  element("others").disabled = !selected && !wordHere();
-  element("others").textContent = selected ? REWRITE : OTHERS;
-  element("ask").textContent = words ? CONTINUE : BEGIN;
-  element("count").textContent = words ? length(words, shown()?.set) : "";
+  const { done, undone } = history, words = count(surface.value), off = {
+    undo: !(done.length || state.undo),
+    redo: !(undone.length || (state.redo && !done.length)),
+    stop: !busy(),
+    last: shown() || !any(),
+    others: !chosen(),
+    earlier: !way(-1),
+    later: !way(1),
+  };
+  for (const id in off) $(id).disabled = off[id];
+  $("others").firstChild.data = `${selected() ? says("rewrite") : says("others")} `;
+  const set = reading(), parts = [words && says(words === 1 ? "one" : "words", words), words && set && says(set.all ? "all" : "read", set.read), set?.notes && says("notes")];
+  $("count").textContent = parts.filter(Boolean).join("");
 }
 
-// The text has changed, by whatever way.
 history.onchange = () => {
-  surface.paint(colouring.checked ? history.authors : []);
+  surface.paint(colouring.checked ? history.authors : "");
   controls();
   soon();
 };
 suggesting.onchange = controls;
 state.onshow = () => {
-  suggestions.remember();  // under the name of the plot, which may be new
+  remember();  // under the name of the plot, which may be new
   controls();
 };
 surface.onmove = () => {
-  if (shown() && (surface.start !== shown().from || surface.end !== shown().at)) rest();
+  if (shown() && (selected() || surface.end !== shown().at)) rest();
   close();
   controls();
 };
@@ -95,7 +86,7 @@ surface.onmove = () => {
 sheet.addEventListener("beforeinput", (event) => {
   if (!event.inputType.startsWith("history")) return;
   event.preventDefault();
-  back(event.inputType === "historyUndo" ? "undo" : "redo");
+  back(event.inputType.slice(7).toLowerCase());
 });
 sheet.addEventListener("input", () => {
   close();
@@ -107,63 +98,53 @@ sheet.addEventListener("input", () => {
 sheet.addEventListener("compositionstart", rest);
 sheet.addEventListener("click", () => {
   if (surface.locate()) surface.onmove();
-  showWords(false);
+  showOthers(true);
 });
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  actions[event.submitter?.id ?? "continue"]?.();
+  actions[event.submitter?.id ?? "continue"]();
 });
 form.addEventListener("click", ({ target }) => {
   const button = target.closest("button[type=button]");
   if (cards.includes(button)) take(cards.indexOf(button));
   else actions[button?.id]?.();
 });
-// A button takes no focus from the text when it is pressed with a mouse or a finger.
+// A pressed button takes no focus from the text.
 form.addEventListener("mousedown", (event) => {
   if (event.target.closest(".tools button, .tray button, .fork button")) event.preventDefault();
 });
 form.addEventListener("change", ({ target }) => { if (target.name && target.name !== "text") steer(); });
 for (const box of [pausing, colouring]) {
-  box.checked = stored(() => JSON.parse(localStorage.getItem(`plotify ${box.id}`))) ?? box.checked;
+  const name = `plotify ${box.id}`;
+  box.checked = stored(() => JSON.parse(localStorage[name])) ?? box.checked;
   box.addEventListener("change", () => {
-    stored(() => localStorage.setItem(`plotify ${box.id}`, box.checked));
+    stored(() => { localStorage[name] = box.checked; });
     history.onchange();
   });
 }
 
+// A key presses the button that names it. Any other key is an ordinary key, and the end of a suggestion.
 addEventListener("keydown", (event) => {
-  const { key, shiftKey, altKey, ctrlKey, metaKey } = event, there = document.activeElement === sheet;
-  if (event.isComposing || event.keyCode === 229 || event.getModifierState("AltGraph")) return;  // of an IME, or of a letter
-  const control = (ctrlKey || metaKey) && !altKey, bare = !(shiftKey || altKey || ctrlKey || metaKey);
-  const command = control && commands[key.length > 1 ? key : key.toLowerCase()];
-  let done = false;
-  if (command) done = command(event) !== false;
-  else if (bare && walk(key) !== false) done = true;
-  else if (altKey && !ctrlKey && !metaKey && key === "ArrowDown" && there) done = actions.others() !== false;
-  else if (bare && shown() && (there || key === "Escape") && keys[key]) done = keys[key]() !== false;
-  if (done) event.preventDefault();
-  // Any other key is an ordinary key, and the end of the suggestion.
-  else if (shown() && there && !["Alt", "Control", "Meta", "Shift"].includes(key)) rest();
+  const { key, keyCode, shiftKey, altKey, ctrlKey, metaKey } = event, there = document.activeElement === sheet;
+  if (event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of an IME, or of a letter
+  const turned = getComputedStyle(sheet).direction === "rtl" && { ArrowLeft: "ArrowRight", ArrowRight: "ArrowLeft" }[key];
+  const keys = (ctrlKey ? "Control+" : "") + (metaKey ? "Meta+" : "") + (altKey ? "Alt+" : "") + (shiftKey ? "Shift+" : "") + (turned || (key[1] ? key : key.toUpperCase()));
+  const button = form.querySelector(`button[aria-keyshortcuts~="${CSS.escape(keys)}"]:enabled`);
+  if (button && !button.closest("[hidden]") && (there || /Escape|\+Enter|\+S$/.test(keys))) {
+    event.preventDefault();
+    button.click();
+  } else if (shown() && there && !["Alt", "Control", "Meta", "Shift"].includes(key)) rest();
 });
 
-// What is not the text comes back when somebody looks for it.
 addEventListener("pointermove", () => form.classList.remove("writing"));
 addEventListener("focusin", ({ target }) => { if (target !== sheet) form.classList.remove("writing"); });
 
-// On phones, what is fixed at the bottom stays above the keyboard.
+// What is fixed at the bottom stays above a phone's keyboard.
 window.visualViewport?.addEventListener("resize", () => {
   form.style.setProperty("--keyboard", `${Math.max(0, innerHeight - visualViewport.height)}px`);
 });
 
-for (const each of form.querySelectorAll(".control")) each.textContent = CONTROL;
-for (const each of form.querySelectorAll("[aria-keyshortcuts]")) each.ariaKeyShortcuts = each.ariaKeyShortcuts.replace("Control", KEY);
-const served = element("text").defaultValue;
-state.kept = fresh ? served : surface.value;
-history.begin(history.authors);
-const draft = recall(async () => { if (unsaved()) await save(); });
-if (draft !== null) {
-  state.kept = served;
-  history.put(0, surface.value.length, draft, "writer", false);
-}
-suggestions.recall();
+recall();
+recallSets();
+history.onchange();

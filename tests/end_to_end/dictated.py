@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from urllib.parse import parse_qs
 
-from playwright.sync_api import Error, Page, Route
+from playwright.sync_api import Page, Request, Route
 
 WAYS = (
     " He opened it under the lamp. The first line was his name.",
@@ -20,32 +19,33 @@ REWRITTEN = ("the old man who kept the light", "a keeper grown old", "whoever ke
 
 @dataclass
 class DictatedDesk:
-    """Answers the requests of a page in place of the server.
-
-    Taking a suggestion saves the text on the server, as typed.
+    """Answers the requests of a page to the model in place of the server.
 
     Attributes:
-        asked: each request: the last part of its path, and its fields.
+        asked: each request: the last part of its path, or "take" if it saves words of the model; and its fields.
         refusals: statuses to answer the next requests for suggestions with.
     """
 
     page: Page
-    address: str
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     refusals: list[int] = field(default_factory=list)
     _seeds: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
-        for name in ("suggest", "take", "words", "rewrite"):
+        for name in ("suggest", "words", "rewrite"):
             self.page.route(f"**/desk/{name}", getattr(self, f"_{name}"))
+        self.page.on("request", self._note)
 
     def of(self, name: str) -> list[dict[str, str]]:
         """Return the fields of all requests to a path so far."""
         return [fields for asked, fields in self.asked if asked == name]
 
+    def _note(self, request: Request) -> None:
+        if "taken" in (fields := _fields(request)):
+            self.asked.append(("take", fields))
+
     def _fields(self, route: Route) -> dict[str, str]:
-        body = route.request.post_data or ""
-        fields = {name: values[0] for name, values in parse_qs(body, keep_blank_values=True).items()}
+        fields = _fields(route.request)
         self.asked.append((route.request.url.rpartition("/")[2], fields))
         return fields
 
@@ -66,14 +66,6 @@ class DictatedDesk:
         body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
         route.fulfill(body=body, content_type="text/event-stream")
 
-    def _take(self, route: Route) -> None:
-        fields = self._fields(route)
-        whole = fields["text"] + fields["taken"] + fields["rest"]
-        form: dict[str, str | float | bool] = {**fields, "text": whole, "rest": "", "taken": "", "do": "keep"}
-        with suppress(Error):  # the page was closed
-            answer = self.page.request.post(f"{self.address}/desk", form=form, headers={"Accept": "application/json"})
-            route.fulfill(response=answer)
-
     def _words(self, route: Route) -> None:
         self._fields(route)
         words = [{"word": word, "probability": probability} for word, probability in LIKELY.items()]
@@ -82,3 +74,8 @@ class DictatedDesk:
     def _rewrite(self, route: Route) -> None:
         self._fields(route)
         route.fulfill(json={"rewritten": list(REWRITTEN)})
+
+
+def _fields(request: Request) -> dict[str, str]:
+    """Return the fields of a form."""
+    return {name: values[0] for name, values in parse_qs(request.post_data or "", keep_blank_values=True).items()}

@@ -17,6 +17,9 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 HEAVIEST, MAX_REQUESTS = 100_000, 17
 """The most bytes of a page with everything it loads, and its requests besides those for covers."""
 
+LATER = 40_000
+"""The most bytes of the desk for a browser that has its files."""
+
 
 @pytest.fixture
 def script() -> bool:
@@ -69,6 +72,15 @@ def test_it_is_light_and_asks_nobody_else(writers: Callable[..., Writer]) -> Non
         if address != "/nowhere":  # the browser logs the 404
             assert not visitor.faults
         visitor.page.close()
+
+
+def test_a_later_load_is_lighter(writer: Writer) -> None:
+    writer.open()
+    loaded = writer.page.evaluate(
+        "['navigation', 'resource'].flatMap(type => performance.getEntriesByType(type))"
+        ".reduce((sum, { transferSize }) => sum + transferSize, 0)"
+    )
+    assert 0 < loaded < LATER
 
 
 @pytest.mark.parametrize("width", [390, 1280])

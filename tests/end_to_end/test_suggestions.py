@@ -1,6 +1,7 @@
 """Suggestions at the caret, in a real browser: ghost text, the tray, keys and buttons, undo."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
@@ -23,7 +24,7 @@ def script() -> bool:
 @pytest.fixture
 def desk(writer: Writer) -> DictatedDesk:
     """The desk of `writer`, with a text."""
-    desk = DictatedDesk(writer.page, writer.address)
+    desk = DictatedDesk(writer.page)
     writer.text.fill(BEGINNING)
     return desk
 
@@ -70,6 +71,73 @@ def test_the_right_arrow_takes_a_word(writer: Writer, desk: DictatedDesk) -> Non
     expect(writer.ghost).to_have_attribute("data-words", WAYS[0].removeprefix(" He opened it"))
     writer.text.press("Tab")
     writer.expect_text(BEGINNING + WAYS[0])
+
+
+def test_of_a_blank_page_and_eleven_keys_there_are_ten_taken_suggestions(writer: Writer) -> None:
+    DictatedDesk(writer.page)
+    writer.page.evaluate(
+        "window.actions = 0; for (const name of ['keydown', 'click'])"
+        "addEventListener(name, ({ key, isTrusted }) => { actions += isTrusted && key !== 'Control'; }, true)"
+    )
+    writer.text.press("Control+Enter")
+    for _ in range(10):
+        before, words = writer.value, writer.ghost.get_attribute("data-words")
+        assert words
+        writer.text.press("Tab")
+        writer.expect_text(before + words)
+        expect(writer.ghost).not_to_have_attribute("data-words", words)
+    assert writer.value.count(".") >= 10
+    assert writer.page.evaluate("actions") == 11
+
+
+def test_of_one_that_is_taken_in_part_three_others_go_on(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.text.press("ArrowRight")
+    writer.text.press("ArrowDown")
+    expect(writer.ghost).not_to_have_attribute("data-words", WAYS[0].removeprefix(" He"))
+    expect(writer.takes).to_have_count(3)
+    writer.expect_text(f"{BEGINNING} He")
+    assert desk.of("suggest")[-1]["text"].startswith(f"{BEGINNING} He")
+
+
+def test_they_are_asked_for_from_a_field_and_the_keys_are_theirs(writer: Writer, desk: DictatedDesk) -> None:
+    writer.page.get_by_label("Words to avoid").press("Control+Enter")
+    expect(writer.text).to_be_focused()
+    expect(writer.takes).to_have_count(3)
+    writer.page.keyboard.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+
+
+def test_one_step_back_and_forward_never_takes_back_what_was_typed(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    back, forward = (
+        writer.page.get_by_role("button", name=f"The suggestions {way} these") for way in ("before", "after")
+    )
+    expect(back).to_be_disabled()
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+    back.click()
+    writer.expect_text(BEGINNING)
+    forward.click()
+    writer.expect_text(BEGINNING + WAYS[0])
+    assert writer.until_offered() != list(WAYS)
+
+
+def test_how_much_the_model_reads_stays_in_view(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    for key in ("Escape", "!"):
+        writer.text.press(key)
+        expect(writer.page.locator("#count")).to_have_text("4 words; the model reads all of it")
+
+
+def test_another_tab_has_the_suggestions_too(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    address = writer.keep()
+    writer.rest()
+    other = replace(writer, page=writer.page.context.new_page())
+    other.open(address)
+    expect(other.text).to_be_focused()
+    assert other.until_offered() == list(WAYS)
 
 
 def test_the_other_ones_and_none(writer: Writer, desk: DictatedDesk) -> None:
@@ -224,7 +292,7 @@ def test_suggestions_are_in_view_at_the_end_of_a_long_text(
 ) -> None:
     writer = writers(viewport={"width": width, "height": height})
     writer.open()
-    DictatedDesk(writer.page, writer.address)
+    DictatedDesk(writer.page)
     writer.text.fill("The lighthouse keeper reads. " * 175)
     writer.text.press("Control+End")
     writer.text.press("Control+Enter")

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.end_to_end.dictated import REWRITTEN, WAYS, DictatedDesk
+from tests.end_to_end.dictated import LIKELY, REWRITTEN, WAYS, DictatedDesk
 from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 TO_LAMP = len(" He opened it under the l")
@@ -17,7 +17,7 @@ def script() -> bool:
 @pytest.fixture
 def desk(writer: Writer) -> DictatedDesk:
     """The desk of `writer`, with a text that ends with the model's words."""
-    desk = DictatedDesk(writer.page, writer.address)
+    desk = DictatedDesk(writer.page)
     writer.text.fill(BEGINNING)
     writer.text.press("Control+Enter")
     expect(writer.ghost).to_have_attribute("data-words", WAYS[0])
@@ -31,6 +31,21 @@ def at_lamp(writer: Writer) -> None:
     """Move the caret into the word “lamp”."""
     for _ in range(len(WAYS[0]) - TO_LAMP):
         writer.text.press("ArrowLeft")
+
+
+def place_of(writer: Writer, at: int) -> tuple[float, float]:
+    """Return the place in the window of a character of the text."""
+    x, y = writer.page.evaluate(
+        """at => {
+            const range = document.createRange(), text = document.getElementById("sheet").firstChild;
+            range.setStart(text, at);
+            range.setEnd(text, at + 1);
+            const { x, y, width, height } = range.getBoundingClientRect();
+            return [x + width / 2, y + height / 2];
+        }""",
+        at,
+    )
+    return x, y
 
 
 def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: Writer, desk: DictatedDesk) -> None:
@@ -55,22 +70,15 @@ def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: 
 
 def test_a_click_on_a_word_of_the_model_shows_them(writer: Writer, desk: DictatedDesk) -> None:
     others = writer.page.get_by_role("group", name="Other words")
-    box = writer.page.evaluate(
-        """at => {
-            const range = document.createRange(), text = document.getElementById("sheet").firstChild;
-            range.setStart(text, at);
-            range.setEnd(text, at + 1);
-            const { x, y, width, height } = range.getBoundingClientRect();
-            return [x + width / 2, y + height / 2];
-        }""",
-        len(BEGINNING) + TO_LAMP,
-    )
-    writer.page.mouse.click(*box)
+    writer.page.mouse.click(*place_of(writer, len(BEGINNING) + TO_LAMP))
     expect(others).to_be_visible(timeout=PATIENCE)
     writer.text.press("ArrowRight")
     expect(others).to_be_hidden()
     writer.text.press("Control+Home")
-    expect(writer.page.get_by_role("button", name="Other words")).to_be_hidden()
+    writer.page.mouse.click(*place_of(writer, 0))  # a word of the writer's own
+    writer.text.press("Alt+ArrowDown")
+    expect(others.get_by_role("button")).to_have_count(len(LIKELY))
+    assert [asked["word"] for asked in desk.of("words")] == ["lamp", BEGINNING.split()[0]]
     writer.expect_text(BEGINNING + WAYS[0])
 
 
@@ -80,24 +88,38 @@ def test_a_selection_is_said_in_another_way(writer: Writer, desk: DictatedDesk) 
     writer.text.press("Control+Shift+ArrowRight")
     selected = writer.page.evaluate("String(getSelection())")
     writer.press("Say it differently")
-    expect(writer.takes).to_have_text(list(REWRITTEN))
-    expect(writer.ghost).to_have_count(0)
+    others = writer.page.get_by_role("group", name="Say it differently")
+    expect(others.get_by_role("button")).to_have_text(list(REWRITTEN))
     asked = desk.of("rewrite")[0]
     assert (asked["text"], asked["selected"]) == ("", selected)
-    writer.text.press("ArrowDown")
-    writer.text.press("Tab")
+    writer.page.keyboard.press("ArrowDown")
+    writer.page.keyboard.press("Enter")
     writer.expect_text((BEGINNING + WAYS[0]).replace(selected, REWRITTEN[1], 1))
+    expect(writer.text).to_be_focused()
     writer.text.press("Control+z")
     writer.expect_text(BEGINNING + WAYS[0])
     assert not writer.faults
 
 
+def test_a_part_of_a_word_stands_for_all_of_it(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.press("Control+Home")
+    for _ in BEGINNING[:5]:
+        writer.text.press("Shift+ArrowRight")
+    writer.text.press("Alt+ArrowDown")
+    expect(writer.page.get_by_role("group", name="Say it differently")).to_be_visible()
+    assert desk.of("rewrite")[0]["selected"] == "A detective"
+    writer.page.keyboard.press("Enter")
+    writer.expect_text((BEGINNING + WAYS[0]).replace("A detective", REWRITTEN[0]))
+
+
 def test_ones_own_words_stay_with_escape(writer: Writer, desk: DictatedDesk) -> None:
     writer.text.press("Control+a")
     writer.text.press("Alt+ArrowDown")
-    expect(writer.takes).to_have_count(3)
-    writer.text.press("Escape")
-    expect(writer.offers).to_be_hidden()
+    others = writer.page.get_by_role("group", name="Say it differently")
+    expect(others).to_be_visible()
+    writer.page.keyboard.press("Escape")
+    expect(others).to_be_hidden()
+    expect(writer.text).to_be_focused()
     writer.expect_text(BEGINNING + WAYS[0])
 
 

@@ -13,7 +13,7 @@ BEGINNING = "A detective in Lisbon"
 
 SHOWN = """text => {
     const area = document.getElementById("text"), sheet = document.getElementById("sheet");
-    return area?.value === text && (!sheet || sheet.textContent === text);
+    return area?.value === text && (!sheet || sheet.hidden || sheet.textContent === text);
 }"""
 """True if this is the text, in the form as in the element that is written in."""
 

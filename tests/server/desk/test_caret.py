@@ -35,6 +35,11 @@ def suggested(writer: Visitor, **fields: str) -> tuple[dict[str, Any], list[str]
     return begun, texts, end
 
 
+def taken(writer: Visitor, **fields: str) -> httpx.Response:
+    """Send words of the model in `taken`, between `text` and `rest`. Return the state of the plot."""
+    return writer.send({"do": "keep"} | fields, JSON)
+
+
 def authors(state: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the parts of a plot's text with their authors."""
     units, start, parts = state["text"].encode("utf-16-le"), 0, []
@@ -177,11 +182,11 @@ def test_the_writing_stops_when_the_browser_closes_the_connection(bundle: Bundle
 
 
 def test_words_taken_in_the_middle_are_the_models_and_all_others_stay_their_authors(writer: Visitor) -> None:
-    state = writer.post("take", text="A fox 🦊", taken=" ran", rest="").json()
+    state = taken(writer, text="A fox 🦊", taken=" ran", rest="").json()
     assert authors(state) == [("A fox 🦊", "writer"), (" ran", "model")]
     plot = {"plot": state["plot"]}
     state = writer.keep("A fox 🦊 ran home.", **plot)
-    state = writer.post("take", **plot, text="A fox 🦊 r", taken="🎭", rest="an home.").json()
+    state = taken(writer, **plot, text="A fox 🦊 r", taken="🎭", rest="an home.").json()
     assert state["text"] == "A fox 🦊 r🎭an home."
     assert authors(state) == [("A fox 🦊", "writer"), (" r🎭an", "model"), (" home.", "writer")]
     assert state["offers"] == []
@@ -196,8 +201,8 @@ def test_what_was_taken_last_is_taken_back_first_and_in_one_step(writer: Visitor
         state: dict[str, Any] = writer.send({"do": do, "text": text, "plot": plot}, JSON).json()
         return state
 
-    first = writer.post("take", plot=plot, text="One", taken=" or", rest=" two three.").json()
-    second = writer.post("take", plot=plot, text="One or two", taken=" or", rest=" three.").json()
+    first = taken(writer, plot=plot, text="One", taken=" or", rest=" two three.").json()
+    second = taken(writer, plot=plot, text="One or two", taken=" or", rest=" three.").json()
     undone = press("undo", second["text"])
     assert (undone["text"], undone["authors"]) == ("One or two three.", first["authors"])
     assert press("undo", undone["text"])["text"] == "One two three."
@@ -207,7 +212,7 @@ def test_what_was_taken_last_is_taken_back_first_and_in_one_step(writer: Visitor
 
 def test_what_was_typed_before_words_were_taken_is_kept_with_them(writer: Visitor) -> None:
     plot = writer.keep("A fox ran.")["plot"]
-    state = writer.post("take", plot=plot, text="A red fox", taken=" slowly", rest=" ran.\r\n").json()
+    state = taken(writer, plot=plot, text="A red fox", taken=" slowly", rest=" ran.\r\n").json()
     assert state["text"] == "A red fox slowly ran.\n"
     assert authors(state) == [("A red fox", "writer"), (" slowly", "model"), (" ran.\n", "writer")]
 
@@ -215,17 +220,17 @@ def test_what_was_typed_before_words_were_taken_is_kept_with_them(writer: Visito
 def test_the_first_line_that_is_taken_begins_a_plot(writer: Visitor) -> None:
     suggested(writer, text="")
     assert "Nothing here yet" in writer.client.get("/shelf").text
-    taken = {"text": "", "taken": "It rained.", "page": "of this tab"}
-    state = writer.post("take", **taken).json()
+    first = {"text": "", "taken": "It rained.", "page": "of this tab"}
+    state = taken(writer, **first).json()
     assert authors(state) == [("It rained.", "model")]
-    assert writer.post("take", **taken).json()["plot"] == state["plot"]
+    assert taken(writer, **first).json()["plot"] == state["plot"]
     assert "1 plot." in writer.client.get("/shelf").text
 
 
 def test_words_for_a_plot_that_was_deleted_are_kept_in_a_new_one(writer: Visitor) -> None:
     plot = writer.keep("A fox")["plot"]
     writer.client.post(f"/shelf/{plot}", data={"token": writer.token, "do": "delete"})
-    state = writer.post("take", plot=plot, text="A fox", taken=" ran", rest=" home").json()
+    state = taken(writer, plot=plot, text="A fox", taken=" ran", rest=" home").json()
     assert state["plot"] != plot
     assert authors(state) == [("A fox", "writer"), (" ran", "model"), (" home", "writer")]
 
@@ -233,7 +238,7 @@ def test_words_for_a_plot_that_was_deleted_are_kept_in_a_new_one(writer: Visitor
 def test_a_text_that_would_be_too_long_is_refused_and_nothing_changes(writer: Visitor) -> None:
     plot = writer.keep("A fox")["plot"]
     half = "x" * (bounds.TEXT // 2)
-    answer = writer.post("take", plot=plot, text=half, taken=half, rest="x")
+    answer = taken(writer, plot=plot, text=half, taken=half, rest="x")
     assert answer.status_code == 422
     assert "100,001 characters" in answer.json()["problems"]["text"]
     assert typed(writer.client.get(f"/shelf/{plot}").text) == "A fox"
