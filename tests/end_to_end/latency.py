@@ -1,4 +1,4 @@
-"""How long a writer waits, in a real browser: `python -m tests.end_to_end.latency`.
+"""Measure in a real browser for how long a writer waits: `python -m tests.end_to_end.latency`.
 
 It starts a server with the shipped model and measures from a key to the frame that shows the result. The machine must
 have nothing else to do.

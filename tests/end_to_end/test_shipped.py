@@ -7,13 +7,22 @@ import pytest
 
 from benchmarks.genre_words import GENRE_WORDS
 from server.bundle import Bundle
-from server.engine import Engine, EngineConfig, Request, Sampling
+from server.engine import Engine, EngineConfig, Request, Sampling, Stream
 from server.settings import SHIPPED_MODEL
 
 STEERED = ("Crime", "Science Fiction", "Romance")
 """Genres to test on the present bundle. docs/training.md has the figures of all."""
 
 SEEDS = range(400)
+
+NOTED = {
+    "A letter arrives at the lighthouse.": ("Inês", "Rui"),
+    "The last train leaves without her.": ("Marta", "Lisbon"),
+    "Nobody believes what he saw in the harbour.": ("Tom", "Captain Reyes"),
+    "Two sisters inherit a bakery.": ("Anna", "Clara"),
+    "The storm cuts the island off.": ("Holm", "Greta"),
+}
+"""Openings, and names to keep in mind."""
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +52,22 @@ def test_a_genre_that_is_picked_is_what_one_gets(bundle: Bundle) -> None:
     for genre in STEERED:
         others = max(found[other][genre] for other in STEERED if other != genre)
         assert found[genre][genre] >= 2 * others, found
+
+
+def test_names_to_keep_in_mind_come_up(bundle: Bundle) -> None:
+    """They are in at least twice as many of 30 texts as without the notes."""
+    assert bundle.manifest.prompt.has_notes
+    found = {True: 0, False: 0}
+    with Engine(bundle, EngineConfig(queue=64)) as engine:
+        for noted in found:
+            streams: list[tuple[Stream, tuple[str, str]]] = []
+            for opening, names in NOTED.items():
+                prompt = bundle.manifest.prompt.fill(opening, None, notes=names if noted else ())
+                samplings = [
+                    Sampling(max_tokens=90, **asdict(bundle.manifest.sampling), seed=seed) for seed in range(6)
+                ]
+                streams += [(engine.submit(Request(prompt, sampling)), names) for sampling in samplings]
+            for stream, names in streams:
+                text = "".join(chunk.text for chunk in stream)
+                found[noted] += any(name in text for name in names)
+    assert found[True] >= max(2 * found[False], 6), found
