@@ -51,7 +51,6 @@ export function steer() {
   if (steered) soon();
 }
 
-// Notes words of the model between a text and a rest.
 export function took(text, taken, rest) {
   const last = takes.at(-1);
   if (last && !last.leaves && last.text + last.taken === text && last.rest === rest) last.taken += taken;
@@ -87,18 +86,18 @@ async function deliver(what) {
 }
 
 // Goes back or forward on the server, to before this page was opened.
-export async function travel(way) {
-  await save();
-  if (unsaved()) return;
+export const travel = (way) => (sent = save().then(async () => {
+  if (unsaved() || !state[way]) return;
   const answer = await post("", { do: way }), { text } = answer;
   if (answer.status !== 200) return explain(answer);
+  if (unsaved()) return;  // somebody typed meanwhile, and that is saved next
   state.kept = text;
   surface.write(0, surface.value.length, text);
   history.begin(answer.authors);
   return show(answer, text);
-}
+}));
 
-// kept: the text that is now on the server. What was typed since then stays.
+// kept: the text that is now on the server
 function show({ plot: id, title, address, undo, redo }, kept) {
   explain({ message: plot.value && plot.value !== id ? says("gone") : "" }, "text");
   tries = 0;

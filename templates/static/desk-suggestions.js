@@ -132,10 +132,10 @@ async function write(set, text, quiet) {
   set.settled = true;
   if (next === set && (refusal || set.failure)) next = null;
   if (now?.set !== set) return;
-  if (refusal && !full(set)) now = null;
-  const seconds = refusal && !quiet && refused(refusal);
+  const seconds = refusal && (quiet ? refusal.status === 503 && (refusal.after || 2) : refused(refusal));
   tries = Boolean(seconds);
-  if (tries) timer = setTimeout(ask, seconds * 1000);
+  if (tries) timer = setTimeout(ask, seconds * 1000, quiet);
+  if (refusal && !full(set) && !(quiet && tries)) now = null;
   remember();
   draw();
   if (refusal) return;

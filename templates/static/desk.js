@@ -1,5 +1,3 @@
-// What the keys and buttons of the desk do.
-
 import { $, count, form, says, stored } from "./desk-page.js";
 import { history } from "./desk-history.js";
 import { recall, save, soon, state, steer, travel } from "./desk-saving.js";
@@ -7,7 +5,6 @@ import { again, any, ask, beside, busy, cards, other, present, reading, recallSe
 import { surface } from "./desk-surface.js";
 import { chosen, close, selected, showOthers } from "./desk-words.js";
 
-const PAUSE = 1500;
 const sheet = surface.element, pausing = $("pausing"), colouring = $("colouring");
 let pause;
 
@@ -93,7 +90,7 @@ sheet.addEventListener("input", () => {
   rest();
   form.classList.add("writing");
   clearTimeout(pause);
-  if (pausing.checked) pause = setTimeout(() => { if (document.activeElement === sheet && !shown()) ask(true); }, PAUSE);
+  if (pausing.checked) pause = setTimeout(() => { if (document.activeElement === sheet && !shown()) ask(true); }, 1500);
 });
 sheet.addEventListener("compositionstart", rest);
 sheet.addEventListener("click", () => {
@@ -133,6 +130,7 @@ addEventListener("keydown", (event) => {
   const button = form.querySelector(`button[aria-keyshortcuts~="${CSS.escape(keys)}"]:enabled`);
   if (button && !button.closest("[hidden]") && (there || /Escape|\+Enter|\+S$/.test(keys))) {
     event.preventDefault();
+    if (key === "Enter") surface.focus();
     button.click();
   } else if (shown() && there && !["Alt", "Control", "Meta", "Shift"].includes(key)) rest();
 });

@@ -166,6 +166,20 @@ def test_words_typed_while_one_is_taken_stay(writer: Writer) -> None:
     expect_kept(writer, BEGINNING + way + LAST)
 
 
+def test_words_typed_while_undo_is_on_its_way_stay(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.keep()
+    writer.page.reload()
+    held: list[Route] = []
+    writer.page.route("**/desk", lambda route: held.append(route), times=1)
+    with writer.page.expect_request("**/desk"):
+        writer.text.press("Control+z")
+    writer.text.press("Control+End")
+    writer.text.press_sequentially(LAST)
+    held[0].continue_()
+    expect_kept(writer, BEGINNING + LAST)
+
+
 def delete(writer: Writer, address: str) -> None:
     """Delete a plot in another tab."""
     other = writer.page.context.new_page()

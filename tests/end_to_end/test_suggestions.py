@@ -264,7 +264,11 @@ def test_nobody_is_told_that_the_next_ones_were_refused(writer: Writer, desk: Di
     writer.text.press("ArrowDown")
     writer.text.press("Tab")
     writer.expect_text(BEGINNING + WAYS[1])
+    writer.text.press("Tab")  # too early: it takes nothing, and stays in the text
     expect(writer.page.get_by_role("alert")).to_be_hidden()
+    expect(writer.takes).to_have_count(3)
+    writer.expect_text(BEGINNING + WAYS[1])
+    expect(writer.text).to_be_focused()
 
 
 def test_a_busy_server_is_asked_again(writer: Writer, desk: DictatedDesk) -> None:
