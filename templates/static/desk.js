@@ -124,7 +124,7 @@ for (const box of [pausing, colouring]) {
 // A key presses the button that names it. Any other key is an ordinary key, and the end of a suggestion.
 addEventListener("keydown", (event) => {
   const { key, keyCode, shiftKey, altKey, ctrlKey, metaKey } = event, there = document.activeElement === sheet;
-  if (event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of an IME, or of a letter
+  if (!key || event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter
   const turned = getComputedStyle(sheet).direction === "rtl" && { ArrowLeft: "ArrowRight", ArrowRight: "ArrowLeft" }[key];
   const keys = (ctrlKey ? "Control+" : "") + (metaKey ? "Meta+" : "") + (altKey ? "Alt+" : "") + (shiftKey ? "Shift+" : "") + (turned || (key[1] ? key : key.toUpperCase()));
   const button = form.querySelector(`button[aria-keyshortcuts~="${CSS.escape(keys)}"]:enabled`);
