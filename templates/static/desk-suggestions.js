@@ -118,7 +118,7 @@ async function write(set, text, quiet) {
     for await (const [event, { seeds, read, notes, index, text: piece, failure }] of events("/suggest", fields, set.stop)) {
       if (event === "begun") Object.assign(set, { seeds, notes, all: read >= text.trim().length, read: count(text.slice(-read)) });
       if (event === "piece") set.ways[index] += piece;
-      if (event === "settled") Object.assign(set, { settled: true, failure });
+      if (event === "settled") Object.assign(set, { settled: true, failure, seeds });
       if (now?.set === set) {
         draw();
         surface.show();
@@ -193,7 +193,7 @@ export function takeWord() {
   draw();
 }
 
-// Of one that is taken in part there is no other, so three go on from here.
+// Of one taken in part there is no other, so three go on from here.
 export function other(step) {
   if (now.given) return ask();
   do now.index = (now.index + step + 3) % 3;
@@ -209,7 +209,7 @@ export function again(near) {
   if (set) present(set);
 }
 
-// Also brings back what the page offered before this script ran.
+// Also brings back what the page offered without this script.
 export function recallSets() {
   sets = load();
   const set = { place: place(before()), bare: bare(before()), ways: ["", "", ""], settled: true };

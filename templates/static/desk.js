@@ -14,7 +14,7 @@ function begin() {
   ask();
 }
 
-// To the suggestions before or after these: others for this place, or back to where one was taken.
+// To the suggestions before or after these: for this place, or where one was taken.
 function way(step) {
   const set = beside(step), edit = history[step < 0 ? "done" : "undone"].at(-1);
   if (set) return () => present(set);

@@ -20,7 +20,8 @@ def test_three_ways_on_grow_side_by_side(writer: Writer) -> None:
     while not writer.page.evaluate(f"Boolean({done})"):
         for seen, way in zip(lengths, writer.ways(), strict=True):
             seen.add(len(way))
-    assert all(len(seen) > 3 for seen in lengths)
+    # In the tray, the other two are chosen when all are complete.
+    assert all(len(seen) > 3 for seen in (lengths[:1] if writer.script else lengths))
     ways = writer.until_offered()
     assert len(set(ways)) == 3
     boxes = [box for index in range(3) if (box := writer.takes.nth(index).bounding_box())]
@@ -71,13 +72,15 @@ def test_it_goes_on_from_what_was_taken(writer: Writer) -> None:
 def test_what_is_written_can_be_stopped_and_taken(writer: Writer, shelf_live: LiveServer) -> None:
     writer.text.fill(BEGINNING)
     writer.ask()
-    while not all(writer.ways()):
+    begun = 1 if writer.script else 3  # in the tray, the other two are chosen when all are complete
+    while not all(writer.ways()[:begun]):
         pass
     writer.press("Stop")
-    ways = writer.until_offered()
+    expect(writer.takes).to_have_count(begun)
     wait_until_idle(shelf_live.engine)
-    writer.take(1)
-    writer.expect_text(BEGINNING + ways[1])
+    way = writer.ways()[begun - 1]
+    writer.take(begun - 1)
+    writer.expect_text(BEGINNING + way)
 
 
 def test_undo_goes_back_to_the_blank_page_and_redo_forward_again(writer: Writer) -> None:
