@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ from server.observability.observability import Observability
 from server.observability.routes import health_api
 from server.pages import pages_router
 from server.pictures import Pictures
+from server.plots.generation import Generation
 from server.plots.plots import Plots
+from server.plots.records import Records
 from server.plots.routes import plots_api
 from server.reference.document import Reference
 from server.rendering import Pages
@@ -59,7 +61,6 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
     cors_config = cors(listed(settings.origins))
     sites = Sites(listed(settings.hosts), keys.configured, cors_config)
     pictures = Pictures(settings)
-    plots = Plots(settings.plot_grace, settings.plot_ttl, settings.plot_limit)
     shared = {
         "access": access,
         "engine": engine,
@@ -67,7 +68,6 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         "metrics_registry": observability.registry,
         "pages": pages,
         "pictures": pictures,
-        "plots": plots,
         "reference": reference,
         "settings": settings,
     }
@@ -81,7 +81,15 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
 
     @asynccontextmanager
     async def serving(app: Litestar) -> AsyncIterator[None]:
-        async with Shelf.open(settings.database) as shelf:
+        async with AsyncExitStack() as closing:
+            shelf = await closing.enter_async_context(Shelf.open(settings.database))
+            records = None
+            if settings.plot_record:
+                keeping = Records.open(shelf, settings.plot_record, settings.plot_ttl)
+                records = await closing.enter_async_context(keeping)
+            app.state.plots = plots = Plots(
+                Generation(engine, records), settings.plot_grace, settings.plot_ttl, settings.plot_limit
+            )
             app.state.desk = desk = Desk(engine, shelf, Writers(await shelf.secret()), Offers(), settings.max_tokens)
             observability.registry.register(database := DatabaseCollector(shelf.health))
             yield
@@ -96,6 +104,7 @@ def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
         dependencies={name: _provide(value) for name, value in shared.items()}
         | {
             "desk": Provide(_desk, sync_to_thread=False),
+            "plots": Provide(_plots, sync_to_thread=False),
             "database_health": Provide(_database_health, sync_to_thread=False),
         },
         exception_handlers={Exception: nearest(ROUTERS)},
@@ -137,6 +146,12 @@ def _desk(state: State) -> Desk:
     """Return the desk. It exists once the app has started."""
     desk: Desk = state.desk
     return desk
+
+
+def _plots(state: State) -> Plots:
+    """Return the plots. They exist once the app has started."""
+    plots: Plots = state.plots
+    return plots
 
 
 def _database_health(state: State) -> DatabaseHealth:

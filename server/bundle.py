@@ -216,21 +216,22 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle, checked against its manifest."""
+    """A bundle, checked against its manifest. digest: sha256 of the manifest, which has those of all other files."""
 
     path: Path
     manifest: Manifest
     tokenizer: Tokenizer = field(repr=False)
+    digest: str = ""
 
     @classmethod
     def load(cls, path: Path | str) -> "Bundle":
         """Read the manifest at `path`, and check every file in it. Raises BundleError."""
         path = Path(path)
-        manifest = _read_manifest(path)
+        manifest, digest = _read_manifest(path)
         _check_file(path / manifest.tokenizer.file, manifest.tokenizer.sha256)
         for precision in manifest.precisions.values():
             _check_file(path / precision.file, precision.sha256)
-        return cls(path, manifest, _read_tokenizer(path / manifest.tokenizer.file, manifest.model))
+        return cls(path, manifest, _read_tokenizer(path / manifest.tokenizer.file, manifest.model), digest)
 
     def model_file(self, precision: str) -> Path:
         """Return the ONNX file of a precision. Raises BundleError if the bundle has none."""
@@ -249,7 +250,8 @@ class Bundle:
         return self.fastest_first(device)[0]
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def _read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Return the manifest, and its sha256 in hexadecimal."""
     path = folder / "bundle.json"
     try:
         content = path.read_bytes()
@@ -271,7 +273,7 @@ def _read_manifest(folder: Path) -> Manifest:
     for name in [manifest.tokenizer.file, *(precision.file for precision in manifest.precisions.values())]:
         if Path(name).name != name or name in ("", "..") or "\0" in name:
             raise BundleError(f"{path}: {name!r} is not a file name in the bundle; export the checkpoint again")
-    return manifest
+    return manifest, hashlib.sha256(content).hexdigest()
 
 
 def _check_file(path: Path, sha256: str) -> None:

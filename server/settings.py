@@ -56,7 +56,10 @@ class Settings:
     max_tokens: Annotated[int, Meta(ge=1, le=4096, description="Tokens of the longest plot.")] = 256
     plot_grace: Annotated[int, Meta(ge=1, le=86400, description="Seconds that a plot goes on without a reader.")] = 30
     plot_ttl: Annotated[int, Meta(ge=1, le=86400, description="Seconds that you can read a plot after its end.")] = 300
-    plot_limit: Annotated[int, Meta(ge=1, le=65536, description="Plots that you can read after their end.")] = 1024
+    plot_limit: Annotated[int, Meta(ge=1, le=65536, description="Plots that stay in memory after their end.")] = 1024
+    plot_record: Annotated[
+        int, Meta(ge=0, le=604800, description="Seconds that a plot is recorded in the database; 0 to record none.")
+    ] = 3600
     heartbeat: Annotated[int, Meta(ge=1, le=3600, description="Seconds between comments in silent event streams.")] = 15
     keys: Annotated[str, Meta(description="API keys, separated by white space.")] = field(default="", repr=False)
     keys_file: Annotated[str, Meta(description="A file of API keys. The server reads it again when it changes.")] = ""

@@ -21,9 +21,9 @@ HEARTBEAT = b":\n"
 """A comment. It shows proxies that the connection is alive."""
 
 
-def event(value: object, name: str | None = None, id: int | None = None) -> bytes:
+def event(value: object, name: str | None = None, id: str | None = None) -> bytes:
     """Return an event with the JSON of a value as its data, which msgspec writes on one line."""
-    lines = b"" if id is None else b"id: %d\n" % id
+    lines = b"" if id is None else b"id: %b\n" % id.encode()
     if name is not None:
         lines += b"event: %b\n" % name.encode()
     return b"%bdata: %b\n\n" % (lines, msgspec.json.encode(value))

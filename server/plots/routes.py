@@ -1,6 +1,7 @@
 """The routes of /api/plots, which docs/plots.md describes."""
 
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, TypeAlias
 
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
 from litestar.di import NamedDependency
@@ -8,6 +9,7 @@ from litestar.exceptions import ValidationException
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET
 
+from server.engine import EngineUnavailable
 from server.http.access import Access, for_all, for_completion, for_holders
 from server.http.dependency import EngineDependency
 from server.http.errors import headers_of, message_of, status_of
@@ -15,16 +17,33 @@ from server.http.headers import NOT_INDEXED
 from server.http.rate_limit import WORK
 from server.http.responses import error_specs, response_spec
 from server.http.sse import EVENT_STREAM, event_stream
-from server.plots.events import EVENT_ID, frames, position
+from server.plots.events import frames
+from server.plots.place import EVENT_ID, LastEvent, TextDiffers
 from server.plots.plots import Plots
 from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.settings import Settings
 from server.writing.brief import Brief, BriefError
 from server.writing.fields import BriefCarrier
-from server.writing.plot import begin
 
-UNKNOWN = error_specs(Refusal, {404: "There is no such plot, or it was forgotten."}, 500)
+UNKNOWN = error_specs(Refusal, {404: "There is no such plot, or it was forgotten."}, 500, 503)
 """The errors of operations on one plot."""
+
+LastEventId: TypeAlias = Annotated[
+    str,
+    HeaderParameter(
+        name="Last-Event-ID",
+        description="The last event you have; the response begins after it.",
+        schema_extra={"pattern": EVENT_ID},
+    ),
+]
+LastEventIdInQuery: TypeAlias = Annotated[
+    str,
+    QueryParameter(
+        name="last-event-id",
+        description="The same, for clients that cannot set the header. The header takes precedence.",
+        schema_extra={"pattern": EVENT_ID},
+    ),
+]
 
 
 @post(
@@ -54,12 +73,11 @@ async def start_plot(
     settings: NamedDependency[Settings],
 ) -> Response[Started]:
     """Starts a plot. Without a reader, the server cancels it after a grace period."""
-    brief = Brief.read(data.typed, engine.bundle.manifest)
-    [plot] = begin(engine, brief, settings.max_tokens, access.client_of(request))
-    journal = plots.start(plot)
+    brief = Brief.read(data.typed, engine.bundle.manifest).limited(settings.max_tokens)
+    journal = await plots.start(brief, access.client_of(request))
     path = f"/api/plots/{journal.id}"
     address = settings.root_path + path
-    started = Started(journal.id, journal.plot.seed, address, f"{address}/events")
+    started = Started(journal.id, journal.seed, address, f"{address}/events")
     return Response(started, headers={"Location": path})
 
 
@@ -69,11 +87,26 @@ async def start_plot(
     operation_id="readPlot",
     summary="Read a plot",
     response_description="The plot so far.",
-    responses=UNKNOWN,
+    responses=UNKNOWN
+    | error_specs(
+        Refusal,
+        {400: "The Last-Event-ID is not an event of this plot.", 409: "The plot was begun with another model."},
+    ),
 )
-async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> PlotSoFar:
-    """Returns the plot so far. The request restarts the grace period."""
-    return PlotSoFar.of(plots.find(plot_id))
+async def read_plot(
+    plot_id: FromPath[str],
+    plots: NamedDependency[Plots],
+    last_event_id: LastEventId = "",
+    last_event_id_in_query: LastEventIdInQuery = "",
+) -> PlotSoFar:
+    """Returns the plot so far, with no less than the last event you have. The request restarts the grace period."""
+    last = last_event(last_event_id, last_event_id_in_query)
+    journal = await plots.find(plot_id, last)
+    async for _ in journal.until(last):
+        pass
+    if journal.position(last) is None:
+        raise EngineUnavailable("draining")
+    return PlotSoFar.of(journal)
 
 
 @delete(
@@ -85,8 +118,11 @@ async def read_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> Pl
     responses=UNKNOWN,
 )
 async def cancel_plot(plot_id: FromPath[str], plots: NamedDependency[Plots]) -> None:
-    """Stops a plot. You can still read its text so far. A plot that has ended stays as it is."""
-    await plots.cancel(plots.find(plot_id))
+    """Stops a plot, within a second on all servers. You can still read its text so far.
+
+    A plot that has ended stays as it is.
+    """
+    await plots.cancel(plot_id)
 
 
 @get(
@@ -105,36 +141,30 @@ async def follow_plot(
     plot_id: FromPath[str],
     plots: NamedDependency[Plots],
     settings: NamedDependency[Settings],
-    last_event_id: Annotated[
-        str,
-        HeaderParameter(
-            name="Last-Event-ID",
-            description="The last event you have; the response begins after it.",
-            schema_extra={"pattern": EVENT_ID},
-        ),
-    ] = "",
-    last_event_id_in_query: Annotated[
-        str,
-        QueryParameter(
-            name="last-event-id",
-            description="The same, for clients that cannot set the header. The header takes precedence.",
-            schema_extra={"pattern": EVENT_ID},
-        ),
-    ] = "",
+    last_event_id: LastEventId = "",
+    last_event_id_in_query: LastEventIdInQuery = "",
 ) -> Response[Any]:
     """Streams a plot as server-sent events, from the beginning or after the last event you have.
 
-    The events are `token` {"text"}, then `done` {"finish_reason", "usage", "seed"} or `error` {"message"}. Their ids
-    are their numbers. If the connection breaks, the plot goes on: reconnect to get the rest.
+    The events are `token` {"text"}, then `done` {"finish_reason", "usage", "seed"} or `error` {"message"}. Each id
+    names a place in the text. If the connection breaks or the server restarts, reconnect to get the rest.
     """
-    journal = plots.find(plot_id)
-    # A browser that reconnects sends the header, and its first query again.
-    in_header, in_query = (position(given, journal) for given in (last_event_id, last_event_id_in_query))
-    after = in_header if last_event_id else in_query
-    if journal.end is not None and after == len(journal.feed.items):
+    last = last_event(last_event_id, last_event_id_in_query)
+    if last.ended:
         return Response(None, status_code=204)
+    journal = await plots.find(plot_id, last)
+    with suppress(TextDiffers):  # the stream says so
+        if journal.end is not None and journal.position(last) == (len(journal.feed.items), 0):
+            return Response(None, status_code=204)
     plots.join(journal)
-    return event_stream(frames(journal, after, settings.heartbeat), plots.leave, journal)
+    return event_stream(frames(journal, last, settings.heartbeat), plots.leave, journal)
+
+
+def last_event(in_header: str, in_query: str) -> LastEvent:
+    """Return the last event that a client has. Raises UnknownEvent if either is no id."""
+    # A browser that reconnects sends the header, and its first query again.
+    header, query = LastEvent.read(in_header), LastEvent.read(in_query)
+    return header if in_header else query
 
 
 def plot_error(_: Request[Any, Any, Any], error: Exception) -> Response[Refusal]:

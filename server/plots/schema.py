@@ -65,7 +65,7 @@ class PlotSoFar(Struct, frozen=True):
     text: Annotated[str, Meta(description="The text so far, without the prompt.")]
     seed: Seed
     usage: Usage
-    last_event_id: Annotated[int, Meta(description="The last event of the text; follow the plot from here.")]
+    last_event_id: Annotated[str, Meta(description="The last event of the text; follow the plot from here.")]
     finish_reason: FinishReason | None
     problem: Annotated[str | None, Meta(description="An explanation, if the state is error.")]
 
@@ -76,11 +76,11 @@ class PlotSoFar(Struct, frozen=True):
         return cls(
             id=journal.id,
             state=end.name if end else "writing" if journal.feed.items else "waiting",
-            prompt=journal.plot.opening,
+            prompt=journal.opening,
             text=journal.text,
-            seed=journal.plot.seed,
+            seed=journal.seed,
             usage=journal.usage,
-            last_event_id=len(journal.feed.items),
+            last_event_id=journal.ids[-1] if journal.ids else journal.place.id,
             finish_reason=end.finish_reason if isinstance(end, Done) else None,
             problem=end.message if isinstance(end, Failed) else None,
         )

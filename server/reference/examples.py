@@ -14,6 +14,7 @@ from server.http.responses import FORM, JSON
 from server.http.sse import EVENT_STREAM
 from server.observability.routes import Health, Readiness
 from server.plots.journal import Done, Event, Token
+from server.plots.place import END, Digest, Place
 from server.plots.plots import UnknownPlot
 from server.plots.schema import PlotSoFar, Refusal, Started
 from server.writing.brief import ANY_GENRE
@@ -71,10 +72,12 @@ def responses(manifest: Manifest) -> dict[tuple[str, str], dict[str, Examples]]:
     whole = completion(" finds a letter", "length", usage)
     chunks = completion(" finds", None), completion(" a letter", "length")
     plot_events: tuple[Event, ...] = Token(" finds"), Token(" a letter."), Done("stop", usage, 1)
+    places = Place(1, Digest(" finds").value), Place(3, Digest(" finds a letter.").value)
+    plot_ids = places[0].id, places[1].id, places[1].id + END
     unknown_model = _json(error_response(UnknownModel("gpt-4", manifest.name)))
     unknown_plot = _json(Refusal(UnknownPlot.of("none", 300).message))
     problem = "Choose a number from 1 to 5."
-    so_far = PlotSoFar(PLOT, "done", OPENING, " finds a letter.", 1, usage, 3, "stop", None)
+    so_far = PlotSoFar(PLOT, "done", OPENING, " finds a letter.", 1, usage, plot_ids[-1], "stop", None)
     return {
         ("createCompletion", "200"): {
             JSON: {"whole": {"summary": "In one piece", "value": to_builtins(whole)}},
@@ -92,7 +95,8 @@ def responses(manifest: Manifest) -> dict[tuple[str, str], dict[str, Examples]]:
         ("stopPlot", "404"): unknown_plot,
         ("followPlot", "200"): {
             EVENT_STREAM: _events(
-                {"id": str(id), "event": each.name, "data": _text(each)} for id, each in enumerate(plot_events, 1)
+                {"id": id, "event": each.name, "data": _text(each)}
+                for id, each in zip(plot_ids, plot_events, strict=True)
             )
         },
         ("followPlot", "404"): unknown_plot,

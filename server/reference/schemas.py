@@ -9,6 +9,7 @@ from server.engine import AnyEngine
 from server.http.responses import JSON
 from server.observability.routes import Health, Readiness
 from server.plots.journal import Done, Failed, Token
+from server.plots.place import EVENT_ID
 from server.plots.schema import PlotRequest, PlotSoFar, Refusal, Started
 from server.writing.brief import ANY_GENRE
 
@@ -65,7 +66,11 @@ def _plot_event() -> Schema:
         "type": "object",
         "properties": {
             "event": {"enum": [event.name for event in PLOT_EVENTS]},
-            "id": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "Its number: 1, 2, and so on."},
+            "id": {
+                "type": "string",
+                "pattern": EVENT_ID,
+                "description": "The tokens and a digest of the text.",
+            },
             "data": {"type": "string", "description": "JSON."},
         },
         "required": ["event", "id", "data"],

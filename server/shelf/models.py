@@ -4,6 +4,7 @@ Its text is the path from the blank page, passage 0, to the current passage.
 """
 
 from datetime import datetime
+from typing import Any
 
 from advanced_alchemy.base import DefaultBase
 from sqlalchemy import JSON, Connection, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String, Text, event
@@ -85,6 +86,41 @@ class PictureRow(DefaultBase):
     content: Mapped[bytes] = mapped_column(LargeBinary)
     prompt: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime]
+
+
+class RecordRow(DefaultBase):
+    """What a plot of `/api/plots` is generated from again.
+
+    client: the name of the client that started it. brief: with its seed. model, bundle: the name in the manifest, and
+    the manifest's digest. crashes: how often a server died while it generated the plot. ended: the reason; None before
+    the end. tokens, digest: of the text up to there. message: the explanation after a failure. forget: when the row may
+    be deleted.
+    """
+
+    __tablename__ = "records"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    client: Mapped[str]
+    brief: Mapped[dict[str, Any]] = mapped_column(JSON)
+    prompt_tokens: Mapped[int]
+    model: Mapped[str]
+    bundle: Mapped[str]
+    precision: Mapped[str]
+    crashes: Mapped[int] = mapped_column(default=0)
+    ended: Mapped[str | None]
+    tokens: Mapped[int | None]
+    digest: Mapped[str | None]
+    message: Mapped[str | None]
+    forget: Mapped[datetime] = mapped_column(index=True)
+
+
+class AttemptRow(DefaultBase):
+    """A server generates a recorded plot, or did so when it died. server: its number; see `Presence`."""
+
+    __tablename__ = "attempts"
+
+    plot_id: Mapped[str] = mapped_column(ForeignKey("records.id", ondelete="CASCADE"), primary_key=True)
+    server: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, index=True)
 
 
 class SecretRow(DefaultBase):

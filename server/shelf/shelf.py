@@ -59,10 +59,11 @@ class Shelf:
     NotOnShelf for a missing plot, passage or picture, or one of another owner, NotKept for a text too long or
     impossible to store, ShelfFull at a limit, and ShelfUnusable when the database fails.
 
-    health: tells if the database fails. transactions: runs them.
+    health: tells if the database fails. transactions: runs them. engine: the database.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self.health = DatabaseHealth(shown(engine.url))
         self.transactions = Transactions(engine)
         self._searching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -168,6 +168,10 @@ class Brief:
         genres = manifest.prompt.genres
         return replace(self, seed=seed, genre=genres[seed % len(genres)] if self.draws_genre and genres else self.genre)
 
+    def limited(self, max_tokens: int) -> "Brief":
+        """Return the brief with a length of at most so many tokens."""
+        return replace(self, length=replace(self.length, most=min(self.length.most, max_tokens)))
+
     def request(self, manifest: Manifest, max_tokens: int, client: str = "") -> Request:
         """Return the engine's request for a client. `max_tokens` limits the length."""
         own = len(self.prompt.split())

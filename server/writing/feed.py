@@ -22,9 +22,12 @@ class Feed(Generic[T]):
         """Add an item. last: nothing follows it."""
         self.items.append(item)
         self.ended = last
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            _wake(waiter)
+        self._wake()
+
+    def close(self) -> None:
+        """End the log where it is."""
+        self.ended = True
+        self._wake()
 
     async def follow(self, after: int = 0, heartbeat: float | None = None) -> AsyncIterator[list[T]]:
         """Yield the items after the first `after` until the end, all that are ready in one list.
@@ -52,7 +55,7 @@ class Feed(Generic[T]):
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
         self._waiters.add(waiter)
-        timer = None if seconds is None else loop.call_later(seconds, _wake, waiter)
+        timer = None if seconds is None else loop.call_later(seconds, _resolve, waiter)
         try:
             await waiter
         finally:
@@ -60,7 +63,13 @@ class Feed(Generic[T]):
             if timer is not None:
                 timer.cancel()
 
+    def _wake(self) -> None:
+        """Wake the readers who wait now."""
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            _resolve(waiter)
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)

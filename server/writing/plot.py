@@ -44,7 +44,7 @@ class Plot:
 
     opening: the writer's words. seed: gives the same plot again. prompt_tokens, tokens: numbers of tokens of the prompt
     and the generated text. logprob: the log probability of the generated text in nats, if the plot counts it.
-    finish_reason: None until the end. failure: an explanation if the engine failed, else None.
+    finish_reason: None until the end. error: of the engine, if it failed; else None.
     """
 
     def __init__(self, stream: Stream, brief: Brief) -> None:
@@ -56,7 +56,12 @@ class Plot:
         self.tokens = 0
         self.logprob = 0.0
         self.finish_reason: FinishReason | None = None
-        self.failure: str | None = None
+        self.error: EngineError | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """An explanation if the engine failed, else None."""
+        return f"The plot broke off: {self.error}." if self.error else None
 
     async def __aiter__(self) -> AsyncIterator[str]:
         if self._stream is None:
@@ -76,7 +81,7 @@ class Plot:
                     yield chunk.text
                 self.finish_reason = chunk.finish_reason
         except EngineError as error:
-            self.failure = f"The plot broke off: {error}."
+            self.error = error
         finally:
             self.cancel()
             self._stream = None  # someone may keep the plot long after its end

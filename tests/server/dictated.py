@@ -13,7 +13,7 @@ class Dictated(Plot):
     def __init__(self) -> None:
         self.opening, self.seed, self.prompt_tokens, self.tokens = "A fox", 7, 3, 0
         self.finish_reason: FinishReason | None = None
-        self.failure: str | None = None
+        self.error: EngineError | None = None
         self._said: asyncio.Queue[str | Exception | None] = asyncio.Queue()
 
     def say(self, text: str) -> None:
@@ -33,7 +33,7 @@ class Dictated(Plot):
     async def __aiter__(self) -> AsyncIterator[str]:
         while (said := await self._said.get()) is not None:
             if isinstance(said, EngineError):
-                self.failure = f"The plot broke off: {said}."
+                self.error = said
                 return
             if isinstance(said, Exception):
                 raise said

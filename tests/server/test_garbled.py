@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,8 +20,7 @@ from server.completions.parsed_request import ParsedRequest
 from server.completions.schema import CompletionRequest
 from server.engine import Engine, EngineConfig, InvalidRequest
 from server.engine.text.tokenizer import Tokenizer
-from server.plots.events import UnknownEvent, position
-from server.plots.journal import Journal
+from server.plots.place import EVENT_ID, LastEvent, UnknownEvent
 from server.plots.schema import PlotRequest
 from server.settings import Settings, SettingsError, variable
 from server.writing.brief import DEFAULTS, Brief, BriefError
@@ -107,13 +105,15 @@ def test_a_brief_as_json(bundle: Bundle, content: dict[str, Any]) -> None:
         assert brief.prompt == content["prompt"].replace("\r\n", "\n").strip()
 
 
-@given(st.text() | st.integers().map(str), st.integers(0, 9))
-@example("٣", 9)
-@example("9" * 5000, 9)
-@example("1\n", 9)
-def test_an_event(given: str, there: int) -> None:
+@given(st.text() | st.integers().map(str) | st.from_regex(EVENT_ID))
+@example("٣")
+@example("9" * 5000)
+@example("1\n")
+@example("1-0123456789\n")
+def test_an_event(given: str) -> None:
     with suppress(UnknownEvent):
-        assert 0 <= position(given, cast(Journal, SimpleNamespace(feed=SimpleNamespace(items=[None] * there)))) <= there
+        last = LastEvent.read(given)
+        assert 0 <= (last.place.tokens if last.place else last.number) < 10**9
 
 
 @given(SETTINGS)

@@ -12,7 +12,7 @@ from server.desk.caret_routes import MAX_FORM
 from server.engine import ClientBusy, DeadlineExceeded, Engine, EngineBusy, EngineError, InvalidRequest
 from server.errors import PlotifyError
 from server.http.errors import MESSAGES, headers_of, message_of, status_of
-from server.plots.events import UnknownEvent
+from server.plots.place import UnknownEvent
 from server.plots.plots import UnknownPlot
 from server.settings import Settings
 from server.shelf import NotKept, NotOnShelf, ShelfError, ShelfFull, ShelfUnusable

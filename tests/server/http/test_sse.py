@@ -13,8 +13,8 @@ from server.http.sse import HEARTBEAT, RETRY, event
     [
         (event({"text": "a"}), b'data: {"text":"a"}\n\n'),
         (event([], "done"), b"event: done\ndata: []\n\n"),
-        (event("a", "token", 7), b'id: 7\nevent: token\ndata: "a"\n\n'),
-        (event("a", id=0), b'id: 0\ndata: "a"\n\n'),
+        (event("a", "token", "7"), b'id: 7\nevent: token\ndata: "a"\n\n'),
+        (event("a", id="0"), b'id: 0\ndata: "a"\n\n'),
         (event(msgspec.Raw(b"[DONE]")), b"data: [DONE]\n\n"),
     ],
 )

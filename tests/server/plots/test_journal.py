@@ -9,10 +9,11 @@ from httpx_sse._decoders import SSEDecoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine import EngineError
+from server.engine import EngineClosed, EngineError, FinishReason
 from server.http.sse import HEARTBEAT, RETRY
-from server.plots.events import UnknownEvent, frames, position
-from server.plots.journal import Done, Event, Failed, Journal, Token
+from server.plots.events import frames
+from server.plots.journal import Done, Ending, EndReason, Event, Failed, Journal, Token
+from server.plots.place import FIRST, START, Digest, LastEvent, Place, TextDiffers, UnknownEvent
 from server.writing.usage import Usage
 from tests.server.dictated import Dictated
 from tests.server.virtual_time import run
@@ -20,15 +21,29 @@ from tests.server.virtual_time import run
 TEXTS = st.lists(st.text(min_size=1), max_size=20)
 
 
-async def written(texts: list[str]) -> Journal:
+def journal_of(plot: Dictated, known: Ending | None = None, again: bool = False) -> Journal:
+    return Journal("an id", plot.opening, plot.seed, plot.prompt_tokens, known, again)
+
+
+async def write(journal: Journal, plot: Dictated) -> None:
+    """Write a plot to its end."""
+    journal.finish(await journal.write(plot))
+
+
+async def written(texts: list[str], reason: FinishReason = "stop", known: Ending | None = None) -> Journal:
     """Return the journal of a plot that has ended."""
     plot = Dictated()
     for text in texts:
         plot.say(text)
-    plot.end("stop")
-    journal = Journal("an id", plot)
-    await journal.write()
+    plot.end(reason)
+    journal = journal_of(plot, known)
+    await write(journal, plot)
     return journal
+
+
+def place(*texts: str) -> Place:
+    """Return the place after these tokens."""
+    return Place(len(texts), Digest("".join(texts)).value)
 
 
 def parse(stream: bytes) -> list[ServerSentEvent]:
@@ -38,8 +53,8 @@ def parse(stream: bytes) -> list[ServerSentEvent]:
     return [event for line in lines if (event := decoder.decode(line)) is not None]
 
 
-async def read(journal: Journal, after: int = 0, heartbeat: float = 15) -> bytes:
-    return b"".join([piece async for piece in frames(journal, after, heartbeat)])
+async def read(journal: Journal, last: LastEvent = FIRST, heartbeat: float = 15) -> bytes:
+    return b"".join([piece async for piece in frames(journal, last, heartbeat)])
 
 
 def test_tokens_then_how_it_ended() -> None:
@@ -49,9 +64,9 @@ def test_tokens_then_how_it_ended() -> None:
     assert journal.text == " ran off."
     assert run(read(journal)) == (
         b"retry: 1000\n"
-        b'id: 1\nevent: token\ndata: {"text":" ran"}\n\n'
-        b'id: 2\nevent: token\ndata: {"text":" off."}\n\n'
-        b'id: 3\nevent: done\ndata: {"finish_reason":"stop",'
+        b'id: 1-14c9832860\nevent: token\ndata: {"text":" ran"}\n\n'
+        b'id: 2-6f36850388\nevent: token\ndata: {"text":" off."}\n\n'
+        b'id: 2-6f36850388-end\nevent: done\ndata: {"finish_reason":"stop",'
         b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5},"seed":7}\n\n'
     )
 
@@ -61,12 +76,12 @@ def test_a_stream_that_is_cut_anywhere_is_resumed_without_loss(texts: list[str],
     async def cut_again_and_again() -> list[ServerSentEvent]:
         journal, found = await written(texts), list[ServerSentEvent]()
         for cut in [*cuts, 1.0]:
-            rest = await read(journal, position(found[-1].id if found else "", journal))
+            rest = await read(journal, LastEvent.read(found[-1].id if found else ""))
             found += parse(rest[: int(cut * len(rest))])
         return found
 
     events = run(cut_again_and_again())
-    assert [event.id for event in events] == [str(number) for number in range(1, len(texts) + 2)]
+    assert [event.id.split("-")[0] for event in events] == [*map(str, range(1, len(texts) + 1)), str(len(texts))]
     assert [event.json()["text"] for event in events[:-1]] == texts
 
 
@@ -76,7 +91,7 @@ def test_every_reader_gets_everything_whenever_it_comes_and_however_slow_it_is(
 ) -> None:
     async def all_follow() -> tuple[list[Event], list[list[Event]]]:
         plot = Dictated()
-        journal = Journal("an id", plot)
+        journal = journal_of(plot)
 
         async def follow(arrival: int, pause: int) -> list[Event]:
             await asyncio.sleep(arrival)
@@ -93,7 +108,7 @@ def test_every_reader_gets_everything_whenever_it_comes_and_however_slow_it_is(
             plot.end("length")
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(journal.write())
+            group.create_task(write(journal, plot))
             group.create_task(dictate())
             following = [group.create_task(follow(*reader)) for reader in readers]
         return journal.feed.items, [each.result() for each in following]
@@ -105,19 +120,23 @@ def test_every_reader_gets_everything_whenever_it_comes_and_however_slow_it_is(
 
 def test_what_is_ready_goes_out_at_once() -> None:
     async def pieces() -> list[bytes]:
-        return [piece async for piece in frames(await written(["a", "b", "c"]), 1, 15)]
+        return [piece async for piece in frames(await written(["a", "b", "c"]), LastEvent(1), 15)]
 
     first, second = run(pieces())
     assert first == RETRY
-    assert [event.id for event in parse(second)] == ["2", "3", "4"]
+    assert [event.id for event in parse(second)] == [
+        place("a", "b").id,
+        place("a", "b", "c").id,
+        f"{place('a', 'b', 'c').id}-end",
+    ]
 
 
 def test_silence_is_filled_with_comments() -> None:
     async def follow() -> tuple[bytes, float]:
         plot = Dictated()
-        journal = Journal("an id", plot)
+        journal = journal_of(plot)
         async with asyncio.TaskGroup() as group:
-            group.create_task(journal.write())
+            group.create_task(write(journal, plot))
             reading = group.create_task(read(journal, heartbeat=15))
             await asyncio.sleep(50)
             plot.say("a")
@@ -141,22 +160,146 @@ def test_silence_is_filled_with_comments() -> None:
 def test_a_plot_that_breaks_off_ends_with_an_error(failure: Exception, says: str) -> None:
     async def break_off() -> Journal:
         plot = Dictated()
-        journal = Journal("an id", plot)
+        journal = journal_of(plot)
         plot.say(" ran")
         plot.fail(failure)
-        await journal.write()
+        await write(journal, plot)
         return journal
 
     journal = run(break_off())
     assert journal.feed.items == [Token(" ran"), Failed(says)]
 
 
-@pytest.mark.parametrize(("typed", "after"), [("", 0), ("0", 0), ("1", 1), ("3", 3), ("003", 3)])
-def test_a_reader_goes_on_behind_the_last_event_it_had(typed: str, after: int) -> None:
-    assert position(typed, run(written(["a", "b"]))) == after
+@pytest.mark.parametrize(
+    ("typed", "after"),
+    [
+        ("", (0, 0)),
+        ("0", (0, 0)),
+        ("1", (1, 0)),
+        ("3", (3, 0)),
+        ("003", (3, 0)),
+        (START.id, (0, 0)),
+        (place("a").id, (1, 0)),
+        (place("a", "bc").id, (2, 0)),
+    ],
+)
+def test_a_reader_goes_on_behind_the_last_event_it_had(typed: str, after: tuple[int, int]) -> None:
+    """Earlier versions gave numbers of events as ids."""
+    assert run(written(["a", "bc"])).position(LastEvent.read(typed)) == after
+
+
+def test_a_reader_goes_on_in_the_middle_of_an_event_if_another_server_has_cut_the_text_elsewhere() -> None:
+    async def merged() -> bytes:
+        plot = Dictated()
+        plot.tokens = 2
+        plot.say("abc")
+        plot.say("d")
+        plot.end("stop")
+        journal = journal_of(plot)
+        await write(journal, plot)
+        return await read(journal, LastEvent(0, Place(2, Digest("ab").value)))
+
+    events = parse(run(merged()))
+    assert [event.json().get("text") for event in events] == ["c", "d", None]
 
 
 @given(st.text(min_size=1).filter(lambda text: not re.fullmatch("0*[0-3]", text)))
 def test_an_id_that_is_none_is_refused(typed: str) -> None:
-    with pytest.raises(UnknownEvent, match=r"(?s)Last-Event-ID is .* the latest is 3\."):
-        position(typed, run(written(["a", "b"])))
+    with pytest.raises(UnknownEvent, match=r"(?s)Last-Event-ID is "):
+        run(written(["a", "b"])).position(LastEvent.read(typed))
+
+
+def test_a_reader_with_another_text_is_told_and_gets_no_other_words() -> None:
+    async def follow(last: Place) -> list[ServerSentEvent]:
+        return parse(await read(await written(["a", "b"]), LastEvent(0, last)))
+
+    for last in (Place(1, Digest("x").value), Place(2, Digest("xb").value), Place(3, Digest("abc").value)):
+        [event] = run(follow(last))
+        assert (event.event, event.id) == ("error", f"{last.id}-end")
+        assert "its text differs from the one that was begun" in event.json()["message"]
+        assert LastEvent.read(event.id).ended
+
+
+def test_a_text_that_is_generated_again_reaches_the_reader_behind_its_place() -> None:
+    async def catch_up() -> list[bytes]:
+        plot = Dictated()
+        journal = journal_of(plot, again=True)
+        pieces: list[bytes] = []
+
+        async def follow() -> None:
+            async for piece in frames(journal, LastEvent(0, place("a", "b")), 15):
+                pieces.append(piece)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(write(journal, plot))
+            group.create_task(follow())
+            for text in "abc":
+                await asyncio.sleep(20)
+                plot.say(text)
+            plot.end("stop")
+        return pieces
+
+    pieces = run(catch_up())
+    assert pieces[:2] == [RETRY, HEARTBEAT]
+    events = parse(b"".join(pieces))
+    assert [event.json().get("text") for event in events] == ["c", None]
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "deadline", "failed"])
+def test_generated_again_a_text_ends_where_it_ended_before(reason: EndReason) -> None:
+    known = Ending(reason, place("a", "b"), "It took too long.")
+    journal = run(written(["a", "b", "c"], known=known))
+    assert (journal.text, journal.ending) == ("ab", known)
+    merged = run(written(["a", "bc"], known=Ending(reason, Place(2, Digest("ab").value))))
+    assert merged.text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("texts", "known"),
+    [
+        (["a", "x"], Ending("stop", place("a", "b"))),
+        (["a"], Ending("stop", place("a", "b"))),
+        (["a", "b", "c"], Ending("stop", place("a", "b"))),
+        (["a", "x", "c"], Ending("cancelled", place("a", "b"))),
+        (["a"], Ending("cancelled", place("a", "b"))),
+    ],
+)
+def test_a_text_that_comes_out_differently_is_noticed_at_its_end(texts: list[str], known: Ending) -> None:
+    with pytest.raises(TextDiffers):
+        run(written(texts, known=known))
+
+
+def test_after_a_failure_of_the_engine_the_text_goes_on_where_it_was() -> None:
+    async def fail_and_go_on(second: str) -> list[Event]:
+        first, again = Dictated(), Dictated()
+        journal = journal_of(first)
+        first.say("ab")
+        first.fail(EngineError("out of memory"))
+        ending = await journal.write(first)
+        assert ending is not None
+        assert (ending.reason, ending.place.tokens) == ("failed", 1)
+        for text in second:
+            again.say(text)
+        again.end("stop")
+        await write(journal, again)
+        return journal.feed.items
+
+    assert run(fail_and_go_on("abc"))[:2] == [Token("ab"), Token("c")]
+    for other in ("axc", "a"):
+        with pytest.raises(TextDiffers):
+            run(fail_and_go_on(other))
+
+
+def test_a_text_that_is_cut_off_by_the_end_of_its_server_has_no_end() -> None:
+    async def close() -> tuple[bytes, Journal]:
+        plot = Dictated()
+        journal = journal_of(plot)
+        plot.say("a")
+        plot.fail(EngineClosed())
+        await write(journal, plot)
+        return await read(journal), journal
+
+    stream, journal = run(close())
+    assert [event.event for event in parse(stream)] == ["token"]
+    assert (journal.end, journal.feed.ended) == (None, True)
+    assert run(read(journal, LastEvent(0, place("a", "b")))) == RETRY

@@ -1,0 +1,270 @@
+"""The records of plots: what each is generated from again by any server with the same database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Self, TypeVar, cast
+
+import msgspec
+from sqlalchemy import Delete, delete, select
+from sqlalchemy.orm import Session
+
+from server.errors import PlotifyError
+from server.plots.journal import Ending, EndReason
+from server.plots.place import START, Place
+from server.shelf import Shelf, ShelfUnusable
+from server.shelf.models import AttemptRow, RecordRow
+from server.shelf.presence import presence
+from server.writing.brief import Brief
+
+SWEEP = 60.0
+"""Seconds between deletions of old records."""
+
+STOPPED = Ending("cancelled", START)
+"""The end of a plot that was stopped on a server that does not generate it. One that does so moves it further on."""
+
+
+class RecordsFail(PlotifyError):
+    """The database fails, so a plot can be neither recorded nor found."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The server cannot reach its records of plots just now. Try again in 5 seconds.")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "5"}
+
+
+Result = TypeVar("Result")
+Change = Callable[[Session], None]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a plot is generated from. client: the name of its client. brief: with its seed. bundle: the digest of it.
+
+    crashes: how often a server died while it generated the plot. ending: how it ended; None if it has not.
+    """
+
+    id: str
+    client: str
+    brief: Brief
+    prompt_tokens: int
+    model: str
+    bundle: str
+    precision: str
+    crashes: int = 0
+    ending: Ending | None = None
+
+
+class Records:
+    """Keeps the records of plots in the database of the shelf. It belongs to one event loop.
+
+    Methods raise RecordsFail when the database fails. Changes that come at the same time are one transaction, because
+    each transaction waits for the disk.
+
+    Args:
+        seconds: the age at which a record is deleted.
+        ttl: seconds after its end at which it is deleted.
+    """
+
+    def __init__(self, shelf: Shelf, seconds: int, ttl: int) -> None:
+        self._shelf = shelf
+        self._presence = presence(shelf.engine)
+        self._seconds = timedelta(seconds=seconds)
+        self._ttl = timedelta(seconds=ttl)
+        self._waiting: list[tuple[str, Change, asyncio.Future[None]]] = []
+        self._committing: asyncio.Task[None] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, shelf: Shelf, seconds: int, ttl: int) -> AsyncIterator[Self]:
+        """Tell the servers with the same database that this one is alive, until the end."""
+        records = cls(shelf, seconds, ttl)
+        await asyncio.to_thread(records._presence.hold)
+        sweeping = asyncio.create_task(records._sweep())
+        try:
+            yield records
+        finally:
+            sweeping.cancel()
+            await asyncio.to_thread(records._presence.close)
+
+    async def add(self, record: Record) -> None:
+        """Record a plot that this server generates."""
+
+        def add(session: Session) -> None:
+            row = RecordRow(
+                id=record.id,
+                client=record.client,
+                brief=msgspec.to_builtins(record.brief),
+                prompt_tokens=record.prompt_tokens,
+                model=record.model,
+                bundle=record.bundle,
+                precision=record.precision,
+                crashes=0,
+                forget=datetime.now(UTC) + self._seconds,
+            )
+            session.add(row)
+            session.flush()
+            session.add(AttemptRow(plot_id=record.id, server=self._presence.number))
+
+        await self._commit(record.id, add)
+
+    async def find(self, id: str) -> Record | None:
+        """Return the record of a plot. Count the crash of each server that died while it generated the plot."""
+
+        def find(session: Session) -> Record | None:
+            row = session.get(RecordRow, id, with_for_update=True)
+            if row is None or row.forget < datetime.now(UTC):
+                return None
+            for attempt in session.scalars(select(AttemptRow).where(AttemptRow.plot_id == id)).all():
+                if not self._presence.alive(session, attempt.server):
+                    session.delete(attempt)
+                    row.crashes += 1
+            return Record(
+                row.id,
+                row.client,
+                msgspec.convert(row.brief, Brief),
+                row.prompt_tokens,
+                row.model,
+                row.bundle,
+                row.precision,
+                row.crashes,
+                _ending(row),
+            )
+
+        return await self._run(find, writes=True)
+
+    async def attempt(self, id: str) -> None:
+        """Record that this server generates a plot from now on."""
+
+        def attempt(session: Session) -> None:
+            if session.get(RecordRow, id) is not None:
+                session.merge(AttemptRow(plot_id=id, server=self._presence.number))
+
+        await self._commit(id, attempt)
+
+    async def crashed(self, id: str) -> int:
+        """Count a failure of the engine while it generated a plot, and return the number of all of them."""
+
+        def crashed(session: Session) -> int:
+            row = session.get(RecordRow, id, with_for_update=True)
+            if row is None:
+                return 0
+            row.crashes += 1
+            return row.crashes
+
+        return await self._run(crashed, writes=True)
+
+    async def end(self, id: str, ending: Ending | None, left: bool = False) -> bool:
+        """Record that this server generates a plot no more, and where the plot ended, unless it went further elsewhere.
+
+        ending: None if it only ends here. left: it had no reader any more; while another server generates it, that is
+        no end. Return True if it has ended.
+        """
+        ended = True
+
+        def end(session: Session) -> None:
+            nonlocal ended
+            row = session.get(RecordRow, id, with_for_update=True)
+            mine = AttemptRow.server == self._presence.number
+            session.execute(delete(AttemptRow).where(AttemptRow.plot_id == id, mine))
+            others = session.scalars(select(AttemptRow.server).where(AttemptRow.plot_id == id)).all()
+            if left and any(self._presence.alive(session, server) for server in others):
+                ended = False
+            elif row is not None and ending is not None:
+                self._end(row, ending)
+
+        await self._commit(id, end)
+        return ended
+
+    async def stop(self, id: str) -> bool:
+        """Record that a plot shall end wherever it is generated. Return False if there is none."""
+
+        def stop(session: Session) -> bool:
+            row = session.get(RecordRow, id, with_for_update=True)
+            if row is None or row.forget < datetime.now(UTC):
+                return False
+            self._end(row, STOPPED)
+            return True
+
+        return await self._run(stop, writes=True)
+
+    async def ended(self) -> dict[str, Ending]:
+        """Return the ends of plots that this server still generates."""
+
+        def ended(session: Session) -> dict[str, Ending]:
+            self._presence.hold()
+            mine = AttemptRow.server == self._presence.number
+            rows = session.scalars(select(RecordRow).join(AttemptRow).where(mine, RecordRow.ended.is_not(None)))
+            return {row.id: ending for row in rows if (ending := _ending(row)) is not None}
+
+        return await self._run(ended, writes=False)
+
+    async def leave(self) -> None:
+        """Record that this server generates nothing any more, and did not die of it."""
+        mine = delete(AttemptRow).where(AttemptRow.server == self._presence.number)
+        await self._run(partial(_execute, mine), writes=True)
+
+    def _end(self, row: RecordRow, ending: Ending) -> None:
+        if row.tokens is None or row.tokens < ending.place.tokens:
+            row.ended, row.message = ending.reason, ending.message
+            row.tokens, row.digest = ending.place.tokens, ending.place.digest
+            row.forget = min(row.forget, datetime.now(UTC) + self._ttl)
+
+    async def _commit(self, id: str, change: Change) -> None:
+        """Make a change to the record of a plot, in one transaction with those that wait at the same time."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((id, change, done))
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_all())
+        await done
+
+    async def _commit_all(self) -> None:
+        while self._waiting:
+            # In the order of ids: two servers that lock records in different orders might wait for each other.
+            changes, self._waiting = sorted(self._waiting, key=lambda each: each[0]), []
+
+            def change_all(session: Session, changes: list[tuple[str, Change, asyncio.Future[None]]] = changes) -> None:
+                for _, change, _ in changes:
+                    change(session)
+
+            try:
+                await self._run(change_all, writes=True)
+            except Exception as error:
+                for _, _, done in changes:
+                    if not done.done():
+                        done.set_exception(error)
+            else:
+                for _, _, done in changes:
+                    if not done.done():
+                        done.set_result(None)
+
+    async def _run(self, transaction: Callable[[Session], Result], *, writes: bool) -> Result:
+        try:
+            with self._shelf.health.watching():
+                return await self._shelf.transactions.run(transaction, writes=writes)
+        except ShelfUnusable as error:
+            raise RecordsFail from error
+
+    async def _sweep(self) -> None:
+        while True:
+            old = delete(RecordRow).where(RecordRow.forget < datetime.now(UTC))
+            with suppress(RecordsFail):  # it is logged, and the next sweep may work
+                await self._run(partial(_execute, old), writes=True)
+            await asyncio.sleep(SWEEP)
+
+
+def _execute(statement: Delete, session: Session) -> None:
+    session.execute(statement)
+
+
+def _ending(row: RecordRow) -> Ending | None:
+    if row.ended is None or row.tokens is None or row.digest is None:
+        return None
+    return Ending(cast(EndReason, row.ended), Place(row.tokens, row.digest), row.message)
