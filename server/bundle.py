@@ -216,7 +216,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle, checked against its manifest. digest: sha256 of the manifest, which has those of all other files."""
+    """A bundle, checked against its manifest. digest: sha256 of the manifest, which has all others."""
 
     path: Path
     manifest: Manifest

@@ -15,7 +15,7 @@ PAUSE = 0.1
 """Seconds between attempts to begin a plot again while the engine has no room."""
 
 TRIALS = 3
-"""How often a plot that may have caused a crash is generated again."""
+"""Times that a plot is generated again after a crash that it may have caused."""
 
 
 class OtherModel(PlotifyError):
@@ -98,7 +98,7 @@ class Generation:
             raise OtherModel(f"{bundle.manifest.name} in {precision}", f"{record.model} in {record.precision}")
 
     async def _again(self, journal: Journal, record: Record) -> Plot | None:
-        """Begin a plot again, in its turn, once the engine has room. Return None if it or the server stops before."""
+        """Begin a plot again once the engine has room. Return None if it or the server stops before."""
         recorded = record.ending is not None
         while True:
             async with self._turn:
@@ -118,7 +118,7 @@ class Generation:
             await asyncio.sleep(PAUSE)
 
     async def _crashed(self, record: Record) -> int:
-        """Count a failure of the engine during a plot, and return the number of all. After the last, do not count."""
+        """Count a failure of the engine during a plot, and return the number of all failures."""
         if self.records is None:
             return TRIALS + 1
         try:

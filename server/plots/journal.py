@@ -50,7 +50,7 @@ EndReason = FinishReason | Literal["deadline", "failed"]
 
 
 class Ending(Struct, frozen=True):
-    """How and where a plot ended. message: an explanation after a failure, else None."""
+    """The end of a plot. message: an explanation after a failure, else None."""
 
     reason: EndReason
     place: Place
@@ -153,7 +153,8 @@ class Journal:
     def end_at(self, ending: Ending) -> None:
         """Take note that the plot has ended on another server: stop there, or at once if somebody stopped it."""
         self.known = ending
-        if ending.reason == "cancelled" or ending.place.tokens <= self.place.tokens:
+        reached = not ending.of_itself and ending.place.tokens <= self.place.tokens
+        if ending.reason == "cancelled" or reached:
             self.stop()
 
     def finish(self, ending: Ending | None) -> None:
@@ -187,16 +188,16 @@ class Journal:
         if place == START:
             return 0, 0
         if place.tokens > self.place.tokens:
-            if not self.feed.ended:
-                return None
-            if self.ending is None:  # the rest comes from another server
+            if self.ending is None:  # it will come, from here or from another server
                 return None
             if self.ending.of_itself:
                 raise TextDiffers
             return texts, 0  # it was stopped here while another server was ahead
         index = min(bisect_left(self._places, place.tokens, key=lambda each: each.tokens), texts - 1)
         if index < 0:
-            raise TextDiffers
+            if self.ending is None:
+                raise TextDiffers
+            return 0, 0  # it has failed so often that it is not generated again
         *before, text = (event.text for event in self.feed.items[: index + 1] if isinstance(event, Token))
         characters = characters_to(place, "".join(before), text)
         return (index, characters) if characters < len(text) else (index + 1, 0)
@@ -214,8 +215,8 @@ class Journal:
 
     @property
     def _limit(self) -> Place | None:
-        """The place where the text ends though it would go on, if there is one."""
-        return None if self.known is None or self.known.of_itself else self.known.place
+        """The place where the text ends though it would go on. None if there is none, or once it is stopped."""
+        return None if self.stopped or self.known is None or self.known.of_itself else self.known.place
 
     @property
     def _at_limit(self) -> bool:

@@ -27,7 +27,7 @@ class UnknownPlot(PlotifyError):
 
     @classmethod
     def of(cls, id: str, ttl: float, recorded: bool = True) -> "UnknownPlot":
-        """Name the plot. ttl: seconds for which a plot can be read after its end. recorded: plots outlive a restart."""
+        """Name the plot. ttl: seconds to read a plot after its end. recorded: plots outlive a restart."""
         why = (
             "it never existed, or it was forgotten"
             if recorded
@@ -118,7 +118,7 @@ class Plots:
         return UnknownPlot.of(id, self._ttl, self._records is not None)
 
     def _held(self, id: str, last: LastEvent) -> Journal | None:
-        """Return the journal of a plot; None if it is not here, or was stopped here before the client's last event."""
+        """Return the journal of a plot; None if it is not here, or was stopped before the last event."""
         journal = self._writing.get(id) or self._ended.get(id)
         if journal is None or journal.ending is None or self._records is None or last.place is None:
             return journal

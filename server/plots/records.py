@@ -24,7 +24,7 @@ SWEEP = 60.0
 """Seconds between deletions of old records."""
 
 STOPPED = Ending("cancelled", START)
-"""The end of a plot that was stopped on a server that does not generate it. One that does so moves it further on."""
+"""The end of a plot that was stopped on a server without it. One that generates it moves the end."""
 
 
 class RecordsFail(PlotifyError):
@@ -46,7 +46,7 @@ Change = Callable[[Session], None]
 
 @dataclass(frozen=True)
 class Record:
-    """What a plot is generated from. client: the name of its client. brief: with its seed. bundle: the digest of it.
+    """The ingredients of a plot. client: its client's name. brief: with its seed. bundle: its digest.
 
     crashes: how often a server died while it generated the plot. ending: how it ended; None if it has not.
     """
@@ -162,7 +162,7 @@ class Records:
         return await self._run(crashed, writes=True)
 
     async def end(self, id: str, ending: Ending | None, left: bool = False) -> bool:
-        """Record that this server generates a plot no more, and where the plot ended, unless it went further elsewhere.
+        """Record that this server generates a plot no more, and the end if no other one went further.
 
         ending: None if it only ends here. left: it had no reader any more; while another server generates it, that is
         no end. Return True if it has ended.

@@ -99,7 +99,7 @@ async def read_plot(
     last_event_id: LastEventId = "",
     last_event_id_in_query: LastEventIdInQuery = "",
 ) -> PlotSoFar:
-    """Returns the plot so far, with no less than the last event you have. The request restarts the grace period."""
+    """Returns the plot so far, never less than your last event. The request restarts the grace period."""
     last = last_event(last_event_id, last_event_id_in_query)
     journal = await plots.find(plot_id, last)
     async for _ in journal.until(last):

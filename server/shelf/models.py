@@ -89,7 +89,7 @@ class PictureRow(DefaultBase):
 
 
 class RecordRow(DefaultBase):
-    """What a plot of `/api/plots` is generated from again.
+    """The ingredients of a plot of `/api/plots`, to generate it again.
 
     client: the name of the client that started it. brief: with its seed. model, bundle: the name in the manifest, and
     the manifest's digest. crashes: how often a server died while it generated the plot. ended: the reason; None before

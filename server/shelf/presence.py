@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 SERVERS = 0x73727672
-"""The first key of PostgreSQL's advisory locks of servers: "srvr" in ASCII. The second is the server's number."""
+"""The first key of advisory locks in PostgreSQL: "srvr" in ASCII. The second is the server's number."""
 
 
 class Presence(Protocol):

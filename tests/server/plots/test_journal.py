@@ -290,6 +290,40 @@ def test_after_a_failure_of_the_engine_the_text_goes_on_where_it_was() -> None:
             run(fail_and_go_on(other))
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "ending"),
+    [
+        (Ending("cancelled", START), Ending("cancelled", place("a", "b"))),
+        (Ending("cancelled", place("a", "b", "c")), Ending("cancelled", place("a", "b"))),
+        (Ending("deadline", place("a"), "Too long."), Ending("deadline", place("a", "b"), "Too long.")),
+        (Ending("deadline", place("a", "b"), "Too long."), Ending("deadline", place("a", "b"), "Too long.")),
+        (Ending("stop", place("a", "b", "c")), Ending("stop", place("a", "b", "c"))),
+    ],
+)
+def test_a_text_that_has_ended_on_another_server_ends_here(elsewhere: Ending, ending: Ending) -> None:
+    """The text that was there by then is still read."""
+
+    async def learn() -> Journal:
+        plot = Dictated()
+        journal = journal_of(plot)
+
+        async def dictate() -> None:
+            plot.say("a")
+            await asyncio.sleep(1)
+            plot.say("b")
+            journal.end_at(elsewhere)
+            await asyncio.sleep(1)
+            plot.say("c")
+            plot.end("stop")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(dictate())
+            group.create_task(write(journal, plot))
+        return journal
+
+    assert run(learn()).ending == ending
+
+
 def test_a_text_that_is_cut_off_by_the_end_of_its_server_has_no_end() -> None:
     async def close() -> tuple[bytes, Journal]:
         plot = Dictated()
