@@ -117,6 +117,7 @@ class Reply(Stream):
     Attributes:
         ended: the time of its end.
         place: the path of a plot.
+        last_event: the id of the last event of a plot; "" before the first.
         end: None before the end; "whole"; "refused" for 429 or 503 in the interface's own form; "told" for another
             error in that form, as a status or in the stream; "cut" for a lost connection; "wrong" for all else.
         problem: the reason if it is not whole.
@@ -127,6 +128,7 @@ class Reply(Stream):
         self.request = request
         self.ended: float | None = None
         self.place: str | None = None
+        self.last_event = ""
         self.end: End | None = None
         self.problem: str | None = None
 
@@ -153,7 +155,10 @@ class Client:
     model: str
 
     async def ask(self, reply: Reply) -> Reply:
-        """Send the reply's request, read the reply to its end, and return it. Never raises."""
+        """Send the reply's request, read the reply to its end, and return it. Never raises.
+
+        If it is a plot that was cut off, go on behind its last event, as EventSource does.
+        """
         try:
             async with asyncio.timeout(PATIENCE):
                 match reply.request.kind:
@@ -264,15 +269,16 @@ class Client:
             return response.status == 200 and len((await response.json())["choices"]) == rows
 
     async def _follow(self, reply: Reply) -> None:
-        async with self.session.post("/api/plots", json=reply.request.brief) as response:
-            await _check(response)
-            started = await response.json()
-        reply.place = started["self"]
-        async with self.session.get(started["events"]) as response:
+        if reply.place is None:
+            async with self.session.post("/api/plots", json=reply.request.brief) as response:
+                await _check(response)
+                reply.place = (await response.json())["self"]
+        headers = {"Last-Event-ID": reply.last_event}
+        async with self.session.get(f"{reply.place}/events", headers=headers) as response:
             await _check(response)
             reply.opened = perf_counter()
             async for event in events(response.content_type, response.content.iter_any()).aiter_sse():
-                content = msgspec.json.decode(event.data)
+                content, reply.last_event = msgspec.json.decode(event.data), event.id
                 if event.event == "error":
                     raise Failure(content["message"])
                 if event.event == "done":

@@ -94,12 +94,14 @@ def test_clients_who_leave_leave_nothing_behind(tmp_path: Path) -> None:
     assert len(figures["resident_bytes"]) == 5
 
 
-def test_a_kill_is_seen_and_what_comes_after_is_as_before(tmp_path: Path) -> None:
+def test_after_a_kill_plots_go_on_and_all_else_is_as_before(tmp_path: Path) -> None:
     done, row = bench("chaos", tmp_path, SHIPPED_MODEL, rows=32, kills=2)
     found = row.figures["found"]
     assert row.figures["problems"] == []
     assert found["stream broke off"] > 0
     assert found["again"] == 32
+    assert found["plot broke off"] == found["went on"] + found["unacknowledged"]
+    assert found["went on"] > 0
     assert row.figures["kept"] > 0
     assert row.figures["lost"] == 0
     assert (done.exit_code, row.reached) == (0, True)
