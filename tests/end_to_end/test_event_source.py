@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from server.bundle import Bundle
+from server.settings import Settings
 from tests.documentation import example
 from tests.end_to_end.writer import PATIENCE
 from tests.server.cutting import cutting
@@ -49,6 +51,22 @@ def test_the_documented_page_does_the_same(page: Page, live: LiveServer) -> None
         expect(page.locator("#ending")).to_have_text("length", timeout=PATIENCE)
         assert page.locator("#plot").text_content() == whole
         assert cuts.connections == 3
+
+
+def test_a_page_sees_a_pause_and_then_the_rest_when_the_server_starts_again(
+    page: Page, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_down(monkeypatch, 0.1)
+    bundle, settings = Bundle.load(tiny_bundle), Settings(database=str(tmp_path / "shelf.sqlite"))
+    with serving(bundle, settings) as live:
+        example_page(page, live.address, example("plots.md", "html", live.address))
+        expect(page.locator("#plot")).not_to_be_empty(timeout=PATIENCE)
+        port = urlsplit(live.address).port or 0
+    assert page.locator("#ending").text_content() == ""
+    with serving(bundle, settings, port=port) as live:
+        expect(page.locator("#ending")).to_have_text("length", timeout=PATIENCE)
+        fields = {"prompt": "A detective in Lisbon", "length": "lines", "seed": "2"}
+        assert page.locator("#plot").text_content() == text_of(follow(start(live.address, fields)))
 
 
 def test_a_source_that_is_never_closed_stops_by_itself(page: Page, live: LiveServer) -> None:

@@ -28,13 +28,13 @@ class LiveServer:
 
 @contextmanager
 def serving(
-    bundle: Bundle, settings: Settings | None = None, precision: str | None = None, rows: int = 2
+    bundle: Bundle, settings: Settings | None = None, precision: str | None = None, rows: int = 2, port: int = 0
 ) -> Iterator[LiveServer]:
-    """Serve a bundle with uvicorn in a thread, on a free port, with two rows and a queue of four."""
+    """Serve a bundle with uvicorn in a thread, with two rows and a queue of four. port: 0 for any free one."""
     engine = Engine(bundle, EngineConfig(precision, threads=1, queue=4, rows=rows))
     settings = settings or Settings()
     config = ServerConfig(
-        create_app(engine, settings), settings, port=0, log_level="error", timeout_graceful_shutdown=1
+        create_app(engine, settings), settings, port=port, log_level="error", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

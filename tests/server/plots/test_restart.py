@@ -1,7 +1,7 @@
 """Plots outlive their server: another one with the same database goes on with the same text."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,8 @@ import pytest
 from httpx_sse import ServerSentEvent
 
 from server.bundle import Bundle
+from server.engine.model.runner import Runner
+from server.engine.sampling.kernels import Floats
 from server.settings import Settings
 from tests.server.following import LONG, follow, following, read, start, text_of
 from tests.server.live import LiveServer, serving, slow_down
@@ -78,6 +80,25 @@ def test_a_plot_goes_on_after_a_restart(bundle: Bundle, settings: Settings, undi
         assert tokens <= live.engine.generated <= tokens + 1, "it is generated once for all who follow it"
     assert told(found) == told(whole) == told(undisturbed)
     assert (so_far["state"], so_far["text"]) == ("done", text_of(undisturbed))
+
+
+def test_a_model_that_fails_once_takes_no_plot_along(
+    bundle: Bundle, settings: Settings, undisturbed: list[ServerSentEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, decoded = Runner.decode, 0
+
+    def fail_once(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
+        nonlocal decoded
+        decoded += 1
+        if decoded == 20:
+            raise RuntimeError("out of memory")
+        return decode(runner, tokens, lengths)
+
+    monkeypatch.setattr(Runner, "decode", fail_once)
+    with serving(bundle, settings) as live:
+        plots = [start(live.address, LONG) for _ in range(2)]
+        assert [told(follow(plot)) for plot in plots] == [told(undisturbed)] * 2
+        assert live.engine.restarts == 1
 
 
 def test_any_server_gives_any_plot_behind_what_the_client_has(
