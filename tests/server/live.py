@@ -30,7 +30,7 @@ class LiveServer:
 def serving(
     bundle: Bundle, settings: Settings | None = None, precision: str | None = None, rows: int = 2, port: int = 0
 ) -> Iterator[LiveServer]:
-    """Serve a bundle with uvicorn in a thread, with two rows and a queue of four. port: 0 for any free one."""
+    """Serve a bundle with uvicorn in a thread, with a queue of four. port: 0 for any free one."""
     engine = Engine(bundle, EngineConfig(precision, threads=1, queue=4, rows=rows))
     settings = settings or Settings()
     config = ServerConfig(

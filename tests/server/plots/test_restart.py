@@ -12,8 +12,8 @@ import pytest
 from httpx_sse import ServerSentEvent
 
 from server.bundle import Bundle
+from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
-from server.engine.sampling.kernels import Floats
 from server.settings import Settings
 from tests.server.following import LONG, follow, following, read, start, text_of
 from tests.server.live import LiveServer, serving, slow_down
