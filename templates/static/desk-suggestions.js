@@ -33,7 +33,7 @@ const here = () => known(place(before()));
 export const beside = (step) => known()[known().indexOf(now?.set) + step];
 
 // The last set near the caret tells how much of the text the model reads.
-export const reading = () => sets.findLast(({ seeds, place }) => seeds && Math.abs(parseInt(place) - surface.end) < 500);
+export const reading = () => sets.findLast(({ read, place }) => read >= 0 && Math.abs(parseInt(place) - surface.end) < 500);
 
 const same = (one, other) => one.place === other.place && one.ways.every((way, at) => other.ways[at].startsWith(way));
 const name = () => PREFIX + ($("plot").value || $("page").value);

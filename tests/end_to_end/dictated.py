@@ -56,13 +56,12 @@ class DictatedDesk:
             route.fulfill(status=status, json={"message": "Come back later."}, headers={"Retry-After": "2"})
             return
         seed = next(self._seeds)
-        events: list[tuple[str, object]] = [
-            ("begun", {"seeds": [seed, seed + 1000, seed + 2000], "read": len(fields["text"]), "notes": 0})
-        ]
+        seeds = [seed, seed + 1000, seed + 2000]
+        events: list[tuple[str, object]] = [("begun", {"seeds": seeds, "read": len(fields["text"]), "notes": 0})]
         for index in range(3):
             way = WAYS[(index + seed - 1) % 3]
             events.append(("piece", {"index": index, "text": way if fields["text"].strip() else way.lstrip()}))
-        events.append(("settled", {"failure": None, "finished": [True] * 3}))
+        events.append(("settled", {"failure": None, "seeds": seeds, "finished": [True] * 3}))
         body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
         route.fulfill(body=body, content_type="text/event-stream")
 
