@@ -139,7 +139,10 @@ class Engine(AnyEngine):
             self._changed.notify()
 
     def _check_room(self, group: SequenceGroup, active: int) -> None:
-        """Raise ClientBusy or EngineBusy if there is no room. active: the client's sequences in progress."""
+        """Raise ClientBusy or EngineBusy if there is no room.
+
+        active: the number of the client's sequences, queued or running.
+        """
         scheduler = self._batch.scheduler if self._batch else None
         self._admission.check_room(
             group.client,
