@@ -198,6 +198,7 @@ def test_a_plot_that_is_left_goes_on_for_its_grace_and_ends_then(impatient_live:
     steps = impatient_live.engine.steps
     wait_until_idle(impatient_live.engine)
     assert impatient_live.engine.steps <= steps + 20, "five within the grace; by itself it takes a hundred"
+    follow(plot)
     found = read(plot)
     assert (found["state"], found["finish_reason"]) == ("done", "cancelled")
     assert found["text"]
@@ -208,7 +209,7 @@ def test_plots_that_nobody_follows_leave_rows_and_queue(impatient_live: LiveServ
     assert impatient_live.engine.running + impatient_live.engine.queued == 5
     assert read(plots[4])["state"] == "waiting"
     wait_until_idle(impatient_live.engine)
-    assert {read(plot)["finish_reason"] for plot in plots} == {"cancelled"}
+    assert {follow(plot)[-1].json()["finish_reason"] for plot in plots} == {"cancelled"}
 
 
 def test_a_plot_that_waits_is_followed_and_kept_alive(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
