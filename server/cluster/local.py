@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ray.serve.schema import LoggingConfig
 
 from server.bundle import Bundle
 from server.cluster.deployments import deployments
+from server.cores import cores
 from server.settings import Settings
 
 LOOK, PATIENCE = 5.0, 5.0
@@ -46,13 +48,13 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
     Raises BundleError, and RuntimeError if Ray or a deployment does not start, or if the app is lost and Ray does not
     replace it.
     """
-    cores, address = os.cpu_count() or 1, os.environ.get("RAY_ADDRESS", "local")
+    available, address = cores(), os.environ.get("RAY_ADDRESS", "local")
     settings = dataclasses.replace(
         settings,
         # If Ray is already running, its processes have another working directory.
         model=settings.model.absolute(),
         keys_file=str(Path(settings.keys_file).absolute()) if settings.keys_file else "",
-        threads=settings.threads or max(1, cores // settings.replicas),
+        threads=settings.threads or max(1, available // settings.replicas),
     )
     bundle = Bundle.load(settings.model)
     if settings.precision != "auto":
@@ -60,10 +62,14 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
     stopping = threading.Event()
     if address == "local":
         # At least what the replicas ask for, even if they share cores. Otherwise Ray would wait.
-        cpus = max(cores, settings.threads * settings.replicas)
-        ray.init(address, num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING)
+        cpus = max(available, settings.threads * settings.replicas)
+        start = partial(ray.init, address, num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING)
     else:
-        ray.init(address, logging_level=logging.WARNING)
+        start = partial(ray.init, address, logging_level=logging.WARNING)
+    try:
+        start()
+    except Exception as error:  # Ray raises bare ones
+        raise RuntimeError(f"Ray does not start: {error}") from error
     for number in (signal.SIGTERM, signal.SIGINT):  # Ray's own handlers don't wait
         signal.signal(number, lambda *_: stopping.set())
     try:

@@ -268,7 +268,8 @@ class ReplicatedEngine(AnyEngine):
             logger.warning("A replica does not answer")
             return
         except (RayError, RayServeException) as error:
-            logger.warning("No replica answers: %s", error)
+            if self._state == "ready":  # else they start, or the log says so already
+                logger.warning("No replica answers: %s", error)
             answers = []
         alive = [answer for answer in answers if isinstance(answer, ReplicaStats)]
         self._state = "ready" if any(stats.state == "ready" for stats in alive) else "restarting"
