@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from server.http import sse
 from server.http.sse import HEARTBEAT, RETRY
 from server.plots.journal import Failed, Journal, Token
-from server.plots.place import END, LastEvent, TextDiffers
+from server.plots.place import END, LastEvent, TextDiffers, UnknownEvent
 
 
 async def frames(journal: Journal, last: LastEvent, heartbeat: float) -> AsyncIterator[bytes]:
     """Yield the events after the last one that a client has; all ready ones in one piece.
 
-    Yield a comment after `heartbeat` seconds without an event. If the client has another text, yield an error.
+    Yield a comment after `heartbeat` seconds without an event. If the client has another text, or an event that the
+    plot does not have, yield an error.
     """
     yield RETRY
     if last.ended:
@@ -21,7 +22,7 @@ async def frames(journal: Journal, last: LastEvent, heartbeat: float) -> AsyncIt
             if not events:
                 yield HEARTBEAT
         position = journal.position(last)
-    except TextDiffers as error:
+    except (TextDiffers, UnknownEvent) as error:
         place = last.place or journal.place
         yield sse.event(Failed(error.message), Failed.name, f"{place.id}{END}")
         return

@@ -90,7 +90,10 @@ async def start_plot(
     responses=UNKNOWN
     | error_specs(
         Refusal,
-        {400: "The Last-Event-ID is not an event of this plot.", 409: "The plot was begun with another model."},
+        {
+            400: "The Last-Event-ID is not an event of this plot.",
+            409: "The plot was begun with another model, or you have another text.",
+        },
     ),
 )
 async def read_plot(
@@ -154,7 +157,8 @@ async def follow_plot(
         return Response(None, status_code=204)
     journal = await plots.find(plot_id, last)
     with suppress(TextDiffers):  # the stream says so
-        if journal.end is not None and journal.position(last) == (len(journal.feed.items), 0):
+        position = journal.position(last)
+        if journal.end is not None and position == (len(journal.feed.items), 0):
             return Response(None, status_code=204)
     plots.join(journal)
     return event_stream(frames(journal, last, settings.heartbeat), plots.leave, journal)

@@ -220,6 +220,20 @@ def test_a_reader_with_another_text_is_told_and_gets_no_other_words() -> None:
         assert LastEvent.read(event.id).ended
 
 
+def test_a_number_without_an_event_is_told_at_the_end_of_a_plot_that_is_generated_again() -> None:
+    async def follow() -> list[ServerSentEvent]:
+        plot = Dictated()
+        plot.say("a")
+        plot.end("stop")
+        journal = journal_of(plot, again=True)
+        await write(journal, plot)
+        return parse(await read(journal, LastEvent(3)))
+
+    [event] = run(follow())
+    assert event.event == "error"
+    assert "it must be the id of an event of this plot" in event.json()["message"]
+
+
 def test_a_text_that_is_generated_again_reaches_the_reader_behind_its_place() -> None:
     async def catch_up() -> list[bytes]:
         plot = Dictated()

@@ -16,7 +16,7 @@ from server.engine.arrays import Floats
 from server.engine.model.runner import Runner
 from server.settings import Settings
 from tests.server.following import LONG, follow, following, read, start, text_of
-from tests.server.live import LiveServer, serving, slow_down
+from tests.server.live import LiveServer, serving, slow_down, wait_until_idle
 
 
 @pytest.fixture
@@ -125,7 +125,8 @@ def test_stopping_a_plot_on_one_server_ends_it_on_all(bundle: Bundle, settings: 
             assert httpx.delete(at(other, plot)["self"], timeout=60).status_code == 204
             found += events
         assert found[-1].json()["finish_reason"] == "cancelled"
-        assert one.engine.running == other.engine.running == 0
+        wait_until_idle(one.engine)
+        wait_until_idle(other.engine)
         last = found[-1].id
         for server in (one, other):
             answer = httpx.get(at(server, plot)["self"], headers={"Last-Event-ID": last}, timeout=60).json()

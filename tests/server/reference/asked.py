@@ -39,7 +39,8 @@ def what_is_described_is_accepted(ctx: CheckContext, response: Response, case: C
                 problems = answer["problems"]
                 assert set(problems) == {"prompt"}, answer
                 assert problems["prompt"].startswith("Too long for the model"), answer
-            case "followPlot":
-                assert "it must be the id of an event of this plot" in answer["message"], answer
+            case "readPlot" | "followPlot":
+                reasons = ("it must be the id of an event of this plot", "its text differs from the one that was begun")
+                assert any(reason in answer["message"] for reason in reasons), answer
             case other:
                 raise AssertionError(f"{other} is refused: {answer}")

@@ -69,9 +69,9 @@ def test_every_status_is_declared_with_what_it_carries(document: dict[str, Any])
         "listModels": {"200", "401", "403", "500"},
         "retrieveModel": {"200", "401", "403", "404", "500"},
         "startPlot": {"201", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503"},
-        "readPlot": {"200", "404", "500"},
-        "stopPlot": {"204", "404", "500"},
-        "followPlot": {"200", "204", "400", "404", "500"},
+        "readPlot": {"200", "400", "404", "409", "500", "503"},
+        "stopPlot": {"204", "404", "500", "503"},
+        "followPlot": {"200", "204", "400", "404", "500", "503"},
         "readHealth": {"200"},
         "readReadiness": {"200", "503"},
     }
