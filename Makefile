@@ -7,9 +7,12 @@ MPST ?= ../shared/corpus/mpst_full_data.csv
 CMU ?= ../shared/corpus/booksummaries.txt
 PROSE ?= ../shared/corpus/prose.jsonl
 
-# Two stages: a constant learning rate on prose and plots, then a falling one on plots.
-PRETRAIN ?= --schedule constant --epochs 4 --batch-tokens 8192 --evaluate-every 250 --patience 40 --max-steps 1152
-FINETUNE ?= --source mpst --source cmu --learning-rate 2e-3 --warmup 0.02 --epochs 1 --batch-tokens 8192 --evaluate-every 100 --max-steps 480
+# Two stages: a constant learning rate on prose and plots, then plots alone, at a constant rate and at a falling one.
+CONSTANT = --schedule constant --epochs 4 --evaluate-every 250 --patience 40
+PLOTS = --source mpst --source cmu --learning-rate 2e-3 --warmup 0.02 --batch-tokens 8192
+PRETRAIN ?= --batch-tokens 8192 $(CONSTANT) --max-steps 1152
+FINETUNE ?= $(PLOTS) $(CONSTANT) --max-steps 870
+COOLDOWN ?= $(PLOTS) --epochs 1 --evaluate-every 100 --max-steps 760
 
 .PHONY: serve test check bench screenshots font soak chaos gpu-check bundle lock clean
 
@@ -74,7 +77,8 @@ gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on i
 bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: two hours on two cores, resumable
 	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --prose $(PROSE) --out $(DATA)/corpora
 	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/pretrained $(PRETRAIN)
-	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/pretrained --out $(DATA)/plotify-mini $(FINETUNE)
+	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/pretrained --out $(DATA)/finetuned $(FINETUNE)
+	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/finetuned --out $(DATA)/plotify-mini $(COOLDOWN)
 	.venv/bin/plotify export $(DATA)/plotify-mini --precision int8 --force --out models/plotify-mini
 
 lock:  ## Resolve all extras anew and pin what that gives in constraints.txt

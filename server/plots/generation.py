@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from contextlib import nullcontext
 
-from server.engine import AnyEngine, ClientBusy, EngineBusy
+from server.engine import AnyEngine, ClientBusy, EngineBusy, EngineUnavailable
 from server.errors import PlotifyError
 from server.plots.journal import Ending, Journal
 from server.plots.records import Record, Records, RecordsFail
@@ -13,6 +13,9 @@ from server.writing.plot import Plot, begin
 
 PAUSE = 0.1
 """Seconds between attempts to begin a plot again while the engine has no room."""
+
+PATIENCE = 30.0
+"""Seconds to wait for an engine that cannot load its model again."""
 
 TRIALS = 3
 """Times that a plot is generated again after a crash that it may have caused."""
@@ -66,7 +69,8 @@ class Generation:
         """Write a plot, and return its end; None if the server stops before.
 
         plot: None if it is to begin again. After a crash, it and the others that may have caused the crash are
-        generated one at a time; after `TRIALS` more crashes it ends with an error. Raises OtherModel and TextDiffers.
+        generated one at a time; after `TRIALS` more crashes it ends with an error. Raises OtherModel, TextDiffers and
+        EngineUnavailable.
         """
         ending, crashes = record.ending, record.crashes
         if plot is not None:
@@ -80,7 +84,12 @@ class Generation:
             self._check(record)
         while crashes <= TRIALS:
             async with self._alone if crashes else nullcontext():
-                again = await self._again(journal, record)
+                try:
+                    again = await self._again(journal, record)
+                except EngineUnavailable:
+                    if ending is not None and ending.reason == "failed":
+                        return ending
+                    raise
                 if again is None:
                     return Ending("cancelled", journal.place) if journal.stopped else None
                 ending = await journal.write(again)
@@ -98,8 +107,11 @@ class Generation:
             raise OtherModel(f"{bundle.manifest.name} in {precision}", f"{record.model} in {record.precision}")
 
     async def _again(self, journal: Journal, record: Record) -> Plot | None:
-        """Begin a plot again once the engine has room. Return None if it or the server stops before."""
-        recorded = record.ending is not None
+        """Begin a plot again once the engine has room. Return None if it or the server stops before.
+
+        Raises EngineUnavailable if the engine cannot load its model again.
+        """
+        recorded, waited = record.ending is not None, 0.0
         while True:
             async with self._turn:
                 while not (journal.stopped or self._engine.state in ("draining", "closed")):
@@ -111,6 +123,11 @@ class Generation:
                         return plot
                     except ClientBusy:  # it waits for another plot of its client, so others go first
                         break
+                    except EngineUnavailable:
+                        if waited > PATIENCE:
+                            raise
+                        waited += PAUSE
+                        await asyncio.sleep(PAUSE)
                     except EngineBusy:
                         await asyncio.sleep(PAUSE)
                 else:

@@ -154,17 +154,15 @@ def test_serve_finishes_what_it_writes_and_takes_nothing_more_when_it_is_stopped
         assert process.wait(timeout=30) == -signal.SIGTERM
 
 
-def test_serve_ends_with_an_error_what_takes_longer_than_its_grace(tiny_bundle: Path) -> None:
+def test_serve_leaves_to_the_next_server_what_takes_longer_than_its_grace(tiny_bundle: Path) -> None:
     with slow_server(tiny_bundle, 0.3, grace="1") as (process, address):
         plots = [start(address, LONG) for _ in range(3)]
         with following(plots[0]) as first, following(plots[2]) as waiting:
             written = first.iter_sse()
             assert next(written).event == "token"
             process.send_signal(signal.SIGTERM)
-            ends = [list(written)[-1], list(waiting.iter_sse())[-1]]
-        assert [(end.event, end.json()) for end in ends] == [
-            ("error", {"message": "The plot broke off: the engine was closed."})
-        ] * 2
+            rest = [*written, *waiting.iter_sse()]
+        assert {event.event for event in rest} <= {"token"}
         process.wait(timeout=30)
 
 

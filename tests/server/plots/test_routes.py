@@ -184,6 +184,7 @@ def test_a_plot_that_breaks_off_says_so(client: Client, monkeypatch: pytest.Monk
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(Runner, "decode", fail)
+    monkeypatch.setattr("server.plots.generation.PATIENCE", 1.0)
     plot = client.post("/api/plots", json={"prompt": "A fox"}).json()
     says = "The plot broke off: the model failed: out of memory."
     assert client.get(plot["events"]).text.endswith(f'event: error\ndata: {{"message":"{says}"}}\n\n')
