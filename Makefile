@@ -74,7 +74,7 @@ gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on i
 	.venv/bin/python -m pytest tests/server/engine/model/test_cuda.py -rs
 	.venv/bin/plotify bench peers --device cuda --concurrency 1,8,64,256 --out build/gpu
 
-bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: two hours on two cores, resumable
+bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: three hours on two cores, resumable
 	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --prose $(PROSE) --out $(DATA)/corpora
 	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/pretrained $(PRETRAIN)
 	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/pretrained --out $(DATA)/finetuned $(FINETUNE)
