@@ -19,7 +19,7 @@ export const surface = {
   onedit() {},               // (at, removed, inserted): somebody typed
   onmove() {},
 
-  // Finds what was typed. It ends at the caret, if several edits would do.
+  // Finds what was typed.
   read() {
     const before = this.value, walker = document.createTreeWalker(sheet);
     let after = "", at = 0, tail = 0;
@@ -70,6 +70,11 @@ export const surface = {
     return start !== this.start || end !== this.end;
   },
 
+  // Browsers tell late that the caret has moved, after the next key.
+  follow() {
+    if (this.locate()) this.onmove();
+  },
+
   select(start, end = start) {
     Object.assign(this, { start, end });
     if (document.activeElement === sheet) getSelection().setBaseAndExtent(...this.point(start), ...this.point(end));
@@ -101,7 +106,6 @@ export const surface = {
     return range;
   },
 
-  // The style sheet says what covers the window.
   show() {
     const { words } = ghost.dataset;
     this.ghost(words || " ");
@@ -134,7 +138,7 @@ sheet.addEventListener("beforeinput", (event) => {
   sheet.dispatchEvent(new Event("input"));
   surface.show();
 });
-document.addEventListener("selectionchange", () => { if (surface.locate()) surface.onmove(); });
+document.addEventListener("selectionchange", () => surface.follow());
 const focused = document.activeElement === area;
 sheet.hidden = false;
 area.hidden = true;

@@ -94,7 +94,7 @@ sheet.addEventListener("input", () => {
 });
 sheet.addEventListener("compositionstart", rest);
 sheet.addEventListener("click", () => {
-  if (surface.locate()) surface.onmove();
+  surface.follow();
   showOthers(true);
 });
 
@@ -125,6 +125,7 @@ for (const box of [pausing, colouring]) {
 addEventListener("keydown", (event) => {
   const { key, keyCode, shiftKey, altKey, ctrlKey, metaKey } = event, there = document.activeElement === sheet;
   if (!key || event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter
+  surface.follow();
   const turned = getComputedStyle(sheet).direction === "rtl" && { ArrowLeft: "ArrowRight", ArrowRight: "ArrowLeft" }[key];
   const keys = (ctrlKey ? "Control+" : "") + (metaKey ? "Meta+" : "") + (altKey ? "Alt+" : "") + (shiftKey ? "Shift+" : "") + (turned || (key[1] ? key : key.toUpperCase()));
   const button = form.querySelector(`button[aria-keyshortcuts~="${CSS.escape(keys)}"]:enabled`);

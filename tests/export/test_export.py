@@ -20,11 +20,12 @@ from export.errors import ExportError
 ROOT = Path(__file__).parents[2]
 
 STOPPED_AT_VERIFICATION = """
-import os, sys
+import os, sys, time
 from export import bundle
 from export.cli import export
 def stop(*arguments):
     os.kill(os.getpid(), {signal})
+    time.sleep(60)  # another thread may have got it
 bundle.verify = stop
 export.main(sys.argv[1:])
 """
