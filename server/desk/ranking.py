@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 
-from server.engine import AnyEngine, EngineBusy, Request, Sampling, Stream
+from server.engine import AnyEngine, EngineBusy, EngineUnavailable, Request, Sampling, Stream
 from server.writing.brief import Brief
 from server.writing.plot import Plot
 
@@ -86,11 +86,15 @@ def alike(one: str, other: str) -> bool:
 async def _submitted(engine: AnyEngine, request: Request, stopped: Callable[[], bool]) -> Stream | None:
     """Submit a request as soon as the engine has room for it. Return None if it is not needed any more.
 
+    Raises EngineUnavailable.
+
     The choice must not depend on how busy the engine is: the same seed shows the same texts.
     """
     while not stopped():
         try:
             return engine.submit(request)
+        except EngineUnavailable:  # it may never have room again
+            raise
         except EngineBusy:
             await asyncio.sleep(PAUSE)
     return None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from server.desk.ranking import alike, chosen, scores
-from server.engine import Engine, EngineBusy, Request, Sampling
+from server.engine import Engine, EngineBusy, EngineUnavailable, Request, Sampling
 from server.writing.brief import Brief
 from server.writing.plot import begin
 
@@ -92,5 +92,8 @@ async def test_a_busy_engine_changes_no_score(engine: Engine, brief: Brief, monk
 
     monkeypatch.setattr(engine, "submit", busy)
     assert await scores(engine, brief, plots, texts, "", lambda: False) == found
+    monkeypatch.setattr(engine, "submit", lambda request: (_ for _ in ()).throw(EngineUnavailable("draining")))
+    with pytest.raises(EngineUnavailable):
+        await scores(engine, brief, plots, texts, "", lambda: False)
     monkeypatch.setattr(engine, "submit", lambda request: (_ for _ in ()).throw(EngineBusy("busy")))
     assert await asyncio.wait_for(scores(engine, brief, plots, texts, "", lambda: True), 60) == [0.0, 0.0]
