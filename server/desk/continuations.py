@@ -8,7 +8,9 @@ from typing import ClassVar, Generic, TypeVar
 
 from msgspec import Struct
 
+from server.engine import AnyEngine
 from server.http.errors import FAILED
+from server.writing.brief import Brief
 from server.writing.feed import Feed
 from server.writing.plot import Plot
 
@@ -21,6 +23,12 @@ TYPED = dict.fromkeys(range(32)) | {ord(character): character for character in "
 """Drops control characters, except those of a text area: the form returns the text unchanged."""
 
 End = TypeVar("End")
+
+
+def at_once(engine: AnyEngine, brief: Brief, wanted: int) -> int:
+    """Return the number of texts of a brief to have written at once: from one to `wanted`."""
+    config = engine.config
+    return max(min(wanted, config.rows // brief.rows, config.per_client or wanted), 1)
 
 
 class Piece(Struct, frozen=True):

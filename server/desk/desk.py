@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from server.desk.continuations import COUNT
+from server.desk.continuations import COUNT, at_once
 from server.desk.offers import Offer, Offers
 from server.desk.ranking import CANDIDATES
 from server.desk.rewriting import Selection, rewritten
@@ -106,8 +106,7 @@ class Desk:
         """
         text = typed["text"]
         brief = await self.brief(text, typed)
-        config = self.engine.config
-        count = max(1, min(CANDIDATES, config.rows // brief.rows, config.per_client or CANDIDATES))
+        count = at_once(self.engine, brief, CANDIDATES)
         prefetches = Prefetches(self.engine) if ahead else None
         if prefetches:
             prefetches.check(count * brief.rows)

@@ -4,7 +4,7 @@ import asyncio
 import re
 from dataclasses import dataclass, replace
 
-from server.desk.continuations import TYPED
+from server.desk.continuations import TYPED, at_once
 from server.engine import AnyEngine, Request, Sampling, Stream
 from server.writing.brief import Brief, BriefError
 
@@ -98,8 +98,7 @@ async def rewritten(engine: AnyEngine, brief: Brief, selection: Selection, clien
 async def _written(engine: AnyEngine, brief: Brief, selection: Selection, client: str, attempt: int) -> list[str]:
     """Return continuations of the text before the selection, a little longer than it."""
     size = len(engine.tokenizer.encode(selection.selected))
-    config = engine.config
-    count = max(min(CANDIDATES, config.rows // brief.rows, config.per_client or CANDIDATES), 1)
+    count = at_once(engine, brief, CANDIDATES)
     seeded = replace(brief, seed=None if brief.seed is None else brief.seed + attempt * count, least=max(size // 2, 1))
     request = seeded.request(engine.bundle.manifest, 2 * size + 8, client)
     streams = engine.submit_several(request, count)
