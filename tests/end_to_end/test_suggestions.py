@@ -35,6 +35,15 @@ def suggested(writer: Writer) -> None:
     expect(writer.ghost).to_have_attribute("data-words", WAYS[0])
 
 
+def take_and_go_on(writer: Writer) -> None:
+    """Take the ghost text with Tab, and wait for the next one."""
+    before, words = writer.value, writer.ghost.get_attribute("data-words")
+    assert words
+    writer.text.press("Tab")
+    writer.expect_text(before + words)
+    expect(writer.ghost).not_to_have_attribute("data-words", words)
+
+
 def test_a_ghost_is_no_part_of_the_text(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     assert writer.ways() == list(WAYS)
@@ -49,11 +58,7 @@ def test_a_ghost_is_no_part_of_the_text(writer: Writer, desk: DictatedDesk) -> N
 def test_tab_takes_all_and_the_next_are_there(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     for _ in range(9):
-        before, words = writer.value, writer.ghost.get_attribute("data-words")
-        assert words
-        writer.text.press("Tab")
-        writer.expect_text(before + words)
-        expect(writer.ghost).not_to_have_attribute("data-words", words)
+        take_and_go_on(writer)
     assert desk.of("suggest")[0].get("ahead") is None
     assert all(fields["ahead"] == "1" for fields in desk.of("suggest")[1:])
     writer.expect_saved()
@@ -81,11 +86,7 @@ def test_of_a_blank_page_and_eleven_keys_there_are_ten_taken_suggestions(writer:
     )
     writer.text.press("Control+Enter")
     for _ in range(10):
-        before, words = writer.value, writer.ghost.get_attribute("data-words")
-        assert words
-        writer.text.press("Tab")
-        writer.expect_text(before + words)
-        expect(writer.ghost).not_to_have_attribute("data-words", words)
+        take_and_go_on(writer)
     assert writer.value.count(".") >= 10
     assert writer.page.evaluate("actions") == 11
 
