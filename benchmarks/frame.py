@@ -42,6 +42,9 @@ def choice(default: str, known: Iterable[str], help: str | None = None, **more: 
     return option(help, default=default, type=click.Choice(list(known)), **more)
 
 
+LINE_EVERY = 15.0
+"""Seconds between two lines of progress if the output is not a terminal."""
+
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -144,20 +147,28 @@ def check_context(context: int, prompt_tokens: int, new_tokens: int) -> None:
 def progress(description: str, total: float) -> Iterator[Callable[..., None]]:
     """Show a progress bar on standard error. Yield a function to advance it and to describe the step.
 
-    With `line`, the function also prints a line with the time that is left. Lines stay, and files have them, too.
+    With `line`, the function also prints a line with the time that is left. Lines stay, and files have them, too. If
+    standard error is no terminal, a line comes at the beginning and then every `LINE_EVERY` seconds.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=Console(stderr=True, width=None if sys.stderr.isatty() else 1000), transient=True
-    ) as bar:
-        task, start = bar.add_task(description, total=total), time.monotonic()
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 1000)
+    with Progress(*columns, console=console, transient=True) as bar:
+        bar.add_task(description, total=total)
+        task, start = bar.tasks[0], time.monotonic()
+        said = start
+        if not console.is_terminal:
+            console.print(f"{description}: 0 of {total:,.0f}", highlight=False)
 
         def advance(by: float = 1, description: str | None = None, line: str | None = None) -> None:
-            bar.update(task, advance=by, description=description)
+            nonlocal said
+            bar.update(task.id, advance=by, description=description)
+            now = time.monotonic()
+            if line is None and not console.is_terminal and now - said > LINE_EVERY:
+                line = f"{task.description}: {task.completed:,.0f} of {total:,.0f}"
             if line is not None:
-                done = bar.tasks[0].completed
-                left = (time.monotonic() - start) * (total - done) / done if done else 0.0
-                bar.console.print(f"{line}; {time_left(left)}", highlight=False)
+                left = (now - start) * (total / task.completed - 1) if task.completed else None
+                console.print(line if left is None else f"{line}; {time_left(left)}", highlight=False)
+                said = now
 
         yield advance
 

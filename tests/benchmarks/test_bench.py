@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks import frame
 from benchmarks.engine import run_on_engine, share_beside
 from benchmarks.gpt2_small import END_OF_TEXT, PRECISIONS, VOCABULARY, make_tokenizer, weights
 from benchmarks.workload import make_prompts
@@ -145,3 +146,16 @@ def test_the_operators_benchmark_says_where_the_time_goes(tiny_bundle: Path) -> 
         assert re.search(rf"^ +{operator} +\d+\.\d\d +\d+\.\d\d", done.output, re.MULTILINE), done.output
     assert "SkipLayerNormalization" not in done.output
     assert re.search(r"all \d+ nodes", done.output)
+
+
+def test_progress_is_written_in_lines_where_nobody_sees_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(frame, "LINE_EVERY", 0.0)
+    with frame.progress("streams", 2_000) as advance:
+        advance(500)
+        advance(1_500, line="All streams are read")
+    first, middle, last = capsys.readouterr().err.strip().splitlines()
+    assert first == "streams: 0 of 2,000"
+    assert re.fullmatch(r"streams: 500 of 2,000; about \d+ s left", middle)
+    assert last == "All streams are read; about 0 s left"
