@@ -45,6 +45,9 @@ def choice(default: str, known: Iterable[str], help: str | None = None, **more: 
 LINE_EVERY = 15.0
 """Seconds between two lines of progress if the output is not a terminal."""
 
+SPEED_OF = 600.0
+"""Seconds of work that the time left is estimated from, at most."""
+
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -152,23 +155,21 @@ def progress(description: str, total: float) -> Iterator[Callable[..., None]]:
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 1000)
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=SPEED_OF) as bar:
         bar.add_task(description, total=total)
-        task, start = bar.tasks[0], time.monotonic()
-        said = start
+        task, said = bar.tasks[0], time.monotonic()
         if not console.is_terminal:
             console.print(f"{description}: 0 of {total:,.0f}", highlight=False)
 
         def advance(by: float = 1, description: str | None = None, line: str | None = None) -> None:
             nonlocal said
             bar.update(task.id, advance=by, description=description)
-            now = time.monotonic()
-            if line is None and not console.is_terminal and now - said > LINE_EVERY:
+            if line is None and not console.is_terminal and time.monotonic() - said > LINE_EVERY:
                 line = f"{task.description}: {task.completed:,.0f} of {total:,.0f}"
             if line is not None:
-                left = (now - start) * (total / task.completed - 1) if task.completed else None
+                left = task.time_remaining
                 console.print(line if left is None else f"{line}; {time_left(left)}", highlight=False)
-                said = now
+                said = time.monotonic()
 
         yield advance
 

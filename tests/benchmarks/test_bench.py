@@ -153,9 +153,10 @@ def test_progress_is_written_in_lines_where_nobody_sees_a_bar(
 ) -> None:
     monkeypatch.setattr(frame, "LINE_EVERY", 0.0)
     with frame.progress("streams", 2_000) as advance:
+        advance(500)  # the time before the first step says nothing about the time left
         advance(500)
-        advance(1_500, line="All streams are read")
-    first, middle, last = capsys.readouterr().err.strip().splitlines()
-    assert first == "streams: 0 of 2,000"
-    assert re.fullmatch(r"streams: 500 of 2,000; about \d+ s left", middle)
+        advance(1_000, line="All streams are read")
+    first, second, third, last = capsys.readouterr().err.strip().splitlines()
+    assert [first, second] == ["streams: 0 of 2,000", "streams: 500 of 2,000"]
+    assert re.fullmatch(r"streams: 1,000 of 2,000; about \d+ s left", third)
     assert last == "All streams are read; about 0 s left"
