@@ -13,6 +13,7 @@ from sqlalchemy import Delete, delete, select
 from sqlalchemy.orm import Session
 
 from server.errors import PlotifyError
+from server.plots.changes import Begun, BegunAgain, Change, Ended, make, record_endings
 from server.plots.journal import Ending, EndReason
 from server.plots.place import START, Place
 from server.shelf import Shelf, ShelfUnusable
@@ -41,7 +42,6 @@ class RecordsFail(PlotifyError):
 
 
 Result = TypeVar("Result")
-Change = Callable[[Session], None]
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Records:
         self._presence = presence(shelf.engine)
         self._seconds = timedelta(seconds=seconds)
         self._ttl = timedelta(seconds=ttl)
-        self._waiting: list[tuple[str, Change, asyncio.Future[None]]] = []
-        self._committing: asyncio.Task[None] | None = None
+        self._waiting: list[tuple[Change, asyncio.Future[set[str]]]] = []
+        self._making: asyncio.Task[None] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -96,24 +96,17 @@ class Records:
 
     async def add(self, record: Record) -> None:
         """Record a plot that this server generates."""
-
-        def add(session: Session) -> None:
-            row = RecordRow(
-                id=record.id,
-                client=record.client,
-                brief=msgspec.to_builtins(record.brief),
-                prompt_tokens=record.prompt_tokens,
-                model=record.model,
-                bundle=record.bundle,
-                precision=record.precision,
-                crashes=0,
-                forget=datetime.now(UTC) + self._seconds,
-            )
-            session.add(row)
-            session.flush()
-            session.add(AttemptRow(plot_id=record.id, server=self._presence.number))
-
-        await self._commit(record.id, add)
+        values = {
+            "client": record.client,
+            "brief": msgspec.to_builtins(record.brief),
+            "prompt_tokens": record.prompt_tokens,
+            "model": record.model,
+            "bundle": record.bundle,
+            "precision": record.precision,
+            "crashes": 0,
+            "forget": datetime.now(UTC) + self._seconds,
+        }
+        await self._make(Begun(record.id, values))
 
     async def find(self, id: str) -> Record | None:
         """Return the record of a plot. Count the crash of each server that died while it generated the plot."""
@@ -142,12 +135,7 @@ class Records:
 
     async def attempt(self, id: str) -> None:
         """Record that this server generates a plot from now on."""
-
-        def attempt(session: Session) -> None:
-            if session.get(RecordRow, id) is not None:
-                session.merge(AttemptRow(plot_id=id, server=self._presence.number))
-
-        await self._commit(id, attempt)
+        await self._make(BegunAgain(id))
 
     async def crashed(self, id: str) -> int:
         """Count a failure of the engine while it generated a plot, and return the number of all of them."""
@@ -167,33 +155,12 @@ class Records:
         ending: None if it only ends here. left: it had no reader any more; while another server generates it, that is
         no end. Return True if it has ended.
         """
-        ended = True
-
-        def end(session: Session) -> None:
-            nonlocal ended
-            row = session.get(RecordRow, id, with_for_update=True)
-            mine = AttemptRow.server == self._presence.number
-            session.execute(delete(AttemptRow).where(AttemptRow.plot_id == id, mine))
-            others = session.scalars(select(AttemptRow.server).where(AttemptRow.plot_id == id)).all()
-            if left and any(self._presence.alive(session, server) for server in others):
-                ended = False
-            elif row is not None and ending is not None:
-                self._end(row, ending)
-
-        await self._commit(id, end)
-        return ended
+        return id not in await self._make(Ended(id, ending, left))
 
     async def stop(self, id: str) -> bool:
         """Record that a plot shall end wherever it is generated. Return False if there is none."""
-
-        def stop(session: Session) -> bool:
-            row = session.get(RecordRow, id, with_for_update=True)
-            if row is None or row.forget < datetime.now(UTC):
-                return False
-            self._end(row, STOPPED)
-            return True
-
-        return await self._run(stop, writes=True)
+        stopping = partial(record_endings, endings={id: STOPPED}, ttl=self._ttl)
+        return id in await self._run(stopping, writes=True)
 
     async def ended(self) -> dict[str, Ending]:
         """Return the ends of plots that this server still generates."""
@@ -211,39 +178,29 @@ class Records:
         mine = delete(AttemptRow).where(AttemptRow.server == self._presence.number)
         await self._run(partial(_execute, mine), writes=True)
 
-    def _end(self, row: RecordRow, ending: Ending) -> None:
-        if row.tokens is None or row.tokens < ending.place.tokens:
-            row.ended, row.message = ending.reason, ending.message
-            row.tokens, row.digest = ending.place.tokens, ending.place.digest
-            row.forget = min(row.forget, datetime.now(UTC) + self._ttl)
+    async def _make(self, change: Change) -> set[str]:
+        """Make a change, in one transaction with those that wait at the same time. Return what `make` returns."""
+        done: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((change, done))
+        if self._making is None or self._making.done():
+            self._making = asyncio.create_task(self._make_all())
+        return await done
 
-    async def _commit(self, id: str, change: Change) -> None:
-        """Make a change to the record of a plot, in one transaction with those that wait at the same time."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((id, change, done))
-        if self._committing is None or self._committing.done():
-            self._committing = asyncio.create_task(self._commit_all())
-        await done
-
-    async def _commit_all(self) -> None:
+    async def _make_all(self) -> None:
         while self._waiting:
-            # In the order of ids: two servers that lock records in different orders might wait for each other.
-            changes, self._waiting = sorted(self._waiting, key=lambda each: each[0]), []
-
-            def change_all(session: Session, changes: list[tuple[str, Change, asyncio.Future[None]]] = changes) -> None:
-                for _, change, _ in changes:
-                    change(session)
-
+            waiting, self._waiting = self._waiting, []
+            changes = [change for change, _ in waiting]
+            making = partial(make, changes=changes, presence=self._presence, ttl=self._ttl)
             try:
-                await self._run(change_all, writes=True)
+                result = await self._run(making, writes=True)
             except Exception as error:
-                for _, _, done in changes:
+                for _, done in waiting:
                     if not done.done():
                         done.set_exception(error)
             else:
-                for _, _, done in changes:
+                for _, done in waiting:
                     if not done.done():
-                        done.set_result(None)
+                        done.set_result(result)
 
     async def _run(self, transaction: Callable[[Session], Result], *, writes: bool) -> Result:
         try:
