@@ -29,7 +29,7 @@ check: .venv/developing  ## Lint, formatting, types, plain English, known vulner
 	.venv/bin/python -m tests.english
 	.venv/bin/python -m tests.audit
 
-bench: .venv/developing  ## Measure the engine, the way to the client and the desk: ten minutes, a line in docs/history.md
+bench: .venv/developing  ## Measure the engine, the way to the client and the desk: three minutes, a line in docs/history.md
 	.venv/bin/plotify bench standard
 
 screenshots: .venv/developing  ## Pictures of every page and state, two widths, light and dark, into build/screenshots

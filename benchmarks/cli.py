@@ -9,6 +9,7 @@ MODULES = {
     "benchmarks.peers.command": ("peers",),
     "benchmarks.serve": ("serve",),
     "benchmarks.offers": ("offers",),
+    "benchmarks.recording": ("recording",),
     "benchmarks.load.command": ("load",),
     "benchmarks.load.compare": ("compare", "trend"),
     "benchmarks.standard": ("standard", "against"),
@@ -47,6 +48,7 @@ def bench() -> None:
       plotify bench peers --concurrency 1,8,64 --out peers
       plotify bench serve --model bundle
       plotify bench offers
+      plotify bench recording
       plotify bench load --users 1,8,32 --out report
       plotify bench standard
       plotify bench against HEAD~1 --fail-above 15%

@@ -85,7 +85,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
 }
 """The options of each command in the set."""
 
-Rounds = Annotated[int, frame.count(3, "Rounds of each measurement.")]
+Rounds = Annotated[int, frame.count(8, "Times to measure the set. The median of each measurement counts.")]
 
 
 @frame.command
@@ -97,20 +97,24 @@ def standard(
 ) -> None:
     """Measure the fixed set: the engine, the way to the client, and the desk.
 
-    The figures go to benchmarks/history.jsonl, and docs/history.md is written anew from that. A reference loop in the
-    same run tells how fast the machine was.
+    The set is measured several times, and the medians count, since machines are noisy. They go to
+    benchmarks/history.jsonl, and docs/history.md is written anew from that. A reference loop in the same run tells how
+    fast the machine was.
 
     \b
     Example:
       plotify bench standard
     """
-    references = [reference_speed()]
-    found: dict[str, float] = {}
-    with frame.progress("Measuring", len(FLAGS)) as advance:
-        for benchmark in FLAGS:
-            found |= measure(ROOT, benchmark, model, rounds)
+    turns: list[dict[str, float]] = []
+    references: list[float] = []
+    with frame.progress("Measuring", rounds * len(FLAGS)) as advance:
+        for number in range(rounds):
+            turns.append({})
             references.append(reference_speed())
-            advance(line=benchmark)
+            for benchmark in FLAGS:
+                turns[-1] |= measure(ROOT, benchmark, model)
+                advance(line=f"round {number + 1} of {rounds}, {benchmark}")
+    found = medians(turns)
     content = {"benchmark": "standard", **circumstances(), "settings": {"model": Path(model).name, "rounds": rounds}}
     content |= {"reference": median(references), "cores": cores(), "measures": found}
     # `plotify bench trend` draws these.
@@ -122,9 +126,9 @@ def standard(
     ]
     append(history, content)
     write_table(table, [each for each in read_history(history) if each["benchmark"] == "standard"])
-    rows = [(name, f"{value:.3g}", MEASURES[name].unit) for name, value in found.items()]
+    rows = [(name, rounded(value), MEASURES[name].unit) for name, value in found.items()]
     frame.print_table(f"reference: {content['reference']:.0f} billion operations/s", ("", "", ""), rows)
-    click.echo(f"{table}")
+    click.echo(f"The run is a line of {table} now.")
 
 
 @frame.command
@@ -152,18 +156,18 @@ def against(
         frame.progress("Measuring", rounds * len(FLAGS) * len(turns)) as advance,
     ):
         for number in range(rounds):
-            for name, folder in (("before", before), ("after", ROOT)):
+            for name, folder, said in (("before", before, commit), ("after", ROOT, "this checkout")):
                 turns[name].append({})
                 for benchmark in FLAGS:
-                    turns[name][-1] |= measure(folder, benchmark, str(Path(model).resolve()), 1)
-                    advance(line=f"round {number + 1}, {commit if name == 'before' else 'this checkout'}, {benchmark}")
+                    turns[name][-1] |= measure(folder, benchmark, str(Path(model).resolve()))
+                    advance(line=f"round {number + 1} of {rounds}, {said}, {benchmark}")
     changes = compared(*turns.values())
     rows = [
         (
             name,
             MEASURES[name].unit,
-            f"{one:.3g}",
-            f"{other:.3g}",
+            rounded(one),
+            rounded(other),
             f"{abs(worse):.1%} {'worse' if worse > 0 else 'better'}",
         )
         for name, (one, other, worse) in changes.items()
@@ -180,22 +184,32 @@ def compared(
     before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]
 ) -> dict[str, tuple[float, float, float]]:
     """Return the medians before and after, and the share by which it is worse now; under 0 if better."""
-    found = {}
-    for name, measured in MEASURES.items():
-        one, other = (median(turn[name] for turn in turns) for turns in (before, after))
-        found[name] = one, other, (one / other - 1 if measured.more_is_better else other / one - 1)
-    return found
+    ones, others = medians(before), medians(after)
+    return {
+        name: (one, other, (one / other - 1 if MEASURES[name].more_is_better else other / one - 1))
+        for (name, one), other in zip(ones.items(), others.values(), strict=True)
+    }
 
 
-def measure(folder: Path, benchmark: str, model: str, rounds: int) -> dict[str, float]:
-    """Run a `plotify bench` command on the server in a checkout, and return its measurements by name.
+def medians(turns: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each measurement, by name."""
+    return {name: median(turn[name] for turn in turns) for name in MEASURES}
+
+
+def rounded(value: float) -> str:
+    """Return a measurement with three digits, or without decimals if it has more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def measure(folder: Path, benchmark: str, model: str) -> dict[str, float]:
+    """Run a `plotify bench` command once on a checkout's server. Return its measurements by name.
 
     Raises:
         ChildProcessError: it failed.
     """
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "figures.json"
-        flags = ("--model", model, "--rounds", str(rounds), *FLAGS[benchmark], "--json", str(file))
+        flags = ("--model", model, "--rounds", "1", *FLAGS[benchmark], "--json", str(file))
         command = [sys.executable, "-c", PROGRAM, "bench", benchmark, *flags]
         environment = os.environ | {"PYTHONPATH": str(folder)}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -239,7 +253,7 @@ def write_table(file: Path, runs: Sequence[dict[str, Any]]) -> None:
     lines = [["date", "commit", "machine", "reference", *units], ["---"] * (4 + len(units))]
     for run in reversed(runs):
         machine = f"{run['cores']} cores of {run['machine']['processor']}"
-        figures = [f"{run['measures'][name]:.3g}" if name in run["measures"] else "–" for name in MEASURES]
+        figures = [rounded(run["measures"][name]) if name in run["measures"] else "–" for name in MEASURES]
         lines.append([run["date"][:10], run["commit"] or "–", machine, f"{run['reference']:.0f}", *figures])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     file.write_text(f"{INTRODUCTION}\n{table}\n", encoding="utf-8")

@@ -179,7 +179,7 @@ class Records:
         await self._run(partial(_execute, mine), writes=True)
 
     async def _make(self, change: Change) -> set[str]:
-        """Make a change, in one transaction with those that wait at the same time. Return what `make` returns."""
+        """Make a change in one transaction with those that wait. See `make` for the result."""
         done: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
         self._waiting.append((change, done))
         if self._making is None or self._making.done():

@@ -18,7 +18,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> dict[Path, float]:
     """Replace the measurements by 100, times a factor for each checkout."""
     factors: dict[Path, float] = {}
 
-    def at_once(folder: Path, benchmark: str, model: str, rounds: int) -> dict[str, float]:
+    def at_once(folder: Path, benchmark: str, model: str) -> dict[str, float]:
         names = (name for name, each in MEASURES.items() if each.benchmark == benchmark)
         return {name: 100.0 * factors.get(folder, 1) for name in names}
 
@@ -79,7 +79,7 @@ def test_an_unknown_commit_is_named() -> None:
 
 def test_a_benchmark_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
     with pytest.raises(ChildProcessError, match=r"bench offers failed in .*nowhere"):
-        measure(ROOT, "offers", str(tmp_path / "nowhere"), 1)
+        measure(ROOT, "offers", str(tmp_path / "nowhere"))
 
 
 def test_the_reference_is_a_speed() -> None:
