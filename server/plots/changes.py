@@ -47,7 +47,7 @@ Change = Begun | BegunAgain | Ended
 
 
 def make(session: Session, changes: Sequence[Change], presence: Presence, ttl: timedelta) -> set[str]:
-    """Make changes, at most one for each plot. Return the ids of unread plots that go on on another server.
+    """Make changes, at most one for each plot. Return the ids of unread plots that another server writes.
 
     ttl: the time after its end at which a record is deleted.
     """
@@ -81,7 +81,7 @@ def _end(session: Session, changes: Iterable[Ended], presence: Presence, ttl: ti
 
 
 def record_endings(session: Session, endings: dict[str, Ending], ttl: timedelta) -> set[str]:
-    """Record ends that are further in the text than those recorded. Return the ids of the plots with a record."""
+    """Record ends further in the text than those recorded. Return the ids of plots with a record."""
     now = datetime.now(UTC)
     # In the order of ids: two servers that lock records in different orders might wait for each other.
     wanted = select(RecordRow.id, RecordRow.tokens, RecordRow.forget).where(RecordRow.id.in_(endings))
