@@ -18,6 +18,7 @@ import numpy as np
 
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
+from export.silence import silent
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
@@ -35,7 +36,8 @@ def load_tensorflow(checkpoint: Checkpoint) -> Any:
     Raises:
         ExportError: tf_model.h5 is damaged or lacks weights.
     """
-    import tensorflow  # noqa: F401  (without it, transformers only gives a stand-in class)
+    with silent():
+        import tensorflow  # noqa: F401  (without it, transformers only gives a stand-in class)
     from transformers import TFGPT2LMHeadModel, logging
 
     logging.set_verbosity_error()

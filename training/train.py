@@ -207,7 +207,9 @@ class TrainingRun:
             progress.update(task, completed=state.step, note=note)
             if not self.console.is_terminal and monotonic() - said > LINE_EVERY:
                 said = monotonic()
-                self.console.print(f"step {state.step:,} of {self.steps:,}: {note}", highlight=False)
+                left = progress.tasks[task].time_remaining
+                until = f"  about {left / 60:.0f} min left" if left else ""
+                self.console.print(f"step {state.step:,} of {self.steps:,}: {note}{until}", highlight=False)
             if state.step % RECORD_EVERY == 0 or state.step == self.steps:
                 state.history.append(
                     {"step": state.step, "split": "train", "loss": sum(recent) / len(recent), "tokens": state.tokens}

@@ -161,3 +161,9 @@ def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
     # a failed start leaves the folder free: the corrected command can use it
     train(data, tmp_path / "out", "--max-steps", "2")
+
+
+def test_nothing_is_written_beside_an_error(tmp_path: Path) -> None:
+    done = subprocess.run(command(tmp_path, tmp_path / "out"), capture_output=True, text=True, timeout=300)
+    assert done.stdout == ""
+    assert re.fullmatch(r"Error: .*prepare\.json is missing: .*\n", done.stderr)
