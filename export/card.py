@@ -58,6 +58,9 @@ Where a hub is reachable, GPT-2 small fine-tuned by the same two commands is wha
 """Advice in the cards of models with fewer parameters than `SMALL`."""
 SMALL = 100_000_000
 
+OWN = "own"
+"""The source of a writer's texts, among the corpora."""
+
 GUIDED = "Each is led away from what it would be without its genre (guidance). "
 
 
@@ -78,7 +81,7 @@ def write_card(manifest: dict[str, Any], samples: Sequence[Sample], figures: str
         name=manifest["name"],
         width=model["heads"] * model["head_dim"],
         parameters=made["parameters"],
-        corpora="; ".join(map(_corpus, provenance.get("corpora", []))) or "not stated",
+        corpora="; ".join(_trained_on(provenance)) or "not stated",
         training=", then ".join(map(_stage, _stages(provenance))) or "not stated",
         licence=provenance.get("licence", "not stated"),
         perplexity=measured["fp32_perplexity"],
@@ -107,9 +110,24 @@ def write_card(manifest: dict[str, Any], samples: Sequence[Sample], figures: str
     )
 
 
+def _trained_on(provenance: dict[str, Any]) -> list[str]:
+    """Return the corpora of all training runs, each once, and a writer's own texts together."""
+    corpora = {corpus["name"]: corpus for corpus in _corpora(provenance)}.values()
+    texts = [corpus for corpus in corpora if corpus.get("source") == OWN]
+    own = {"name": f"{len(texts)} of a writer's own texts", "words": sum(text["words"] for text in texts)}
+    return [_corpus(corpus) for corpus in (*(each for each in corpora if each not in texts), *([own] if texts else []))]
+
+
+def _corpora(provenance: dict[str, Any]) -> list[dict[str, Any]]:
+    before = _corpora(provenance["base"]) if "base" in provenance else []
+    return [*before, *provenance.get("corpora", [])]
+
+
 def _corpus(corpus: dict[str, Any]) -> str:
-    words = f" ({corpus['words'] / 1e6:.1f} million words)" if "words" in corpus else ""
-    return f"{corpus.get('name', corpus)}{words}"
+    words = corpus.get("words")
+    if words is None:
+        return str(corpus["name"])
+    return f"{corpus['name']} ({f'{words / 1e6:.1f} million' if words >= 1e6 else f'{words:,}'} words)"
 
 
 def _stages(provenance: dict[str, Any]) -> list[dict[str, Any]]:

@@ -213,6 +213,12 @@ class Manifest:
     provenance: dict[str, Any]
     engine: EngineContract = EngineContract()
 
+    @property
+    def voice(self) -> list[str]:
+        """The titles of the texts that the model was tuned on; empty unless `plotify tune` made it."""
+        corpora = self.provenance.get("corpora", [])
+        return [Path(corpus["name"]).stem for corpus in corpora if corpus.get("source") == "own"]
+
 
 @dataclass(frozen=True)
 class Bundle:

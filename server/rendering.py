@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class Pages:
         )
         # Not `%-d`, which Windows lacks.
         self._environment.filters["date"] = lambda moment: f"{moment.day} {moment:%B %Y}"
+        self._environment.filters["listed"] = listed
         self._environment.globals.update(
             genres=self.genres,
             any_genre=ANY_GENRE,
@@ -101,3 +102,11 @@ def card(bundle: Bundle) -> Markup | None:
     text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text("utf-8"), flags=re.DOTALL)
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return Markup(html.replace("<th></th>", "<td></td>"))  # screen readers announce an empty heading
+
+
+def listed(titles: Sequence[str], most: int = 3) -> str:
+    """Return titles as part of a sentence: the first `most`, and the number of the others."""
+    named = [f"“{title}”" for title in titles[:most]]
+    if len(titles) > most:
+        named.append(f"{len(titles) - most} more")
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)

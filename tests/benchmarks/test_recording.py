@@ -13,9 +13,7 @@ from server.cli import plotify
 def test_both_servers_are_measured(tiny_bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "recording.json"
     small = ("--plots", "2", "--requests", "1", "--writers", "1", "--rounds", "1", "--precision", "int8")
-    done = CliRunner().invoke(
-        plotify, ["bench", "recording", "--model", str(tiny_bundle), *small, "--json", str(file)]
-    )
+    done = CliRunner().invoke(plotify, ["bench", "recording", "--model", str(tiny_bundle), *small, "--json", str(file)])
     assert done.exit_code == 0, done.output
     assert "recording adds" in done.output
     content = json.loads(file.read_text())

@@ -143,15 +143,19 @@ def test_the_card_of_a_bundle_without_fp32_still_gives_its_figures(manifest: dic
 
 
 def test_the_card_tells_every_stage_of_the_training_and_the_figures_given(manifest: dict[str, Any]) -> None:
-    first = {"training": {"tokens": 18_200_000, "seconds": 6_840}, "corpora": []}
+    prose = {"name": "prose.jsonl", "source": "prose", "words": 14_080_000}
+    plots = {"name": "plots.csv", "source": "mpst", "words": 13_040_000}
+    own = [{"name": name, "source": "own", "words": 1_500} for name in ("first.txt", "second.md")]
+    first = {"training": {"tokens": 18_200_000, "seconds": 6_840}, "corpora": [plots, prose]}
     manifest["provenance"] |= {
         "base": first,
         "training": {"tokens": 2_500_000, "seconds": 1_080},
-        "corpora": [{"name": "plots.csv", "words": 13_040_000}],
+        "corpora": [plots, *own],
     }
     manifest["sampling"]["guidance"] = 1.0
     card = write_card(manifest, [Sample(1, "Drama", "A door", " opens.")], "## Read blind\n\nSix of ten.\n")
-    assert "| trained on | plots.csv (13.0 million words) |" in card
+    read = "plots.csv (13.0 million words); prose.jsonl (14.1 million words); 2 of a writer's own texts (3,000 words)"
+    assert f"| trained on | {read} |" in card
     assert "| training | 18.2 million tokens in 1.9 hours, then 2.5 million tokens in 0.3 hours |" in card
     assert "\n## Read blind\n\nSix of ten.\n\n## Samples\n" in card
     assert "guidance)" not in card

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from litestar.testing import TestClient
 
 from benchmarks.openings import opening
+from server.app import create_app
 from server.bundle import Bundle
 from server.cli import plotify
-from server.engine import Engine, Request, Sampling
+from server.engine import Engine
+from server.settings import Settings
 from tests.conftest import PYTHON
 from training.prepare import read_split
 from voice import tune as tuning
@@ -67,10 +71,13 @@ def test_killed_and_started_again_it_leaves_a_bundle_that_has_learned(
     card = (out / "MODEL_CARD.md").read_text()
     assert f"| first.txt | {corpora[0]['words']:,} |" in card
     assert "On the tenth of them that was held out, it costs" in card
-    with Engine(bundle) as engine:
-        prompt = bundle.manifest.prompt.fill("The night porter", None, bundle.manifest.prompt.default_length)
-        written = "".join(chunk.text for chunk in engine.submit(Request(prompt, Sampling(max_tokens=20, seed=1))))
-    assert written
+    with Engine(bundle) as engine, TestClient(create_app(engine, Settings(hosts="testserver.local"))) as client:
+        begun = client.post("/api/plots", json={"prompt": "The night porter", "seed": 1}).json()
+        events = client.get(begun["events"]).text
+        assert "event: token" in events
+        assert "event: done" in events
+        about = client.get("/about").text
+        assert re.search(r"This model has read “first” and “second”, and it sounds more like\s+them than", about)
 
 
 def test_the_losses_are_those_before_the_first_step_and_of_the_best_weights(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from server.desk.caret_routes import MAX_FORM
 from server.engine import Engine
 from server.engine.model.runner import Runner
 from server.http.static import STATIC
+from server.rendering import listed
 from tests.server.at_desk import form, go_on, offered
 from tests.server.live import fill_up, serving
 
@@ -220,3 +221,16 @@ def test_health(client: Client) -> None:
     order = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 7, "ignore_eos": True}
     assert client.post("/v1/completions", json=order).status_code == 200
     assert client.get("/healthz").json() == {**idle, "written": 7}
+
+
+@pytest.mark.parametrize(
+    ("titles", "said"),
+    [
+        (["A"], "“A”"),
+        (["A", "B"], "“A” and “B”"),
+        (["A", "B", "C"], "“A”, “B” and “C”"),
+        (["A", "B", "C", "D", "E"], "“A”, “B”, “C” and 2 more"),
+    ],
+)
+def test_titles_are_named_in_a_sentence(titles: list[str], said: str) -> None:
+    assert listed(titles) == said
