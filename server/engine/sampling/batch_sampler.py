@@ -19,7 +19,7 @@ from server.cores import cores
 from server.engine.arrays import Floats
 from server.engine.errors import DeviceError
 from server.engine.sampling.compilation import announced, cache_folder
-from server.engine.sampling.kernels import likeliest, log_sum_exp, sample
+from server.engine.sampling.kernels import guided, likeliest, log_sum_exp, penalise, sample
 
 logger = logging.getLogger(__name__)
 
@@ -106,12 +106,14 @@ class BatchSampler:
 
     def _compile(self) -> None:
         """Compile the loops. A cache that cannot be written, on a full disk for example, stops nothing."""
-        zero, failed = np.zeros((1, 1), np.float32), OSError()
+        zero, one, failed = np.zeros((1, 1), np.float32), np.float32(1), OSError()
         for attempt in range(ATTEMPTS):
             try:
                 with announced(sample):
                     self.sample(zero, [SamplingInput(0, 1, 0, 0, 1.0, 0, 1.0, 0.0)])
                     likeliest(zero[0], 1, np.float32(log_sum_exp(zero[0])))
+                    guided(zero[0], zero[0], one, one)
+                    penalise(zero[0], np.zeros(1, np.intp), zero[0], one, one, one)
             except OSError as error:
                 failed = error
                 continue

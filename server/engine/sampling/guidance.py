@@ -3,18 +3,16 @@
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from server.bundle import EngineContract
-from server.engine.sampling.kernels import likeliest, log_sum_exp
+from server.engine.arrays import Floats
+from server.engine.sampling.kernels import guided
 
 PLAUSIBLE = EngineContract().guidance_floor
 """The floor for bundles that don't name theirs."""
 
 
-def guide(
-    logits: npt.NDArray[np.float32], against: npt.NDArray[np.float32], strength: float, floor: float = PLAUSIBLE
-) -> npt.NDArray[np.float32]:
+def guide(logits: Floats, against: Floats, strength: float, floor: float = PLAUSIBLE) -> Floats:
     """Return the guided log probabilities, float32 [vocab]: against + strength × (logits − against).
 
     Implausible tokens get -inf. If the input is not finite, neither is the result.
@@ -26,11 +24,4 @@ def guide(
         floor: tokens below this share of the likeliest token's probability are implausible. Among unlikely tokens the
             difference between two distributions is noise (Li et al. 2023, arXiv:2210.15097).
     """
-    guided = np.full_like(logits, -np.inf)
-    # Few tokens are plausible; the others only matter for the two sums.
-    kept = likeliest(logits, logits.size, logits.max() + np.float32(math.log(floor)))
-    with np.errstate(invalid="ignore"):  # inf - inf, if logits are not finite
-        own = logits[kept] - np.float32(log_sum_exp(logits))
-        plain = against[kept] - np.float32(log_sum_exp(against))
-        guided[kept] = plain + np.float32(strength) * (own - plain)
-    return guided
+    return guided(logits, against, np.float32(strength), np.float32(math.log(floor)))

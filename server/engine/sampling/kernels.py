@@ -55,6 +55,42 @@ def likeliest(scores: Floats, count: int, least: np.float32) -> Ids:
 
 
 @compiled()
+def guided(logits: Floats, against: Floats, strength: np.float32, reach: np.float32) -> Floats:
+    """Return guided log probabilities [vocab]; see `guide`.
+
+    reach: the logarithm of the floor. Tokens with less than the highest logit and `reach` get -inf.
+    """
+    maxima = np.empty(_blocks(logits.size), np.float32)
+    highest = _find_maxima(logits, maxima)
+    scores = np.full(logits.size, float32(-np.inf))
+    if not np.isnan(highest):
+        # Few tokens are plausible; the others only matter for the two sums.
+        kept = _likeliest(logits, maxima, logits.size, float32(highest + reach))
+        total, total_against = float32(log_sum_exp(logits)), float32(log_sum_exp(against))
+        for number in range(kept.size):
+            place = kept[number]
+            own, plain = logits[place] - total, against[place] - total_against
+            scores[place] = plain + strength * (own - plain)
+    return scores
+
+
+@compiled()
+def penalise(
+    scores: Floats, ids: Ids, drawn: Floats, repetition: np.float32, presence: np.float32, frequency: np.float32
+) -> None:
+    """Apply the three penalties of `Sampling` to the scores [vocab] of the tokens `ids`, in place.
+
+    drawn: how often each of them was drawn.
+    """
+    for number in range(ids.size):
+        score = scores[ids[number]]
+        if repetition != 1:
+            score = score / repetition if score > 0 else score * repetition
+        score -= frequency * drawn[number]
+        scores[ids[number]] = score - presence * float32(drawn[number] > 0)
+
+
+@compiled()
 def sample(logits: Floats, inputs: npt.NDArray[np.void], tokens: Ids) -> None:
     """Sample a token for each input of dtype `SAMPLING_INPUT`, on one thread."""
     blocks = _blocks(logits.shape[1])

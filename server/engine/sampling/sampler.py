@@ -9,7 +9,7 @@ from server.engine.arrays import Floats
 from server.engine.request import Sampling
 from server.engine.sampling.bad_words import BadWords
 from server.engine.sampling.batch_sampler import SamplingInput
-from server.engine.sampling.kernels import likeliest, log_sum_exp
+from server.engine.sampling.kernels import likeliest, log_sum_exp, penalise
 from server.engine.sampling.logprobs import TokenLogprobs
 
 GREEDY_BELOW = 1e-5
@@ -114,10 +114,11 @@ class Sampler:
 
     def _adjust(self, scores: Floats) -> None:
         """Add bias and penalties; they change few scores."""
-        with np.errstate(over="ignore"):  # an overflow gives -inf, and such a token is never drawn
-            scores[self._bias_ids] += self._bias
-            if self._occurrences is not None:
-                self._occurrences.penalise(scores, self._sampling)
+        if self._bias_ids.size:
+            with np.errstate(over="ignore"):  # an overflow gives -inf, and such a token is never drawn
+                scores[self._bias_ids] += self._bias
+        if self._occurrences is not None:
+            self._occurrences.penalise(scores, self._sampling)
 
 
 def token_logprobs(logits: Floats, token: int, count: int) -> TokenLogprobs:
@@ -156,9 +157,5 @@ class _Occurrences:
     def penalise(self, scores: Floats, sampling: Sampling) -> None:
         """Apply the three penalties to the scores [vocab] of these tokens, in place."""
         ids, drawn = self._ids[: len(self._places)], self._drawn[: len(self._places)]
-        values, penalty = scores[ids], np.float32(sampling.repetition_penalty)
-        if penalty != 1:
-            values = np.where(values > 0, values / penalty, values * penalty)
-        values -= np.float32(sampling.frequency_penalty) * drawn
-        values -= np.float32(sampling.presence_penalty) * (drawn > 0)
-        scores[ids] = values
+        penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
+        penalise(scores, ids, drawn, *map(np.float32, penalties))
