@@ -43,7 +43,7 @@ class Batch:
         observer: Observer,
     ) -> None:
         self.runner = runner
-        self.scheduler = Scheduler(runner.cache, queue, config.rows, config.kept)
+        self.scheduler = Scheduler(runner.cache, queue, config.rows, config.kept, runner.most_logits)
         self.generated = 0
         self._sampler = sampler
         self._lock = lock
@@ -96,15 +96,17 @@ class Batch:
 
     def _prefill(self, prefill: Prefill, step: StepStats) -> None:
         """Do a prefill run. If it completes its groups, sample the first token of each of their sequences."""
-        first_row, logprobs = prefill.rows[0].index, prefill.rows[0].logprobs
-        if logprobs is None:
-            logits = self.runner.prefill(first_row, prefill.start, prefill.pieces)
+        first_row = prefill.rows[0].index
+        if prefill.all_logits:
+            for run in self.runner.prefill_all_logits(first_row, prefill.start, prefill.pieces):
+                for row, logits in zip(prefill.rows, run, strict=True):
+                    if row.logprobs is not None:
+                        row.logprobs.add(logits)
+                    row.logits = logits[-1].copy()  # the next run overwrites them
         else:
-            for logits in self.runner.prefill_all_logits(first_row, prefill.start, prefill.pieces[0]):
-                logprobs.add(logits)
-            logits = logits[-1:]
-        for row, last in zip(prefill.rows, logits, strict=True):
-            row.logits = last.copy()  # the next run overwrites them
+            last_logits = self.runner.prefill(first_row, prefill.start, prefill.pieces)
+            for row, last in zip(prefill.rows, last_logits, strict=True):
+                row.logits = last.copy()
         with self._lock:
             complete = self.scheduler.finish_prefill(prefill)
         if not complete:

@@ -29,7 +29,7 @@ class Prefill:
     """One prefill run: several whole prompts, or a piece of one prompt.
 
     Attributes:
-        rows: the row of each prompt.
+        rows: the row of each prompt. All of them want prompt logprobs, or none.
         start: the number of tokens already in each row's cache.
         length: the number of tokens to prefill in each row, padding included.
     """
@@ -43,9 +43,17 @@ class Prefill:
         """The tokens to prefill in each row, without padding."""
         return [row.tokens[self.start : self.start + self.length] for row in self.rows]
 
+    @property
+    def all_logits(self) -> bool:
+        """True if the logits after each token are needed, for prompt logprobs."""
+        return self.rows[0].logprobs is not None
+
 
 class Scheduler:
     """Assigns the first `rows` rows of the KV cache to sequences, the next `kept` to the prefix cache.
+
+    Args:
+        most_logits: the most tokens to prefill together if the logits of each are needed, padding included.
 
     Attributes:
         prefilling: the groups in prefill. Their rows are behind the decoding rows.
@@ -53,7 +61,7 @@ class Scheduler:
         decoding_rows: their rows; row i of the cache is at index i.
     """
 
-    def __init__(self, cache: Cache, queue: FairQueue, rows: int, kept: int) -> None:
+    def __init__(self, cache: Cache, queue: FairQueue, rows: int, kept: int, most_logits: int) -> None:
         self.rows = rows
         self.queue = queue
         self.prefilling: list[SequenceGroup] = []
@@ -61,6 +69,7 @@ class Scheduler:
         self.decoding_rows: list[CacheRow] = []
         self.prefix_cache = PrefixCache(cache, rows, kept)
         self._cache = cache
+        self._most_logits = most_logits
 
     @property
     def running(self) -> list[Sequence]:
@@ -103,8 +112,8 @@ class Scheduler:
             return None
         unfinished = [row for group in self.prefilling for row in group.prompts if row.uncached]
         padded_length = self._cache.whole_blocks(max(row.uncached for row in unfinished))
-        alone = any(row.cached or row.logprobs for row in unfinished)
-        if len(unfinished) > 1 and not alone and padded_length * len(unfinished) <= budget:
+        begun = any(row.cached for row in unfinished)
+        if len(unfinished) > 1 and not begun and self._fit_together(unfinished, padded_length, budget):
             return Prefill(unfinished, 0, padded_length)
         first = unfinished[0]
         if self.decoding_rows:  # later tokens of a prompt attend to more, and take longer
@@ -122,7 +131,8 @@ class Scheduler:
         complete, self.prefilling = self.prefilling, []
         for group in complete:
             for row in group.prompts:
-                self.prefix_cache.store(row.tokens, row.index, group.client)
+                if not group.only_scored:  # nobody goes on from it
+                    self.prefix_cache.store(row.tokens, row.index, group.client)
         for group in complete:
             self._start_decoding(group)
         return complete
@@ -159,17 +169,23 @@ class Scheduler:
         fair = max(self._cache.whole_blocks(2 * len(self.decoding_rows)), MIN_PREFILL_TOKENS * max(len(self.queue), 1))
         return min(fair, MAX_PREFILL_TOKENS)
 
+    def _fit_together(self, rows: list[CacheRow], padded_length: int, budget: int) -> bool:
+        """Return True if one run can prefill these prompts: all of them with all logits, or none."""
+        scored = [row.logprobs is not None for row in rows]
+        most = min(budget, self._most_logits) if any(scored) else budget
+        return all(scored) == any(scored) and padded_length * len(rows) <= most
+
     def _start_prefill(self, budget: int) -> bool:
         """Start the first group in the queue, and the next ones if they fit into the same run.
 
         Return False if none has started. Call it only while no group is in prefill.
         """
         next_row = len(self.decoding_rows)
-        padded_length = prompt_count = 0
+        padded_length = 0
+        rows: list[CacheRow] = []
         while (group := self.queue.peek()) is not None:
             if group.rows > self.rows - next_row:
                 break
-            wants_logprobs = any(prompt.logprobs for prompt in group.prompts)
             # Prompt logprobs need the logits of every token, so the prefix cache is of no use to them.
             hits = [
                 (0, 0) if row.logprobs else self.prefix_cache.find(row.tokens, group.client) for row in group.prompts
@@ -177,10 +193,10 @@ class Scheduler:
             reuses = any(length for _, length in hits)
             longest = max(len(prompt.tokens) for prompt in group.prompts)
             padded_length = max(padded_length, self._cache.whole_blocks(longest))
-            prompt_count += len(group.prompts)
-            # A joint run begins at position 0 and gives no prompt logprobs. Copies for more sequences need free rows.
-            alone = reuses or wants_logprobs or len(group.sequences) > 1
-            if self.prefilling and (alone or padded_length * prompt_count > budget):
+            rows += group.prompts
+            # A joint run begins at position 0. Copies for more sequences need free rows.
+            alone = reuses or len(group.sequences) > 1
+            if self.prefilling and (alone or not self._fit_together(rows, padded_length, budget)):
                 break
             self.queue.pop()
             for prompt, (source, length) in zip(group.prompts, hits, strict=True):

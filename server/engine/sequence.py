@@ -192,6 +192,11 @@ class SequenceGroup:
         return len(self.prompts) * len(self.sequences)
 
     @property
+    def only_scored(self) -> bool:
+        """True if the log probabilities of the prompt are all that is wanted."""
+        return self.prompts[0].logprobs is not None and not any(sequence.limit for sequence in self.sequences)
+
+    @property
     def cost(self) -> float:
         """The most tokens that the request can take, prompts and continuations together."""
         return sum(sequence.cost for sequence in self.sequences)

@@ -29,9 +29,9 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         runs.append(Run("prefill", len(pieces), max(map(len, pieces))))
         return prefill(runner, row, start, pieces)
 
-    def recorded_score(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
-        runs.append(Run("score", 1, len(piece)))
-        return score(runner, row, start, piece)
+    def recorded_score(runner: Runner, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Iterator[list[Floats]]:
+        runs.append(Run("score", len(pieces), max(map(len, pieces))))
+        return score(runner, row, start, pieces)
 
     def recorded_decode(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         runs.append(Run("decode", len(tokens), 1))

@@ -34,6 +34,7 @@ class Runner:
 
     Attributes:
         cache: the KV cache.
+        most_logits: the most tokens to return logits for from one run.
         captures: True if decodes are kept as CUDA graphs.
         seconds: the time spent in the session so far.
 
@@ -67,7 +68,8 @@ class Runner:
             ) from error
         self._shape = shape
         # Room for each decoding row, and for one block of prefill_all_logits.
-        self._logits = np.empty((max(rows, block_size), shape.vocab_size), np.float32)
+        self.most_logits = max(rows, block_size)
+        self._logits = np.empty((self.most_logits, shape.vocab_size), np.float32)
         self._ids = np.zeros(rows, np.int64)
         self._positions = np.zeros(rows, np.int64)
         self._seqlens = np.zeros(rows, np.int32)
@@ -101,24 +103,28 @@ class Runner:
         wanted = np.array([line * width + len(piece) - 1 for line, piece in enumerate(pieces)])
         return self._run_prefill(row, start, pieces, width, wanted)
 
-    def prefill_all_logits(self, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
-        """Prefill a piece of one prompt in `row`, and yield the logits after each token.
+    def prefill_all_logits(self, row: int, start: int, pieces: Sequence[Sequence[int]]) -> Iterator[list[Floats]]:
+        """Prefill a piece of each prompt, and yield the logits after each token.
 
         Each run covers as many whole blocks as there is room for logits. Whole blocks make the model's head, too, use
-        the same kernels in whatever pieces the prompt is prefilled.
+        the same kernels in whatever pieces the prompt is prefilled, and among whatever others.
 
         Args:
-            start: the number of tokens already in the row.
+            row: the row of the first prompt; the others are in the next rows.
+            start: the number of tokens already in each row; must be 0 if there are several pieces.
+            pieces: the token ids for each row. Several pieces, padded to whole blocks, have `most_logits` tokens at
+                most.
 
         Yields:
-            The logits, float32 [tokens, vocab]. The next run overwrites them.
+            The logits for each row, float32 [tokens, vocab]. The next run overwrites them.
         """
         block_size = self.cache.block_size
-        most = len(self._logits) // block_size * block_size
-        for begin in range(0, len(piece), most):
-            part = piece[begin : begin + most]
-            width = self.cache.whole_blocks(len(part))
-            yield self._run_prefill(row, start + begin, [part], width, np.arange(width))[: len(part)]
+        most = self.most_logits // len(pieces) // block_size * block_size
+        for begin in range(0, max(map(len, pieces)), most):
+            parts = [piece[begin : begin + most] for piece in pieces]
+            width = self.cache.whole_blocks(max(map(len, parts)))
+            logits = self._run_prefill(row, start + begin, parts, width, np.arange(len(parts) * width))
+            yield [logits[line * width :][: len(part)] for line, part in enumerate(parts)]
 
     def _run_prefill(
         self, row: int, start: int, pieces: Sequence[Sequence[int]], width: int, wanted: npt.NDArray[np.int64]

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from server.engine.fair_queue import FairQueue
 from server.engine.model.cache import BLOCK
 from server.engine.prefix_cache import MIN_BLOCKS, OWNER, WIDTH
+from server.engine.sampling.prompt_logprobs import PromptLogprobs
 from server.engine.scheduler import MAX_PREFILL_TOKENS, MIN_PREFILL_TOKENS, Prefill, Scheduler
 from server.engine.sequence import CacheRow, Sequence, SequenceGroup
 from server.engine.stats import Observer, SequenceStats
@@ -17,6 +18,7 @@ from server.engine.stream import Channel
 from tests.server.engine.symbolic import SymbolicCache, history
 
 CONTEXT = 600
+MOST_LOGITS = 6 * BLOCK
 LONG_ENOUGH = 20_000
 """Every request of a test must end within this number of steps."""
 
@@ -40,7 +42,7 @@ class Continuation(Sequence):
         self.channel = Channel()
         self.stats = SequenceStats(Observer())
         self.finished = False
-        self.wanted = wanted
+        self.wanted = self.limit = wanted
         self.drawn = 0
         self.prompts: list[list[int]] = []
 
@@ -67,7 +69,7 @@ class Scheduling(RuleBasedStateMachine):
     def begin(self, rows: int, kept: int) -> None:
         self.rows, self.kept = rows, kept
         self.cache = SymbolicCache(rows + kept, CONTEXT)
-        self.scheduler = Scheduler(self.cache, FairQueue(), rows, kept)
+        self.scheduler = Scheduler(self.cache, FairQueue(), rows, kept, MOST_LOGITS)
         self.sequences: list[Continuation] = []
         self.served: list[SequenceGroup] = []
         self.last: dict[int, int] = {}
@@ -78,8 +80,11 @@ class Scheduling(RuleBasedStateMachine):
         against=st.one_of(st.none(), prompts),
         wanted=st.lists(st.one_of(st.integers(1, 5), st.integers(1, 60)), min_size=1, max_size=3),
         client=st.sampled_from("abc"),
+        scored=st.booleans(),
     )
-    def submit(self, prompt: list[int], against: list[int] | None, wanted: list[int], client: str) -> None:
+    def submit(
+        self, prompt: list[int], against: list[int] | None, wanted: list[int], client: str, scored: bool
+    ) -> None:
         given = [prompt] if against is None or self.rows == 1 else [prompt, against]
         limit = CONTEXT - max(map(len, given))
         sequences = [Continuation(min(each, limit), client) for each in wanted[: self.rows // len(given)]]
@@ -87,6 +92,7 @@ class Scheduling(RuleBasedStateMachine):
             sequence.prompts = given
         self.sequences += sequences
         rows = [CacheRow(list(each)) for each in given]
+        rows[0].logprobs = PromptLogprobs(prompt, 0, 1) if scored else None
         for sequence in sequences:
             sequence.cost = sum(map(len, given)) / len(sequences) + sequence.wanted * len(given)
         self.submitted.append(SequenceGroup(rows, list(sequences)))
@@ -141,6 +147,8 @@ class Scheduling(RuleBasedStateMachine):
             else MAX_PREFILL_TOKENS
         )
         assert width * len(prefill.pieces) <= min(most, MAX_PREFILL_TOKENS)
+        assert all((row.logprobs is not None) == prefill.all_logits for row in prefill.rows)
+        assert len(prefill.rows) == 1 or not prefill.all_logits or width * len(prefill.pieces) <= MOST_LOGITS
         assert [row.index for row in prefill.rows] == [
             prefill.rows[0].index + line for line in range(len(prefill.rows))
         ]
@@ -158,6 +166,8 @@ class Scheduling(RuleBasedStateMachine):
             assert group not in self.served, "a group starts only once"
             self.served.append(group)
             prompt_cells = [self.last[id(prompt)] for prompt in group.prompts]
+            for prompt in group.prompts:
+                prompt.logprobs = None
             for sequence in map(continuation, group.sequences):
                 assert [row.tokens for row in sequence.rows] == sequence.prompts
                 sequence.draw(prompt_cells)

@@ -235,7 +235,7 @@ def test_a_runner_on_a_device_computes_the_same(runners: tuple[Runner, DeviceRun
         logits.append(runner.decode([4, 5, 6], [4, 3, 37]).copy())
         runner.cache.copy(2, 1, 38)
         logits.append(runner.decode([7, 8], [5, 38]).copy())
-        logits += [part.copy() for part in runner.prefill_all_logits(3, 0, list(range(40)))]
+        logits += [part.copy() for (part,) in runner.prefill_all_logits(3, 0, [list(range(40))])]
         given.append(logits)
     for host, device in zip(*given, strict=True):
         assert host.shape == device.shape

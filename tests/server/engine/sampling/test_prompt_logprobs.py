@@ -19,6 +19,7 @@ from tests.server.reading import PRECISIONS, PROMPT, one_by_one, some_requests, 
 from tests.server.runs import Run
 
 LONG = [number * 7 % 399 for number in range(100)]
+Pieces = Sequence[Sequence[int]]
 READ_ONLY = Sampling(max_tokens=0)
 FP32_TOLERANCE = 1e-4
 """Nats between two float32 implementations of the same network, with logits of up to 30."""
@@ -62,6 +63,28 @@ def test_company_and_pieces_change_no_bit(bundle: Bundle, precision: str) -> Non
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
+def test_prompts_that_wait_together_are_scored_in_one_run_and_that_changes_no_bit(
+    bundle: Bundle, precision: str, runs: list[Run]
+) -> None:
+    """There is room for 96 tokens, padding included."""
+    prompts = [LONG[:20], LONG[5:37], LONG[2:33], LONG[3:20], LONG]
+    requests = [Request(prompt, READ_ONLY, prompt_logprobs=2) for prompt in prompts]
+    with Engine(bundle, EngineConfig(precision, threads=1, rows=80, kept=16)) as engine:
+        alone = [found(engine.submit(request)) for request in requests]
+        writing = engine.submit(Request(PROMPT, Sampling(max_tokens=100, ignore_end=True)))
+        next(writing)
+        runs.clear()
+        with engine._changed:  # between two steps
+            streams = [engine.submit(each) for each in (*requests, *some_requests(3, seed=4))]
+        assert [found(stream) for stream in streams[: len(requests)]] == alone
+        assert all(list(stream) for stream in streams[len(requests) :])
+        writing.cancel()
+    scored = [(run.rows, run.tokens) for run in runs if run.kind == "score"]
+    assert scored[:2] == [(3, 32), (1, 17)]
+    assert sum(tokens for _, tokens in scored[2:]) >= len(LONG)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_asking_for_them_changes_nothing_that_is_written(bundle: Bundle, precision: str) -> None:
     requests = [request for request in some_requests(12, seed=6) if not request.against]
     with Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as engine:
@@ -100,6 +123,15 @@ def test_a_prompt_that_was_scored_is_kept_and_one_that_was_kept_is_scored(engine
     assert [(run.kind, run.tokens) for run in runs] == [("score", 100), ("prefill", 4), ("score", 100)]
 
 
+def test_a_prompt_that_is_only_scored_takes_the_place_of_no_other(bundle: Bundle, runs: list[Run]) -> None:
+    with Engine(bundle, EngineConfig(threads=1, rows=4, kept=1)) as engine:
+        runs.clear()
+        tokens_of(engine.submit(Request(LONG, Sampling(max_tokens=1))))
+        found(engine.submit(Request(LONG[10:], READ_ONLY, prompt_logprobs=0)))
+        tokens_of(engine.submit(Request(LONG, Sampling(max_tokens=1))))
+    assert [(run.kind, run.tokens) for run in runs] == [("prefill", 100), ("score", 90), ("prefill", 4)]
+
+
 def test_a_long_prompt_is_scored_in_pieces_between_the_steps_of_others(
     bundle: Bundle, slow_decoding: float, runs: list[Run]
 ) -> None:
@@ -122,10 +154,10 @@ def test_leaving_stops_the_reading(engine: Engine, runs: list[Run], monkeypatch:
     score = Runner.prefill_all_logits
     submitted = threading.Event()
 
-    def score_and_leave(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
+    def score_and_leave(runner: Runner, row: int, start: int, pieces: Pieces) -> Iterator[list[Floats]]:
         submitted.wait()
         stream.cancel()
-        return score(runner, row, start, piece)
+        return score(runner, row, start, pieces)
 
     monkeypatch.setattr(Runner, "prefill_all_logits", score_and_leave)
     stream = engine.submit(Request(LONG, READ_ONLY, prompt_logprobs=0))
@@ -141,10 +173,10 @@ def test_logits_that_are_not_finite_end_the_request_and_no_other(
 ) -> None:
     score = Runner.prefill_all_logits
 
-    def spoilt(runner: Runner, row: int, start: int, piece: Sequence[int]) -> Iterator[Floats]:
-        for logits in score(runner, row, start, piece):
+    def spoilt(runner: Runner, row: int, start: int, pieces: Pieces) -> Iterator[list[Floats]]:
+        for (logits,) in score(runner, row, start, pieces):
             logits[0, 5] = np.nan
-            yield logits
+            yield [logits]
 
     monkeypatch.setattr(Runner, "prefill_all_logits", spoilt)
     for most in (0, 1):
