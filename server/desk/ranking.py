@@ -7,7 +7,7 @@ information of Li et al. 2016 (arXiv:1510.03055).
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from server.engine import AnyEngine, EngineBusy, EngineUnavailable, Request, Sampling, Stream
 from server.writing.brief import Brief
@@ -40,9 +40,10 @@ async def scores(
     """
     manifest, tokenizer = engine.bundle.manifest, engine.tokenizer
     opening = tokenizer.encode(manifest.prompt.fill("", brief.genre, begins=False).rstrip())
+    # All are encoded before any is submitted, so the engine finds them together in its queue.
+    encoded = [tokenizer.encode(text)[: manifest.model.context - len(opening)] for text in texts]
 
-    async def score(plot: Plot, text: str) -> float:
-        tokens = tokenizer.encode(text)[: manifest.model.context - len(opening)]
+    async def score(plot: Plot, tokens: Sequence[int]) -> float:
         if not (brief.prompt and tokens):  # on a blank page, there are no words to owe anything to
             return plot.logprob / max(plot.tokens, 1)
         request = Request([*opening, *tokens], Sampling(max_tokens=0), prompt_logprobs=0, client=client)
@@ -52,7 +53,29 @@ async def scores(
         alone = sum(each.logprob for chunk in chunks for each in chunk.prompt_logprobs[-len(tokens) :] if each)
         return (2 * plot.logprob - alone) / max(plot.tokens, 1)
 
-    return await asyncio.gather(*(score(plot, text) for plot, text in zip(plots, texts, strict=True)))
+    return await asyncio.gather(*(score(plot, tokens) for plot, tokens in zip(plots, encoded, strict=True)))
+
+
+async def best(
+    texts: Sequence[str],
+    whole: Sequence[bool],
+    score: Callable[[Sequence[int]], Awaitable[Sequence[float]]],
+    count: int,
+    first: int,
+) -> list[int]:
+    """Return the same as `chosen`, and score only the texts that it needs the scores of.
+
+    Args:
+        score: returns the scores of the texts at these indices.
+    """
+    found: dict[int, float] = {}
+    for ended in (True, False):  # broken texts come last, so their scores count only if one of them is chosen
+        needed = [index for index in range(first, len(texts)) if whole[index] == ended]
+        found |= zip(needed, await score(needed), strict=True)
+        indices = chosen(texts, whole, [found.get(index, 0.0) for index in range(len(texts))], count, first)
+        if all(whole[index] for index in indices[first:]):
+            break
+    return indices
 
 
 def chosen(texts: Sequence[str], whole: Sequence[bool], scores: Sequence[float], count: int, first: int) -> list[int]:
@@ -63,7 +86,7 @@ def chosen(texts: Sequence[str], whole: Sequence[bool], scores: Sequence[float],
 
     Args:
         whole: True for each text that ended by itself.
-        scores: the higher, the better.
+        scores: the higher, the better. Those of the first texts do not count.
     """
     found = list(range(min(first, len(texts))))
     rest = sorted(range(len(found), len(texts)), key=lambda index: (not whole[index], -scores[index]))

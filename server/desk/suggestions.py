@@ -7,7 +7,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from server.desk.continuations import COUNT, Continuations, Piece
-from server.desk.ranking import CANDIDATES, chosen, scores
+from server.desk.ranking import CANDIDATES, best, scores
 from server.engine import AnyEngine, EngineBusy, EngineError
 from server.http import sse
 from server.http.sse import HEARTBEAT
@@ -82,10 +82,7 @@ class Suggestions(Continuations[Ended]):
         shown = list(range(min(COUNT, len(self.plots))))
         if not (failure or self._stopped):
             try:
-                found = await scores(
-                    self._engine, self._brief, self.plots, self.texts, self._client, lambda: self._stopped
-                )
-                shown = chosen(self.texts, whole, found, COUNT, self._streamed)
+                shown = await best(self.texts, whole, self._scores, COUNT, self._streamed)
             except EngineError as error:
                 failure = f"The suggestions broke off: {error}."
         for index, number in enumerate(shown):
@@ -95,6 +92,10 @@ class Suggestions(Continuations[Ended]):
 
     def broken(self, failure: str) -> Ended:
         return Ended(failure, [], [])
+
+    async def _scores(self, indices: Sequence[int]) -> list[float]:
+        plots, texts = [self.plots[index] for index in indices], [self.texts[index] for index in indices]
+        return await scores(self._engine, self._brief, plots, texts, self._client, lambda: self._stopped)
 
     async def frames(self, begun: Begun, heartbeat: float) -> AsyncIterator[bytes]:
         """Yield server-sent events: the beginning, the pieces as they come, and the end."""

@@ -1,12 +1,15 @@
 """Choosing suggestions among candidates."""
 
 import asyncio
+import random
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 
-from server.desk.ranking import alike, chosen, scores
+from server.desk.ranking import alike, best, chosen, scores
 from server.engine import Engine, EngineBusy, EngineUnavailable, Request, Sampling
 from server.writing.brief import Brief
 from server.writing.plot import begin
@@ -31,6 +34,24 @@ def test_whole_texts_unlike_each_other_are_chosen_by_their_scores(
     scores: list[float], whole: list[bool], first: int, expected: list[int]
 ) -> None:
     assert chosen(TEXTS, whole, scores, 3, first) == expected
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("whole", product([True, False], repeat=5))
+async def test_the_choice_is_the_same_if_only_the_scores_that_count_are_asked_for(
+    whole: Sequence[bool], first: int
+) -> None:
+    draw = random.Random(f"{whole} {first}")
+    values, asked = [draw.random() for _ in TEXTS], list[int]()
+
+    async def score(indices: Sequence[int]) -> list[float]:
+        asked.extend(indices)
+        return [values[index] for index in indices]
+
+    found = await best(TEXTS, whole, score, 3, first)
+    assert found == chosen(TEXTS, whole, values, 3, first)
+    needed = whole if all(whole[index] for index in found[first:]) else WHOLE
+    assert sorted(asked) == [index for index in range(first, 5) if needed[index]]
 
 
 def test_of_few_candidates_all_are_chosen() -> None:
