@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -91,6 +92,12 @@ def serve(**flags: Any) -> None:
       plotify serve --model bundle --port 8080
       curl http://127.0.0.1:8080/api/plots -d prompt='A detective in Lisbon'
     """
+    settings = _settings(flags)
+    listener = _listen(settings)
+    if sys.stderr.isatty():  # anywhere else, stderr is for logs and errors alone
+        click.echo(f"Loading {settings.model.name}; the address follows in a few seconds", err=True)
+
+    # The imports take the first of these seconds.
     import uvicorn
 
     from server.app import create_app
@@ -101,9 +108,7 @@ def serve(**flags: Any) -> None:
     from server.observability.logs import configure
     from server.shelf import ShelfUnusable
 
-    settings = _settings(flags)
     configure(settings.log_level, settings.log_format)
-    listener = _listen(settings)
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
     if settings.replicas > 1:
         _serve_replicas(settings, listener, address)

@@ -1,6 +1,7 @@
 """Ray Serve's deployments: the app in one, replicas of the engine in another."""
 
 import dataclasses
+import gc
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class App:
     def __serve_build_asgi_app__(self) -> "ASGI3Application":
         """Return the Litestar app. Ray Serve looks for this name."""
         app: ASGI3Application = create_app(self._engine, self._settings)  # type: ignore[assignment]
+        gc.freeze()  # as in `plotify serve`: what is here stays
         # For `plotify serve`, uvicorn does this. Here uvicorn belongs to Ray Serve, which has no such setting.
         trusted = self._settings.trusted_proxies
         return ProxyHeadersMiddleware(app, trusted) if trusted else app

@@ -1,6 +1,7 @@
 """A replica: an engine in a process of Ray Serve, on any machine of the cluster."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -112,6 +113,7 @@ class Replica:
         self._observer = PrefillObserver()
         self._engine.observers.add(self._observer)
         self._remotes: dict[str, tuple[RemoteRequest, list[Stream]]] = {}
+        gc.freeze()  # as in `plotify serve`: what is here stays
 
     async def generate(self, remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
         """Yield the items of a request as they come. Cancelling the call frees its rows within a step.

@@ -1,6 +1,7 @@
 """The commands on the command line."""
 
 import os
+import pty
 import re
 import resource
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -91,6 +92,26 @@ def test_a_database_that_cannot_be_used_is_one_line_before_anything_is_served(
     assert done.returncode == 1
     assert done.stdout == ""
     assert re.fullmatch(r"Error: .*letter\.sqlite.* not a database.*PLOTIFY_DATABASE.*\n", done.stderr), done.stderr
+
+
+def test_serve_says_at_once_in_a_terminal_that_it_loads(tmp_path: Path) -> None:
+    """Before the imports that take seconds. Without a terminal there is only the error, as above."""
+    terminal, end = pty.openpty()
+    served = ("serve", "--port", "0", "--model", str(tmp_path / "story"))
+    command = [sys.executable, "-X", "importtime", *PLOTIFY[1:], *served]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=end, cwd=ROOT) as process:
+        os.close(end)
+        written = b""
+        with suppress(OSError):  # Linux tells so that nobody writes any more
+            while piece := os.read(terminal, 65536):
+                written += piece
+        os.close(terminal)
+        assert process.wait() == 1
+    before, line, after = written.decode().partition("Loading story; the address follows in a few seconds\r\n")
+    assert line
+    assert not re.search(r"\| +(uvicorn|litestar|numpy|onnxruntime)\b", before)
+    assert re.search(r"\| +onnxruntime\b", after)
+    assert "Error: " in after
 
 
 @pytest.mark.parametrize("command", ["generate", "serve"])

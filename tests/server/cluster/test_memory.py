@@ -1,9 +1,43 @@
-"""The memory of the processes of a cluster that hold no model."""
+"""The memory of the processes of a cluster."""
 
+import gc
 import subprocess
 import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
+from ray import serve
+
+from server.bundle import Bundle
+from server.cluster import deployments
+from server.cluster.replica import Replica
+from server.engine import Engine
+from server.settings import Settings
+
+
+@pytest.fixture
+def thawed() -> Iterator[None]:
+    """Let later tests collect what the code under test froze."""
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+
+
+def test_a_replica_looks_for_no_garbage_in_what_it_started_with(
+    bundle: Bundle, thawed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = SimpleNamespace(replica_id=SimpleNamespace(unique_id="a"))
+    monkeypatch.setattr(serve, "get_replica_context", lambda: here)
+    replica = Replica(Settings(model=bundle.path))
+    assert gc.get_freeze_count() > 0
+    del replica  # closes its engine
+
+
+def test_the_app_looks_for_no_garbage_in_what_it_started_with(engine: Engine, thawed: None) -> None:
+    app = SimpleNamespace(_engine=engine, _settings=Settings())
+    deployments.App.__serve_build_asgi_app__(app)  # type: ignore[arg-type]
+    assert gc.get_freeze_count() > 0
 
 
 @pytest.mark.parametrize("module", ["server.cluster.local", "server.cluster.deployments", "server.app"])
