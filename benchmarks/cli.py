@@ -10,6 +10,7 @@ MODULES = {
     "benchmarks.serve": ("serve",),
     "benchmarks.offers": ("offers",),
     "benchmarks.recording": ("recording",),
+    "benchmarks.drafts": ("drafts",),
     "benchmarks.load.command": ("load",),
     "benchmarks.load.compare": ("compare", "trend"),
     "benchmarks.standard": ("standard", "against"),
@@ -49,6 +50,7 @@ def bench() -> None:
       plotify bench serve --model bundle
       plotify bench offers
       plotify bench recording
+      plotify bench drafts
       plotify bench load --users 1,8,32 --out report
       plotify bench standard
       plotify bench against HEAD~1 --fail-above 15%
