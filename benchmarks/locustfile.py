@@ -35,42 +35,43 @@ WORDS_A_SECOND = 4.0
 """A person's reading speed."""
 
 
-SHAPES_HELP = "; ".join(f"{name}: {how}" for name, how in shapes.SHAPES.items()) + ". Ramp and spike divide -t."
-BEHAVIOURS_HELP = (
-    "people: think, send, read and send again; clients: send the next request after each answer; mixed: half of each; "
-    "poisson: send requests at random times, however many are running; writers: ask the desk of Plotify for three "
-    "continuations, again and again."
+ABOUT = (
+    f"Shapes: {'; '.join(f'{name}: {how}' for name, how in shapes.SHAPES.items())}. Ramp and spike divide -t. "
+    "Behaviours: people: think, send, read and send again; clients: send the next request after each answer; "
+    "mixed: half of each; poisson: send requests at random times, however many are running; "
+    "writers: ask the desk of Plotify for three continuations, again and again."
 )
 
 
 def add_options(parser: LocustArgumentParser) -> None:
     """Add the users' options to the command line and to Locust's page.
 
-    `python -m benchmarks.locustfile` lists them.
+    `python -m benchmarks.locustfile` lists them. On the page, the help is a part of an option's label, and a label of
+    more than 90 characters is cut.
     """
-    own = parser.add_argument_group("Plotify", "The users' behaviour, and their number over time.")
+    own = parser.add_argument_group("Plotify", ABOUT)
 
     def add(name: str, default: Any, help: str, **more: Any) -> None:
         own.add_argument(name, default=default, type=type(default), help=help, **more)
 
-    add("--shape", "steady", SHAPES_HELP, choices=list(shapes.SHAPES))
-    add("--levels", "", "Users in each stage of a ramp, such as 1,8,32. Default: 1, 2, 4 ... -u.")
-    add("--behaviour", "clients", BEHAVIOURS_HELP, choices=list(BEHAVIOURS))
-    add("--rate", 1.0, "With poisson: requests per second of each user.")
-    add("--max-tokens", 64, "New tokens per request.")
-    add("--prompt-words", 24, "Words of a client's prompt and of a writer's text; a person begins with 12.")
-    add("--longest", 256, "A person stops continuing a text with more tokens than this.")
-    add("--genre", "any", "A writer's genre.")
-    add("--think", 5.0, "Average thinking time of a person in seconds.")
-    add("--temperature", 1.0, "0 takes the likeliest token.")
-    own.add_argument("--ignore-eos", action="store_true", help="No text ends early. Not every server knows this field.")
-    add("--stage-seconds", 30.0, "With knee: seconds of each stage.")
-    add("--patience", 600.0, "Seconds without data after which a stream has failed.")
-    add("--draw-seed", 1, "Seed of the prompts and pauses.")
-    add("--record", "", "Write one line of JSON for each request to this folder.")
+    add("--shape", "steady", "the number of users over time", choices=list(shapes.SHAPES))
+    add("--levels", "", "users in each stage of a ramp, such as 1,8,32; without: 1, 2, 4 … -u")
+    add("--behaviour", "clients", "what a user does", choices=list(BEHAVIOURS))
+    add("--rate", 1.0, "poisson: requests a second of each user")
+    add("--max-tokens", 64, "new tokens of a request")
+    add("--prompt-words", 24, "of a client's or a writer's text")
+    add("--longest", 256, "tokens of the longest text a person goes on with")
+    add("--genre", "any", "a writer's")
+    add("--think", 5.0, "seconds that a person thinks, on average")
+    add("--temperature", 1.0, "0 takes the likeliest token")
+    own.add_argument("--ignore-eos", action="store_true", help="no text ends early, on servers that know it")
+    add("--stage-seconds", 30.0, "knee: seconds of a stage")
+    add("--patience", 600.0, "silent seconds until a stream has failed")
+    add("--draw-seed", 1, "of the prompts and pauses")
+    add("--record", "", "a folder for a line of JSON for each request")
     for action in own._group_actions:
         action.include_in_web_ui = True  # Locust's page would leave it out otherwise
-    add("--key", "", "API key, if the server needs one.", env_var="LOCUST_KEY")
+    add("--key", "", "an API key, if the server needs one", env_var="LOCUST_KEY")
 
 
 class Load:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import click
 
 from benchmarks import frame
-from benchmarks.charts import chart, finish
+from benchmarks.charts import Point, chart, draw_line, finish, scale_up
 
 HISTORY = Path("build/load-history.jsonl")
 PICTURE = click.Path(dir_okay=False, path_type=Path)
@@ -179,16 +179,16 @@ def _at(result: dict[str, Any], path: Sequence[str]) -> float | None:
 
 def draw_trend(file: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Draw the tokens per second of the runs in order, with a line for each target and load."""
-    lines: dict[str, list[tuple[int, float]]] = {}
+    lines: dict[str, list[Point]] = {}
     for number, entry in enumerate(entries):
         for result in entry["results"]:
             name = f"{entry['settings']['model']}: {result['target']}, {result['label']}"
-            lines.setdefault(name, []).append((number, result["tokens_per_second"]))
+            lines.setdefault(name, []).append((number, result["tokens_per_second"], bool(result.get("doubts"))))
     with chart(file, 10) as figure:
         panel = figure.subplots()
-        for name, points in lines.items():
-            panel.plot(*zip(*points, strict=True), "o-", label=name)
-        panel.set_yscale("log")
+        for number, (name, points) in enumerate(lines.items()):
+            draw_line(panel, points, name, f"C{number}")
+        scale_up(panel, [speed for points in lines.values() for _, speed, _ in points])
         dates = [f"{entry['date'][:16]}\n{entry.get('commit') or ''}" for entry in entries]
         panel.set_xticks(range(len(entries)), dates, fontsize=7)
-        finish(panel, "tokens per second, run by run", "", "tokens/s")
+        finish(panel, "tokens per second, run by run (hollow: doubtful)", "", "tokens/s")

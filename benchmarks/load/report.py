@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from benchmarks import frame
-from benchmarks.charts import chart, finish
+from benchmarks.charts import chart, draw_line, finish, scale_up
 from benchmarks.latency import PERCENTILES, RANKS, milliseconds
 from benchmarks.load.compare import append
 from benchmarks.load.figures import LoadFigures, Percentiles, figures_of, knees
@@ -121,7 +121,9 @@ def write_requests(file: Path, runs: Sequence[LoadRun]) -> None:
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINES = {50: "-", 95: "--", 99: ":"}
+LINES = {50: ("-", "o"), 95: ("--", "s"), 99: (":", "D")}
+"""The line and the mark of each percentile, so that nobody needs colours to tell them apart."""
+
 BIN = 1.0
 """Width of a step of the time line, in seconds."""
 
@@ -130,20 +132,27 @@ def draw_latency(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
     """Draw the percentiles of first and next token against the load. An arrow marks a lower bound."""
     with chart(file, 10) as figure:
         for panel, title in zip(figure.subplots(1, 2), ("first token", "next token"), strict=True):
-            name = title.replace(" ", "_")
+            name, drawn = title.replace(" ", "_"), list[float]()
             for number, target in enumerate(_targets(figures)):
-                own = [(each.level, getattr(each, name)) for each in figures if each.target == target]
-                for rank, line in LINES.items():
-                    points = sorted((level, found.seconds[rank]) for level, found in own if rank in found.seconds)
-                    marked = [(level, found.seconds[rank]) for level, found in own if rank in found.at_least]
-                    colour, label = f"C{number}", f"{target}, p{rank}"
+                own = [
+                    (each.level, getattr(each, name), bool(each.doubts)) for each in figures if each.target == target
+                ]
+                for rank, (line, mark) in LINES.items():
+                    points = [
+                        (level, 1e3 * found.seconds[rank], doubtful)
+                        for level, found, doubtful in own
+                        if rank in found.seconds
+                    ]
                     if points:
-                        panel.plot(*zip(*points, strict=True), line, marker="o", color=colour, label=label)
-                    if marked:
-                        panel.plot(*zip(*marked, strict=True), "^", color=colour, markersize=10)
-            panel.set_yscale("log")
+                        draw_line(panel, points, f"{target}, p{rank}", f"C{number}", line, mark)
+                        drawn += [value for _, value, _ in points]
+                    for level, found, _ in own:
+                        if rank in found.at_least:
+                            above = {"textcoords": "offset points", "xytext": (0, 7), "ha": "center"}
+                            panel.annotate("↑", (level, 1e3 * found.seconds[rank]), color=f"C{number}", **above)
+            scale_up(panel, drawn)
             _loads(panel, figures)
-            finish(panel, title, axis, "seconds")
+            finish(panel, f"{title} (hollow: doubtful, ↑: at least)", axis, "milliseconds")
 
 
 def draw_throughput(file: Path, figures: Sequence[LoadFigures], axis: str) -> None:
@@ -151,12 +160,9 @@ def draw_throughput(file: Path, figures: Sequence[LoadFigures], axis: str) -> No
     with chart(file, 6) as figure:
         panel = figure.subplots()
         for number, target in enumerate(_targets(figures)):
-            own = [(each.level, each.tokens_per_second, each.doubts) for each in figures if each.target == target]
-            panel.plot(*zip(*sorted(each[:2] for each in own), strict=True), "-", color=f"C{number}", label=target)
-            for level, speed, doubts in own:
-                face = "white" if doubts else f"C{number}"
-                panel.plot(level, speed, "o", color=f"C{number}", markerfacecolor=face)
-        panel.set_yscale("log")
+            own = [(each.level, each.tokens_per_second, bool(each.doubts)) for each in figures if each.target == target]
+            draw_line(panel, own, target, f"C{number}")
+        scale_up(panel, [each.tokens_per_second for each in figures])
         _loads(panel, figures)
         finish(panel, "throughput (hollow: doubtful)", axis, "tokens/s")
 
@@ -178,11 +184,11 @@ def draw_time_line(file: Path, run: LoadRun) -> None:
         users.set_ylim(bottom=0)
         finish(above, f"{run.target}, {run.label}", "", "tokens/s")
         begun = [each for each in run.asked if each.arrivals]
-        waits = [each.arrivals[0] - each.submitted for each in begun]
+        waits = [1e3 * (each.arrivals[0] - each.submitted) for each in begun]
         below.plot([each.submitted - start for each in begun], waits, ".", label="first token")
         failed = [each.submitted - start for each in run.asked if each.failed]
         below.plot(failed, [0.0] * len(failed), "rx", label="failed")
-        finish(below, "", "seconds", "seconds to the first token")
+        finish(below, "", "seconds", "milliseconds to the first token")
 
 
 def _loads(panel: "Axes", figures: Sequence[LoadFigures]) -> None:
