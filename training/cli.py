@@ -156,6 +156,13 @@ def prepare(
     multiple=True,
     help="Read only this corpus of the data set; give the option again for another.  [default: all]",
 )
+@click.option(
+    "--keep-base",
+    default=0.0,
+    type=click.FloatRange(0, 1, max_open=True),
+    show_default=True,
+    help="Share of the base's weights in the checkpoint's, at the end. It keeps more of what the base knew.",
+)
 @click.option("--xla/--no-xla", default=None, help="Compile steps with XLA.  [default: on a GPU]")
 @click.option("--eager", is_flag=True, help="Run operator by operator, the slow way, for comparison.")
 @click.option(
@@ -211,6 +218,8 @@ def train(
 
     if distribute and options["eager"]:
         raise click.UsageError("--eager works on one device only: leave out --eager or --distribute")
+    if options["keep_base"] and (distribute or base in SIZES):
+        raise click.UsageError("--keep-base needs a trained --base, and works on one device only")
     gpu = on_gpu()
     size = SIZES.get(base)
     settings = TrainingSettings(

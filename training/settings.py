@@ -34,6 +34,7 @@ class TrainingSettings:
         schedule: learning rate after the warm-up. "linear" falls to 0 at the end. "constant" stays at the peak, and you
             can resume the run with more epochs or steps.
         sources: corpora of the data set to read; an empty tuple means all.
+        keep_base: the share of the base's weights in those of the checkpoint.
         precision: float32, mixed_float16 or mixed_bfloat16 (Keras policies), or auto, resolved on each machine.
         xla: compile the step with XLA.
         eager: run every step operator by operator, without a graph; only for comparison.
@@ -56,6 +57,7 @@ class TrainingSettings:
     seed: int
     schedule: str = "linear"
     sources: tuple[str, ...] = ()
+    keep_base: float = 0.0
 
 
 class ResumeError(Exception):

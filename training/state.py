@@ -112,6 +112,12 @@ class TrainingState:
         self.save()
         return better
 
+    @property
+    def best(self) -> tuple[float, float]:
+        """The lowest val_loss, in nats per token, and its bits per byte."""
+        found = (each for each in self.history if each["split"] == "validation" and each["step"] == self.best_step)
+        return self.best_loss, next(found)["bits_per_byte"]
+
     def restore_best(self) -> None:
         """Load the best weights into the model."""
         self.weights.read(str(self.folder / f"best-{self.best_step}")).assert_existing_objects_matched()

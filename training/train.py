@@ -82,6 +82,7 @@ class TrainingRun:
         self.tokenizer = self.one_tokenizer(begun)
         with replicas.strategy.scope():
             self.model = load_model(settings.base, self.tokenizer, settings.dropout)
+        self.base_weights = self.model.get_weights() if settings.keep_base else []
         self.training = self.rows("train", settings.sources)
         measured = settings.sources or self.measured_sources()
         self.validation = self.rows("validation", measured, EVALUATED_TOKENS)
@@ -248,10 +249,22 @@ class TrainingRun:
                 f"the {name} is {loss} at step {self.state.step:,}: start over with a lower --learning-rate or --clip"
             )
 
+    def move_towards_base(self) -> tuple[float, float]:
+        """Move the weights towards those of the base, and return what `evaluate` does.
+
+        The model in between knows nearly all that is new, and forgets much less (Wortsman et al. 2022,
+        arXiv:2109.01903).
+        """
+        keep = self.settings.keep_base
+        weights = zip(self.base_weights, self.model.get_weights(), strict=True)
+        self.model.set_weights([keep * before + (1 - keep) * after for before, after in weights])
+        return self.evaluate()
+
     def finish(self) -> None:
         """Write the checkpoint with the best weights, metrics.json, loss.png and samples.txt."""
         state = self.state
         state.restore_best()
+        val_loss, bits_per_byte = self.move_towards_base() if self.settings.keep_base else state.best
         splits = {"train": self.training, "validation": self.validation, "test": self.test}
         base = Path(self.settings.base)
         training = {
@@ -263,7 +276,8 @@ class TrainingRun:
             "tokens": state.tokens,
             "seconds": round(state.seconds),
             "best_step": state.best_step,
-            "val_loss": state.best_loss,
+            "val_loss": val_loss,
+            "bits_per_byte": bits_per_byte,
             "longer_than_context": {split: rows.too_long for split, rows in splits.items()},
             "stopped": "patience" if state.stale >= self.settings.patience else "all steps done",
         }
@@ -288,6 +302,9 @@ class TrainingRun:
             samples = sample(self.out, self.tokenizer, self.prompt, self.prompt.genres[:SAMPLES], self.settings.seed)
         write_whole(self.out / "samples.txt", "\n\n".join(samples) + "\n")
         self.console.print("\n".join(samples), markup=False, highlight=False)
+        if self.settings.keep_base:
+            kept = f"{self.settings.keep_base:.0%} of the base kept: val_loss {val_loss:.4f}"
+            self.console.print(f"{kept}, {bits_per_byte:.3f} bits per byte", highlight=False)
         self.console.print(
             f"best val_loss {state.best_loss:.4f} at step {state.best_step:,} of {state.step:,}; written to "
             f"{self.out}: the checkpoint, metrics.json, loss.png, samples.txt"

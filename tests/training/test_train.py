@@ -6,9 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.training.trainings import command, losses, metrics
+from tests.training.trainings import command, losses, metrics, weights
 
 
 def train(data: Path, out: Path, *more: str) -> str:
@@ -167,3 +168,15 @@ def test_nothing_is_written_beside_an_error(tmp_path: Path) -> None:
     done = subprocess.run(command(tmp_path, tmp_path / "out"), capture_output=True, text=True, timeout=300)
     assert done.stdout == ""
     assert re.fullmatch(r"Error: .*prepare\.json is missing: .*\n", done.stderr)
+
+
+def test_a_share_of_the_base_is_kept(data: Path, trained: Path, tmp_path: Path) -> None:
+    steps = ("--base", str(trained), "--max-steps", "10", "--learning-rate", "1e-3")
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    train(data, whole, *steps)
+    assert "50% of the base kept: val_loss" in train(data, half, *steps, "--keep-base", "0.5")
+    base, moved, between = (weights(each) for each in (trained, whole, half))
+    assert any(np.abs(base[name] - moved[name]).max() > 1e-3 for name in base)
+    for name in base:  # checkpoints hold float16 values
+        assert between[name] == pytest.approx((base[name] + moved[name]) / 2, abs=2e-3)
+    assert metrics(half)["bits_per_byte"] != metrics(whole)["bits_per_byte"]

@@ -4,6 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 PLOTIFY = Path(sys.executable).with_name("plotify")
 
 
@@ -32,3 +35,15 @@ def metrics(checkpoint: Path) -> dict[str, object]:
 
 def losses(checkpoint: Path, split: str) -> dict[int, float]:
     return {m["step"]: m["loss"] for m in metrics(checkpoint)["history"] if m["split"] == split}  # type: ignore[attr-defined]
+
+
+def weights(checkpoint: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+
+    def add(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()].astype(np.float32)
+
+    with h5py.File(checkpoint / "tf_model.h5") as file:
+        file.visititems(add)
+    return found

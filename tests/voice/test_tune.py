@@ -80,14 +80,14 @@ def test_killed_and_started_again_it_leaves_a_bundle_that_has_learned(
         assert re.search(r"This model has read “first” and “second”, and it sounds more like\s+them than", about)
 
 
-def test_the_losses_are_those_before_the_first_step_and_of_the_best_weights(tmp_path: Path) -> None:
+def test_the_losses_are_those_before_the_first_step_and_of_the_checkpoint(tmp_path: Path) -> None:
     history = [
         {"step": step, "split": "validation", "loss": 1.0, "tokens": 1, "bits_per_byte": bits}
         for step, bits in ((0, 2.0), (5, 1.8), (10, 1.9))
     ]
     history.insert(1, {"step": 5, "split": "train", "loss": 1.0, "tokens": 1})
-    (tmp_path / "metrics.json").write_text(json.dumps({"best_step": 5, "history": history}))
-    assert tuning.losses(tmp_path) == (2.0, 1.8)
+    (tmp_path / "metrics.json").write_text(json.dumps({"bits_per_byte": 1.85, "history": history}))
+    assert tuning.losses(tmp_path) == (2.0, 1.85)
 
 
 @pytest.mark.parametrize(
