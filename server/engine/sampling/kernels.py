@@ -58,7 +58,7 @@ def likeliest(scores: Floats, count: int, least: np.float32) -> Ids:
 def guided(logits: Floats, against: Floats, strength: np.float32, reach: np.float32) -> Floats:
     """Return guided log probabilities [vocab]; see `guide`.
 
-    reach: the logarithm of the floor. Tokens with less than the highest logit and `reach` get -inf.
+    reach: the logarithm of the floor. Logits below the highest one plus `reach` become -inf.
     """
     maxima = np.empty(_blocks(logits.size), np.float32)
     highest = _find_maxima(logits, maxima)
