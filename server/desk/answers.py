@@ -1,6 +1,6 @@
 """Answers to the desk's script: the state of a plot, and explanations of errors."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from litestar import Response
 from litestar.exceptions import PermissionDeniedException, TooManyRequestsException
@@ -18,19 +18,17 @@ EXPLAINED = (BriefError, EngineBusy, PermissionDeniedException, ShelfError, TooM
 
 
 class DeskState(Struct, frozen=True):
-    """A plot as the desk's script knows it. offers: the number and text of each passage to choose from.
+    """A plot as the desk's script knows it.
 
     authors: runs of the text, each with its length in UTF-16 units and its author.
     """
 
-    name: ClassVar[str] = "kept"
     plot: str
     address: str
     title: str
     text: str
     undo: bool
     redo: bool
-    offers: list[tuple[int, str]]
     authors: list[tuple[int, By]]
 
     @classmethod
@@ -43,7 +41,6 @@ class DeskState(Struct, frozen=True):
             text=volume.text,
             undo=volume.undo is not None,
             redo=volume.redo is not None,
-            offers=offered(volume),
             authors=authors(volume),
         )
 
@@ -79,7 +76,7 @@ def explanation(error: Exception) -> tuple[str, dict[str, str]]:
     return message_of(error), {}
 
 
-def refusal(error: Exception, message: str, problems: dict[str, str], state: DeskState | None = None) -> Response[Any]:
-    """Return the explanation of an error as JSON, with the plot as it is now if its text was kept."""
-    content = {"message": message, "problems": problems, "state": state}
+def refusal(error: Exception, message: str, problems: dict[str, str]) -> Response[Any]:
+    """Return the explanation of an error as JSON."""
+    content = {"message": message, "problems": problems}
     return Response(content, status_code=status_of(error), headers=headers_of(error))

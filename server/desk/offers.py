@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import ClassVar
 
 from msgspec import Struct
 
@@ -20,7 +19,6 @@ class Settled(Struct, frozen=True):
     failure: an explanation if something went wrong, else None.
     """
 
-    name: ClassVar[str] = "settled"
     numbers: list[int | None]
     failure: str | None
 

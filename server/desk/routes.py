@@ -1,7 +1,7 @@
 """The desk: a text, and three continuations at once. All of it works without JavaScript.
 
-With JavaScript, `templates/static/desk.js` sends the same forms to the same addresses. It asks in `Accept` for
-server-sent events in place of a page with an offer, and for JSON in place of the other pages.
+With JavaScript, `templates/static/desk.js` saves with the same form, and asks in `Accept` for JSON in place of a page.
+It has suggestions from addresses of its own (`server/desk/caret_routes.py`).
 """
 
 from collections.abc import AsyncIterator
@@ -22,13 +22,10 @@ from server.desk.picture_routes import picture_pages
 from server.desk.shelf_routes import passage_number, shelf_pages
 from server.desk.visit import Visit, Visiting
 from server.engine import EngineBusy
-from server.http import sse
 from server.http.access import Access, for_desk
 from server.http.errors import headers_of, status_of
 from server.http.rate_limit import count_text
 from server.http.responses import JSON
-from server.http.sse import EVENT_STREAM, HEARTBEAT
-from server.settings import Settings
 from server.shelf import Volume
 from server.writing.brief import ANY_GENRE, DEFAULTS
 from server.writing.fields import query_fields
@@ -56,9 +53,7 @@ async def back_to_desk() -> Redirect:
 
 
 @post("/desk", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
-async def at_desk(
-    visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
-) -> Response[Any]:
+async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
     """Press a button: `do` is continue, keep, stop, undo or redo.
 
     `choose` is the passage to take, `taken` words of the model between `text` and `rest`.
@@ -67,7 +62,7 @@ async def at_desk(
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
     """
     typed = await desk_form(visit)
-    wants = visit.request.headers.get("accept", "")
+    script = JSON in visit.request.headers.get("accept", "")
     volume: Volume | None = None
     try:
         visit.check(typed)
@@ -76,15 +71,11 @@ async def at_desk(
         if typed["do"] == "continue":
             count_text(visit.request)
             offer = await visit.desk.offer(visit.owner, volume, typed, access.client_of(visit.request))
-            if EVENT_STREAM in wants:
-                return sse.event_stream(
-                    _frames(offer, DeskState.of(volume, visit.root_path), settings.heartbeat), offer.stop
-                )
             stop = BackgroundTask(offer.stop)
             return visit.stream("desk.html", stop, typed=typed, plot=volume, offer=_events(offer))
     except EXPLAINED as error:
-        return await _refused(error, visit, typed, volume, script=JSON in wants or EVENT_STREAM in wants)
-    if JSON in wants:
+        return await _refused(error, visit, typed, volume, script)
+    if script:
         return Response(DeskState.of(volume, visit.root_path))
     seed = {"seed": typed["seed"]} if typed["seed"] else None
     return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=seed)
@@ -118,7 +109,7 @@ async def _refused(
     if isinstance(error, EngineBusy | TooManyRequestsException):
         notice = f"Your text is kept. {notice}"
     if script:
-        return refusal(error, notice, problems, DeskState.of(volume, visit.root_path) if volume else None)
+        return refusal(error, notice, problems)
     typed |= {"text": typed["text"] + typed["rest"]}
     shown = {"typed": typed, "plot": volume, "offers": offered(volume) if volume else []}
     response: Response[Any] = await visit.page("desk.html", **shown, problems=problems, notice=notice)
@@ -141,13 +132,6 @@ async def _events(offer: Offer) -> AsyncIterator[Piece | Settled]:
     async for events in offer.feed.follow():
         for event in events:
             yield event
-
-
-async def _frames(offer: Offer, state: DeskState, heartbeat: float) -> AsyncIterator[bytes]:
-    """Yield the state of the plot, the pieces as they come, and the passages to choose from at the end."""
-    yield sse.event(state, state.name)
-    async for events in offer.feed.follow(heartbeat=heartbeat):
-        yield b"".join(sse.event(event, event.name) for event in events) or HEARTBEAT
 
 
 desk_pages = Router(

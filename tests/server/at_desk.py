@@ -22,3 +22,15 @@ def offered(page: str) -> list[str]:
     """Return the three texts on a page, or none."""
     pieces = re.findall(r'<span slot="text-(\d)">(.*?)</span>', page, re.DOTALL)
     return ["".join(unescape(piece) for index, piece in pieces if index == wanted) for wanted in sorted(dict(pieces))]
+
+
+def choices(page: str) -> list[str]:
+    """Return the numbers of the texts on a page that can be taken."""
+    return re.findall(r'name="choose" value="(\d+)"', page)
+
+
+def plot_of(page: str) -> str:
+    """Return the id of the plot that a page is of."""
+    found = re.search(r'id="plot" value="([^"]*)"', page)
+    assert found
+    return found[1]

@@ -23,6 +23,7 @@ from server.rendering import TEMPLATES
 from server.settings import Settings
 from server.shelf import bounds
 from server.writing.fields import MOST
+from tests.server.at_desk import choices, offered, plot_of
 from tests.server.desk.visiting import Visitor, shelf_cookie, typed
 from tests.server.live import fill_up
 
@@ -59,7 +60,7 @@ def another(visitor: Visitor) -> Visitor:
     return Visitor(visitor.client)
 
 
-@pytest.mark.parametrize("accept", ["text/html", JSON, EVENTS])
+@pytest.mark.parametrize("accept", ["text/html", JSON])
 @pytest.mark.parametrize("wrong", ["no cookie", "no token", "another's token"])
 def test_a_form_of_nobody_is_refused_and_its_text_is_there(visitor: Visitor, wrong: str, accept: str) -> None:
     token = visitor.token
@@ -72,7 +73,7 @@ def test_a_form_of_nobody_is_refused_and_its_text_is_there(visitor: Visitor, wro
         assert typed(answer.text) == "A fox <b>"
         assert "This form is too old" in answer.text
     else:
-        assert answer.json() == {"message": answer.json()["message"], "problems": {}, "state": None}
+        assert answer.json() == {"message": answer.json()["message"], "problems": {}}
         assert "This form is too old" in answer.json()["message"]
 
 
@@ -143,8 +144,8 @@ def test_the_text_of_a_plot_that_was_deleted_is_kept_as_a_new_one(visitor: Visit
     visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "delete"})
     kept = visitor.send(fields | {"do": "undo"}, JSON).json()
     assert (kept["plot"] != plot, kept["text"]) == (True, "A fox ran")
-    (name, asked), *_ = events_of(visitor.send(fields | ASKED | {"text": "A fox ran on"}, EVENTS))
-    assert (name, asked["plot"], asked["text"]) == ("kept", kept["plot"], "A fox ran on")
+    page = visitor.send(fields | ASKED | {"text": "A fox ran on"}).text
+    assert (plot_of(page), typed(page)) == (kept["plot"], "A fox ran on")
     assert "1 plot." in visitor.client.get("/shelf").text
 
 
@@ -177,7 +178,7 @@ def test_typing_is_one_passage_until_continuations_are_asked_for(visitor: Visito
     plot = visitor.keep("A")["plot"]
     for text in ("A fox", "A fox ran"):
         visitor.keep(text, plot)
-    visitor.send(ASKED | {"text": "A fox ran on", "plot": plot}, EVENTS)
+    visitor.send(ASKED | {"text": "A fox ran on", "plot": plot})
     visitor.keep("A fox ran on and on", plot)
     undone = [visitor.send({"do": "undo", "text": text, "plot": plot}, JSON).json()["text"] for text in
               ("A fox ran on and on", "A fox ran on")]  # fmt: skip
@@ -210,28 +211,23 @@ def test_the_scripts_answers(visitor: Visitor) -> None:
         "text": "A fox",
         "undo": True,
         "redo": False,
-        "offers": [],
         "authors": [[5, "writer"]],
     }
-    offered = events_of(visitor.send(ASKED | {"plot": kept["plot"]}, EVENTS))
-    assert offered[0] == ("kept", kept)
-    name, settled = offered[-1]
-    assert (name, settled["failure"]) == ("settled", None)
-    ways = ["".join(data["text"] for name, data in offered[1:-1] if data["index"] == index) for index in range(3)]
-    number = settled["numbers"][1]
-    taken = visitor.send({"choose": str(number), "text": "A fox", "plot": kept["plot"]}, JSON).json()
+    page = visitor.send(ASKED | {"plot": kept["plot"]}).text
+    ways, numbers = offered(page), choices(page)
+    taken = visitor.send({"choose": numbers[1], "text": "A fox", "plot": kept["plot"]}, JSON).json()
     assert taken["text"] == "A fox" + ways[1]
     undone = visitor.send({"do": "undo", "text": taken["text"], "plot": kept["plot"]}, JSON).json()
     assert (undone["text"], undone["redo"]) == ("A fox", True)
-    assert undone["offers"] == [list(pair) for pair in zip(settled["numbers"], ways, strict=True)]
+    again = visitor.client.get(kept["address"]).text
+    assert (offered(again), choices(again)) == (ways, numbers)
 
 
 def test_what_is_taken_joins_the_text_as_it_is_on_the_page(visitor: Visitor) -> None:
     """Even after the edited text was kept: the offer was for another text."""
     plot = visitor.keep("A fox")["plot"]
-    offered = events_of(visitor.send(ASKED | {"plot": plot}, EVENTS))
-    way = "".join(data["text"] for name, data in offered if name == "piece" and data["index"] == 0)
-    choice = {"choose": str(offered[-1][1]["numbers"][0]), "plot": plot}
+    page = visitor.send(ASKED | {"plot": plot}).text
+    way, choice = offered(page)[0], {"choose": choices(page)[0], "plot": plot}
     visitor.keep("The hound", plot)
     taken = visitor.send(choice | {"text": "The hound"}, JSON).json()
     assert taken["text"] == "The hound" + way
@@ -249,10 +245,9 @@ def test_what_is_taken_joins_the_text_as_it_is_on_the_page(visitor: Visitor) -> 
     ],
 )
 def test_a_mistake_is_told_at_its_field(visitor: Visitor, fields: dict[str, str], status: int, field: str) -> None:
-    for accept in (JSON, EVENTS):
-        answer = visitor.send(ASKED | fields, accept)
-        assert answer.status_code == status
-        assert set(answer.json()["problems"]) == {field}
+    answer = visitor.send(ASKED | fields, JSON)
+    assert answer.status_code == status
+    assert set(answer.json()["problems"]) == {field}
     page = visitor.send(ASKED | fields)
     assert page.status_code == status
     assert f'<p class="problem" id="{field}-problem">' in page.text
@@ -262,14 +257,13 @@ def test_a_mistake_is_told_at_its_field(visitor: Visitor, fields: dict[str, str]
 @pytest.mark.usefixtures("slow_decoding")
 def test_where_there_is_no_room_the_text_is_kept(client: TestClient[Litestar], visitor: Visitor) -> None:
     others = fill_up(client.app.state.engine)
-    answer = visitor.send(ASKED, EVENTS)
+    answer = visitor.send(ASKED)
     for other in others:
         other.cancel()
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
-    told = answer.json()
-    assert told["message"].startswith("Your text is kept.")
-    assert typed(client.get(told["state"]["address"]).text) == "A fox"
+    assert "Your text is kept." in answer.text
+    assert typed(client.get(f"/shelf/{plot_of(answer.text)}").text) == "A fox"
 
 
 @pytest.mark.parametrize("letter", ["x", "ж", "山", "🎭", "\n"])
