@@ -66,6 +66,14 @@ class Entry(Struct, frozen=True):
         """Twelve letters that change with the picture or cover, so browsers can keep it."""
         return hashlib.sha256(f"{self.title}\n{self.genre}\n{self.cover}".encode()).hexdigest()[:12]
 
+    @property
+    def rest(self) -> str:
+        """The opening on one line, without its first words if they are the title."""
+        words = " ".join(self.opening.split())
+        if self.title != heading("", self.opening):
+            return words
+        return "" if words == self.title else words[len(self.title) - 1 :].lstrip()
+
 
 class Written(Struct, frozen=True, kw_only=True):
     """A plot for its readers. cover: see `Entry`."""

@@ -61,6 +61,18 @@ def test_pages_of_the_shelf_are_in_writers_words(visitor: Visitor) -> None:
         assert not [word for word in OPERATORS if word in page]
 
 
+def test_a_card_says_its_title_once_and_then_how_the_text_goes_on(visitor: Visitor) -> None:
+    visitor.keep("A fox meets a hen at the gate of the farm.\nThey talk all night about the moon and the geese.")
+    page = visitor.client.get("/shelf").text
+    card = page.partition('<ul class="books">')[2].partition("</ul>")[0]
+    read = " ".join(unescape(re.sub("<[^>]*>", " ", card)).split())
+    assert read.startswith(
+        "A fox meets a hen at the gate of the farm. They talk all… night about the moon and the geese."
+    )
+    assert read.count("A fox") == 1
+    assert 'alt=""' in card
+
+
 def test_a_list_keeps_its_order_and_its_search_from_page_to_page(visitor: Visitor) -> None:
     for number in range(20):
         visitor.keep(f"Fox {number:02}")

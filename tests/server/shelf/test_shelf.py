@@ -216,6 +216,22 @@ async def test_a_writer_searches_once_at_a_time_beside_others(shelf: Shelf, monk
     assert most == [2]
 
 
+@pytest.mark.parametrize(
+    ("title", "text", "rest"),
+    [
+        ("", "A fox\nruns.", ""),
+        ("", "A fox runs. " * 9, "A fox runs. A fox runs. A fox runs. A fox runs."),
+        ("", "A fox runs…", ""),
+        ("A fox", "A fox runs.", "A fox runs."),
+        ("The end", "A  fox runs.", "A fox runs."),
+        ("", "", ""),
+    ],
+)
+async def test_the_opening_of_a_plot_goes_on_behind_its_title(shelf: Shelf, title: str, text: str, rest: str) -> None:
+    begun = await shelf.begin(ME, text, title=title)
+    assert (await shelf.entry(ME, begun.id)).rest == rest
+
+
 async def test_plots_are_listed_newest_first_in_parts(shelf: Shelf) -> None:
     ids = [(await shelf.begin(ME, f"Plot {number}")).id for number in range(5)]
     await shelf.keep(ME, ids[1], "Plot 1 goes on", "model")
