@@ -6,31 +6,27 @@ export const count = (text) => text.split(/\s+/).filter(Boolean).length;
 
 // For screen readers: each event once, not word by word.
 export const tell = (words) => { $("told").textContent = words; };
-
-export function say(words) {
-  $("notice").textContent = words;
-  $("notice").hidden = !words;
-}
+export const say = (words) => { $("notice").textContent = words; };
 
 // Shows what is wrong at its field. only: the others stay as they are.
 export function explain({ message = "", problems = {} }, only) {
-  let wrong;
-  for (const each of form.querySelectorAll(".problem[id]")) {
-    const name = each.id.replace("-problem", ""), field = $(name), problem = problems[name];
-    if (only && name !== only) continue;
-    each.textContent = problem ?? "";
-    each.hidden = !problem;
-    if (field) field.ariaInvalid = problem ? "true" : null;
-    if (problem && !field?.hidden) wrong ??= field;
+  for (const each of form.querySelectorAll(only ? `#${only}-problem` : ".problem[id]")) {
+    const name = each.id.replace("-problem", ""), field = $(name);
+    each.textContent = problems[name] ?? "";
+    if (field) field.ariaInvalid = name in problems || null;
   }
-  if (wrong?.closest("details")) wrong.closest("details").open = true;
+  const wrong = Object.keys(problems).map($).find((field) => field && !field.hidden), fold = wrong?.closest("details");
+  if (fold) fold.open = true;
   wrong?.focus();
   say(Object.keys(problems).length ? "" : message);
 }
 
-// A browser may keep nothing, or have no room.
-export function stored(what) {
+// Returns what the browser keeps under a name; without one, all names. value: to keep; null: nothing.
+export function stored(name, value) {
   try {
-    return what();
-  } catch {}
+    if (!name) return Object.keys(localStorage);
+    if (value === undefined) return JSON.parse(localStorage[name]);
+    if (value === null) localStorage.removeItem(name);
+    else localStorage[name] = JSON.stringify(value);
+  } catch {}  // it may keep nothing, or have no room
 }

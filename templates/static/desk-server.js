@@ -35,18 +35,15 @@ export async function post(path, more) {
 // Yields server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html
 // Throws the server's refusal. stop: an AbortController.
 export async function* events(path, more, stop) {
-  let timer, rest = "";
-  const wait = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => stop.abort(), SILENCE);
-  };
+  const wait = () => setTimeout(() => stop.abort(), SILENCE);
+  let timer = wait(), rest = "";
   try {
-    wait();
     const answer = await send(path, more, stop.signal, "text/event-stream");
     if (!answer.ok) throw await read(answer);
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) {
-      wait();
+      clearTimeout(timer);
+      timer = wait();
       const whole = (rest + value).split("\n\n");
       rest = whole.pop();
       for (const event of whole) {

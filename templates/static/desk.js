@@ -1,24 +1,23 @@
 import { $, count, form, says, stored } from "./desk-page.js";
-import { history } from "./desk-history.js";
-import { recall, save, soon, state, steer, travel } from "./desk-saving.js";
-import { again, any, ask, beside, busy, cards, other, present, reading, recallSets, remember, rest, shown, stop, suggesting, take, takeWord } from "./desk-suggestions.js";
-import { surface } from "./desk-surface.js";
+import { save, soon, state, steer, travel } from "./desk-saving.js";
+import { sheet } from "./desk-sheet.js";
+import { again, ask, beside, other, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
 import { chosen, close, selected, showOthers } from "./desk-words.js";
 
-const sheet = surface.element, pausing = $("pausing"), colouring = $("colouring");
+const text = sheet.element, pausing = $("pausing"), colouring = $("colouring"), MODIFIERS = ["Control", "Meta", "Alt", "Shift"];
 let pause;
 
 // The keys of a suggestion work in the text. On a phone, that would call up a keyboard.
 function begin() {
-  if (matchMedia("(hover: hover)").matches) surface.focus();
+  if (matchMedia("(hover: hover)").matches) sheet.focus();
   ask();
 }
 
 // To the suggestions before or after these: for this place, or where one was taken.
 function way(step) {
-  const set = beside(step), edit = history[step < 0 ? "done" : "undone"].at(-1);
+  const set = beside(step), to = step < 0 ? "undo" : "redo", edit = sheet.edits[to].at(-1);
   if (set) return () => present(set);
-  if (edit?.by === "m" && edit.at + edit[step < 0 ? "inserted" : "removed"].length === shown()?.at) return () => back(step < 0 ? "undo" : "redo");
+  if (edit?.by === "m" && edit.at + edit.inserted.length === shown()?.at) return () => back(to);
 }
 
 const actions = {
@@ -28,122 +27,109 @@ const actions = {
   stop,
   undo: () => back("undo"),
   redo: () => back("redo"),
-  others: () => showOthers(),
-  last: () => again(),
+  others: showOthers,
+  last: again,
   earlier: () => way(-1)(),
   later: () => way(1)(),
   none: rest,
-  all: () => take(),
+  all: take,
   word: takeWord,
   next: () => other(1),
   previous: () => other(-1),
 };
 
+// First what this page did, then what the server knows.
+const possible = (to) => sheet.edits[to].length || (state[to] && (to === "undo" || !sheet.edits.undo.length));
+
 async function back(to) {
   rest();
   close();
-  if (history.go(to) || ((to === "undo" ? state.undo : state.redo && !history.done.length) && await travel(to))) {
+  if (sheet.go(to) || (possible(to) && await travel(to))) {
+    sheet.show();
     again(true);
-    surface.show();
   }
 }
 
 function controls() {
-  const { done, undone } = history, words = count(surface.value), off = {
-    undo: !(done.length || state.undo),
-    redo: !(undone.length || (state.redo && !done.length)),
-    stop: !busy(),
-    last: shown() || !any(),
-    others: !chosen(),
-    earlier: !way(-1),
-    later: !way(1),
-  };
-  for (const id in off) $(id).disabled = off[id];
-  $("others").firstChild.data = `${selected() ? says("rewrite") : says("others")} `;
-  const set = reading(), parts = [words && says(words === 1 ? "one" : "words", words), words && set && says(set.all ? "all" : "read", set.read), set?.notes && says("notes")];
-  $("count").textContent = parts.filter(Boolean).join("");
+  const words = count(sheet.value), set = reading();
+  $("undo").disabled = !possible("undo");
+  $("redo").disabled = !possible("redo");
+  $("earlier").disabled = !way(-1);
+  $("later").disabled = !way(1);
+  $("others").disabled = !chosen();
+  $("others").firstChild.data = `${says(selected() ? "rewrite" : "others")} `;
+  const read = set && says(set.all ? "all" : "read", set.read) + (set.notes ? says("notes") : "");
+  $("count").textContent = words ? says(words === 1 ? "one" : "words", words) + (read ?? "") : "";
 }
 
-history.onchange = () => {
-  surface.paint(colouring.checked ? history.authors : "");
+sheet.onchange = () => {
+  sheet.paint(colouring.checked ? sheet.authors : "");
   controls();
   soon();
 };
-suggesting.onchange = controls;
-state.onshow = () => {
-  remember();  // under the name of the plot, which may be new
-  controls();
-};
-surface.onmove = () => {
-  if (shown() && (selected() || surface.end !== shown().at)) rest();
+state.onchange = controls;
+sheet.onmove = () => {
+  if (shown() && (selected() || sheet.end !== shown().at)) rest();
   close();
   controls();
 };
 
-sheet.addEventListener("beforeinput", (event) => {
+text.addEventListener("beforeinput", (event) => {
   if (!event.inputType.startsWith("history")) return;
   event.preventDefault();
   back(event.inputType.slice(7).toLowerCase());
 });
-sheet.addEventListener("input", () => {
+text.addEventListener("compositionstart", rest);
+text.oninput = () => {
   close();
   rest();
   form.classList.add("writing");
   clearTimeout(pause);
-  if (pausing.checked) pause = setTimeout(() => { if (document.activeElement === sheet && !shown()) ask(true); }, 1500);
-});
-sheet.addEventListener("compositionstart", rest);
-sheet.addEventListener("click", () => {
-  surface.follow();
+  if (pausing.checked) pause = setTimeout(() => { if (document.activeElement === text && !shown()) ask(true); }, 1500);
+};
+text.onclick = () => {
+  sheet.follow();
   showOthers(true);
-});
+};
 
-form.addEventListener("submit", (event) => {
+form.onsubmit = (event) => {
   event.preventDefault();
   actions[event.submitter?.id ?? "continue"]();
-});
-form.addEventListener("click", ({ target }) => {
-  const button = target.closest("button[type=button]");
-  if (cards.includes(button)) take(cards.indexOf(button));
-  else actions[button?.id]?.();
-});
+};
+form.onclick = ({ target }) => actions[target.closest("button[type=button]")?.id]?.();
 // A pressed button takes no focus from the text.
-form.addEventListener("mousedown", (event) => {
+form.onmousedown = (event) => {
   if (event.target.closest(".tools button, .tray button, .fork button")) event.preventDefault();
-});
-form.addEventListener("change", ({ target }) => { if (target.name && target.name !== "text") steer(); });
+};
+form.onchange = ({ target }) => { if (target.name && target.name !== "text") steer(); };
 for (const box of [pausing, colouring]) {
   const name = `plotify ${box.id}`;
-  box.checked = stored(() => JSON.parse(localStorage[name])) ?? box.checked;
-  box.addEventListener("change", () => {
-    stored(() => { localStorage[name] = box.checked; });
-    history.onchange();
-  });
+  box.checked = stored(name) ?? box.checked;
+  box.onchange = () => {
+    stored(name, box.checked);
+    sheet.onchange();
+  };
 }
 
 // A key presses the button that names it. Any other key is an ordinary key, and the end of a suggestion.
-addEventListener("keydown", (event) => {
-  const { key, keyCode, shiftKey, altKey, ctrlKey, metaKey } = event, there = document.activeElement === sheet;
+window.onkeydown = (event) => {
+  const { key, keyCode } = event, there = document.activeElement === text;
   if (!key || event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter
-  surface.follow();
-  const turned = getComputedStyle(sheet).direction === "rtl" && { ArrowLeft: "ArrowRight", ArrowRight: "ArrowLeft" }[key];
-  const keys = (ctrlKey ? "Control+" : "") + (metaKey ? "Meta+" : "") + (altKey ? "Alt+" : "") + (shiftKey ? "Shift+" : "") + (turned || (key[1] ? key : key.toUpperCase()));
+  sheet.follow();
+  const keys = [...MODIFIERS.filter((each) => event.getModifierState(each)), key[1] ? key : key.toUpperCase()].join("+");
   const button = form.querySelector(`button[aria-keyshortcuts~="${CSS.escape(keys)}"]:enabled`);
   if (button && !button.closest("[hidden]") && (there || /Escape|\+Enter|\+S$/.test(keys))) {
     event.preventDefault();
-    if (key === "Enter") surface.focus();
+    if (key === "Enter") sheet.focus();
     button.click();
-  } else if (shown() && there && !["Alt", "Control", "Meta", "Shift"].includes(key)) rest();
-});
+  } else if (shown() && there && !MODIFIERS.includes(key)) rest();
+};
 
-addEventListener("pointermove", () => form.classList.remove("writing"));
-addEventListener("focusin", ({ target }) => { if (target !== sheet) form.classList.remove("writing"); });
+window.onpointermove = text.onblur = () => form.classList.remove("writing");
 
 // What is fixed at the bottom stays above a phone's keyboard.
 window.visualViewport?.addEventListener("resize", () => {
   form.style.setProperty("--keyboard", `${Math.max(0, innerHeight - visualViewport.height)}px`);
 });
 
-recall();
-recallSets();
-history.onchange();
+sheet.onchange();

@@ -240,6 +240,16 @@ def test_who_leaves_at_once_finds_the_last_words(writer: Writer, text: str) -> N
     expect_kept(writer, text + LAST)
 
 
+def test_words_are_kept_before_nobody_sees_the_page(writer: Writer) -> None:
+    """A phone may end a page in the background without telling it."""
+    writer.text.focus()
+    assert writer.page.evaluate(
+        "() => { document.execCommand('insertText', false, 'It rains.');"
+        "document.dispatchEvent(new Event('visibilitychange'));"
+        "return Object.values(localStorage).some(kept => kept.includes('It rains.')); }"
+    )
+
+
 def test_back_finds_the_words_of_a_blank_page(writer: Writer) -> None:
     leave_unsaved(writer, LONG)
     writer.page.go_back()

@@ -198,6 +198,8 @@ def test_a_mistake_is_said_at_its_field(writer: Writer) -> None:
     expect(seed).to_have_attribute("aria-invalid", "true")
     expect(seed).to_have_accessible_description(re.compile("A seed is a whole number"))
     expect(seed).to_be_visible()
+    if writer.script:
+        expect(seed).to_be_focused()
     writer.expect_text(BEGINNING)
     seed.fill("7")
     writer.page.locator("#continue").click(no_wait_after=True)

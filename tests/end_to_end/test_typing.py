@@ -75,6 +75,7 @@ def test_from_right_to_left_the_left_arrow_takes_a_word(writer: Writer) -> None:
     writer.text.fill("ספן זקן מוצא מכתב")
     writer.text.press("Control+Enter")
     expect(writer.takes).to_have_count(3)
+    expect(writer.page.get_by_role("button", name="One word")).to_have_attribute("aria-keyshortcuts", "ArrowLeft")
     writer.text.press("ArrowLeft")
     writer.expect_text(f"ספן זקן מוצא מכתב{WAYS[0][:3]}")
 

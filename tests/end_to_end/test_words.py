@@ -1,12 +1,14 @@
 """Other words for a word of the model, and other ways to say a selection, in a real browser."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.end_to_end.dictated import LIKELY, REWRITTEN, WAYS, DictatedDesk
 from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 TO_LAMP = len(" He opened it under the l")
+MARKED = "[...CSS.highlights.get('model')].map(String)"
+"""Returns the words in the model's colour."""
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: 
     at_lamp(writer)
     writer.text.press("Alt+ArrowDown")
     others = writer.page.get_by_role("group", name="Other words")
-    expect(others.get_by_role("button")).to_have_text(["lantern31 %", "moon22 %", "lamp11 %", "rain< 1 %"])
+    expect(others.get_by_role("button")).to_have_text(["lantern31%", "moon22%", "lamp11%", "rain< 1%"])
     widths = [bar["width"] for bar in (each.bounding_box() for each in others.locator(".bar").all()) if bar]
     assert widths == sorted(widths, reverse=True)
     before = f"{BEGINNING} He opened it under the "
@@ -123,14 +125,33 @@ def test_ones_own_words_stay_with_escape(writer: Writer, desk: DictatedDesk) -> 
     writer.expect_text(BEGINNING + WAYS[0])
 
 
+def test_words_that_are_taken_while_others_are_on_their_way_are_the_models_too(
+    writer: Writer, desk: DictatedDesk
+) -> None:
+    writer.expect_saved()
+    held: list[Route] = []
+    writer.page.route("**/desk", lambda route: held.append(route), times=1)
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    words = (writer.ghost.get_attribute("data-words") or "").split()
+    with writer.page.expect_request("**/desk"):
+        writer.text.press("ArrowRight")
+    writer.text.press("ArrowRight")
+    held[0].continue_()
+    writer.expect_saved()
+    assert [asked["taken"] for asked in desk.of("take")[-2:]] == [f" {word}" for word in words[:2]]
+    writer.page.reload()
+    writer.expect_text(f"{BEGINNING}{WAYS[0]} {words[0]} {words[1]}")
+    assert writer.page.evaluate(MARKED) == [f"{WAYS[0]} {words[0]} {words[1]}"]
+
+
 def test_the_words_of_the_model_are_marked_without_markup(writer: Writer, desk: DictatedDesk) -> None:
-    marked = "[...CSS.highlights.get('model')].map(String)"
-    assert writer.page.evaluate(marked) == [WAYS[0]]
+    assert writer.page.evaluate(MARKED) == [WAYS[0]]
     at_lamp(writer)
     writer.page.keyboard.type("XX")
     head, tail = WAYS[0][:TO_LAMP], WAYS[0][TO_LAMP:]
     writer.expect_text(f"{BEGINNING}{head}XX{tail}")
-    assert writer.page.evaluate(marked) == [head, tail]
+    assert writer.page.evaluate(MARKED) == [head, tail]
     writer.expect_saved()
     writer.page.get_by_label("Show which words the model wrote").uncheck()
-    assert writer.page.evaluate(marked) == []
+    assert writer.page.evaluate(MARKED) == []

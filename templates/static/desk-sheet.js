@@ -1,0 +1,179 @@
+// The sheet: an element with plain text only, mirrored into the form's text area. Where there is none, the script ends
+// here, and the page works as it does without JavaScript. It keeps all edits for undo and redo, as a browser's own stack
+// knows nothing of changes by a script, and the author of each character: "w" for the writer, "m" for the model.
+
+import { $, form } from "./desk-page.js";
+
+const area = $("text"), element = $("sheet"), ghost = $("ghost");
+if (element.contentEditable !== "plaintext-only") {
+  form.classList.add("scriptless");
+  throw new Error("no plaintext-only");
+}
+
+const ENDS = /[.!?…\n]["”’)]*\s*$/;
+const splice = (text, at, length, words) => text.slice(0, at) + words + text.slice(at + length);
+
+export const sheet = {
+  element,
+  value: area.value,
+  start: area.value.length,  // of the selection; both are the caret if nothing is selected
+  end: area.value.length,
+  onchange() {},
+  onmove() {},
+
+  // runs: [characters, author], of a text from the server.
+  begin(runs) {
+    const { length } = this.value, authors = runs.map(([count, by]) => by[0].repeat(count)).join("");
+    this.authors = authors.length === length ? authors : "w".repeat(length);
+    this.edits = { undo: [], redo: [] };
+    this.onchange();
+  },
+
+  // Notes an edit that is in the text already. Typing joins the edit before it, up to the end of a sentence.
+  note(at, removed, inserted, by = "w") {
+    const { undo, redo } = this.edits, last = undo.at(-1), was = this.authors.slice(at, at + removed.length);
+    const goesOn = last?.by + by === "ww" && !redo.length;
+    if (goesOn && !removed && at === last.at + last.inserted.length && !ENDS.test(last.inserted)) last.inserted += inserted;
+    else if (goesOn && !inserted && !last.inserted && at + removed.length === last.at) Object.assign(last, { at, removed: removed + last.removed, was: was + last.was });
+    else undo.push({ at, removed, inserted, was, by });
+    redo.length = 0;
+    this.authors = splice(this.authors, at, removed.length, by.repeat(inserted.length));
+    this.onchange();
+  },
+
+  put(at, length, words, by) {
+    const removed = this.value.slice(at, at + length);
+    this.write(at, length, words);
+    this.note(at, removed, words, by);
+  },
+
+  // way: "undo" or "redo". Returns the edit, if there is one. The other stack gets its reverse.
+  go(way) {
+    const edit = this.edits[way].pop();
+    if (!edit) return;
+    const { at, removed, inserted, was, by } = edit, { length } = inserted;
+    this.edits[way === "undo" ? "redo" : "undo"].push({ at, removed: inserted, inserted: removed, was: this.authors.slice(at, at + length), by });
+    this.write(at, length, removed);
+    this.authors = splice(this.authors, at, length, was);
+    this.onchange();
+    return edit;
+  },
+
+  // Finds what was typed.
+  read() {
+    const before = this.value, walker = document.createTreeWalker(element);
+    let after = "", at = 0, tail = 0;
+    // A line may be a block, or end with an element; one at the end only has the caret.
+    for (let node; (node = walker.nextNode());) after += node.data ?? (node[{ BR: "nextSibling", DIV: "previousSibling" }[node.nodeName]] ? "\n" : "");
+    this.locate();
+    if (after === before) return;
+    const lines = after !== element.textContent, most = Math.min(before.length, after.length), last = after.length - (lines ? 0 : this.end);
+    while (tail < Math.min(most, last) && before.at(-1 - tail) === after.at(-1 - tail)) tail++;
+    while (at < most - tail && before[at] === after[at]) at++;
+    this.value = area.value = after;
+    if (lines) {
+      this.draw();
+      this.select(after.length - tail);
+    }
+    this.note(at, before.slice(at, before.length - tail), after.slice(at, after.length - tail));
+  },
+
+  draw() {
+    area.value = this.value;
+    element.replaceChildren(this.value);
+    if (/^$|\n$/.test(this.value)) element.append(document.createElement("br"));
+  },
+
+  point(count) {
+    for (const node of element.childNodes) {
+      if (count <= node.length) return [node, count];
+      count -= node.length ?? 0;
+    }
+    return [element, 0];
+  },
+
+  locate() {
+    const selection = getSelection(), { start, end } = this;
+    if (!selection.rangeCount || !element.contains(selection.anchorNode)) return;
+    const selected = selection.getRangeAt(0), before = selected.cloneRange();
+    before.setStart(element, 0);
+    this.end = String(before).length;
+    this.start = this.end - String(selected).length;
+    return start !== this.start || end !== this.end;
+  },
+
+  // Browsers tell late that the caret has moved, after the next key.
+  follow() {
+    if (this.locate()) this.onmove();
+  },
+
+  select(start, end = start) {
+    Object.assign(this, { start, end });
+    if (document.activeElement === element) getSelection().setBaseAndExtent(...this.point(start), ...this.point(end));
+  },
+
+  focus() {
+    element.focus({ preventScroll: true });
+  },
+
+  write(at, length, words) {
+    this.value = splice(this.value, at, length, words);
+    this.draw();
+    this.select(at + words.length);
+  },
+
+  // The style sheet draws the words, so they are no part of the text.
+  ghost(words) {
+    if (ghost.isConnected && words === ghost.dataset.words) return;
+    ghost.dataset.words = words;
+    if (!words) return ghost.remove();
+    if (!ghost.isConnected) {
+      this.range(this.end, this.end).insertNode(ghost);
+      this.select(this.start, this.end);
+    }
+    ghost.scrollIntoView({ block: "nearest" });
+  },
+
+  range(start, end) {
+    const range = new Range();
+    range.setStart(...this.point(start));
+    range.setEnd(...this.point(end));
+    return range;
+  },
+
+  // Scrolls to the caret.
+  show() {
+    this.ghost(" ");
+    this.ghost("");
+  },
+
+  paint(authors) {
+    const model = new Highlight();
+    for (const { 0: { length }, index } of authors.matchAll(/m+/g)) model.add(this.range(index, index + length));
+    CSS.highlights.set("model", model);
+  },
+};
+
+element.setAttribute("aria-labelledby", "text-label");
+$("text-label").removeAttribute("for");
+element.addEventListener("input", ({ isComposing }) => { if (!isComposing) sheet.read(); });
+element.addEventListener("compositionend", () => sheet.read());
+element.addEventListener("focus", () => sheet.select(sheet.start, sheet.end));  // a click moves the caret after that
+element.addEventListener("beforeinput", (event) => {
+  // Browsers differ in what they make of a new line, typed or pasted.
+  const given = event.data ?? event.dataTransfer?.getData("text/plain") ?? "";
+  const words = /Paragraph|LineBreak/.test(event.inputType) ? "\n" : given.replace(/\r\n?/g, "\n");
+  if (!words.includes("\n") || event.isComposing) return;
+  event.preventDefault();
+  sheet.locate();
+  sheet.put(sheet.start, sheet.end - sheet.start, words);
+  element.dispatchEvent(new Event("input"));
+  sheet.show();
+});
+document.addEventListener("selectionchange", () => sheet.follow());
+const focused = document.activeElement === area;
+element.hidden = false;
+area.hidden = true;
+sheet.draw();
+sheet.begin(JSON.parse(form.dataset.authors));
+if (focused) sheet.focus();
