@@ -48,6 +48,16 @@ def test_everybody_can_read_and_use_it(writers: Callable[..., Writer], scheme: s
     assert not faults
 
 
+def test_a_phone_shows_all_of_the_width(writers: Callable[..., Writer]) -> None:
+    """A phone zooms out if anything is wider than its window, even if nobody sees it."""
+    writer = writers(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    writer.open()
+    assert writer.page.evaluate("innerWidth") == 390
+    writer.text.fill(BEGINNING)
+    writer.text.press("Control+a")
+    assert writer.page.evaluate("innerWidth") == 390
+
+
 def test_it_is_light_and_asks_nobody_else(writers: Callable[..., Writer]) -> None:
     writer = writers()
     addresses = {place.address for place in places(writer)}
