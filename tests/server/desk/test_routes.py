@@ -193,7 +193,7 @@ def test_dates_are_written_alike_on_all_systems(visitor: Visitor) -> None:
     assert found
     day = datetime.fromisoformat(found[1])
     assert found[2] == f"{day.day} {day.strftime('%B %Y')}"
-    assert f"changed {found[2]}</p>" in visitor.client.get(f"/shelf/{plot}/about").text
+    assert f"begun {found[2]}</p>" in visitor.client.get(f"/shelf/{plot}/about").text
 
 
 def test_deeds_on_the_shelf_need_the_token(visitor: Visitor) -> None:
