@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import AutoscalingContext, RequestRouterConfig
+from ray.serve.config import AutoscalingContext
 from ray.serve.handle import DeploymentHandle
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from server.app import create_app
 from server.cluster.replica import ROWS, Replica
 from server.cluster.replicated_engine import ReplicatedEngine
-from server.cluster.router import PrefixRouter
 from server.observability.logs import configure
 from server.settings import Settings
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 MANY = 4096
-"""More requests than the app admits. The app has the queue, so Ray Serve must not hold any back."""
+"""More rows than the app admits. The app has the queue, so a replica must not refuse any."""
 
 
 @serve.ingress()
@@ -74,11 +73,9 @@ def deployments(settings: Settings) -> Application:
     engines = serve.deployment(
         name="Engine",
         num_replicas=settings.replicas,
-        max_ongoing_requests=MANY,
         ray_actor_options={"num_cpus": settings.threads or 1},
         health_check_period_s=5,
         health_check_timeout_s=5,
-        request_router_config=RequestRouterConfig.model_validate({"request_router_class": PrefixRouter}),
         **shared,
     )(Replica)
     app = serve.deployment(

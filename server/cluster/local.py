@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Ray reads it on import. Calls to replicas use gRPC, because streams take half as long as through the object store.
+# Ray reads it on import. Answers go to the proxy by gRPC, which costs less than Ray's object store.
 os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
 
 import ray

@@ -2,17 +2,18 @@
 
 import time
 
-from server.cluster.replica import RemoteOutput, RemoteRequest
+from server.cluster.messages import RemoteRequest
 from server.engine import Channel, EngineError, Item, Observer, SequenceStats, StepStats
 
 
 class RemoteGroup:
-    """The channels of a remote request, and the tokens delivered to each. Belongs to one event loop.
+    """The streams of a remote request, and the tokens delivered to each. Belongs to one event loop.
 
     After a replica is lost, another one generates everything again. Delivered tokens are compared and skipped. This
     is exact, because a request with a seed gives the same tokens on every replica.
 
-    begun: True after the first output. generated: tokens delivered so far.
+    channels: one for each stream. begun: True after the first text. generated: tokens delivered so far. avoid: the ids
+    of the replicas that could not finish it.
     """
 
     def __init__(self, remote: RemoteRequest, all_stats: list[SequenceStats]) -> None:
@@ -20,6 +21,7 @@ class RemoteGroup:
         self.channels = [Channel() for _ in all_stats]
         self.begun = False
         self.generated = 0
+        self.avoid: set[str] = set()
         self._all_stats = all_stats
         self._running = set(range(remote.count))
         self._delivered: list[list[tuple[int, ...]]] = [[] for _ in all_stats]
@@ -39,21 +41,34 @@ class RemoteGroup:
         """Prepare for another replica to begin again."""
         self._seen = [0] * self.remote.count
 
-    def take(self, output: RemoteOutput, observer: Observer) -> None:
-        """Deliver the new items of an output. Raises EngineError if repeated items differ."""
-        step = StepStats()
+    def begin(self, prefill_seconds: float, step: StepStats) -> None:
+        """Note that the first text follows. prefill_seconds: the time of the request's prefill."""
         if not self.begun:
             self.begun = True
-            step.prompt_tokens = self._all_stats[0].prompt_tokens
+            step.prompt_tokens += self._all_stats[0].prompt_tokens
             for stats in self._all_stats:
-                stats.scheduled_at = max(time.monotonic() - output.prefill_seconds, stats.queued_at)
-        try:
-            for number, item in output.items:
-                if number in self._running and not self.channels[number].status.final:
-                    self._send(number, item, step)
-        finally:
-            self.generated += step.generated
-            step.deliver(observer)
+                stats.scheduled_at = max(time.monotonic() - prefill_seconds, stats.queued_at)
+
+    def take(self, number: int, item: Item, step: StepStats) -> None:
+        """Add an item of a continuation to a step, unless it was delivered before or has no reader.
+
+        Raises EngineError if an item that was delivered before differs.
+        """
+        if number not in self._running or self.channels[number].status.final:
+            return
+        stats = self._all_stats[number]
+        if not isinstance(item, EngineError):
+            delivered, seen = self._delivered[number], self._seen[number]
+            self._seen[number] += 1
+            if seen < len(delivered):
+                if delivered[seen] != item.token_ids:
+                    raise EngineError("another replica took over the text and generated a different one")
+                return
+            delivered.append(item.token_ids)
+            step.sampled.append(stats)
+            self.generated += len(item.token_ids)
+        if step.add(self.channels[number], stats, item).final:
+            self._running.discard(number)
 
     def remove_cancelled(self) -> list[int]:
         """End the continuations without a reader, and return their numbers."""
@@ -70,17 +85,3 @@ class RemoteGroup:
             step.add(self.channels[number], self._all_stats[number], error)
         self._running.clear()
         step.deliver(observer)
-
-    def _send(self, number: int, item: Item, step: StepStats) -> None:
-        stats = self._all_stats[number]
-        if not isinstance(item, EngineError):
-            delivered, seen = self._delivered[number], self._seen[number]
-            self._seen[number] += 1
-            if seen < len(delivered):
-                if delivered[seen] != item.token_ids:
-                    raise EngineError("another replica took over the text and generated a different one")
-                return
-            delivered.append(item.token_ids)
-            step.sampled.append(stats)
-        if step.add(self.channels[number], stats, item).final:
-            self._running.discard(number)

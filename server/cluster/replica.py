@@ -2,75 +2,35 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import ray
 from ray import serve
 
 from server.bundle import Bundle
-from server.engine import (
-    EngineBusy,
-    EngineClosed,
-    EngineConfig,
-    EngineError,
-    EngineState,
-    Item,
-    Observer,
-    Request,
-    SequenceStats,
-    StepStats,
-    Stream,
-    merged,
-)
+from server.cluster.app_channel import AppChannels
+from server.engine import EngineConfig, EngineError, EngineState, Observer, StepStats
 from server.observability.logs import configure
 from server.settings import Settings
 
 ROWS = "rows"
 """The name of the autoscaling metric: cache rows in use or in the queue."""
 
-SPACING = 0.002
-"""Seconds between the outputs of a request, times the requests in progress.
-
-Sending an output costs a fraction of this. Under light load each step's tokens are sent at once, under heavy load those
-of several steps together.
-"""
-
-
-@dataclass(frozen=True)
-class RemoteRequest:
-    """A request for `count` continuations, with a seed, and with token ids as prompts.
-
-    rows: the cache rows they take. block_size: tokens in a block of the engine's prefix cache. avoid: ids of
-    replicas to avoid, because they could not finish it.
-    """
-
-    id: str
-    request: Request
-    count: int
-    rows: int
-    block_size: int
-    avoid: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RemoteOutput:
-    """Items of a request's continuations, each with the number of its continuation.
-
-    prefill_seconds: the request's prefill time, 0 while unknown. lost: the reason why this replica cannot finish the
-    request, though another may. replica: its id in that case.
-    """
-
-    items: list[tuple[int, Item]]
-    prefill_seconds: float = 0.0
-    lost: EngineError | None = None
-    replica: str = ""
+LOOK = 0.05
+"""Seconds between looks for unfinished requests while the replica stops."""
 
 
 @dataclass(frozen=True)
 class ReplicaStats:
-    """The state of a replica's engine. Counts are since its start, times in seconds."""
+    """The state of a replica's engine, and the way to it. Counts are since its start, times in seconds.
+
+    address, key: what an app needs for a channel. rows: the cache rows in use or in the queue, by the names of apps.
+    """
 
     id: str
+    address: tuple[str, int]
+    key: bytes = field(repr=False)
+    rows: dict[str, int]
     state: EngineState
     device: str
     precision: str
@@ -84,72 +44,45 @@ class ReplicaStats:
     cache_hits: int
 
 
-class PrefillObserver(Observer):
-    """Observes an engine. all_stats: those of the last request. Counts are sums over `StepStats`."""
+class CacheObserver(Observer):
+    """Observes an engine. Counts are sums over `StepStats`."""
 
     def __init__(self) -> None:
-        self.all_stats: list[SequenceStats] = []
-        self.cache_queries = self.cache_hits = 0
-
-    def queued(self, all_stats: list[SequenceStats]) -> None:
-        """Remember the sequences. `submit_several` calls this before it returns."""
-        self.all_stats = all_stats
+        self.queries = self.hits = 0
 
     def stepped(self, step: StepStats) -> None:
         """Count tokens."""
-        self.cache_queries += step.cache_queries
-        self.cache_hits += step.cache_hits
+        self.queries += step.cache_queries
+        self.hits += step.cache_hits
 
 
 class Replica:
-    """An engine as a deployment of Ray Serve, with the model loaded. Raises BundleError and EngineError."""
+    """An engine as a deployment of Ray Serve, with the model loaded. Raises BundleError and EngineError.
 
-    def __init__(self, settings: Settings) -> None:
+    Apps find it through Ray Serve, which also checks its health. Their requests come on channels.
+    """
+
+    # Ray Serve awaits it.
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
         from server.engine import Engine  # not above: the app imports this module, too, and never draws
 
         configure(settings.log_level, settings.log_format)
         self._id = serve.get_replica_context().replica_id.unique_id
         self._engine = Engine(Bundle.load(settings.model), EngineConfig.of(settings))
-        self._observer = PrefillObserver()
-        self._engine.observers.add(self._observer)
-        self._remotes: dict[str, tuple[RemoteRequest, list[Stream]]] = {}
+        self._cache = CacheObserver()
+        self._engine.observers.add(self._cache)
+        host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._channels = await AppChannels(self._engine).listen(host)
         gc.freeze()  # as in `plotify serve`: what is here stays
 
-    async def generate(self, remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
-        """Yield the items of a request as they come. Cancelling the call frees its rows within a step.
-
-        Raises InvalidRequest.
-        """
-        try:
-            streams = self._engine.submit_several(remote.request, remote.count)
-        except EngineBusy as error:
-            yield RemoteOutput([], lost=error, replica=self._id)
-            return
-        stats = self._observer.all_stats[0]
-        self._remotes[remote.id] = remote, streams
-        try:
-            async for items in merged(streams):
-                lost = next((item for _, item in items if isinstance(item, EngineClosed)), None)
-                if lost is not None:
-                    yield RemoteOutput([], lost=lost, replica=self._id)
-                    return
-                yield RemoteOutput(items, max(stats.first_token_at - stats.scheduled_at, 0.0))
-                await asyncio.sleep(SPACING * len(self._remotes))
-        finally:
-            for stream in streams:
-                stream.cancel()
-            del self._remotes[remote.id]
-
-    async def cancel(self, id: str, number: int) -> None:
-        """Cancel one continuation of a request. Replicas without it do nothing."""
-        if id in self._remotes:
-            self._remotes[id][1][number].cancel()
-
     async def stats(self) -> ReplicaStats:
-        """Return the state of the engine."""
-        engine, observer = self._engine, self._observer
+        """Return the state of the engine, and the way to it."""
+        engine, channels = self._engine, self._channels
         return ReplicaStats(
             self._id,
+            channels.address,
+            channels.key,
+            channels.rows,
             engine.state,
             engine.device,
             engine.precision,
@@ -159,8 +92,8 @@ class Replica:
             engine.restarts,
             engine.cache_usage,
             engine.queue_seconds,
-            observer.cache_queries,
-            observer.cache_hits,
+            self._cache.queries,
+            self._cache.hits,
         )
 
     async def check_health(self) -> None:
@@ -173,9 +106,12 @@ class Replica:
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Return the rows in use and in the queue, for Ray Serve's autoscaling."""
-        return {ROWS: float(sum(remote.rows for remote, _ in self._remotes.values()))}
+        return {ROWS: float(sum(self._channels.rows.values()))}
 
-    def __del__(self) -> None:
-        # Ray Serve deletes a replica when its calls have ended or run out of time.
-        if hasattr(self, "_engine"):  # missing if the model could not be loaded
-            self._engine.close()
+    async def __del__(self) -> None:
+        # Ray Serve awaits it when it stops a replica, and kills the process when the grace is over.
+        self._engine.drain()
+        while self._channels.rows:
+            await asyncio.sleep(LOOK)
+        self._channels.close()
+        await asyncio.to_thread(self._engine.close)

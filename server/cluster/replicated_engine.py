@@ -2,20 +2,23 @@
 
 import asyncio
 import dataclasses
+import itertools
 import logging
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from server.bundle import Bundle
+from server.cluster.messages import RemoteRequest
 from server.cluster.remote_group import RemoteGroup
-from server.cluster.replica import RemoteOutput, RemoteRequest, ReplicaStats
+from server.cluster.replica import ReplicaStats
+from server.cluster.replica_channel import ReplicaChannel
+from server.cluster.router import Router
 from server.engine import (
     DEFAULT_QUEUE_SECONDS,
     Admission,
@@ -37,7 +40,7 @@ from server.engine import (
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+    from ray.serve.handle import DeploymentHandle
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ MIN_PAUSE = 0.1
 """Seconds before a request goes to another replica. They double each time."""
 
 LOOK = 0.25
-"""Seconds between checks for queued requests without a reader. Each output checks running ones."""
+"""Seconds between looks for queued requests without a reader, and for a replica if there is none."""
 
 ASK, PATIENCE = 1.0, 5.0
 """Seconds between requests for the replicas' statistics, and the time limit for the answers."""
@@ -57,8 +60,9 @@ ASK, PATIENCE = 1.0, 5.0
 class ReplicatedEngine(AnyEngine):
     """The engine's interface over replicas on Ray Serve. Belongs to the event loop of `opened`.
 
-    Its queue limit covers all replicas together, so each replica has a longer queue. If a replica is lost, its requests
-    go to others, and their readers see a pause. Counts continue when replicas come and go.
+    It has a channel to each replica. Its queue limit covers all replicas together, so each replica has a longer queue.
+    If a replica is lost, its requests go to others, and their readers see a pause. Counts continue when replicas come
+    and go.
     """
 
     def __init__(self, handle: "DeploymentHandle[Any]", settings: Settings) -> None:
@@ -71,33 +75,36 @@ class ReplicatedEngine(AnyEngine):
         self.observers = Observers()
         self.steps, self.seconds, self.restarts = 0, 0.0, 0
         self._handle = handle
+        self._name = uuid.uuid4().hex  # of this app
         self._admission = Admission(self.config, self.tokenizer, self.bundle.manifest.model.context)
+        self._router = Router(self.bundle.manifest.engine.block_size)
+        self._ids = itertools.count()
         self._lock = threading.Lock()
-        self._groups: dict[str, RemoteGroup] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._groups: dict[int, RemoteGroup] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._channels: dict[str, ReplicaChannel] = {}
         self._generated = 0
         self._replica_stats: dict[str, ReplicaStats] = {}
         self._alive: list[ReplicaStats] = []
-        self._state: EngineState = "restarting"
         self._draining = self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watchers: list[asyncio.Task[None]] = []
-        self._cancelling: set[asyncio.Task[None]] = set()
+        self._watchers: set[asyncio.Task[None]] = set()
 
     async def opened(self) -> "ReplicatedEngine":
         """Wait until a replica is ready, and return self."""
         self._loop = asyncio.get_running_loop()
-        while self._state != "ready":
+        while not self.ready:
             await asyncio.sleep(LOOK)
             await self._ask()
-        self._watchers = [asyncio.create_task(_every(ASK, self._ask)), asyncio.create_task(_every(LOOK, self._look))]
+        self._watch(_every(ASK, self._ask))
+        self._watch(_every(LOOK, self._look))
         return self
 
     @property
     def state(self) -> EngineState:
         if self._closed or self._draining:
             return "closed" if self._closed else "draining"
-        return self._state
+        return "ready" if any(stats.state == "ready" for stats in self._reachable) else "restarting"
 
     @property
     def generated(self) -> int:
@@ -137,10 +144,7 @@ class ReplicatedEngine(AnyEngine):
             sampling=dataclasses.replace(request.sampling, seed=seeds[0]),
         )
         all_stats = [SequenceStats(self.observers, request.id, prompt_tokens) for _ in seeds]
-        group = RemoteGroup(
-            RemoteRequest(uuid.uuid4().hex, fixed, count, count * len(prompts), self.bundle.manifest.engine.block_size),
-            all_stats,
-        )
+        group = RemoteGroup(RemoteRequest(next(self._ids), fixed, count, count * len(prompts)), all_stats)
         streams = [Stream(channel, seed, prompt_tokens) for seed, channel in zip(seeds, group.channels, strict=True)]
         with self.observers.queueing(all_stats):
             self._admit(group)
@@ -169,13 +173,30 @@ class ReplicatedEngine(AnyEngine):
                     queued_rows[each.remote.request.client] += each.remote.rows
             taken = sum(each.remote.rows for each in groups if each.begun)
             free = max(self.config.rows * self.replicas - taken, 0)  # a lost replica's rows still count
+            free -= sum(map(self._others, self._alive))
             self._admission.check_room(
                 client, active, group.remote.count, queued_rows, free, self.queue_seconds, self.replicas
             )
             self._groups[group.remote.id] = group
 
+    @property
+    def _reachable(self) -> list[ReplicaStats]:
+        """The replicas that Ray Serve knows and that have a channel."""
+        return [stats for stats in self._alive if stats.id in self._channels]
+
+    def _others(self, stats: ReplicaStats) -> int:
+        """Return the rows of other apps in use or in the queue of a replica, as of a second ago."""
+        return sum(rows for app, rows in stats.rows.items() if app != self._name)
+
+    def _watch(self, watching: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine until the engine is closed."""
+        task = asyncio.create_task(watching)
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
+        return task
+
     async def _end(self) -> None:
-        tasks = [*self._watchers, *self._tasks.values(), *self._cancelling]
+        tasks = [*self._watchers, *self._tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -213,52 +234,39 @@ class ReplicatedEngine(AnyEngine):
             lost = await self._attempt(group)
             if lost is None:
                 return
-            logger.warning("A request goes to another replica: %s", str(lost).partition("\n")[0])
+            logger.warning("A request goes to another replica: %s", lost)
             await asyncio.sleep(pause)
             pause *= 2
             group.restart()
         raise EngineError("its replicas were lost one after another")
 
-    async def _attempt(self, group: RemoteGroup) -> Exception | None:
-        """Generate on one replica. Return the error if it is lost, otherwise None. Raises EngineError."""
-        answer = cast(
-            "DeploymentResponseGenerator[RemoteOutput]", self._handle.options(stream=True).generate.remote(group.remote)
-        )
-        try:
-            async for output in answer:
-                if output.lost is not None:
-                    group.remote = dataclasses.replace(group.remote, avoid=(*group.remote.avoid, output.replica))
-                    return output.lost
-                group.take(output, self.observers)
-                self._leave(group)
-                if not group.running:
-                    return None
-            return EngineClosed()
-        except RayTaskError as error:  # raised in the replica
-            raise EngineError(f"the replica failed: {error.cause}") from error
-        except (RayError, RayServeException) as error:
-            return error
-        finally:
-            answer.cancel()  # type: ignore[no-untyped-call]
-
-    def _leave(self, group: RemoteGroup) -> None:
-        """Cancel continuations without a reader on the replica, as long as others are left."""
-        for number in group.remove_cancelled():
-            if group.running:
-                task = asyncio.create_task(self._cancel(group.remote.id, number))
-                self._cancelling.add(task)
-                task.add_done_callback(self._cancelling.discard)
-
-    async def _cancel(self, id: str, number: int) -> None:
-        with suppress(RayError, RayServeException, TimeoutError):  # then it just runs to its end
-            await self._handle.broadcast("cancel", id, number).results_async(timeout_s=PATIENCE, return_exceptions=True)
+    async def _attempt(self, group: RemoteGroup) -> str | None:
+        """Generate on one replica. Return the reason if it is lost, otherwise None. Raises EngineError."""
+        while not (reachable := self._reachable):
+            await asyncio.sleep(LOOK)
+        rows = {stats.id: self._channels[stats.id].rows + self._others(stats) for stats in reachable}
+        replica = self._router.choose(group.remote.request, rows, group.avoid)
+        lost = await self._channels[replica].generate(group)
+        if lost is not None:
+            group.avoid.add(replica)
+        return lost
 
     async def _look(self) -> None:
         """Cancel the requests without a reader."""
         for id, group in list(self._groups.items()):
-            self._leave(group)
-            if not group.running and id in self._tasks:
+            if not group.wanted and id in self._tasks:
+                group.remove_cancelled()
                 self._tasks[id].cancel()
+
+    async def _connect(self, stats: ReplicaStats) -> None:
+        """Open a channel to a replica."""
+        try:
+            channel = await ReplicaChannel.connect(stats.address, stats.key, self._name, self.observers)
+        except OSError as error:  # it has ended, or the next attempt may work
+            logger.warning("There is no way to the replica %s: %s", stats.id, error)
+            return
+        self._channels[stats.id] = channel
+        self._watch(channel.run()).add_done_callback(lambda _: self._channels.pop(stats.id))
 
     async def _ask(self) -> None:
         """Update the statistics of all replicas."""
@@ -268,16 +276,16 @@ class ReplicatedEngine(AnyEngine):
             logger.warning("A replica does not answer")
             return
         except (RayError, RayServeException) as error:
-            if self._state == "ready":  # else they start, or the log says so already
+            if self.ready:  # else they start, or the log says so already
                 logger.warning("No replica answers: %s", error)
             answers = []
         alive = [answer for answer in answers if isinstance(answer, ReplicaStats)]
-        self._state = "ready" if any(stats.state == "ready" for stats in alive) else "restarting"
+        await asyncio.gather(*(self._connect(stats) for stats in alive if stats.id not in self._channels))
+        self._alive = alive
         if not alive:
             return
         queries, hits = self._total("cache_queries"), self._total("cache_hits")
         self._replica_stats |= {stats.id: stats for stats in alive}
-        self._alive = alive
         self.replicas = len(alive)
         self.device, self.precision = alive[0].device, alive[0].precision
         self.steps, self.seconds, self.restarts = map(self._total, ("steps", "seconds", "restarts"))

@@ -1,13 +1,16 @@
-"""Routes a request to the replica with its client's prefix, unless others have much less to do."""
+"""Chooses the replica that has prefilled a request's prompt, unless others have much less to do."""
 
-from collections import Counter, OrderedDict
+import random
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
 
-from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, RunningReplica
-
-from server.cluster.replica import RemoteRequest
+from server.engine import Request
 
 REMEMBERED = 65_536
 """The number of prefixes to remember, many times what the engines' prefix caches hold."""
+
+SLACK = 16
+"""The most rows above the least loaded replica for a replica with the prefix."""
 
 
 class Prefixes:
@@ -30,72 +33,34 @@ class Prefixes:
             self._replicas.popitem(last=False)
 
 
-class PrefixRouter(RequestRouter):
-    """Ray Serve's interface for routers: it returns replicas in the order to try them."""
+class Router:
+    """Chooses replicas. Not thread-safe. block_size: tokens in a block of the engines' prefix caches."""
 
-    def initialize_state(self, slack: int = 16, **_: object) -> None:
-        """Set up. slack: the most rows above the least loaded replica for a replica with the prefix."""
+    def __init__(self, block_size: int, slack: int = SLACK) -> None:
+        self._block_size = block_size
         self._slack = slack
         self._prefixes = Prefixes()
-        self._rows: Counter[str] = Counter()
-        self._taken: dict[str, tuple[str, int]] = {}
 
-    async def choose_replicas(
-        self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
-    ) -> list[list[RunningReplica]]:
-        """Return the chosen replica, then the others, the least loaded first."""
-        replicas = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
-        ranked = sorted(replicas, key=lambda replica: self._rows[replica])
-        remote = _remote(pending_request)
-        if ranked and pending_request is not None and remote is not None:
-            ranked.sort(key=lambda replica: replica in remote.avoid)
-            id = pending_request.metadata.internal_request_id
-            self._release(id)  # Ray Serve may ask again for the same request
-            most = min(self._rows[replica] for replica in ranked) + self._slack
-            near = {replica for replica in ranked if self._rows[replica] <= most} - set(remote.avoid)
-            chosen = self._prefixes.replica(_keys(remote), near) or ranked[0]
-            ranked.sort(key=lambda replica: replica != chosen)
-            # Count it now, so that requests routed before it is sent see it.
-            self._take(id, chosen, remote)
-            pending_request.future.add_done_callback(lambda sent: self._release(id) if sent.cancelled() else None)
-        return [[replicas[replica]] for replica in ranked]
+    def choose(self, request: Request, rows: Mapping[str, int], avoid: Collection[str] = ()) -> str:
+        """Return the replica for a request, with token ids as its prompt.
 
-    def on_request_routed(self, pending_request: PendingRequest, replica_id: ReplicaID, result: object) -> None:
-        """Move the request's rows to its actual replica, in case it is not the chosen one."""
-        remote = _remote(pending_request)
-        if remote is not None:
-            id = pending_request.metadata.internal_request_id
-            self._release(id)
-            self._take(id, replica_id.unique_id, remote)
+        rows: the cache rows in use or in the queue of each replica, by its id. avoid: ids of replicas that could not
+        finish the request.
+        """
+        keys, most = self._keys(request), min(rows.values()) + self._slack
+        near = {replica for replica in rows if rows[replica] <= most} - set(avoid)
+        # Of equal ones any, because other apps choose at the same time.
+        least = min(rows, key=lambda replica: (replica in avoid, rows[replica], random.random()))
+        chosen = self._prefixes.replica(keys, near) or least
+        self._prefixes.note(keys, chosen)
+        return chosen
 
-    def on_request_completed(self, replica_id: ReplicaID, internal_request_id: str) -> None:
-        """Free the request's rows."""
-        self._release(internal_request_id)
-
-    def _take(self, id: str, replica: str, remote: RemoteRequest) -> None:
-        self._prefixes.note(_keys(remote), replica)
-        self._rows[replica] += remote.rows
-        self._taken[id] = replica, remote.rows
-
-    def _release(self, id: str) -> None:
-        if id in self._taken:
-            replica, rows = self._taken.pop(id)
-            self._rows[replica] -= rows
-            if not self._rows[replica]:
-                del self._rows[replica]
-
-
-def _remote(pending: PendingRequest | None) -> RemoteRequest | None:
-    first = pending.args[0] if pending is not None and pending.args else None
-    return first if isinstance(first, RemoteRequest) else None
-
-
-def _keys(remote: RemoteRequest) -> list[int]:
-    """Return a hash of the client and each prefix of whole blocks of the prompt, the shortest first."""
-    prompt, size = remote.request.prompt, remote.block_size
-    assert not isinstance(prompt, str)
-    keys, key = [], hash(remote.request.client)
-    for end in range(size, len(prompt) + 1, size):
-        key = hash((key, *prompt[end - size : end]))
-        keys.append(key)
-    return keys
+    def _keys(self, request: Request) -> list[int]:
+        """Return a hash of the client and each prefix of whole blocks of the prompt, the shortest first."""
+        prompt, size = request.prompt, self._block_size
+        assert not isinstance(prompt, str)
+        keys, key = [], hash(request.client)
+        for end in range(size, len(prompt) + 1, size):
+            key = hash((key, *prompt[end - size : end]))
+            keys.append(key)
+        return keys

@@ -21,7 +21,7 @@ from server.engine.interface import AnyEngine, EngineState
 from server.engine.request import Request, Sampling
 from server.engine.sampling.logprobs import TokenLogprobs
 from server.engine.stats import Observer, Observers, SequenceStats, StepStats
-from server.engine.stream import Channel, Chunk, FinishReason, Item, Status, Stream, merged
+from server.engine.stream import Channel, Chunk, FinishReason, Item, Status, Stream, StreamSet, merged
 from server.engine.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ __all__ = [
     "Status",
     "StepStats",
     "Stream",
+    "StreamSet",
     "TokenLogprobs",
     "Tokenizer",
     "choose_seeds",

@@ -3,10 +3,10 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from server.engine.errors import DeadlineExceeded, EngineError
 from server.engine.sampling.logprobs import TokenLogprobs
@@ -60,6 +60,8 @@ class Status(Enum):
             return cls.DEADLINE if isinstance(item, DeadlineExceeded) else cls.FAILED
         return cls(item.finish_reason) if item.finish_reason else cls.ACTIVE
 
+
+Key = TypeVar("Key", bound=Hashable)
 
 Waiter = asyncio.Future[None] | threading.Event
 """Wakes a reader: a task on an event loop, or a thread."""
@@ -176,26 +178,69 @@ class Stream:
         self._channel.abandon()
 
 
+class StreamSet(Generic[Key]):
+    """Streams that one task on an event loop reads together. Streams may come and go meanwhile.
+
+    Each has a key. On leaving, call `cancel`.
+    """
+
+    def __init__(self) -> None:
+        self._streams: dict[Key, Stream] = {}
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def add(self, key: Key, stream: Stream) -> None:
+        """Add a stream. Its items come with its key."""
+        self._streams[key] = stream
+        if self._waiter is not None:  # the reader waits for the others
+            _wake([self._waiter])
+
+    def remove(self, key: Key) -> None:
+        """Cancel a stream, if it is there. None of its items comes any more."""
+        stream = self._streams.pop(key, None)
+        if stream is not None:
+            stream.cancel()
+
+    async def take(self) -> list[tuple[Key, Item]]:
+        """Wait for items, and return all that are ready. A stream leaves the set with its last item.
+
+        An error ends only its own stream.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._waiter is None or self._waiter.done():
+                self._waiter = loop.create_future()
+            waiter = self._waiter
+            channels = [(key, stream._channel) for key, stream in self._streams.items()]
+            ready = [(key, item) for key, channel in channels for item in channel.take(waiter) or ()]
+            if ready:
+                for key, item in ready:
+                    if Status.after(item).final:
+                        del self._streams[key]
+                return ready
+            await waiter
+
+    def cancel(self) -> None:
+        """Cancel all streams."""
+        for key in list(self._streams):
+            self.remove(key)
+
+
 async def merged(streams: Sequence[Stream]) -> AsyncIterator[list[tuple[int, Item]]]:
     """Yield the items of several streams, each with the index of its stream.
 
     Each list holds all items ready at the time. An error ends only its own stream. On leaving, cancel all streams.
     """
-    channels, loop = [stream._channel for stream in streams], asyncio.get_running_loop()
-    unfinished, waiter = len(channels), loop.create_future()
+    together = StreamSet[int]()
+    for number, stream in enumerate(streams):
+        together.add(number, stream)
     try:
-        while unfinished:
-            if waiter.done():
-                waiter = loop.create_future()
-            ready = [(number, item) for number, channel in enumerate(channels) for item in channel.take(waiter) or ()]
-            if ready:
-                unfinished -= sum(Status.after(item).final for _, item in ready)
-                yield ready
-            else:
-                await waiter
+        while together:
+            yield await together.take()
     finally:
-        for stream in streams:
-            stream.cancel()
+        together.cancel()
 
 
 def _chunk(item: Item) -> Chunk:

@@ -17,7 +17,7 @@ STEP = 0.03
 class SlowReplica(Replica):
     """An engine of about thirty tokens per second for each sequence."""
 
-    def __init__(self, settings: Settings) -> None:
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
         decode = Runner.decode
 
         def decode_slowly(runner: Runner, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
@@ -25,7 +25,7 @@ class SlowReplica(Replica):
             return decode(runner, tokens, lengths)
 
         Runner.decode = decode_slowly  # type: ignore[assignment, method-assign]
-        super().__init__(settings)
+        await super().__init__(settings)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The memory of the processes of a cluster."""
 
+import asyncio
 import gc
 import subprocess
 import sys
@@ -24,14 +25,20 @@ def thawed() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.filterwarnings("ignore:coroutine 'Replica.__del__'")  # only Ray Serve awaits it
 def test_a_replica_looks_for_no_garbage_in_what_it_started_with(
     bundle: Bundle, thawed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = SimpleNamespace(replica_id=SimpleNamespace(unique_id="a"))
     monkeypatch.setattr(serve, "get_replica_context", lambda: here)
-    replica = Replica(Settings(model=bundle.path))
-    assert gc.get_freeze_count() > 0
-    del replica  # closes its engine
+
+    async def start_and_stop() -> None:
+        replica = object.__new__(Replica)
+        await replica.__init__(Settings(model=bundle.path))  # type: ignore[misc]
+        assert gc.get_freeze_count() > 0
+        await replica.__del__()
+
+    asyncio.run(start_and_stop())
 
 
 def test_the_app_looks_for_no_garbage_in_what_it_started_with(engine: Engine, thawed: None) -> None:

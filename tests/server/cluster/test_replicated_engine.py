@@ -1,4 +1,4 @@
-"""The engine's interface over scripted replicas, without Ray."""
+"""The engine's interface over scripted replicas, with channels but without Ray."""
 
 import asyncio
 import dataclasses
@@ -11,7 +11,7 @@ from ray.exceptions import ActorDiedError
 
 from server.bundle import Bundle
 from server.cluster import replicated_engine
-from server.cluster.replica import RemoteOutput, RemoteRequest
+from server.cluster.messages import Cancel, Failure, RemoteRequest, Step
 from server.cluster.replicated_engine import ReplicatedEngine
 from server.engine import (
     Chunk,
@@ -28,7 +28,7 @@ from server.engine import (
     Stream,
 )
 from server.settings import Settings
-from tests.server.cluster.handles import STATS, Handle, begun, forever, writing
+from tests.server.cluster.handles import STATS, Handle, begun, forever, saying, writing
 from tests.server.reading import text_of
 
 REQUEST = Request("A fox", Sampling(max_tokens=20, seed=5, ignore_end=True), client="me")
@@ -41,6 +41,7 @@ def run(check: Callable[[ReplicatedEngine], Any], handle: Handle, bundle: Bundle
             await check(engine)
         finally:
             await asyncio.to_thread(engine.close)
+            await handle.close()
         assert engine.running == engine.queued == 0
 
     asyncio.run(opened())
@@ -54,23 +55,14 @@ async def read(stream: Stream) -> str:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replicated_engine, "MIN_PAUSE", 0.001)
     monkeypatch.setattr(replicated_engine, "LOOK", 0.01)
+    monkeypatch.setattr(replicated_engine, "ASK", 0.01)
 
 
-DEATHS = [
-    ActorDiedError(),
-    RemoteOutput([], lost=EngineClosed(), replica="a"),
-    RemoteOutput([], lost=EngineBusy("full"), replica="a"),
-    None,
-]
-
-
-@pytest.mark.parametrize("death", DEATHS, ids=["died", "closed", "busy", "ended"])
-@pytest.mark.parametrize("outputs", [0, 1, 7])
-def test_another_replica_goes_on_where_one_was_lost(
-    death: Exception | RemoteOutput | None, outputs: int, engine: Engine, bundle: Bundle
-) -> None:
+@pytest.mark.parametrize("end", ["died", "lost"])
+@pytest.mark.parametrize("items", [0, 1, 7])
+def test_another_replica_goes_on_where_one_was_lost(end: str, items: int, engine: Engine, bundle: Bundle) -> None:
     texts = [text_of(stream) for stream in engine.submit_several(REQUEST, 2)]
-    handle = Handle(writing(engine, outputs, death), writing(engine, outputs + 2, death), writing(engine))
+    handle = Handle(writing(engine, items, end), writing(engine, items + 2, end), writing(engine))
 
     async def check(remote: ReplicatedEngine) -> None:
         streams = remote.submit_several(REQUEST, 2)
@@ -80,13 +72,11 @@ def test_another_replica_goes_on_where_one_was_lost(
 
     run(check, handle, bundle)
     assert len(handle.remotes) == 3
-    assert all(remote.request == handle.remotes[0].request for remote in handle.remotes), "the same text and seed"
-    assert handle.remotes[-1].avoid == (("a", "a") if isinstance(death, RemoteOutput) else ())
-    assert all(answer.cancelled for answer in handle.answers), "output of a lost replica has no reader"
+    assert all(remote == handle.remotes[0] for remote in handle.remotes), "the same text and seed"
 
 
 def test_a_seed_is_drawn_before_anything_is_sent(engine: Engine, bundle: Bundle) -> None:
-    handle = Handle(writing(engine, 3, ActorDiedError()), writing(engine))
+    handle = Handle(writing(engine, 3, "died"), writing(engine))
 
     async def check(remote: ReplicatedEngine) -> None:
         stream = remote.submit(Request("A fox", Sampling(max_tokens=20)))
@@ -98,18 +88,39 @@ def test_a_seed_is_drawn_before_anything_is_sent(engine: Engine, bundle: Bundle)
 
 
 def test_two_texts_are_never_mixed(engine: Engine, bundle: Bundle) -> None:
-    async def other(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
-        yield RemoteOutput([(0, Chunk("x", (1,)))])
-
     async def check(remote: ReplicatedEngine) -> None:
         with pytest.raises(EngineError, match="a different one"):
             await read(remote.submit(REQUEST))
 
-    run(check, Handle(writing(engine, 3, ActorDiedError()), other), bundle)
+    run(check, Handle(writing(engine, 3, "died"), saying((0, Chunk("x", (1,))))), bundle)
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "says"),
+    [
+        (Failure(0, 0, "failed", "the model failed"), EngineError, "the model failed"),
+        (Failure(0, 0, "deadline", "too long"), DeadlineExceeded, "longer than the server allows"),
+        (Failure(0, None, "failed", "the prompt is too long"), EngineError, "the prompt is too long"),
+    ],
+)
+def test_a_failure_that_no_other_replica_can_help_ends_the_text(
+    failure: Failure, error: type[EngineError], says: str, bundle: Bundle
+) -> None:
+    async def fail(_: RemoteRequest) -> AsyncIterator[Step]:
+        yield Step([], [], [failure])
+
+    handle = Handle(fail)
+
+    async def check(remote: ReplicatedEngine) -> None:
+        with pytest.raises(error, match=says):
+            await read(remote.submit(REQUEST))
+
+    run(check, handle, bundle)
+    assert len(handle.remotes) == 1
 
 
 def test_a_request_that_loses_one_after_the_other_ends_with_an_error(engine: Engine, bundle: Bundle) -> None:
-    handle = Handle(writing(engine, 2, ActorDiedError()))
+    handle = Handle(writing(engine, 2, "died"))
 
     async def check(remote: ReplicatedEngine) -> None:
         with pytest.raises(EngineError, match="one after another"):
@@ -184,33 +195,56 @@ def test_whoever_leaves_is_not_written_any_longer(engine: Engine, bundle: Bundle
 
     async def check(remote: ReplicatedEngine) -> None:
         stream = remote.submit(REQUEST)
-        await asyncio.sleep(0)
+        while not handle.remotes:
+            await asyncio.sleep(0.01)
         stream.cancel()
         assert (await anext(stream)).finish_reason == "cancelled"
-        while not (handle.answers and handle.answers[0].cancelled):
+        while Cancel(0, [0]) not in handle.messages:
             await asyncio.sleep(0.01)
 
     run(check, handle, bundle)
 
 
 def test_one_of_several_leaves_and_the_others_are_written(bundle: Bundle) -> None:
-    async def endless(remote: RemoteRequest) -> AsyncIterator[RemoteOutput]:
-        for _ in range(1000):
-            yield RemoteOutput([(0, Chunk("a", (1,))), (1, Chunk("b", (2,)))])
-            await asyncio.sleep(0.001)
-
-    handle = Handle(endless)
+    handle = Handle(saying((0, Chunk("a", (1,))), (1, Chunk("b", (2,)))))
 
     async def check(remote: ReplicatedEngine) -> None:
         left, other = remote.submit_several(REQUEST, 2)
         await anext(left)
         left.cancel("stop")
-        while not any(method == "cancel" for method, *_ in handle.broadcasts):
+        while Cancel(0, [0]) not in handle.messages:
             assert (await anext(other)).text == "b"
-        assert ("cancel", handle.remotes[0].id, 0) in handle.broadcasts
         assert remote.running == 1
 
     run(check, handle, bundle)
+
+
+def test_rows_of_other_apps_count(bundle: Bundle) -> None:
+    handle = Handle(forever)
+    handle.stats = [dataclasses.replace(STATS, rows={"another app": 3})]
+
+    async def check(remote: ReplicatedEngine) -> None:
+        kept = [remote.submit(REQUEST) for _ in range(4 + 1 - 3)]
+        with pytest.raises(EngineBusy, match="too many requests are waiting already"):
+            remote.submit(REQUEST)
+        kept[0].cancel()
+        remote.submit(REQUEST)
+
+    run(check, handle, bundle, rows=4, queue=1)
+
+
+def test_a_lost_request_goes_to_a_replica_that_did_not_lose_it(engine: Engine, bundle: Bundle) -> None:
+    handle = Handle(writing(engine, 2, "lost"), writing(engine))
+    handle.stats = [STATS, dataclasses.replace(STATS, id="b")]
+
+    async def check(remote: ReplicatedEngine) -> None:
+        stream = remote.submit(REQUEST)
+        await read(stream)
+        while remote._groups:
+            await asyncio.sleep(0.01)
+
+    run(check, handle, bundle)
+    assert len(set(handle.channels)) == len(handle.channels) == 2
 
 
 def test_it_is_ready_while_a_replica_is(bundle: Bundle) -> None:
@@ -219,8 +253,8 @@ def test_it_is_ready_while_a_replica_is(bundle: Bundle) -> None:
     async def check(remote: ReplicatedEngine) -> None:
         for answer, state in ((ActorDiedError(), "restarting"), (STATS, "ready")):
             handle.stats = [ActorDiedError(), answer]
-            await remote._ask()
-            assert remote.state == state
+            while remote.state != state:
+                await asyncio.sleep(0.01)
             assert remote.ready == (state == "ready")
         remote.drain()
         assert remote.state == "draining"
