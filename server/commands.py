@@ -83,7 +83,7 @@ def generate(
 
 
 @click.command()
-@settings_options("model", "host", "port", "precision", "device", "threads", "rows", "replicas", "log_level")
+@settings_options("model", "host", "port", "precision", "device", "threads", "rows", "replicas", "apps", "log_level")
 def serve(**flags: Any) -> None:
     """Serve the pages and the API until interrupted. docs/settings.md lists all settings.
 
@@ -110,7 +110,7 @@ def serve(**flags: Any) -> None:
 
     configure(settings.log_level, settings.log_format)
     address = f"http://{_in_address(settings.host)}:{listener.getsockname()[1]}"
-    if settings.replicas > 1:
+    if settings.replicas > 1 or settings.apps > 1:
         _serve_replicas(settings, listener, address)
         return
     try:

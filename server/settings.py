@@ -48,6 +48,7 @@ class Settings:
     ] = "auto"
     threads: Annotated[int, Meta(ge=0, le=1024, description="Compute threads; 0 for one per physical core.")] = 0
     replicas: Annotated[int, Meta(ge=1, le=256, description="Engine processes; several need the extra `scale`.")] = 1
+    apps: Annotated[int, Meta(ge=1, le=256, description="App processes; several need the extra `scale`.")] = 1
     rows: Annotated[int, Meta(ge=2, le=1024, description="Sequences at once. A plot with a genre counts as two.")] = 64
     kept: Annotated[int, Meta(ge=0, le=1024, description="Prompts in the prefix cache; 0 for none.")] = 32
     queue: Annotated[int, Meta(ge=1, le=4096, description="Rows that may be queued. Above that, 503.")] = 4

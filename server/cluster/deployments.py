@@ -1,4 +1,4 @@
-"""Ray Serve's deployments: the app in one, replicas of the engine in another."""
+"""Ray Serve's deployments: apps in one, replicas of the engine in another."""
 
 import dataclasses
 import gc
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import AutoscalingContext
+from ray.serve.config import AutoscalingContext, RequestRouterConfig
+from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 from ray.serve.handle import DeploymentHandle
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -27,7 +28,7 @@ MANY = 4096
 
 @serve.ingress()
 class App:
-    """The one process for all clients. Plots and suggestions in progress are in its memory."""
+    """An app in a process of its own. None is special, but each has the texts of its requests in memory."""
 
     # Ray Serve awaits it.
     async def __init__(self, engines: "DeploymentHandle[Any]", settings: Settings) -> None:  # type: ignore[misc]
@@ -63,7 +64,10 @@ def application(arguments: Mapping[str, str]) -> Application:
 
 
 def deployments(settings: Settings) -> Application:
-    """Return the app, with the replicas and the threads of the settings."""
+    """Return the apps and the replicas of the engine, as many as the settings say.
+
+    Ray Serve sends all requests with one Cookie to the same app, because the desk keeps offers in progress in memory.
+    """
     engine_settings = dataclasses.replace(settings, queue=MANY, per_client=0)
     shared: dict[str, Any] = {
         "graceful_shutdown_timeout_s": settings.grace,
@@ -80,6 +84,8 @@ def deployments(settings: Settings) -> Application:
     )(Replica)
     app = serve.deployment(
         name="App",
+        num_replicas=settings.apps,
+        request_router_config=RequestRouterConfig.model_validate({"request_router_class": ConsistentHashRouter}),
         max_ongoing_requests=settings.connections,
         ray_actor_options={"num_cpus": 0},
         **shared,

@@ -1,4 +1,4 @@
-"""`plotify serve --replicas`: Ray, Ray Serve and the app, while the command runs."""
+"""`plotify serve --replicas`: Ray, Ray Serve, apps and replicas, while the command runs."""
 
 import dataclasses
 import logging
@@ -8,13 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Ray reads it on import. Answers go to the proxy by gRPC, which costs less than Ray's object store.
+# Ray's processes inherit them. Answers go to the proxy by gRPC, which costs less than Ray's object store. Requests with
+# the same Cookie go to the same app.
 os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
+os.environ.setdefault("RAY_SERVE_SESSION_ID_HEADER_KEY", "cookie")
 
 import ray
 from ray import serve
@@ -30,10 +31,10 @@ from server.cores import cores
 from server.settings import Settings
 
 LOOK, PATIENCE = 5.0, 5.0
-"""Seconds between requests to the app while the command runs, and the time limit for the answers."""
+"""Seconds between requests to an app while the command runs, and the time limit for the answers."""
 
 LOST = 60.0
-"""Seconds without an answer after which the app is lost. Ray restarts a process much faster."""
+"""Seconds without an answer after which the apps are lost. Ray restarts a process much faster."""
 
 NAME = "plotify"
 """The name of the application for Ray Serve."""
@@ -43,10 +44,10 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
     """Serve until SIGTERM or SIGINT, then complete requests within the grace of the settings.
 
     listener: bound to the address of the server, where Ray's proxy will listen; see `share`. told: called with the
-    model's name when the app answers. Ray runs on this machine, or at RAY_ADDRESS.
+    model's name when an app answers. Ray runs on this machine, or at RAY_ADDRESS.
 
-    Raises BundleError, and RuntimeError if Ray or a deployment does not start, or if the app is lost and Ray does not
-    replace it.
+    Raises BundleError, and RuntimeError if Ray or a deployment does not start, or if all apps are lost and Ray does not
+    replace them.
     """
     available, address = cores(), os.environ.get("RAY_ADDRESS", "local")
     settings = dataclasses.replace(
@@ -84,19 +85,18 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
             http_options={"host": host, "port": port, "keep_alive_timeout_s": settings.keep_alive},
             logging_config=quiet,
         )
-        app = serve.run(deployments(settings), name=NAME, logging_config=quiet)
+        apps = serve.run(deployments(settings), name=NAME, logging_config=quiet)
         told(bundle.manifest.name)
         answered = time.monotonic()
         while not stopping.wait(LOOK):
-            if _answers(app):
+            if _answers(apps):
                 answered = time.monotonic()
             elif time.monotonic() - answered > LOST:
-                raise RuntimeError(f"The app has not answered for {LOST:g} seconds, and Ray does not replace it.")
+                raise RuntimeError(f"No app has answered for {LOST:g} seconds, and Ray does not replace them.")
         stopping.clear()  # a second signal ends the wait
         deadline = time.monotonic() + settings.grace
-        with suppress(RayError, RayServeException, TimeoutError):  # the app may be gone already
-            while app.drain.remote().result(timeout_s=5) and time.monotonic() < deadline and not stopping.wait(0.1):
-                pass
+        while _drain(apps) and time.monotonic() < deadline and not stopping.wait(0.1):
+            pass
     finally:
         if address == "local":
             serve.shutdown()  # type: ignore[no-untyped-call]
@@ -113,8 +113,18 @@ def share(listener: socket.socket) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-def _answers(app: "DeploymentHandle[Any]") -> bool:
+def _answers(apps: "DeploymentHandle[Any]") -> bool:
+    """Return True if an app answers."""
     try:
-        return bool(app.answer.remote().result(timeout_s=PATIENCE))
+        return bool(apps.answer.remote().result(timeout_s=PATIENCE))
     except (RayError, RayServeException, TimeoutError):
         return False
+
+
+def _drain(apps: "DeploymentHandle[Any]") -> int:
+    """Have all apps refuse new requests from now on, and return the number of unfinished requests."""
+    try:
+        answers = apps.broadcast("drain").results(timeout_s=PATIENCE, return_exceptions=True)
+    except (RayError, RayServeException, TimeoutError):  # the apps may be gone already
+        return 0
+    return sum(answer for answer in answers if isinstance(answer, int))

@@ -1,4 +1,4 @@
-"""One server with two replicas for all tests in this folder, because Ray takes ten seconds to start."""
+"""One server with two replicas for most tests in this folder, because Ray takes ten seconds to start."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +25,12 @@ class Cluster:
     address: str
     process: subprocess.Popen[str]
 
-    def replicas(self) -> set[int]:
-        """Return the ids of the engine processes."""
+    def replicas(self, deployment: str = "Engine") -> set[int]:
+        """Return the ids of the processes of a deployment."""
         found = set()
         for child in psutil.Process(self.process.pid).children(recursive=True):
             try:
-                if "ServeReplica:plotify:Engine" in " ".join(child.cmdline()):
+                if f"ServeReplica:plotify:{deployment}" in " ".join(child.cmdline()):
                     found.add(child.pid)
             except psutil.NoSuchProcess:
                 continue
@@ -55,18 +56,24 @@ def cluster(started: Cluster) -> Cluster:
 
 @pytest.fixture(scope="session")
 def started(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Start two slow replicas with one queue, and check for a clean end."""
+    """Start one app and two slow replicas with one queue, and check for a clean end."""
+    with serving(tiny_bundle, tmp_path_factory.mktemp("shelf"), apps=1) as cluster:
+        yield cluster
+
+
+@contextmanager
+def serving(bundle: Path, folder: Path, apps: int) -> Iterator[Cluster]:
+    """Serve with two slow replicas and a shelf in a folder, and check for a clean end."""
     environment = os.environ | {
-        "PLOTIFY_DATABASE": str(tmp_path_factory.mktemp("shelf") / "shelf.sqlite"),
-        "PLOTIFY_MODEL": str(tiny_bundle),
+        "PLOTIFY_DATABASE": str(folder / "shelf.sqlite"),
+        "PLOTIFY_MODEL": str(bundle),
         "PLOTIFY_ROWS": str(ROWS),
         "PLOTIFY_QUEUE": "32",
         "PLOTIFY_GRACE": "5",
     }
     command = [sys.executable, "-c", "from tests.server.cluster.slow import main; main()"]
-    process = subprocess.Popen(
-        [*command, "serve", "--replicas", "2", "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    numbers = ["--replicas", "2", "--apps", str(apps), "--port", "0"]
+    process = subprocess.Popen([*command, "serve", *numbers], env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     line = next((line for line in process.stdout if "Plotify writes" in line), "")
     assert line, "the server did not start"

@@ -95,5 +95,5 @@ def test_an_app_that_ray_has_lost_ends_the_command_with_an_error(
     monkeypatch.setattr(local, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     done = serve(tmp_path, "--model", tiny_bundle)
     assert done.exit_code == 1
-    assert "The app has not answered for 60 seconds, and Ray does not replace it" in done.output
+    assert "No app has answered for 60 seconds, and Ray does not replace them" in done.output
     assert ended == ["serve", "ray"]

@@ -35,9 +35,11 @@ def test_its_arguments_are_settings() -> None:
         application({"PLOTIFY_ROWS": "1"})
 
 
-def test_the_app_is_one_and_the_engine_scales_by_rows(served: Any) -> None:
+def test_apps_scale_by_streams_and_engines_by_rows(served: Any) -> None:
     app, engine = served.deployments
-    assert app.num_replicas == 1
+    assert app.autoscaling_config["min_replicas"] == 2
+    assert app.autoscaling_config["target_ongoing_requests"] > 0
+    assert "policy" not in app.autoscaling_config, "Ray Serve counts requests"
     assert import_attr(engine.autoscaling_config["policy"]["policy_function"]) is wanted_replicas
 
 
