@@ -35,11 +35,12 @@ KINDS = {
 
 
 SETUPS = {
-    "one process, without Ray": (PLOTIFY, 1),
-    "one replica": (("-m", "benchmarks.one_replica"), 1),
-    "two replicas": (PLOTIFY, 2),
+    "one process, without Ray": (PLOTIFY, 1, 1),
+    "one replica": (("-m", "benchmarks.one_replica"), 1, 1),
+    "two replicas": (PLOTIFY, 2, 1),
+    "two replicas, two apps": (PLOTIFY, 2, 2),
 }
-"""Program and number of replicas of each server to measure."""
+"""Program, number of replicas and number of apps of each server to measure."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,10 @@ def replicas(
 ) -> None:
     """Measure the cost and the gain of replicas on Ray Serve. Needs the extra `scale`.
 
-    Three servers on this machine get the same streams of /v1/completions, one after the other: one process without Ray;
-    one replica behind Ray Serve, for the cost of the extra hop; two replicas, each with half of the cores and rows.
-    Then a replica's process is killed during generation. The command exits with 1 unless every text is still the one of
-    its seed.
+    Four servers on this machine get the same streams of /v1/completions, one after the other: one process without Ray;
+    one replica behind Ray Serve, for the cost of the extra hop; two replicas, each with half of the cores and rows; and
+    the same with two apps. Then a replica's process is killed during generation. The command exits with 1 unless every
+    text is still the one of its seed.
 
     \b
     Example:
@@ -98,13 +99,13 @@ def replicas(
     precision = precision or bundle.fastest_precision()
     found: dict[str, ReplicasSummary] = {}
     with tempfile.TemporaryDirectory() as folder, frame.progress("Measuring", len(SETUPS) * (rounds + 1)) as advance:
-        for name, (program, number) in SETUPS.items():
+        for name, (program, number, apps) in SETUPS.items():
             log, rows = Path(folder) / "server.log", max(concurrency // number, 2)
             served = {"model": bundle.path, "precision": precision, "queue": concurrency, "kept": 0}
-            with plotify(log, 0, program, replicas=number, rows=rows, **served) as server:
+            with plotify(log, 0, program, replicas=number, apps=apps, rows=rows, **served) as server:
                 tokens = (prompt_tokens, new_tokens)
                 found[name] = measure(server, bundle, tokens, concurrency, rounds, advance)
-                if number > 1:
+                if apps > 1:
                     killed = kill(server, texts, seed=1)
     frame.print_table(
         f"{bundle.manifest.name}, {precision}: {concurrency} streams",
@@ -121,8 +122,10 @@ def replicas(
         f"first, next token: {RANKS} in milliseconds; of a core: milliseconds for each token; memory: MB of all "
         "processes of a kind",
     )
-    alone, hop, two = (each.tokens_per_second for each in found.values())
-    click.echo(f"behind Ray Serve: {hop / alone:.1%} of the tokens per second; two replicas to one: {two / hop:.2f}")
+    alone, *behind_ray = found
+    for name in behind_ray:
+        share = found[name].tokens_per_second / found[alone].tokens_per_second
+        click.echo(f"{name}: {share:.1%} of the tokens per second of one process")
     click.echo(
         f"a replica was killed: {killed.identical} of {killed.texts} texts are identical, {killed.whole} whole; "
         f"the longest silence was {killed.silence:.2f} s ({killed.silence_before:.2f} s without a kill)"
