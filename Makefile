@@ -48,7 +48,7 @@ font: .venv/developing  ## Cut the serif of the pages, Source Serif, to the lett
 soak: .venv/developing  ## 1,000 streams at once, ten minutes of twice what can be served, 20,000 requests, unequal clients: 20 minutes
 	.venv/bin/plotify bench soak
 
-chaos: .venv/developing  ## 2,000 clients who leave, 50 times kill -9, a model that fails, hostile clients, 20,000 bad inputs: 10 minutes
+chaos: .venv/developing  ## 2,000 clients who leave, kill -9 of servers, apps and engines, a model that fails, bad inputs
 	.venv/bin/plotify bench chaos
 	.venv/bin/plotify bench garbage
 

@@ -11,6 +11,7 @@ from benchmarks import frame
 from benchmarks.trials import isolation
 from benchmarks.trials.chaos import crash, disconnect, kill
 from benchmarks.trials.garbage import send_garbage
+from benchmarks.trials.losses import lose
 from benchmarks.trials.soak import hold_streams, overload
 from benchmarks.trials.soak import soak as ask_on
 from benchmarks.trials.trial import Target, TrialResult, allow_connections, table
@@ -69,21 +70,23 @@ def chaos(
     crashes: Annotated[int, frame.count(10, "Exceptions in the model's session.", least=0)],
     chunks: Annotated[int, frame.count(20, "Bodies in chunks of one byte.", least=0)],
     searches: Annotated[int, frame.count(100, "Long texts to search while another writer saves.", least=0, most=1000)],
+    losses: Annotated[int, frame.count(32, "Plots read while apps and replicas lose a process.", least=0)],
     **shared: Unpack[Shared],
 ) -> None:
     """Test a server under faults: clients leave or are hostile, the server is killed, the model fails.
 
     The server runs in its own process on the loopback, with default settings except for the rows. The command prints a
     table with each trial, its target and the measurement. In --out, chaos.json has the table with all figures, and the
-    logs have the servers' errors. Exits with 1 if a target is missed. A count of 0 skips a trial. docs/trials.md
-    describes the trials.
+    logs have the servers' errors. Exits with 1 if a target is missed. A count of 0 skips a trial. `--losses` needs the
+    extra `scale`. docs/trials.md describes the trials.
 
     \b
     Examples:
       plotify bench chaos
-      plotify bench chaos --disconnects 200 --kills 5 --crashes 2 --chunks 5 --searches 20
+      plotify bench chaos --disconnects 200 --kills 5 --crashes 2 --chunks 5 --searches 20 --losses 4
     """
     trials = {
+        "losses": (losses, lose),  # first, so that nothing was in vain if Ray is missing
         "disconnects": (disconnects, disconnect),
         "kills": (kills, kill),
         "crashes": (crashes, crash),

@@ -44,7 +44,7 @@ DOCUMENT = {
 KNOWN = Known(DOCUMENT, "/api/plots/one", VISITOR, "/shelf/one", "plotify-mini")
 NOTHING = {
     "soak": {"--streams": 0, "--seconds": 0, "--requests": 0, "--fairness": 0},
-    "chaos": {"--disconnects": 0, "--kills": 0, "--crashes": 0, "--chunks": 0, "--searches": 0},
+    "chaos": {"--disconnects": 0, "--kills": 0, "--crashes": 0, "--chunks": 0, "--searches": 0, "--losses": 0},
     "garbage": {"--count": 0},
 }
 
@@ -130,6 +130,21 @@ def test_searches_are_answered_and_another_writer_saves(tmp_path: Path) -> None:
     assert row.figures["quiet"]
     assert row.figures["seconds"] > 0
     assert row.reached == (max(row.figures["beside"]) <= 1)
+
+
+@pytest.mark.timeout(1800)
+def test_plots_go_on_whatever_process_of_a_cluster_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts Ray four times, and the command gives up a lost Ray only after a minute."""
+    program = ("-c", "from tests.server.cluster.slow import main; main()", "serve")
+    monkeypatch.setattr("benchmarks.trials.losses.PROGRAM", program)
+    done, row = bench("chaos", tmp_path, SHIPPED_MODEL, rows=8, losses=4)
+    assert row.figures["problems"] == []
+    assert {victim: found["identical"] for victim, found in row.figures["runs"].items()} == {
+        "an app": 4,
+        "an engine": 4,
+        "the raylet": 4,
+    }
+    assert (done.exit_code, row.reached) == (0, True)
 
 
 def test_a_small_client_is_served_beside_large_ones(tmp_path: Path) -> None:
