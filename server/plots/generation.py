@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 from server.engine import AnyEngine, ClientBusy, EngineBusy, EngineUnavailable
 from server.errors import PlotifyError
@@ -72,34 +72,28 @@ class Generation:
         generated one at a time; after `TRIALS` more crashes it ends with an error. Raises OtherModel, TextDiffers and
         EngineUnavailable.
         """
-        ending, crashes = record.ending, record.crashes
-        if plot is not None:
-            ending = await journal.write(plot)
-            if ending is None or ending.reason != "failed":
-                return ending
-            crashes = await self._crashed(record)
-        elif ending is not None and ending.place.tokens == 0:
-            return ending
-        else:
+        failure = record.ending if record.ending is not None and record.ending.reason == "failed" else None
+        crashes = record.crashes
+        if plot is None:
+            if record.ending is not None and record.ending.place.tokens == 0:
+                return record.ending
             self._check(record)
         while crashes <= TRIALS:
             async with self._alone if crashes else nullcontext():
                 try:
-                    again = await self._again(journal, record)
+                    plot = plot or await self._again(journal, record)
                 except EngineUnavailable:
-                    if ending is not None and ending.reason == "failed":
-                        return ending
-                    raise
-                if again is None:
+                    if failure is None:
+                        raise
+                    return failure
+                if plot is None:
                     return Ending("cancelled", journal.place) if journal.stopped else None
-                ending = await journal.write(again)
+                ending = await journal.write(plot)
             if ending is None or ending.reason != "failed":
                 return ending
-            crashes = await self._crashed(record)
-        if ending is not None and ending.reason == "failed":
-            return ending
+            failure, plot, crashes = ending, None, await self._crashed(record)
         message = f"The plot broke off: the server has died {crashes} times while it was written."
-        return Ending("failed", journal.place, message)
+        return failure or Ending("failed", journal.place, message)
 
     def _check(self, record: Record) -> None:
         bundle, precision = self._engine.bundle, self._engine.precision
@@ -107,32 +101,40 @@ class Generation:
             raise OtherModel(f"{bundle.manifest.name} in {precision}", f"{record.model} in {record.precision}")
 
     async def _again(self, journal: Journal, record: Record) -> Plot | None:
-        """Begin a plot again once the engine has room. Return None if it or the server stops before.
+        """Begin a plot again when its turn comes. Return None if it or the server stops before.
 
         Raises EngineUnavailable if the engine cannot load its model again.
         """
-        recorded, waited = record.ending is not None, 0.0
+        recorded = record.ending is not None
         while True:
             async with self._turn:
-                while not (journal.stopped or self._engine.state in ("draining", "closed")):
-                    if not recorded and self.records is not None:
-                        await self.records.attempt(record.id)  # on the disk before the engine sees it
-                        recorded = True
-                    try:
-                        [plot] = begin(self._engine, record.brief, record.brief.length.most, record.client)
-                        return plot
-                    except ClientBusy:  # it waits for another plot of its client, so others go first
-                        break
-                    except EngineUnavailable:
-                        if waited > PATIENCE:
-                            raise
-                        waited += PAUSE
-                        await asyncio.sleep(PAUSE)
-                    except EngineBusy:
-                        await asyncio.sleep(PAUSE)
-                else:
-                    return None
+                if not recorded and self.records is not None:
+                    await self.records.attempt(record.id)  # on the disk before the engine sees it
+                    recorded = True
+                with suppress(ClientBusy):  # it waits for another plot of its client, so others go first
+                    return await self._begin(journal, record)
             await asyncio.sleep(PAUSE)
+
+    async def _begin(self, journal: Journal, record: Record) -> Plot | None:
+        """Begin a plot once the engine has room. Return None if it or the server stops before.
+
+        Raises ClientBusy, and EngineUnavailable if the engine cannot load its model again.
+        """
+        waited = 0.0
+        while not (journal.stopped or self._engine.state in ("draining", "closed")):
+            try:
+                [plot] = begin(self._engine, record.brief, record.brief.length.most, record.client)
+                return plot
+            except ClientBusy:
+                raise
+            except EngineUnavailable:
+                if waited > PATIENCE:
+                    raise
+                waited += PAUSE
+            except EngineBusy:
+                pass
+            await asyncio.sleep(PAUSE)
+        return None
 
     async def _crashed(self, record: Record) -> int:
         """Count a failure of the engine during a plot, and return the number of all failures."""
