@@ -48,14 +48,15 @@ MAX_BODY = 256 * 1024
 ROUTERS = (pages_router, completions_api, plots_api, health_api)
 
 
-def create_app(engine: AnyEngine, settings: Settings) -> Litestar:
+def create_app(engine: AnyEngine, settings: Settings, name: str = "") -> Litestar:
     """Return the app. It closes the engine when it shuts down.
 
-    Raises KeysError for bad keys, SettingsError for traces without their packages and for a bad picture service.
+    name: of this app in metrics, if there may be several. Raises KeysError for bad keys, SettingsError for traces
+    without their packages and for a bad picture service.
     """
     keys = Keys(settings.keys, Path(settings.keys_file) if settings.keys_file else None)
     access = Access(keys, settings.desk == "open")
-    observability = Observability(engine, settings)
+    observability = Observability(engine, settings, name)
     reference = Reference(engine)
     pages = Pages(engine.bundle.manifest, settings.root_path)
     cors_config = cors(listed(settings.origins))

@@ -34,11 +34,12 @@ class App:
     async def __init__(self, engines: "DeploymentHandle[Any]", settings: Settings) -> None:  # type: ignore[misc]
         configure(settings.log_level, settings.log_format)
         self._settings = settings
+        self._name = serve.get_replica_context().replica_id.unique_id
         self._engine = await ReplicatedEngine(engines, settings).opened()
 
     def __serve_build_asgi_app__(self) -> "ASGI3Application":
         """Return the Litestar app. Ray Serve looks for this name."""
-        app: ASGI3Application = create_app(self._engine, self._settings)  # type: ignore[assignment]
+        app: ASGI3Application = create_app(self._engine, self._settings, self._name)  # type: ignore[assignment]
         gc.freeze()  # as in `plotify serve`: what is here stays
         # For `plotify serve`, uvicorn does this. Here uvicorn belongs to Ray Serve, which has no such setting.
         trusted = self._settings.trusted_proxies

@@ -124,9 +124,26 @@ class DatabaseCollector(Collector):
         )
 
 
-def new_registry(*collectors: Collector) -> CollectorRegistry:
-    """Return a registry of these collectors and the metrics of this process."""
-    registry = CollectorRegistry()
+class AppRegistry(CollectorRegistry):
+    """Collects metrics, with the app's name as a label if it has one."""
+
+    def __init__(self, app: str) -> None:
+        super().__init__()
+        self._labels = {"app": app} if app else {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics."""
+        for metric in super().collect():
+            metric.samples = [sample._replace(labels=sample.labels | self._labels) for sample in metric.samples]
+            yield metric
+
+
+def new_registry(*collectors: Collector, app: str = "") -> CollectorRegistry:
+    """Return a registry of these collectors and the metrics of this process.
+
+    app: the name of this app, if there are several.
+    """
+    registry = AppRegistry(app)
     for collector in collectors:
         registry.register(collector)
     ProcessCollector(registry=registry)

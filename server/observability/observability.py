@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 class Observability:
     """Observes an engine. registry: the metrics. history: the last minutes.
 
-    Raises SettingsError if the packages for traces are missing.
+    app: the name of this app, if there are several. Raises SettingsError if the packages for traces are missing.
     """
 
-    def __init__(self, engine: AnyEngine, settings: Settings) -> None:
+    def __init__(self, engine: AnyEngine, settings: Settings, app: str = "") -> None:
         recorder = Recorder()
         engine.observers.add(recorder)
         self._edge = HttpCollector()
-        self.registry = new_registry(EngineCollector(engine, recorder), self._edge)
+        self.registry = new_registry(EngineCollector(engine, recorder), self._edge, app=app)
         self.history = History(engine, recorder)
         self._tracer = _tracer(settings.traces, engine.bundle.manifest.name)
         if self._tracer is not None:

@@ -42,7 +42,7 @@ def test_a_replica_looks_for_no_garbage_in_what_it_started_with(
 
 
 def test_the_app_looks_for_no_garbage_in_what_it_started_with(engine: Engine, thawed: None) -> None:
-    app = SimpleNamespace(_engine=engine, _settings=Settings())
+    app = SimpleNamespace(_engine=engine, _settings=Settings(), _name="a")
     deployments.App.__serve_build_asgi_app__(app)  # type: ignore[arg-type]
     assert gc.get_freeze_count() > 0
 
