@@ -188,7 +188,7 @@ def test_a_host_that_is_none(client: Client, host: str, path: str, other: int) -
 
 
 LARGEST_SCRIPT, LARGEST_CODE = 33_500, 30_000
-"""The most bytes of the desk's script, uncompressed, and of that without comments, on which nobody should save."""
+"""The most bytes of the desk's script: uncompressed, and without comments."""
 
 COMMENT = re.compile(rb"^\s*//.*\n|\s+//.*$", re.MULTILINE)
 
