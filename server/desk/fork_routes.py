@@ -16,7 +16,7 @@ from server.desk.visit import Visiting
 from server.desk.window import SENTENCE
 from server.http.access import Access, for_desk
 from server.http.rate_limit import count_text
-from server.shelf import Volume
+from server.shelf import Volume, authorship
 from server.writing.brief import ANY_GENRE
 
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
@@ -65,10 +65,12 @@ async def other_words(
     number = passage_number(at)
     found = next(islice(WORD.finditer(volume.text), number, None), None) if number >= 0 else None
     words = []
+    rest = ""
     if found:
         count_text(visit.request)
         asked = _typed(volume) | {"text": volume.text[: found.start()], "word": found[0]}
         words = await visit.desk.words(asked, access.client_of(visit.request))
+        rest = _rest_to_keep(volume, found.end())
     shown = Part.of(volume.text, part, number)
     return await visit.page(
         "words.html",
@@ -76,6 +78,7 @@ async def other_words(
         part=shown,
         chosen=number if found else None,
         found=found,
+        rest=rest,
         words=words,
         kept=_kept(volume),
     )
@@ -122,6 +125,16 @@ def _sentences(text: str, spans: list[tuple[int, int]], part: Part) -> list[tupl
         if begin <= sentence.start() < end or sentence.start() <= begin < sentence.end():
             found.append((sentence[0], first if 0 < word - first <= LONGEST else None, word))
     return found
+
+
+def _rest_to_keep(volume: Volume, start: int) -> str:
+    """Return the text from `start` if the writer wrote a word of it, else nothing."""
+    at = start
+    for length, by in authorship.part(volume.authors, start, len(volume.text)):
+        if by == "writer" and volume.text[at : at + length].strip():
+            return volume.text[start:]
+        at += length
+    return ""
 
 
 def _kept(volume: Volume) -> dict[str, str]:

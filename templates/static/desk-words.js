@@ -1,4 +1,5 @@
-// For a word the likeliest others, from which the text goes on; for a selection other ways to say it.
+// For a word the likeliest others, for a selection other ways to say it. From another word the text goes on, unless words
+// of the writer stand behind it.
 
 import { $, explain, says, tell } from "./desk-page.js";
 import { insert } from "./desk-saving.js";
@@ -24,7 +25,7 @@ export const close = () => fork.hidePopover();
 export async function showOthers(clicked) {
   const [start, end] = chosen() || [], { value, start: from } = sheet, ways = selected(), button = $("others");
   if (!end || (clicked && (ways || sheet.authors[start] !== "m"))) return;
-  const standing = value.slice(start, end);
+  const standing = value.slice(start, end), branches = !ways && ![...sheet.authors].some((by, at) => at >= end && by === "w" && value[at].trim());
   button.ariaBusy = true;
   const answer = await post(ways ? "/rewrite" : "/words", { text: value.slice(0, start), [ways ? "selected" : "word"]: standing, rest: value.slice(end) });
   button.ariaBusy = false;
@@ -42,9 +43,10 @@ export async function showOthers(clicked) {
     each.onclick = () => {
       close();
       sheet.focus();
-      insert(start, (ways ? end : value.length) - start, word);
-      if (!ways) ask();
-      tell(says(ways ? "taken" : "cut"));
+      insert(start, (branches ? value.length : end) - start, word);
+      if (branches) ask();
+      $("cut").hidden = !branches || !value.slice(end).trim();
+      tell(says("taken"));
     };
     if (!ways) {
       share.textContent = probability < 0.01 ? "< 1%" : `${Math.round(probability * 100)}%`;

@@ -26,6 +26,7 @@ const actions = {
   keep: save,
   stop,
   undo: () => back("undo"),
+  uncut: () => back("undo"),
   redo: () => back("redo"),
   others: showOthers,
   last: again,
@@ -63,6 +64,7 @@ function controls() {
 }
 
 sheet.onchange = () => {
+  $("cut").hidden = true;
   sheet.paint(colouring.checked ? sheet.authors : "");
   controls();
   soon();
@@ -99,7 +101,7 @@ form.onsubmit = (event) => {
 form.onclick = ({ target }) => actions[target.closest("button[type=button]")?.id]?.();
 // A pressed button takes no focus from the text.
 form.onmousedown = (event) => {
-  if (event.target.closest(".tools button, .tray button, .fork button")) event.preventDefault();
+  if (event.target.closest("#uncut, .tools button, .tray button, .fork button")) event.preventDefault();
 };
 form.onchange = ({ target }) => { if (target.name && target.name !== "text") steer(); };
 for (const box of [pausing, colouring]) {

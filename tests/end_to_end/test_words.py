@@ -66,8 +66,27 @@ def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: 
     expect(writer.takes).to_have_count(3)
     writer.expect_saved()
     assert desk.of("take")[-1]["taken"] == "moon"
-    writer.text.press("Control+z")
+    expect(writer.page.get_by_text("The old rest is in the tree now.")).to_be_in_viewport()
+    writer.press("Undo that")
     writer.expect_text(BEGINNING + WAYS[0])
+    expect(writer.page.get_by_role("button", name="Undo that")).to_be_hidden()
+
+
+def test_another_word_leaves_the_writers_own_words_behind_it(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.press("End")
+    writer.page.keyboard.type(" So he burns it.")
+    for _ in " So he burns it.":
+        writer.text.press("ArrowLeft")
+    at_lamp(writer)
+    writer.text.press("Alt+ArrowDown")
+    others = writer.page.get_by_role("group", name="Other words")
+    expect(others).to_be_visible()
+    writer.page.keyboard.press("ArrowDown")
+    writer.page.keyboard.press("Enter")
+    writer.expect_text(f"{BEGINNING}{WAYS[0]} So he burns it.".replace("lamp", "moon"))
+    expect(writer.page.get_by_role("button", name="Undo that")).to_be_hidden()
+    writer.page.keyboard.type("!")
+    writer.expect_text(f"{BEGINNING}{WAYS[0]} So he burns it.".replace("lamp", "moon!"))
 
 
 def test_a_click_on_a_word_of_the_model_shows_them(writer: Writer, desk: DictatedDesk) -> None:

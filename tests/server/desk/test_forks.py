@@ -25,7 +25,9 @@ def hidden(page: str) -> dict[str, str]:
 
 
 def test_each_word_leads_to_others_and_one_of_them_to_a_new_branch(writer: Visitor) -> None:
-    state = writer.keep(TEXT)
+    plot = writer.keep(TEXT[:20])["plot"]
+    taken = {"plot": plot, "text": TEXT[:20], "taken": TEXT[20:]}
+    state = writer.send({"do": "keep"} | taken, "application/json").json()
     address = f"/shelf/{state['plot']}/words"
     links = re.findall(rf'<a href="({address}\?at=\d+)#words">(\w+)</a>', writer.client.get(address).text)
     assert [word for _, word in links] == re.findall(r"\w+", TEXT)
@@ -42,6 +44,17 @@ def test_each_word_leads_to_others_and_one_of_them_to_a_new_branch(writer: Visit
     assert len(offered(on.text)) == 3
     back = writer.send({"do": "undo", "plot": state["plot"], "text": fields["text"] + other})
     assert typed(writer.client.get(back.headers["location"]).text) == TEXT
+
+
+def test_another_word_leaves_the_writers_own_words_behind_it(writer: Visitor) -> None:
+    state = writer.keep(TEXT)
+    page = writer.client.get(f"/shelf/{state['plot']}/words?at=5").text
+    fields = hidden(page)
+    assert fields["rest"] == TEXT[34:]
+    other = next(word for word in buttons(page) if word != "letter")
+    taken = writer.send(fields | {"taken": other})
+    assert taken.status_code == 303
+    assert typed(writer.client.get(taken.headers["location"]).text) == fields["text"] + other + fields["rest"]
 
 
 def test_each_sentence_leads_to_other_ways_to_say_it(writer: Visitor) -> None:
