@@ -171,7 +171,8 @@ element.addEventListener("beforeinput", (event) => {
   sheet.show();
 });
 document.addEventListener("selectionchange", () => sheet.follow());
-const focused = document.activeElement === area;
+// Where the script comes from a cache, it is here before the browser gives an area with autofocus the focus.
+const focused = document.activeElement === area || (area.autofocus && document.activeElement === document.body);
 element.hidden = false;
 area.hidden = true;
 sheet.draw();

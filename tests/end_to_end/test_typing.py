@@ -20,6 +20,20 @@ def script() -> bool:
     return True
 
 
+def test_a_writer_can_type_at_once(writers: Callable[..., Writer]) -> None:
+    """Even if the script is there before the browser gives the text area the focus."""
+    writer = writers()
+    writer.page.add_init_script(
+        "addEventListener('focus', ({ target }) => { if (target.id === 'text') target.blur(); }, true)"
+    )
+    writer.open()
+    expect(writer.text).to_be_focused()
+    writer.page.keyboard.type(BEGINNING)
+    writer.expect_text(BEGINNING)
+    writer.open(writer.keep())
+    expect(writer.text).to_be_focused()
+
+
 def test_an_ime_has_its_keys_for_itself(writer: Writer) -> None:
     desk = DictatedDesk(writer.page)
     ime = writer.page.context.new_cdp_session(writer.page)
