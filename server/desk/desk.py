@@ -36,6 +36,10 @@ SAVED = tuple(name for name in STEERING if name not in ("genre", "seed"))
 """The fields that the shelf keeps with a plot, besides its text and genre."""
 
 
+REMEMBERED = ("genre", "length", "wildness")
+"""The fields with which the next plot begins as well. Notes and words to avoid belong to one plot."""
+
+
 @dataclass(frozen=True)
 class Desk:
     """The actions of writers. max_tokens: of a continuation.

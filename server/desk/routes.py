@@ -17,6 +17,7 @@ from litestar.response import Redirect
 from server.desk import Offer, Piece, Settled
 from server.desk.answers import EXPLAINED, DeskState, authors, explanation, offered, refusal
 from server.desk.caret_routes import MAX_FORM, caret_routes, desk_form
+from server.desk.desk import REMEMBERED
 from server.desk.fork_routes import fork_pages
 from server.desk.picture_routes import picture_pages
 from server.desk.shelf_routes import passage_number, shelf_pages
@@ -34,7 +35,8 @@ from server.writing.fields import query_fields
 @get("/", guards=[for_desk])
 async def blank_desk(visit: Visiting) -> Response[str]:
     """A blank page. A link can fill in its fields, in the query."""
-    remembered = await visit.desk.shelf.steering(visit.owner)
+    last = await visit.desk.shelf.steering(visit.owner)
+    remembered = {name: last[name] for name in REMEMBERED if name in last}
     return await visit.page("desk.html", typed=filled(visit, remembered))
 
 

@@ -137,8 +137,9 @@ def test_the_steering_of_a_plot_is_kept_with_it_and_remembered_for_the_next(writ
     wanted = {name: value for name, value in steering.items() if name != "notes"}
     kept = writer.send({"do": "keep", "text": "A fox"} | steering, "application/json").json()
     assert shown(writer.client.get(kept["address"]).text) == wanted
-    assert shown(writer.client.get("/").text) == wanted
-    linked = wanted | {"genre": "Horror", "length": "lines"}
+    remembered = wanted | {"avoid": ""}
+    assert shown(writer.client.get("/").text) == remembered
+    linked = remembered | {"genre": "Horror", "length": "lines"}
     for genre in ("Horror", "horror"):
         assert shown(writer.client.get(f"/?genre={genre}&length=lines").text) == linked
     writer.keep("A hound")
