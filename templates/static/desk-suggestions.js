@@ -6,6 +6,7 @@ import { events } from "./desk-server.js";
 import { sheet } from "./desk-sheet.js";
 
 const KEPT = "plotify suggestions ", MOST = 60, PLOTS = 20;  // sets that the browser keeps of a plot, and plots
+const WORDS = new Intl.Segmenter("en", { granularity: "word" });
 const tray = $("tray"), cards = tray.querySelectorAll(".way");
 
 let sets = [];        // sets of three for this plot; another try, undo, reload, Back and another tab lose none
@@ -140,10 +141,14 @@ async function write(set, text, quiet, writing) {
   inAdvance(0);
 }
 
+// Inside a word, the text goes on behind the word. A writer who pauses there is correcting it.
 export function ask(quiet) {
+  const { index, segment, isWordLike } = WORDS.segment(sheet.value).containing(sheet.end) ?? {};
+  const inside = isWordLike && index < sheet.end;
+  if (quiet && inside) return;
   rest();
   if (unsaved()) save();
-  sheet.select(sheet.end);
+  sheet.select(inside ? index + segment.length : sheet.end);
   present(written(before(), quiet));
   if (!quiet) tell(says("writing"));
 }

@@ -183,6 +183,14 @@ def test_what_stands_behind_the_caret_stays_behind_it(writer: Writer, desk: Dict
     assert (taken["text"], taken["taken"], taken["rest"]) == (BEGINNING, WAYS[0], BEHIND)
 
 
+def test_inside_a_word_the_text_goes_on_behind_the_word(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.fill(f"{BEGINNING}{BEHIND}")
+    for _ in f"bon{BEHIND}":
+        writer.text.press("ArrowLeft")
+    suggested(writer)
+    assert (desk.of("suggest")[0]["text"], desk.of("suggest")[0]["rest"]) == (BEGINNING, BEHIND)
+
+
 def test_every_key_has_a_button(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     writer.press("Another")
