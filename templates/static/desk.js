@@ -8,8 +8,10 @@ const text = sheet.element, pausing = $("pausing"), colouring = $("colouring"), 
 let pause;
 
 // The keys of a suggestion work in the text. On a phone, that would call up a keyboard.
+const toText = () => { if (matchMedia("(hover: hover)").matches) sheet.focus(); };
+
 function begin() {
-  if (matchMedia("(hover: hover)").matches) sheet.focus();
+  toText();
   ask();
 }
 
@@ -29,7 +31,10 @@ const actions = {
   uncut: () => back("undo"),
   redo: () => back("redo"),
   others: showOthers,
-  last: again,
+  last() {
+    toText();
+    again();
+  },
   earlier: () => way(-1)(),
   later: () => way(1)(),
   none: rest,
@@ -94,11 +99,18 @@ text.onclick = () => {
   showOthers(true);
 };
 
+// A button that is hidden or disabled by its action would leave the focus nowhere.
+async function press(id) {
+  const had = document.activeElement;
+  await actions[id]?.();
+  if (had.disabled || !had.checkVisibility()) toText();
+}
+
 form.onsubmit = (event) => {
   event.preventDefault();
-  actions[event.submitter?.id ?? "continue"]();
+  press(event.submitter?.id ?? "continue");
 };
-form.onclick = ({ target }) => actions[target.closest("button[type=button]")?.id]?.();
+form.onclick = ({ target }) => press(target.closest("button[type=button]")?.id);
 // A pressed button takes no focus from the text.
 form.onmousedown = (event) => {
   if (event.target.closest("#uncut, .tools button, .tray button, .fork button")) event.preventDefault();

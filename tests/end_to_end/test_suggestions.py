@@ -202,8 +202,14 @@ def test_every_key_has_a_button(writer: Writer, desk: DictatedDesk) -> None:
     expect(writer.text).to_be_focused()
     writer.press("None of these")
     expect(writer.offers).to_be_hidden()
-    writer.press("Last three")
+    writer.page.get_by_role("button", name="Last three").press("Enter")
     expect(writer.offers).to_be_visible()
+    expect(writer.text).to_be_focused()
+    writer.text.press("Escape")
+    undo = writer.page.get_by_role("button", name="Undo", exact=True)
+    while undo.is_enabled():
+        undo.press("Enter")
+    expect(writer.text).to_be_focused()
 
 
 def test_again_loses_none(writer: Writer, desk: DictatedDesk) -> None:
