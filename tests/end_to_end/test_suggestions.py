@@ -218,10 +218,13 @@ def test_again_loses_none(writer: Writer, desk: DictatedDesk) -> None:
     expect(writer.offers).to_contain_text("2 of 2")
     ways = writer.until_offered()
     assert ways != list(WAYS)
-    writer.press("The suggestions before these")
-    assert writer.ways() == list(WAYS)
-    writer.press("The suggestions after these")
-    assert writer.ways() == ways
+    for before, after in (("PageUp", "PageDown"), ("before", "after")):
+        for key, shown in ((before, list(WAYS)), (after, ways)):
+            if key.startswith("Page"):
+                writer.text.press(key)
+            else:
+                writer.press(f"The suggestions {key} these")
+            assert writer.ways() == shown
 
 
 def test_undo_takes_back_what_was_taken_last_and_shows_it_again(writer: Writer, desk: DictatedDesk) -> None:
