@@ -150,8 +150,10 @@ async def change_plot(plot_id: FromPath[str], visit: Visiting) -> Redirect:
             address += "#picture"
         case {"do": "share"}:
             await shelf.share(owner, plot_id)
+            address += "#share"
         case {"do": "withdraw"}:
             await shelf.withdraw(owner, plot_id)
+            address += "#sharing"
         case _:
             raise ClientException("This page has no such button. Go back, reload the page, and try again.")
     return Redirect(address, status_code=303)

@@ -166,7 +166,14 @@ def test_a_link_lets_others_read_until_it_is_withdrawn(writer: Writer, writers: 
     writer.open(f"{address}/about")
     expect(writer.page.get_by_role("main")).to_contain_text("Only you can read it.")
     deed(writer, "Make a link")
-    link = writer.page.get_by_label("Anyone with this link can read it").input_value()
+    field = writer.page.get_by_label("Anyone with this link can read it")
+    link = field.input_value()
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport(ratio=1)
+    if writer.script:
+        assert field.evaluate("field => field.value.slice(field.selectionStart, field.selectionEnd)") == link
+        deed(writer, "Copy")
+        expect(writer.page.get_by_role("button", name="Copied")).to_be_visible()
     reader = writers()
     reader.page.goto(link)
     expect(reader.page.get_by_role("article")).to_contain_text(BEGINNING)
@@ -175,7 +182,8 @@ def test_a_link_lets_others_read_until_it_is_withdrawn(writer: Writer, writers: 
     reader.open(address)
     expect(reader.page.get_by_role("main")).not_to_contain_text(BEGINNING)
     deed(writer, "Withdraw the link")
-    expect(writer.page.get_by_role("main")).to_contain_text("Only you can read it.")
+    expect(writer.page.get_by_text("Only you can read it.")).to_be_in_viewport()
+    expect(writer.page.locator("#sharing")).to_be_focused()
     answer = reader.page.goto(link)
     assert answer
     assert answer.status == 404

@@ -199,7 +199,8 @@ def test_static_files_are_cached_and_small(bundle: Bundle) -> None:
     """The client is on the server's own machine, so it sees all pages."""
     with serving(bundle) as live, httpx.Client(base_url=live.address, timeout=60) as client:
         kept = client.post("/desk", data=form(client, text="A fox", do="keep"), headers={"Accept": "application/json"})
-        visited = ("/", "/shelf", "/docs", "/status", f"{kept.json()['address']}/words")
+        plot = kept.json()["address"]
+        visited = ("/", "/shelf", "/docs", "/status", f"{plot}/words", f"{plot}/about")
         pages = "".join(client.get(address).text for address in visited)
         addresses = set(re.findall(r'"(/static/[^"]*)"', pages))
         assert {Path(address).name for address in addresses} == {file.name for file in STATIC.iterdir()}

@@ -66,7 +66,7 @@ def test_whom_it_is_shared_with_sees_it_and_nobody_else(visitor: Visitor) -> Non
     plot = visitor.keep("A fox finds a letter.")["plot"]
     draw(visitor, plot)
     visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "share"})
-    share = visitor.client.get(f"/shelf/{plot}/about").text.split("/shared/")[1].split('"')[0]
+    share = visitor.client.get(f"/shelf/{plot}/about").text.split("/shared/")[1].split("<")[0]
     with httpx.Client(base_url=visitor.client.base_url) as other:
         assert other.get(f"/shared/{share}/picture").content == PNG
         assert other.get(f"/shelf/{plot}/picture").status_code == 404

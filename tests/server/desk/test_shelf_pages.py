@@ -15,7 +15,9 @@ def shared(visitor: Visitor, text: str) -> str:
     """Keep a text, and return the path at which others can read it."""
     plot = visitor.keep(text)["plot"]
     page = visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "share"}).text
-    return "/shared/" + page.partition("/shared/")[2].partition('"')[0]
+    found = re.search(r"/shared/[\w-]+", page)
+    assert found
+    return found[0]
 
 
 def meta(page: str) -> dict[str, str]:

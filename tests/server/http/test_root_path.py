@@ -37,7 +37,7 @@ def test_every_address_is_below_the_root_path(engine: Engine, removed: bool) -> 
         assert client.get(f"{outside}/desk").headers["location"] == "/a/plotify/"
         page = f"/shelf/{kept['plot']}"
         answer = client.post(outside + page, data={"token": token, "do": "share"})
-        assert answer.headers["location"] == f"/a/plotify{page}/about"
+        assert answer.headers["location"] == f"/a/plotify{page}/about#share"
         about = get(f"{page}/about")
         (shared,) = {*re.findall(r'"http://testserver.local/a/plotify(/shared/[^"]*)"', about)}
         for text in (start.text, about, *map(get, ("/shelf", "/about", "/docs", page, shared))):
