@@ -135,7 +135,7 @@ window.onkeydown = (event) => {
   if (button && !button.closest("[hidden]") && (there || /Escape|\+Enter|\+S$/.test(keys))) {
     event.preventDefault();
     if (key === "Enter") sheet.focus();
-    button.click();
+    if (!event.repeat || !/Tab|Enter/.test(key)) button.click();  // a key that is held takes one
   } else if (shown() && there && !MODIFIERS.includes(key)) rest();
 };
 

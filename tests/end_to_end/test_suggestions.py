@@ -183,6 +183,17 @@ def test_what_stands_behind_the_caret_stays_behind_it(writer: Writer, desk: Dict
     assert (taken["text"], taken["taken"], taken["rest"]) == (BEGINNING, WAYS[0], BEHIND)
 
 
+def test_a_key_that_is_held_takes_one(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.page.keyboard.down("Tab")
+    for _ in range(3):
+        expect(writer.takes).to_have_count(3)
+        writer.page.keyboard.down("Tab")  # with `repeat`, as it was not released
+    writer.page.keyboard.up("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+    expect(writer.text).to_be_focused()
+
+
 def test_before_a_full_stop_a_suggestion_ends_without_one(writer: Writer, desk: DictatedDesk) -> None:
     writer.text.fill(f"{BEGINNING}.{BEHIND}")
     for _ in f".{BEHIND}":
