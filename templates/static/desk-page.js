@@ -8,9 +8,9 @@ export const count = (text) => text.split(/\s+/).filter(Boolean).length;
 export const tell = (words) => { $("told").textContent = words; };
 export const say = (words) => { $("notice").textContent = words; };
 
-// Shows what is wrong at its field. only: the others stay as they are.
-export function explain({ message = "", problems = {} }, only) {
-  for (const each of form.querySelectorAll(only ? `#${only}-problem` : ".problem[id]")) {
+// Shows what is wrong at its field. which: a selector; the other problems stay as they are.
+export function explain({ message = "", problems = {} }, which = "") {
+  for (const each of form.querySelectorAll(`.problem[id]${which}`)) {
     const name = each.id.replace("-problem", ""), field = $(name);
     each.textContent = problems[name] ?? "";
     if (field) field.ariaInvalid = name in problems || null;

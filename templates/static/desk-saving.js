@@ -83,7 +83,10 @@ async function deliver(what) {
   if (answer.status !== 200) {
     const seconds = what.do ? explain(answer) : refused(answer);
     if (seconds) plan(seconds * 1000, true);
-    else takes.length = 0;  // the text is saved as it is, after the next change
+    else {
+      takes.length = 0;  // the text is saved as it is, after the next change
+      status("unsaved");
+    }
     return;
   }
   if (what.taken) takes.shift();
@@ -92,7 +95,7 @@ async function deliver(what) {
     sheet.write(0, sheet.value.length, text);
     sheet.begin(answer.authors);
   }
-  explain({ message: plot.value && plot.value !== id ? says("gone") : "" }, "text");
+  explain({ message: plot.value && plot.value !== id ? says("gone") : "" }, "#text-problem");
   tries = 0;
   Object.assign(state, { kept: text, undo, redo });
   plot.value = id;

@@ -138,7 +138,7 @@ async function write(set, text, quiet, writing) {
     if (tries) timer = setTimeout(ask, seconds * 1000, quiet);
     return draw();
   }
-  if (!quiet) explain({ message: set.failure ?? "" });
+  if (!quiet) explain({ message: set.failure ?? "" }, ":not(#text-problem)");
   tell(full(set) ? says("arrived", full(set)) : says("none"));
   inAdvance(0);
 }

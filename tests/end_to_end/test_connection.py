@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from server.settings import Settings
+from tests.end_to_end.dictated import DictatedDesk
 from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 WHILE_AWAY = f"{BEGINNING}. It rains."
@@ -68,6 +69,22 @@ def test_words_typed_offline_are_kept_when_the_connection_is_back(writer: Writer
     expect_kept(writer, WHILE_AWAY)
     expect(notice).to_be_hidden()
     expect_plots(writer, 1)
+
+
+def test_a_text_that_cannot_be_saved_says_so_until_it_can(writer: Writer) -> None:
+    DictatedDesk(writer.page)
+    problem = {"problems": {"text": "The text is not kept: it is too long."}}
+    writer.page.route("**/desk", lambda route: route.fulfill(status=422, json=problem))
+    writer.text.fill(BEGINNING)
+    saved = writer.page.locator("#saved")
+    expect(saved).to_have_text("Not saved", timeout=PATIENCE)
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    expect(writer.page.get_by_text(problem["problems"]["text"])).to_be_visible()
+    writer.page.unroute("**/desk")
+    writer.page.keyboard.type("!")
+    expect_kept(writer, f"{BEGINNING}!")
+    expect(writer.page.get_by_text(problem["problems"]["text"])).to_be_hidden()
 
 
 def test_without_an_event_it_tries_again_with_growing_pauses(writer: Writer) -> None:
