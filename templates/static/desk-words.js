@@ -55,15 +55,19 @@ export async function showOthers(clicked) {
     return each;
   }));
   fork.showPopover();
+  CSS.highlights.set("meant", new Highlight(sheet.range(start, end)));
   const { left, top, bottom } = sheet.range(start, end).getBoundingClientRect(), below = bottom + 6, { offsetWidth, offsetHeight } = fork;
   fork.style.left = `${Math.max(8, Math.min(left - 12, innerWidth - offsetWidth - 8)) + scrollX}px`;
   fork.style.top = `${(below + offsetHeight < innerHeight ? below : Math.max(8, top - offsetHeight - 6)) + scrollY}px`;
   if (!clicked) fork.firstChild.focus({ preventScroll: true });
 }
 
+fork.ontoggle = ({ newState }) => { if (newState === "closed") CSS.highlights.delete("meant"); };
+// As in the text, Tab takes.
 fork.onkeydown = (event) => {
-  const to = { ArrowDown: "nextSibling", ArrowUp: "previousSibling" }[event.key];
-  if (!to) return;
+  const to = { ArrowDown: "nextSibling", ArrowUp: "previousSibling" }[event.key], takes = event.key === "Tab" && !event.shiftKey;
+  if (!to && !takes) return;
   event.preventDefault();
-  document.activeElement[to]?.focus();
+  if (takes) document.activeElement.click();
+  else document.activeElement[to]?.focus();
 };

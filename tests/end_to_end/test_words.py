@@ -57,6 +57,7 @@ def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: 
     expect(others.get_by_role("button")).to_have_text(["lantern31%", "moon22%", "lamp11%", "rain< 1%"])
     widths = [bar["width"] for bar in (each.bounding_box() for each in others.locator(".bar").all()) if bar]
     assert widths == sorted(widths, reverse=True)
+    assert writer.page.evaluate("[...CSS.highlights.get('meant')].map(String)") == ["lamp"]
     before = f"{BEGINNING} He opened it under the "
     assert (desk.of("words")[0]["text"], desk.of("words")[0]["word"]) == (before, "lamp")
     writer.page.keyboard.press("ArrowDown")
@@ -67,6 +68,7 @@ def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: 
     writer.expect_saved()
     assert desk.of("take")[-1]["taken"] == "moon"
     expect(writer.page.get_by_text("The old rest is in the tree now.")).to_be_in_viewport()
+    assert writer.page.evaluate("CSS.highlights.has('meant')") is False
     writer.press("Undo that")
     writer.expect_text(BEGINNING + WAYS[0])
     expect(writer.page.get_by_role("button", name="Undo that")).to_be_hidden()
@@ -129,7 +131,7 @@ def test_a_part_of_a_word_stands_for_all_of_it(writer: Writer, desk: DictatedDes
     writer.text.press("Alt+ArrowDown")
     expect(writer.page.get_by_role("group", name="Say it differently")).to_be_visible()
     assert desk.of("rewrite")[0]["selected"] == "A detective"
-    writer.page.keyboard.press("Enter")
+    writer.page.keyboard.press("Tab")
     writer.expect_text((BEGINNING + WAYS[0]).replace("A detective", REWRITTEN[0]))
 
 
