@@ -1,4 +1,4 @@
-import { $, count, form, says, stored } from "./desk-page.js";
+import { $, count, form, says, stored, tell } from "./desk-page.js";
 import { save, soon, state, steer, travel } from "./desk-saving.js";
 import { sheet } from "./desk-sheet.js";
 import { again, ask, beside, other, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
@@ -37,7 +37,11 @@ const actions = {
   },
   earlier: () => way(-1)(),
   later: () => way(1)(),
-  none: rest,
+  none() {
+    form.classList.remove("writing");
+    rest();
+    tell("");
+  },
   all: take,
   word: takeWord,
   next: () => other(1),

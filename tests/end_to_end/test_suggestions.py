@@ -155,6 +155,23 @@ def test_the_other_ones_and_none(writer: Writer, desk: DictatedDesk) -> None:
     writer.expect_text(BEGINNING)
 
 
+def test_what_serves_the_text_fades_while_one_writes_and_stays_in_reach(writer: Writer, desk: DictatedDesk) -> None:
+    options, navigation = writer.page.locator("#steering"), writer.page.get_by_role("navigation")
+    writer.page.keyboard.type("!")
+    for faded in (options, navigation):
+        expect(faded).to_have_css("opacity", "0.45")
+    writer.page.mouse.move(*writer.page.evaluate("[steering.getBoundingClientRect().x + 20, 200]"))
+    expect(options).to_have_css("opacity", "1")
+    writer.page.keyboard.type("!")
+    expect(navigation).to_have_css("opacity", "0.45")
+    expect(options).to_have_css("opacity", "1")
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    writer.text.press("Escape")
+    expect(navigation).to_have_css("opacity", "1")
+    expect(writer.page.locator("#told")).to_have_text("")
+
+
 @pytest.mark.parametrize("key", ["x", "Backspace", "ArrowLeft", "Home", "Enter"])
 def test_any_other_key_is_an_ordinary_key(writer: Writer, desk: DictatedDesk, key: str) -> None:
     suggested(writer)
