@@ -126,7 +126,10 @@ export const sheet = {
   ghost(words) {
     if (ghost.isConnected && words === ghost.dataset.words) return;
     ghost.dataset.words = words;
-    if (!words) return ghost.remove();
+    if (!words) {
+      ghost.remove();
+      return element.normalize();  // an empty node would stay behind, as a line
+    }
     if (!ghost.isConnected) {
       this.range(this.end, this.end).insertNode(ghost);
       this.select(this.start, this.end);

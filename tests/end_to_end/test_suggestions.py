@@ -200,6 +200,15 @@ def test_what_stands_behind_the_caret_stays_behind_it(writer: Writer, desk: Dict
     assert (taken["text"], taken["taken"], taken["rest"]) == (BEGINNING, WAYS[0], BEHIND)
 
 
+def test_nothing_is_left_of_a_text_that_is_deleted(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    for key in ("Escape", "Control+Home", "Control+Shift+End", "Delete"):
+        writer.text.press(key)
+    writer.expect_text("")
+    writer.page.keyboard.type("A")
+    writer.expect_text("A")
+
+
 def test_a_key_that_is_held_takes_one(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     writer.page.keyboard.down("Tab")
