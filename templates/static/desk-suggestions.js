@@ -77,6 +77,7 @@ function draw() {
 
 export function present(set) {
   if (!sets.includes(set)) sets.push(set);
+  set.away = false;
   now = { set, index: 0, given: 0, at: sheet.end };
   if (!set.stop) remember();
   draw();
@@ -85,6 +86,7 @@ export function present(set) {
 
 export function rest() {
   stop();
+  if (now) now.set.away = true;
   now = null;
   draw();
 }
@@ -219,4 +221,5 @@ const offered = blank(before());
 for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) offered.ways[slot.at(-1)] += textContent;
 sets = stored(name()) ?? [];
 if (full(offered) && !here().length) sets.push(offered);
-again(true);
+if (!here().at(-1)?.away) again(true);
+draw();

@@ -134,7 +134,6 @@ def test_how_much_the_model_reads_stays_in_view(writer: Writer, desk: DictatedDe
 def test_another_tab_has_the_suggestions_too(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     address = writer.keep()
-    writer.rest()
     other = replace(writer, page=writer.page.context.new_page())
     other.open(address)
     expect(other.text).to_be_focused()
@@ -298,6 +297,11 @@ def test_a_reload_and_back_lose_none(writer: Writer, desk: DictatedDesk) -> None
     assert writer.until_offered() == list(WAYS)
     writer.take(1)
     writer.expect_text(BEGINNING + WAYS[1])
+    writer.until_offered()
+    writer.press("None of these")
+    writer.page.reload()
+    expect(writer.page.get_by_role("button", name="Last three")).to_be_enabled()
+    expect(writer.offers).to_be_hidden()
 
 
 def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) -> None:
