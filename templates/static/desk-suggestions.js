@@ -63,7 +63,7 @@ function draw() {
     const { set, index, given } = now, all = known();
     $("which").textContent = all[1] ? says("which", all.indexOf(set) + 1, all.length) : says("heading");
     cards.forEach((card, at) => {
-      card.textContent = set.ways[at];
+      card.textContent = given && at === index ? words() : set.ways[at];
       card.disabled = !set.ways[at] || (given && at !== index);
       card.ariaCurrent = at === index;
     });

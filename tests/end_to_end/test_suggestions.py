@@ -74,6 +74,7 @@ def test_the_right_arrow_takes_a_word(writer: Writer, desk: DictatedDesk) -> Non
         writer.text.press("ArrowRight")
         writer.expect_text(before + word)
     expect(writer.ghost).to_have_attribute("data-words", WAYS[0].removeprefix(" He opened it"))
+    assert writer.ways()[0] == WAYS[0].removeprefix(" He opened it")
     writer.text.press("Tab")
     writer.expect_text(BEGINNING + WAYS[0])
 
