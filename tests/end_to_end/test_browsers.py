@@ -109,6 +109,7 @@ def test_all_of_a_long_text_is_printed(writer: Writer) -> None:
     assert shown == whole > 0
     for part in ("Three continuations", "Undo"):
         expect(writer.page.get_by_role("button", name=part, exact=True)).to_be_hidden()
+    expect(writer.page.get_by_role("link", name="Share, export, tree…")).to_be_hidden()
 
 
 def test_suggestions_are_not_printed(writer: Writer) -> None:
