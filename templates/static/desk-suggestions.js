@@ -147,10 +147,10 @@ async function write(set, text, quiet, writing) {
 
 // Inside a word, the text goes on behind the word. A writer who pauses there is correcting it.
 export function ask(quiet) {
+  rest();
   const { index, segment, isWordLike } = WORDS.segment(sheet.value).containing(sheet.end) ?? {};
   const inside = isWordLike && index < sheet.end;
   if (quiet && inside) return;
-  rest();
   if (unsaved()) save();
   sheet.select(inside ? index + segment.length : sheet.end);
   present(written(before(), quiet));
