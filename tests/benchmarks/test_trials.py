@@ -11,6 +11,7 @@ from benchmarks.client import Reply, Visitor, connect, sample_requests
 from benchmarks.process import Serving
 from benchmarks.trials.bad_inputs import KINDS, Known, bad_inputs
 from benchmarks.trials.garbage import complaints
+from benchmarks.trials.losses import VICTIMS
 from benchmarks.trials.raw import Outcome, judge
 from benchmarks.trials.soak import grown, max_at_once
 from benchmarks.trials.trial import TrialResult
@@ -132,18 +133,15 @@ def test_searches_are_answered_and_another_writer_saves(tmp_path: Path) -> None:
     assert row.reached == (max(row.figures["beside"]) <= 1)
 
 
-@pytest.mark.timeout(1800)
-def test_plots_go_on_whatever_process_of_a_cluster_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It starts Ray four times, and the command gives up a lost Ray only after a minute."""
+def test_plots_go_on_if_a_process_of_a_cluster_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the raylet: the command gives up a lost Ray only after a minute, and starts it again."""
     program = ("-c", "from tests.server.cluster.slow import main; main()", "serve")
     monkeypatch.setattr("benchmarks.trials.losses.PROGRAM", program)
+    monkeypatch.delitem(VICTIMS, "the raylet")
     done, row = bench("chaos", tmp_path, SHIPPED_MODEL, rows=8, losses=4)
     assert row.figures["problems"] == []
-    assert {victim: found["identical"] for victim, found in row.figures["runs"].items()} == {
-        "an app": 4,
-        "an engine": 4,
-        "the raylet": 4,
-    }
+    identical = {victim: found["identical"] for victim, found in row.figures["runs"].items()}
+    assert identical == {"an app": 4, "an engine": 4}
     assert (done.exit_code, row.reached) == (0, True)
 
 
