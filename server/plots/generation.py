@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 
 from server.engine import AnyEngine, ClientBusy, EngineBusy, EngineUnavailable
 from server.errors import PlotifyError
@@ -91,7 +92,9 @@ class Generation:
                 ending = await journal.write(plot)
             if ending is None or ending.reason != "failed":
                 return ending
-            failure, plot, crashes = ending, None, await self._crashed(record)
+            # The first reason: a later one may only be that the model cannot be loaded again.
+            failure = replace(ending, message=failure.message) if failure else ending
+            plot, crashes = None, await self._crashed(record)
         message = f"The plot broke off: the server has died {crashes} times while it was written."
         return failure or Ending("failed", journal.place, message)
 
