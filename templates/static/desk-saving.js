@@ -25,7 +25,7 @@ export const state = {
 const takes = [];              // what the model wrote and the server does not know yet
 let steered, timer;            // the options changed since the last save; the next save or try
 let sent = Promise.resolve();  // requests wait for the one before, so they arrive in order
-let trying = false, tries = 0;
+let trying = false, told = false, tries = 0;  // told: a refusal is on the page
 
 export const unsaved = () => sheet.value !== state.kept;
 const status = (name) => { $("saved").textContent = says(name); };
@@ -82,6 +82,7 @@ async function deliver(what) {
   const answer = await post("", { do: "keep", ...what }), { plot: id, title, address, undo, redo } = answer;
   if (answer.status !== 200) {
     const seconds = what.do ? explain(answer) : refused(answer);
+    told = true;
     if (seconds) plan(seconds * 1000, true);
     else {
       takes.length = 0;  // the text is saved as it is, after the next change
@@ -95,7 +96,9 @@ async function deliver(what) {
     sheet.write(0, sheet.value.length, text);
     sheet.begin(answer.authors);
   }
-  explain({ message: plot.value && plot.value !== id ? says("gone") : "" }, "#text-problem");
+  const gone = plot.value && plot.value !== id;
+  if (told || gone) explain({ message: gone ? says("gone") : "" }, "#text-problem");  // else suggestions have told it
+  told = false;
   tries = 0;
   Object.assign(state, { kept: text, undo, redo });
   plot.value = id;
