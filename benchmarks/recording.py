@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
+import click
+
 from benchmarks import frame
 from benchmarks.client import Client, Reply, connect, sample_requests
 from benchmarks.latency import RANKS, milliseconds, percentiles
@@ -83,7 +85,7 @@ def recording(
         ((name, " / ".join(map(milliseconds, side.first_text().values()))) for name, side in sides.items()),
         f"{RANKS} in milliseconds",
     )
-    print(
+    click.echo(
         f"recording adds {1e3 * added[50]:.1f} ms at p50 and {1e3 * added[95]:.1f} ms at p95 "
         f"(medians of {frame.rounds(rounds)})"
     )

@@ -112,7 +112,7 @@ def write_card(manifest: dict[str, Any], samples: Sequence[Sample], figures: str
 
 def _trained_on(provenance: dict[str, Any]) -> list[str]:
     """Return the corpora of all training runs, each once, and a writer's own texts together."""
-    corpora = {corpus["name"]: corpus for corpus in _corpora(provenance)}.values()
+    corpora = {_name(corpus): corpus for corpus in _corpora(provenance)}.values()
     texts = [corpus for corpus in corpora if corpus.get("source") == OWN]
     own = {"name": f"{len(texts)} of a writer's own texts", "words": sum(text["words"] for text in texts)}
     return [_corpus(corpus) for corpus in (*(each for each in corpora if each not in texts), *([own] if texts else []))]
@@ -126,8 +126,12 @@ def _corpora(provenance: dict[str, Any]) -> list[dict[str, Any]]:
 def _corpus(corpus: dict[str, Any]) -> str:
     words = corpus.get("words")
     if words is None:
-        return str(corpus["name"])
-    return f"{corpus['name']} ({f'{words / 1e6:.1f} million' if words >= 1e6 else f'{words:,}'} words)"
+        return _name(corpus)
+    return f"{_name(corpus)} ({f'{words / 1e6:.1f} million' if words >= 1e6 else f'{words:,}'} words)"
+
+
+def _name(corpus: dict[str, Any]) -> str:
+    return str(corpus.get("name", corpus))
 
 
 def _stages(provenance: dict[str, Any]) -> list[dict[str, Any]]:
