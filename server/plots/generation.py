@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from server.engine import AnyEngine, ClientBusy, EngineBusy, EngineUnavailable
 from server.errors import PlotifyError

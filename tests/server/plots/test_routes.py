@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import weakref
+from itertools import count
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from litestar.testing import TestClient
 
 from server.app import create_app
 from server.engine import Engine, Request, Stream
+from server.engine.batch import Batch
 from server.engine.model.runner import Runner
+from server.engine.stats import StepStats
 from server.settings import Settings
 from server.writing.brief import Brief
 from server.writing.plot import begin
@@ -190,6 +193,19 @@ def test_a_plot_that_breaks_off_says_so(client: Client, monkeypatch: pytest.Monk
     assert client.get(plot["events"]).text.endswith(f'event: error\ndata: {{"message":"{says}"}}\n\n')
     found = client.get(plot["self"]).json()
     assert (found["state"], found["finish_reason"], found["problem"]) == ("error", None, says)
+
+
+def test_a_plot_that_fails_again_says_why_it_failed_first(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = count(1)
+
+    def fail(batch: Batch, step: StepStats) -> None:
+        raise RuntimeError(f"failure {next(failures)}")
+
+    monkeypatch.setattr(Batch, "_decode", fail)  # the model itself is well: it can be loaded again
+    plot = client.post("/api/plots", json={"prompt": "A fox"}).json()
+    says = "The plot broke off: the model failed: failure 1."
+    assert client.get(plot["events"]).text.endswith(f'event: error\ndata: {{"message":"{says}"}}\n\n')
+    assert next(failures) > 2
 
 
 def test_a_plot_that_has_ended_holds_nothing_of_the_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
