@@ -12,6 +12,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from export.parity import PROMPTS
 from server.app import MAX_BODY
 from server.bundle import FORMATS
 from server.completions.schema import CompletionRequest
@@ -27,7 +28,7 @@ from server.observability.recorder import SLOW
 from server.settings import Settings, SettingsError, variable
 from server.shelf import bounds
 from server.shelf.outline import NEAR
-from server.writing.brief import LENGTHS, WILDNESSES
+from server.writing.brief import LENGTHS, MAX_NOTES, WILDNESSES
 from tests.documentation import ADDRESS, DOCS, ROOT, words
 
 DEFAULTS = Settings()
@@ -66,12 +67,15 @@ CHOICES = {name: words for name, words in ROWS if "`" in words}
         ("scaling.md", f"in blocks of {BLOCK} tokens"),
         ("shelf.md", f"| text of a plot | {bounds.TEXT:,} characters |"),
         ("shelf.md", f"| title, genre, search | {bounds.TITLE:,} characters |"),
+        ("shelf.md", f"| words to avoid, notes | {bounds.STEERING:,} characters; "),
+        ("shelf.md", f"a request for text takes notes of at most {MAX_NOTES:,} |"),
         ("shelf.md", f"| plots on a shelf | {bounds.PLOTS:,} |"),
         ("shelf.md", f"| passages of a plot, including everything tried | {bounds.PASSAGES:,} |"),
         ("shelf.md", f"| picture | {bounds.PICTURE // 2**20} MiB, "),
         ("shelf.md", f"| files brought in at once | {MAX_FILES} files, {MAX_UPLOAD // 1024:,} KiB together |"),
         ("shelf.md", f"the cover of each plot, {PAGE} on a page"),
         ("shelf.md", f"the {NEAR} passages that are nearest"),
+        ("training.md", f"on {PROMPTS} beginnings from the test split"),
         ("trials.md", f"The default is {DEFAULTS.queue} for {DEFAULTS.rows} rows"),
         ("trials.md", f"The server keeps {DEFAULTS.plot_limit:,} of them"),
         ("../SECURITY.md", f"bytes of a body: {MAX_BODY // 1024} KiB"),
