@@ -27,10 +27,6 @@ ROOM = 40
 """Tokens of the context for the template and the opening."""
 
 
-LINES = "JSON Lines with a `text` each, such as data/corpora/test.jsonl."
-HeldOut = Annotated[Path, frame.option(LINES, required=True, type=frame.FILE)]
-
-
 @dataclass(frozen=True)
 class Written:
     """A continuation. ended: True if the model ended it itself."""
@@ -79,7 +75,7 @@ def words(
     with Engine(bundle, config) as engine, frame.progress("Writing", steps) as advance:
         by_length = [measure_length(engine, each, openings, rests, sampling, advance) for each in length_names(bundle)]
         genres = count_genres(engine, seeds, sampling, advance)
-        found = count_explicit(engine, explicit, sampling, advance)
+        found = count_explicit(engine, explicit, advance)
     frame.print_table(
         f"{bundle.manifest.name}, {engine.precision}: {len(openings)} texts of each length class",
         ("length", "words, median", "ended", "repeated 4-grams", "distinct-2", "people's"),
@@ -190,7 +186,7 @@ def count_genres(engine: Engine, seeds: int, sampling: Sampling, advance: Any) -
     return counts
 
 
-def count_explicit(engine: Engine, count: int, sampling: Sampling, advance: Any) -> int:
+def count_explicit(engine: Engine, count: int, advance: Any) -> int:
     """Return the number of texts with a word of training/explicit.txt, among `count` of all genres."""
     manifest = engine.bundle.manifest
     wildest = WILDNESSES[max(WILDNESSES)].sampling(manifest.sampling)

@@ -33,10 +33,6 @@ class RootPath(Extension):
         return ADDRESS.sub(r"\1{{ root_path }}/", source)
 
 
-TURN = 0.005
-"""Seconds of the event loop for a page before others have their turn."""
-
-
 class Pages:
     """Renders templates/ for a model. Contexts add to the values of all pages. genres: the model's.
 
