@@ -124,5 +124,5 @@ def explicit_words() -> re.Pattern[str]:
 
 
 def is_explicit(text: str) -> bool:
-    """Tell whether a text contains a word of explicit.txt."""
+    """Return True if a text contains a word of explicit.txt."""
     return bool(explicit_words().search(text))

@@ -31,7 +31,7 @@ class BaseError(Exception):
 
 
 def on_gpu() -> bool:
-    """Tell whether TensorFlow has a GPU to train on."""
+    """Return True if TensorFlow has a GPU to train on."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 

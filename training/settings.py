@@ -65,7 +65,7 @@ class ResumeError(Exception):
 
 
 def is_begun(folder: Path, settings: TrainingSettings, data: Path) -> bool:
-    """Tell whether `folder` already contains this run.
+    """Return True if `folder` already contains this run.
 
     Raises:
         ResumeError: the folder contains a run with other settings or other data.

@@ -38,7 +38,7 @@ class Sampling:
         logprobs: return the log probabilities of each token and of the k likeliest in its place; k is 0 to 20. None
             returns none.
         guidance: 1 to 10; over 1 strengthens the difference between the prompt and the request's `against`
-            (engine/sampling/guidance.py).
+            (server/engine/sampling/guidance.py).
         seed: 0 or more; the same seed gives the same text. None lets the engine draw one.
 
     Raises:

@@ -6,7 +6,7 @@ from litestar import Request
 
 from server.engine import EngineBusy
 
-OVER_LIMIT = "crowded"
+OVER_LIMIT = "over_limit"
 """A key in the state of requests on a connection over the limit."""
 
 MAX_REFUSED = 64

@@ -5,9 +5,9 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def answer_head(app: ASGIApp) -> ASGIApp:
-    """Return an app that gets GET in place of HEAD, and drop the body of its response.
+    """Return an app that answers HEAD: it asks `app` with GET, and drops the body of the response.
 
-    For the app, the client leaves after the head; a stream of events ends then.
+    For `app`, the client leaves after the head, so a stream of events ends then.
     """
 
     async def asked(scope: Scope, receive: Receive, send: Send) -> None:

@@ -55,8 +55,8 @@ class PassageRow(DefaultBase):
 
     runs: the authors of its characters, if there are several; None if all are `by`'s. An edit inside the text makes a
     passage that repeats the words behind it, and these keep their authors.
-    revises: the last passage of the text before an edit in its middle made this one. redo: the next passage for
-    redo: the one undone last, or the child visited last.
+    revises: the last passage of the text before an edit in its middle made this one. redo: the passage to which Redo
+    goes: the one undone last, or the child visited last.
     """
 
     __tablename__ = "passages"

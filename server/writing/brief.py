@@ -96,9 +96,8 @@ class BriefError(PlotifyError):
 class Brief:
     """A writer's wishes. genre: None for any; seed: None for random; avoid: words to keep out.
 
-    notes: names and the like to keep in mind; () if the model has no place for them. least: tokens
-    of the plot, at least. words: the number of words of the whole text, if the prompt is only its end; None if it is
-    all of it.
+    notes: names and the like to keep in mind; () if the model has no place for them. least: tokens of the plot, at
+    least. words: the number of words of the whole text, if the prompt is only its end; None if it is all of it.
     """
 
     prompt: str

@@ -219,7 +219,7 @@ def test_a_crowd_is_told_to_come_back_and_the_server_is_known_to_be_well(bundle:
         inside[0].close()
         deadline = time.monotonic() + 30
         while httpx.get(f"{server.address}/").status_code != 200:
-            assert time.monotonic() < deadline, "still crowded"
+            assert time.monotonic() < deadline, "still over the limit"
         inside[1].close()
 
 
