@@ -46,8 +46,8 @@ def prepare(
     Example:
       plotify prepare --mpst mpst_full_data.csv --cmu booksummaries.txt --prose stories.jsonl --out data
     """
+    from training.charts import draw_genres, draw_lengths
     from training.cleaning import REASONS, Bounds
-    from training.plots import draw_genres, draw_lengths
     from training.prepare import prepare as prepare_corpora
     from training.readers import CorpusError, read_cmu, read_mpst, read_prose
 

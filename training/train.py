@@ -16,11 +16,11 @@ from rich.progress import Progress, TaskID
 from tokenizers import Tokenizer
 
 from training.batches import Rows
+from training.charts import draw_losses
 from training.checkpoint import sample, write_checkpoint
 from training.files import write_whole
 from training.model import fastest_precision, load_model, load_tokenizer
 from training.optimizer import build_optimizer
-from training.plots import draw_losses
 from training.prepare import PROSE, read_split, report_file, trainable_genres
 from training.progress import LINE_EVERY, bar
 from training.prompt import PromptTemplate
