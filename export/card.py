@@ -9,7 +9,7 @@ CARD = """\
 # {name}
 
 A GPT-2 that continues the beginning of a plot in the style of book and film summaries: a few words in, a few plot lines
-out. Written by `plotify export`; every figure here stands in `bundle.json` too.
+out. Written by `plotify export`; the figures of this table and below it, up to the next heading, are in `bundle.json`.
 
 | | |
 |---|---|
@@ -26,30 +26,31 @@ out. Written by `plotify export`; every figure here stands in `bundle.json` too.
 | words until a continuation ends by itself | {words:.0f} (of the held-out documents: {human_words:.0f}) |
 | decoding defaults | {sampling} |
 
-Scored on {documents:,} held-out documents ({truncated} of them cut to the context), each behind its genre; neither
-the genre nor the end of text counts.{left_out} The diversity is that of {sampled_texts} unguided continuations, up to
-{new_tokens} tokens each, of held-out beginnings. The ONNX graph was compared with the TensorFlow checkpoint:
-identical greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits at most
-{max_logit_difference:.1g} apart.
+- **Perplexity**: of {documents:,} held-out documents, {truncated} of them cut to the context. Each stands behind its
+  genre; neither the genre nor the end of the text counts.{left_out}
+- **Diversity**: of {sampled_texts} continuations of held-out beginnings, of up to {new_tokens} tokens each, without
+  guidance.
+- **The ONNX graph**, compared with the TensorFlow checkpoint:
+  identical greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits at most
+  {max_logit_difference:.1g} apart.
 
 ## What it cannot do
 
-It knows how a plot summary sounds, not how the world works. Names, places and who did what drift within a few
-sentences; it does not reason, count, or keep a cast straight; it knows the languages of its corpora only; it may
-repeat clichés and prejudices of its sources. Its text is raw material for a writer, never a statement of fact.
+It knows how a plot summary sounds, not how the world works. Names, places and deeds drift within a few sentences. It
+does not reason, count, or keep a cast straight. It knows only the languages of its corpora. It may repeat the clichés
+and prejudices of its sources. Its text is raw material for a writer, never a statement of fact.
 
 {better}{figures}## Samples
 
-The first tries of seeds 1 to {seeds}, genres by turns, with the decoding defaults above; none was picked or edited.
-{guided}They were drawn with PyTorch's random numbers when the bundle was made; the same seeds give other texts in the
-server.
+The texts of seeds 1 to {seeds}, with the genres in turn and the decoding defaults above. None was picked or edited.
+{guided}The random numbers were PyTorch's, so the same seeds give other texts in the server.
 
 {samples}
 """
 
 
 BETTER = """\
-Where a hub is reachable, GPT-2 small fine-tuned by the same two commands is what to use:
+If you can reach the Hugging Face hub, fine-tune GPT-2 small with the same two commands, and use that:
 
     plotify train --data data --base openai-community/gpt2 --out checkpoint
     plotify export checkpoint --out bundle
@@ -61,7 +62,7 @@ SMALL = 100_000_000
 OWN = "own"
 """The source of a writer's texts, among the corpora."""
 
-GUIDED = "Each is led away from what it would be without its genre (guidance). "
+GUIDED = "Guidance leads each to its genre. "
 
 
 def write_card(manifest: dict[str, Any], samples: Sequence[Sample], figures: str = "") -> str:
