@@ -49,8 +49,8 @@ SAMPLES, SAMPLE_TOKENS, LONG_RUN = 30, 120, 12
 VOICE = """\
 ## Whose voice it is
 
-Tuned on these texts with `plotify tune`. On the tenth of them that was held out, it costs {after:.3f} bits per byte,
-where its base costs {before:.3f} ({change:+.1%}).
+Tuned on these texts with `plotify tune`. On the tenth of them that was held out, it has {after:.3f} bits per byte,
+and its base has {before:.3f} ({change:+.1%}).
 
 | text | words |
 |---|---|

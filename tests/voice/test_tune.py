@@ -70,7 +70,7 @@ def test_killed_and_started_again_it_leaves_a_bundle_that_has_learned(
     assert [(each["name"], each["source"]) for each in corpora] == [("first.txt", "own"), ("second.md", "own")]
     card = (out / "MODEL_CARD.md").read_text()
     assert f"| first.txt | {corpora[0]['words']:,} |" in card
-    assert "On the tenth of them that was held out, it costs" in card
+    assert "On the tenth of them that was held out, it has" in card
     with Engine(bundle) as engine, TestClient(create_app(engine, Settings(hosts="testserver.local"))) as client:
         begun = client.post("/api/plots", json={"prompt": "The night porter", "seed": 1}).json()
         events = client.get(begun["events"]).text
