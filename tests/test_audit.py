@@ -24,7 +24,7 @@ def test_a_vulnerability_fails_and_is_named_with_what_mends_it() -> None:
     )
 
 
-def test_what_is_sound_is_counted() -> None:
+def test_sound_packages_are_counted() -> None:
     assert verdict(report(SOUND, UNKNOWN), "") == (True, "1 of 2 packages were audited; no known vulnerabilities.")
 
 

@@ -88,7 +88,7 @@ def test_settings_that_cannot_be_are_refused(tiny_bundle: Path, arguments: tuple
     assert message in done.output
 
 
-def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     done = bench("engine", "--model", tmp_path)
     assert done.exit_code == 1
     assert "Error: " in done.output

@@ -27,7 +27,7 @@ def test_the_processor_is_named_with_its_instructions(flags: str, said: str, tmp
     assert processor(cpuinfo) == said
 
 
-def test_where_linux_does_not_say_python_does(tmp_path: Path) -> None:
+def test_without_cpuinfo_the_processor_is_the_one_that_python_names(tmp_path: Path) -> None:
     assert processor(tmp_path / "none") in (platform.processor(), platform.machine())
 
 

@@ -72,7 +72,7 @@ def test_a_client_that_leaves_ends_the_work(client: openai.OpenAI, eager: Servin
     ("field", "message"),
     [({"prompt": [99999]}, "prompt"), ({"n": 2}, "one plain continuation"), ({"prompt": ""}, "0 tokens")],
 )
-def test_what_it_does_not_serve_is_refused(
+def test_unserved_requests_are_refused(
     client: openai.OpenAI, eager: Serving, field: dict[str, object], message: str
 ) -> None:
     order: dict[str, Any] = {"model": eager.model, "prompt": "A fox", **field}

@@ -98,6 +98,6 @@ def test_the_docs_have_the_users_options() -> None:
         (("--target", "served,eager"), "add --checkpoint"),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_impossible_options_are_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     done = load(tmp_path, "--model", SHIPPED_MODEL, *arguments)
     assert (done.exit_code, message in done.output) == (2, True), done.output

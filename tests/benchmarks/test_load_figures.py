@@ -80,7 +80,7 @@ def test_an_open_loop_is_a_run_for_each_rate() -> None:
     assert [(course.label, course.level) for course in planned] == [("0.5 a second", 0.5), ("2 a second", 2.0)]
 
 
-def test_what_is_written_down_is_read_in_order(tmp_path: Path) -> None:
+def test_records_are_read_in_order(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "new")
     for entry in (asked(2.0, [2.5, 3.0]), Stage(1.0, 4), asked(1.5, [], "status 503"), Stage(9.0, 0)):
         recorder.write(entry)
@@ -162,7 +162,7 @@ def test_figures_by_hand() -> None:
         (lambda requests: (requests, Shares(0.1, 1, 0, 0.2)), "0.20 cores were stolen"),
     ],
 )
-def test_what_makes_a_figure_doubtful_is_said(
+def test_a_doubtful_figure_has_its_reason(
     change: Callable[[list[Asked]], tuple[list[Asked], Shares]], doubt: str
 ) -> None:
     requests, shares = change([asked(at, [at + 0.5 + 0.01 * token for token in range(6)]) for at in range(20)])
@@ -170,7 +170,7 @@ def test_what_makes_a_figure_doubtful_is_said(
     assert doubt in said
 
 
-def test_what_still_waits_at_the_end_has_waited_at_least_so_long() -> None:
+def test_requests_that_wait_at_the_end_count_as_at_least_so_long() -> None:
     """The server handles one of 32 users at a time, so most never get a token."""
     requests = [asked(0, [2.0 * at]) for at in range(1, 5)] + [Asked("client", 0, 10.1, [], 3, 0, CUT)] * 28
     found = summarise("eager", 32, "32 users", requests, 3, 10, QUIET)

@@ -76,7 +76,7 @@ def test_a_report_is_a_run_and_another_file_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", ["much", "0%", "-5%", "nan"])
-def test_what_is_no_share_is_refused(history: Path, share: str) -> None:
+def test_a_value_that_is_no_share_is_refused(history: Path, share: str) -> None:
     done = bench("compare", "@1", "@1", "--fail-above", share, "--history", history)
     assert (done.exit_code, share in done.output) == (2, True), done.output
 

@@ -132,7 +132,7 @@ def test_the_command_writes_figures_and_a_chart(tiny_weights: Weights, tmp_path:
     assert f" cores of {written['machine']['processor']}.\n" in done.output
 
 
-def test_what_a_gpu_would_run_writes_what_pytorch_writes(
+def test_the_gpu_contenders_write_the_same_as_pytorch(
     tiny_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Run the whole command with every contender set up for a GPU, but on the processor."""
@@ -219,7 +219,7 @@ def test_a_pytorch_without_cuda_is_named_with_the_line_that_installs_another(
         ),
     ],
 )
-def test_what_cannot_be_is_refused(
+def test_impossible_options_are_refused(
     tiny_weights: Weights, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     model = _folder_of(tiny_weights, tmp_path / "model")

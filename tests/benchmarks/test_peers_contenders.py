@@ -146,7 +146,7 @@ def test_prompts_are_the_same_for_all_and_never_end_a_text() -> None:
     assert {token for prompt in prompts for token in prompt} == set(range(WORKLOAD.vocabulary - 1))
 
 
-def test_what_others_compute_is_told_apart_from_ones_own(tmp_path: Path) -> None:
+def test_processor_time_of_others_is_told_apart_from_its_own(tmp_path: Path) -> None:
     stat = tmp_path / "stat"
     stat.write_text("cpu  100 20 30 5000 70 1 2 3 0 0\ncpu0 1 2 3\n")
     own = os.times()

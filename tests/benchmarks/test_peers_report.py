@@ -40,7 +40,7 @@ def test_ratios_are_of_medians_to_the_best_of_the_others() -> None:
     }
 
 
-def test_what_was_not_measured_has_no_ratio() -> None:
+def test_unmeasured_contenders_have_no_ratio() -> None:
     assert ratios([]) == []
     assert ratios(FIELD[:4]) == []
     assert [each.theirs for each in ratios([figures("OpenVINO int8", "int8", eight=5), *FIELD[4:]])] == [

@@ -25,7 +25,7 @@ def test_both_servers_are_measured(tiny_bundle: Path, tmp_path: Path) -> None:
         assert min(seconds) > 0
 
 
-def test_what_recording_adds_is_the_difference_of_each_round() -> None:
+def test_the_cost_of_recording_is_the_difference_in_each_round() -> None:
     sides = {"not recorded": Side([[0.1], [0.4]]), "recorded": Side([[0.2], [0.6]])}
     first, second = differences(sides)
     assert first[50] == pytest.approx(0.1)

@@ -59,7 +59,7 @@ def test_streams_are_whole_and_in_time(tiny_bundle: Path, server: Serving) -> No
         assert times == sorted(times)
 
 
-def test_what_the_server_refuses_is_said(server: Serving) -> None:
+def test_a_refusal_of_the_server_is_shown(server: Serving) -> None:
     with pytest.raises(ChildProcessError, match=r"answered 404.*another"):
         run_streams(replace(server, model="another"), [(1, 2)], NEW_TOKENS, True, 1)
 
@@ -72,7 +72,7 @@ def test_a_server_that_does_not_start_is_named_with_its_reason(tmp_path: Path) -
         pass
 
 
-def test_what_does_not_fit_the_context_is_refused(tiny_bundle: Path) -> None:
+def test_prompts_that_do_not_fit_the_context_are_refused(tiny_bundle: Path) -> None:
     done = bench("--model", tiny_bundle, "--prompt-tokens", "125")
     assert done.exit_code == 2
     assert "125 prompt and 6 new tokens are more than the model's context of 128" in done.output

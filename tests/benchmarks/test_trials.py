@@ -189,7 +189,7 @@ def saying(head: bytes, body: bytes, length: int | None = None) -> bytes:
         (saying(BUSY.replace(b"503", b"500"), b'{"error": {"message": "failed"}}'), "told"),
     ],
 )
-def test_how_an_answer_ends_is_told_apart(said: bytes, end: str) -> None:
+def test_the_ends_of_answers_are_told_apart(said: bytes, end: str) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"}")
         writer.write(said)

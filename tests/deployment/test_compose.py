@@ -63,7 +63,7 @@ def test_every_port_it_shows_is_one_that_is_listened_on() -> None:
     assert (ports["baseline"], baseline["host"]) == ([str(baseline["port"])], "0.0.0.0")
 
 
-def test_what_it_mounts_is_there_and_what_it_keeps_has_a_volume(service: dict[str, Any]) -> None:
+def test_mounted_files_are_there_and_kept_data_has_a_volume(service: dict[str, Any]) -> None:
     for mount in service.get("volumes", []):
         source = mount.split(":")[0]
         if source.startswith("./deploy/"):

@@ -51,7 +51,7 @@ def test_it_writes_on_a_volume_of_its_own_alone(target: str) -> None:
     )
 
 
-def test_what_is_copied_is_there_and_not_ignored() -> None:
+def test_copied_files_are_there_and_not_ignored() -> None:
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set().union(*(copied(target) for target in TARGETS)) == let_in
     assert all((ROOT / source).exists() for source in let_in)
@@ -89,7 +89,7 @@ ENTRIES = {
 
 
 @pytest.mark.parametrize(("target", "modules"), ENTRIES.items())
-def test_what_its_modules_import_is_installed(target: str, modules: list[str]) -> None:
+def test_imports_of_its_modules_are_installed(target: str, modules: list[str]) -> None:
     needed = set().union(*(imported(module, set()) for module in modules))
     assert needed - brought(extras_of(target)) == set()
 

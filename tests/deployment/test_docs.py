@@ -53,7 +53,7 @@ COMMANDS = re.findall(r"(?:^    |`)(docker compose [^`\n]*)", PAGE, re.MULTILINE
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_the_docs_tell_compose_is_there(command: str) -> None:
+def test_services_and_files_in_commands_of_the_docs_are_there(command: str) -> None:
     given = takewhile(lambda word: word not in ("<", ">"), shlex.split(command, comments=True))
     told = compose_parser().parse_args(list(given)[2:])
     assert set(told.profile) <= PROFILES | {"*"}

@@ -24,7 +24,7 @@ ALERTS = yaml("deploy/alerts.yml")["groups"][0]["rules"]
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/plotify.json").read_text())
 
 
-def test_what_prometheus_and_grafana_read_is_where_they_look() -> None:
+def test_files_of_prometheus_and_grafana_are_where_they_look() -> None:
     mounted = {
         name: {target: source for source, target, *_ in (mount.split(":") for mount in SERVICES[name]["volumes"])}
         for name in ("prometheus", "grafana")

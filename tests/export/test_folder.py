@@ -13,7 +13,7 @@ def build(out: Path, content: str, force: bool = False) -> None:
         (building / "bundle.json").write_text(content)
 
 
-def test_it_appears_at_the_end_and_nothing_else_stays(tmp_path: Path) -> None:
+def test_the_folder_appears_at_the_end_and_nothing_else_stays(tmp_path: Path) -> None:
     out = tmp_path / "new" / "bundle"
     with whole_folder(out, "bundle.json", force=False) as building:
         (building / "bundle.json").write_text("whole")
@@ -55,7 +55,7 @@ def test_force_spares_what_is_no_bundle(tmp_path: Path, kind: str) -> None:
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_what_a_killed_one_left_is_swept(tmp_path: Path) -> None:
+def test_the_remains_of_a_killed_export_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".bundle.partial").mkdir()
     (tmp_path / ".bundle.partial" / "debris").touch()
     build(tmp_path / "bundle", "whole")

@@ -94,7 +94,7 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: str, says: str) -> N
         ("root_path", "/../x?"),
     ],
 )
-def test_what_could_match_nothing_is_refused(name: str, value: str) -> None:
+def test_a_name_that_can_match_nothing_is_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable(name)} (holds|is) .*{re.escape(value.split(',')[0])}"):
         Settings(**{name: value})  # type: ignore[arg-type]
 

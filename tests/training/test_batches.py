@@ -149,7 +149,7 @@ def test_packing_places_every_document_where_it_fits(lengths: list[int]) -> None
     assert all(sum(lengths[i] for i in row) <= 50 for row in packed)
 
 
-def test_what_is_over_the_context_is_left_out_and_counted() -> None:
+def test_documents_over_the_context_are_left_out_and_counted() -> None:
     long = Document(" ".join(invented_texts()[:20]), [], "Long", "cmu", words=300)
     one = rows([*DOCUMENTS[:3], long], context=96, batch_tokens=192)
     assert one.too_long == 4 - len(one.documents) >= 1
@@ -157,7 +157,7 @@ def test_what_is_over_the_context_is_left_out_and_counted() -> None:
     assert one.bytes == sum(len(f" {d.text}".encode()) for d in one.documents)
 
 
-def test_of_a_split_no_more_is_read_than_asked_for() -> None:
+def test_a_split_is_read_up_to_the_tokens_asked_for() -> None:
     end_of_text = TOKENIZER.token_to_id(END_OF_TEXT)
     some = Rows(DOCUMENTS, TOKENIZER, PROMPT, end_of_text, CONTEXT, 512, 1, most_tokens=1000)
     assert 900 < some.tokens <= 1000

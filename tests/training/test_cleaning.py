@@ -72,7 +72,7 @@ def test_tails_are_stripped(tail: str) -> None:
         "She waits for him until the end.",
     ],
 )
-def test_what_belongs_to_the_text_is_no_tail(text: str) -> None:
+def test_words_of_the_text_itself_are_no_tail(text: str) -> None:
     assert strip_tails(text) == text
 
 

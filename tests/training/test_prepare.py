@@ -114,7 +114,7 @@ def test_explicit_texts_are_left_out_unless_they_are_wanted(tmp_path: Path) -> N
         assert report["dropped"]["cmu"].get("explicit", 0) == 13 - kept
 
 
-def test_what_was_dropped_is_printed_and_reported(tmp_path: Path) -> None:
+def test_dropped_rows_are_printed_and_reported(tmp_path: Path) -> None:
     good = "A quiet clerk inherits a circus that nobody else in the whole valley wants."
     rows = [
         ("Good", good, "horror, odd tag"),

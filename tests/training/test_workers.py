@@ -43,7 +43,7 @@ def test_a_worker_knows_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
         (config({"type": "chief", "index": 0}), "but cluster has no worker"),
     ],
 )
-def test_what_is_wrong_with_tf_config_is_said(monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:
+def test_a_wrong_tf_config_is_explained(monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ClusterError) as error:
         read_cluster()

@@ -77,7 +77,7 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
         ("story.odt", b"PK", "it is not one of .txt, .md, .docx, .epub"),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+def test_an_unreadable_file_is_refused_by_name(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(ManuscriptError) as refused:
@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str, conte
     assert str(refused.value).startswith(f"{file}: {reason}")
 
 
-def test_what_is_missing_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_missing_source_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ManuscriptError, match="there is no such file or folder"):
         read_manuscripts([tmp_path / "none"])
     with pytest.raises(ManuscriptError, match=r"the folder has no \.txt"):

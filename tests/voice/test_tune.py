@@ -97,7 +97,7 @@ def test_the_losses_are_those_before_the_first_step_and_of_the_checkpoint(tmp_pa
         ("Ծերունին բաժակը ցած դրեց և նայեց անձրևին։ " * 400, "it seems to be in a language that"),
     ],
 )
-def test_what_it_cannot_learn_is_refused_before_any_work(
+def test_texts_it_cannot_learn_from_are_refused_before_any_work(
     tiny_bundle: Path, tmp_path: Path, words: str, reason: str
 ) -> None:
     (tmp_path / "story.txt").write_text(words)
@@ -113,7 +113,7 @@ def test_an_existing_folder_is_refused(texts: Path, tiny_bundle: Path, tmp_path:
     assert "already exists" in done.output
 
 
-def test_it_loads_no_framework_before_it_trains() -> None:
+def test_tuning_loads_no_framework_before_it_trains() -> None:
     """PyTorch and TensorFlow take long to load, and the stages are processes of their own."""
     code = "import sys, voice.tune; print(sys.modules.keys() & {'tensorflow', 'torch', 'transformers'})"
     done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)

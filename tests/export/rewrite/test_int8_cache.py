@@ -77,7 +77,7 @@ def test_channels_made_alike_leave_the_products_and_reach_as_far_as_one(
         assert 0.3 < reached.mean() <= reached.max() < 1.0001
 
 
-def test_what_the_cache_holds_is_within_half_a_step_of_float32(
+def test_cached_values_are_within_half_a_step_of_float32(
     rewritten: onnx.ModelProto, dimensions: Dimensions, peaks: Peaks, texts: list[np.ndarray], reference: Rows
 ) -> None:
     rows = Rows(with_int8_cache(rewritten, dimensions, peaks), dimensions, rows=3)

@@ -96,7 +96,7 @@ def test_products_with_a_reach_carry_no_row_scale_and_stay_close(
     )  # deviations; perplexity says more
 
 
-def test_what_goes_beyond_the_reach_is_clipped() -> None:
+def test_values_beyond_the_reach_are_clipped() -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"])
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tokens", 2]) for name in ("x", "y")]
     weights = [

@@ -18,7 +18,7 @@ def embeddings(model: onnx.ModelProto, dimensions: Dimensions) -> list[str]:
     return [tensor.name for tensor in model.graph.initializer if np.prod(tensor.dims) == size]
 
 
-def test_it_is_stored_once_and_the_logits_stay_bit_for_bit(
+def test_the_embedding_is_stored_once_and_the_logits_stay_bit_for_bit(
     optimum_graph: onnx.ModelProto, dimensions: Dimensions, optimum: Optimum
 ) -> None:
     (text,) = random_ids(dimensions, 12)

@@ -121,7 +121,7 @@ def test_another_model_is_not_found(openai: OpenAI) -> None:
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 
-def test_what_a_client_raises_for_a_bad_request(openai: OpenAI, live: LiveServer) -> None:
+def test_the_openai_client_raises_bad_request_with_its_field(openai: OpenAI, live: LiveServer) -> None:
     with pytest.raises(package.BadRequestError, match="temperature") as caught:
         openai.completions.create(model=MODEL, prompt=PROMPT, temperature=11)
     assert (caught.value.param, caught.value.type) == ("temperature", "invalid_request_error")
@@ -237,7 +237,7 @@ def test_a_request_that_takes_too_long(bundle: Bundle, slow_decoding: float) -> 
         assert json.loads(last.removeprefix("data: ")) == {"error": error}
 
 
-def test_what_is_not_the_clients_business_stays_here(
+def test_an_unexpected_exception_is_not_shown_to_the_client(
     client: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> Any:

@@ -108,7 +108,9 @@ def test_a_reading_that_fails_ends_who_arrives_and_who_is_written(
         assert one_by_one(engine, [LONG]) == expected
 
 
-def test_who_ended_in_a_step_before_it_failed_has_everything(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_ended_before_its_step_failed_is_complete(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request for one token ends after its prefill, even if the decode of the others then fails."""
     with Engine(bundle, EngineConfig(threads=1)) as engine:
         arriving: list[Stream] = []

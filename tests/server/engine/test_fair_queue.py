@@ -69,7 +69,7 @@ def test_a_client_with_many_waits_for_itself() -> None:
     assert clients(all_of(waiting)) == "abcdabaa"
 
 
-def test_what_counts_is_tokens() -> None:
+def test_turns_are_counted_in_tokens() -> None:
     """A client with groups ten times as long gets a tenth of the turns."""
     waiting = FairQueue()
     for _ in range(50):
@@ -129,7 +129,7 @@ def test_a_client_owes_nothing_for_what_it_cancelled() -> None:
     assert clients(all_of(waiting)) == "bab"
 
 
-def test_who_has_left_makes_nobody_wait() -> None:
+def test_a_client_that_has_left_makes_nobody_wait() -> None:
     waiting = FairQueue()
     groups = [group("a") for _ in range(4)]
     for each in groups:
@@ -142,7 +142,7 @@ def test_who_has_left_makes_nobody_wait() -> None:
     assert list(waiting) == [groups[1], groups[3]]
 
 
-def test_those_whose_time_is_over_leave() -> None:
+def test_groups_past_their_deadline_are_removed() -> None:
     waiting = FairQueue()
     groups = [group("a", deadline=deadline) for deadline in (30, 10, 20)]
     for each in groups:

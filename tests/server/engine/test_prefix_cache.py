@@ -151,7 +151,7 @@ def test_both_prompts_of_a_guided_request_are_kept(bundle: Bundle, runs: list[Ru
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_what_was_kept_changes_no_token(bundle: Bundle, precision: str) -> None:
+def test_kept_prompts_change_no_token(bundle: Bundle, precision: str) -> None:
     """Many prompts share beginnings, and rows are taken, replaced and taken again."""
     requests = some_requests(40, seed=31, longest=100)
     with Engine(bundle, EngineConfig(precision, threads=1, kept=0)) as engine:

@@ -126,7 +126,7 @@ def test_a_client_who_fills_the_queue_keeps_nobody_out(bundle: Bundle, slow_deco
             stream.cancel()
 
 
-def test_those_who_wait_are_served_in_their_order(bundle: Bundle) -> None:
+def test_queued_requests_are_served_in_their_order(bundle: Bundle) -> None:
     """Also behind a request for all rows."""
     with Engine(bundle, EngineConfig(threads=1, queue=20, rows=4)) as engine:
         sampling = replace(ENDLESS, max_tokens=40)
@@ -164,7 +164,7 @@ def test_a_request_ends_at_its_deadline_wherever_it_is(bundle: Bundle, slow_deco
         assert len(tokens_of(engine.submit(Request(PROMPT, replace(ENDLESS, max_tokens=2))))) == 2
 
 
-def test_those_turned_away_hear_when_to_come_again(bundle: Bundle, slow_decoding: float) -> None:
+def test_a_refused_request_is_told_when_to_come_again(bundle: Bundle, slow_decoding: float) -> None:
     """The hint is the time to empty the queue, at the pace of the latest sequences."""
     with Engine(bundle, EngineConfig(threads=1, queue=10, rows=1)) as engine:
         for _ in range(4):

@@ -34,9 +34,18 @@ def test_wrong_values_are_refused_by_name(name: str, value: Any) -> None:
         Sampling(**{name: value})
 
 
-def test_the_bounds_themselves_are_in() -> None:
-    Sampling(temperature=10, min_p=1, presence_penalty=-2, frequency_penalty=2, logprobs=20, guidance=10)
-    Sampling(logit_bias=dict.fromkeys(range(1024), -100), stop=("x" * 256,) * 16, logprobs=0)
+def test_the_bounds_are_inclusive() -> None:
+    numbers: dict[str, Any] = {
+        "temperature": 10,
+        "min_p": 1,
+        "presence_penalty": -2,
+        "frequency_penalty": 2,
+        "guidance": 10,
+    }
+    lists: dict[str, Any] = {"logit_bias": dict.fromkeys(range(1024), -100), "stop": ("x" * 256,) * 16}
+    for given in (numbers | {"logprobs": 20}, lists | {"logprobs": 0}):
+        sampling = Sampling(**given)
+        assert {name: getattr(sampling, name) for name in given} == given
 
 
 def test_a_lone_stop_string_is_refused_with_what_to_do() -> None:
@@ -51,7 +60,7 @@ def test_bad_words_are_checked_as_stop_strings_are() -> None:
             Sampling(bad_words=wrong)  # type: ignore[arg-type]
 
 
-def test_what_was_checked_is_what_stays() -> None:
+def test_checked_values_cannot_change_afterwards() -> None:
     given = {5: 1.0}
     sampling = Sampling(logit_bias=given)
     given[-5] = math.nan

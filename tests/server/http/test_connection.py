@@ -162,7 +162,7 @@ def test_a_large_head_is_read_and_a_larger_one_refused_however_it_comes(patient:
         (b"POST /desk HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
     ],
 )
-def test_what_is_no_http_is_told_so_and_ended(patient: str, said: bytes, status: int) -> None:
+def test_a_request_that_is_not_http_is_answered_and_ended(patient: str, said: bytes, status: int) -> None:
     with connected(patient) as client:
         client.sendall(said)
         told = rest(client).decode()

@@ -30,7 +30,7 @@ def test_the_head_is_that_of_a_get_and_the_body_is_left_out(client: httpx.Client
     assert whole.content
 
 
-def test_what_is_only_posted_to_has_none(client: httpx.Client) -> None:
+def test_head_is_refused_at_addresses_for_post(client: httpx.Client) -> None:
     for path in ("/v1/completions", "/api/plots"):
         answer = client.head(path)
         assert (answer.status_code, answer.content) == (405, b"")
@@ -47,7 +47,7 @@ def test_a_stream_without_end_ends(client: httpx.Client) -> None:
         time.sleep(0.05)
 
 
-def test_it_is_counted_as_what_it_was(client: httpx.Client) -> None:
+def test_head_is_counted_as_head(client: httpx.Client) -> None:
     client.head("/about")
     counted = [line for line in client.get("/metrics").text.splitlines() if 'handler="/about"' in line]
     assert len(counted) == 1

@@ -85,7 +85,7 @@ def test_a_refused_name_and_a_malformed_one_are_explained(client: Client) -> Non
         ({"Origin": "https://plotify.example"}, True),
     ],
 )
-def test_what_a_page_of_another_site_posts_is_refused(engine: Engine, headers: dict[str, str], allowed: bool) -> None:
+def test_posts_of_another_sites_page_are_refused(engine: Engine, headers: dict[str, str], allowed: bool) -> None:
     settings = Settings(origins="https://editor.example", hosts="plotify.example")
     with TestClient(create_app(engine, settings)) as client:
         answers = [

@@ -29,7 +29,7 @@ def test_data_stays_on_one_line(text: str) -> None:
     assert json.loads(framed.removeprefix(b"data: "))["text"] == text
 
 
-def test_what_is_no_event_ends_none() -> None:
+def test_heartbeat_and_retry_end_no_event() -> None:
     for line in (HEARTBEAT, RETRY):
         assert line.count(b"\n") == 1
         assert line.endswith(b"\n")

@@ -199,7 +199,7 @@ def test_a_line_of_text_is_one_line(log: io.StringIO, monkeypatch: pytest.Monkey
     assert rest[-2] == "ValueError: no"
 
 
-def test_what_is_no_unicode_text_is_logged(log: io.StringIO) -> None:
+def test_half_a_surrogate_pair_is_logged(log: io.StringIO) -> None:
     logging.getLogger("server.x").warning("%s", "\udcff", extra={"fields": {"of": {1}}})
     (line,) = lines(log)
     assert line["message"] == "\udcff"

@@ -105,7 +105,7 @@ def test_the_gauges_tell_of_now(slow_live: LiveServer) -> None:
     assert found["plotify:num_requests_running"] == found["plotify:kv_cache_usage_perc"] == 0
 
 
-def test_who_has_enough_has_not_left(bundle: Bundle) -> None:
+def test_a_plot_that_ends_with_its_sentence_is_not_counted_as_cancelled(bundle: Bundle) -> None:
     """A plot ends with its sentence. The engine is stopped then, unless it has finished."""
     ends: Counter[str] = Counter()
     with serving(bundle) as live:

@@ -83,7 +83,7 @@ def test_a_plot_goes_on_below_the_request_that_started_it(bundle: Bundle, slow_d
     assert sorted(filter(None, ends)) == ["cancelled"] * 3
 
 
-def test_what_fails_is_told_without_what_it_said(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_request_is_traced_without_its_message(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 

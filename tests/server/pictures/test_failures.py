@@ -159,7 +159,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> httpx.Response:
         (503, b"<h1>Service Unavailable</h1>", Fault.BROKEN),
     ],
 )
-def test_what_an_answer_means(status: int, body: bytes, fault: Fault) -> None:
+def test_each_answer_has_its_fault(status: int, body: bytes, fault: Fault) -> None:
     assert meaning(answer(status), body).fault is fault
 
 
@@ -176,5 +176,5 @@ def test_what_an_answer_means(status: int, body: bytes, fault: Fault) -> None:
         ("Fri, 31 Dec 1999 23:59:59", None),
     ],
 )
-def test_when_to_come_again(header: str, seconds: int | None) -> None:
+def test_retry_after_is_read_in_both_forms(header: str, seconds: int | None) -> None:
     assert meaning(answer(429, Retry_After=header), b"").retry_after == seconds

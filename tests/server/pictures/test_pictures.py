@@ -104,7 +104,7 @@ def test_a_reader_who_leaves_makes_room(waiting: bool) -> None:
     asyncio.run(work())
 
 
-def test_what_is_no_picture_is_not_passed_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_answer_without_a_picture_is_not_passed_on(caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         painter = Painter(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
         painter.told.set()

@@ -93,7 +93,7 @@ def test_a_reader_who_leaves_interrupts_a_web_ui() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_may_pass_is_tried_again_when_the_service_says(kind: str) -> None:
+def test_a_temporary_failure_is_tried_again_after_the_services_pause(kind: str) -> None:
     async def work(trial: Trial, running: Services) -> None:
         running.trouble = ["soon", "500"]
         assert isinstance((await trial.all())[-1], Picture)
@@ -121,7 +121,7 @@ def test_a_retry_does_not_pass_the_cap() -> None:
         ("automatic1111", "memory", Fault.BROKEN),
     ],
 )
-def test_what_only_one_of_them_says_is_understood(kind: str, trouble: str, fault: Fault) -> None:
+def test_answers_of_a_single_service_are_understood(kind: str, trouble: str, fault: Fault) -> None:
     async def work(trial: Trial, running: Services) -> None:
         running.trouble = [trouble] * 3
         assert (await trial.fails()).fault is fault

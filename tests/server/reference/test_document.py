@@ -35,7 +35,7 @@ def validator(document: dict[str, Any], schema: dict[str, Any]) -> jsonschema_rs
     return jsonschema_rs.Draft202012Validator(schema | {"components": document["components"]})
 
 
-def test_it_is_openapi(document: dict[str, Any]) -> None:
+def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     schemathesis.openapi.from_dict(document).validate()
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert references <= set(document["components"]["schemas"])
@@ -175,7 +175,7 @@ def test_a_plot_is_answered_as_described(client: Client, document: dict[str, Any
         ("followPlot", 404, "GET", "/api/plots/none/events", None),
     ],
 )
-def test_what_is_refused_is_told_as_in_the_example(
+def test_a_refusal_is_the_one_in_the_example(
     client: Client, document: dict[str, Any], id: str, status: int, method: str, path: str, body: Any
 ) -> None:
     answer = client.request(method, path, json=body)

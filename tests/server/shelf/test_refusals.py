@@ -64,7 +64,7 @@ async def test_a_passage_that_is_not_there_is_refused(shelf: Shelf, number: int)
             await ask
 
 
-async def test_what_is_too_long_is_refused_by_name(shelf: Shelf) -> None:
+async def test_a_field_that_is_too_long_is_refused_by_name(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "x" * bounds.TEXT)).id
     with pytest.raises(NotKept, match="The text has 100,001 characters; the limit is 100,000") as refused:
         await shelf.keep(ME, id, "x" * (bounds.TEXT + 1), "writer")
@@ -83,7 +83,7 @@ async def test_what_is_too_long_is_refused_by_name(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
-async def test_what_no_database_keeps_is_refused(shelf: Shelf, text: str) -> None:
+async def test_characters_that_no_database_keeps_are_refused(shelf: Shelf, text: str) -> None:
     with pytest.raises(NotKept, match="The text has an invalid character"):
         await shelf.begin(ME, text)
     with pytest.raises(NotKept, match="search"):

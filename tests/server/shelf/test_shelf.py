@@ -77,7 +77,7 @@ async def test_a_text_that_was_tried_before_is_not_kept_twice(shelf: Shelf) -> N
     assert offered[1] == offered[2]
 
 
-async def test_what_is_offered_is_kept_and_one_of_it_chosen(shelf: Shelf) -> None:
+async def test_offered_passages_are_kept_and_one_can_be_chosen(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "One")).id
     offered = await shelf.offer(ME, id, 1, [" two", " three", " four"])
     assert [(passage.parent, passage.by) for passage in offered] == [(1, "model")] * 3
@@ -101,7 +101,7 @@ async def test_undo_goes_back_to_the_blank_page_and_redo_the_way_last_gone(shelf
     assert [(await shelf.redo(ME, id)).text for _ in range(4)] == ["A", "AB", "ABC", "AX"]
 
 
-async def test_what_is_only_typed_on_is_one_passage(shelf: Shelf) -> None:
+async def test_text_typed_on_in_one_place_is_one_passage(shelf: Shelf) -> None:
     id = (await shelf.begin(ME)).id
     words = ["It", "rained", "on", "the", "harbour", "all", "night"]
     for end in range(1, len(words) + 1):
@@ -394,7 +394,7 @@ async def test_a_plot_that_was_deleted_is_gone_with_all_that_hung_on_it(shelf: S
     assert await shelf.browse(ME) == ([], 0)
 
 
-async def test_who_has_the_link_can_read_until_it_is_withdrawn(shelf: Shelf) -> None:
+async def test_the_link_of_a_plot_can_be_read_until_it_is_withdrawn(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "One", title="Numbers")).id
     token = await shelf.share(ME, id)
     assert await shelf.share(ME, id) == token
@@ -470,7 +470,7 @@ async def test_two_shelves_write_one_database_at_once(shelf: Shelf, database: st
         assert sorted(passage.number for (passage,) in kept) == list(range(1, 41))
 
 
-async def test_who_leaves_in_the_middle_leaves_a_shelf_that_works(shelf: Shelf) -> None:
+async def test_a_writer_who_leaves_in_the_middle_leaves_a_shelf_that_works(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "One")).id
     for number in range(60):
         text = f"One {number}"

@@ -155,7 +155,7 @@ def test_first_lines_of_any_genre_are_those_of_their_own(engine: Engine) -> None
         *[("seed", value, "up to nine digits") for value in ("-2", "1.5", "x", "1000000000", "9" * 5000, "1_0")],
     ],
 )
-def test_what_is_wrong_is_said_of_its_field(bundle: Bundle, field: str, value: str, says: str) -> None:
+def test_a_wrong_value_is_explained_at_its_field(bundle: Bundle, field: str, value: str, says: str) -> None:
     with pytest.raises(BriefError) as refused:
         read(bundle, **{field: value})
     assert list(refused.value.problems) == [field]

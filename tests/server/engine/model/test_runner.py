@@ -44,7 +44,7 @@ def test_pieces_change_no_bit_of_what_is_read(runner: Runner, pieces: tuple[int,
     assert held(runner, 5, len(PROMPT)) == held(runner, 0, len(PROMPT))
 
 
-def test_what_a_row_held_before_changes_no_bit(runner: Runner) -> None:
+def test_old_content_of_a_row_changes_no_bit(runner: Runner) -> None:
     alone = read_alone(runner, PROMPT)
     fresh = held(runner, 0, len(PROMPT))
     for side in runner.cache.sides:

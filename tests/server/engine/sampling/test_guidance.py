@@ -32,7 +32,7 @@ def test_strength_multiplies_what_the_genre_adds() -> None:
     assert np.exp(guided) == pytest.approx(expected, rel=1e-4)
 
 
-def test_what_was_implausible_before_stays_out() -> None:
+def test_tokens_implausible_before_guidance_stay_out() -> None:
     tail = 0.9 * PLAUSIBLE * 0.5
     guided = guide(probabilities(0.5, tail, 0.4), probabilities(0.5, 1e-6, 0.4), 5.0)
     assert guided[1] == -np.inf
@@ -105,7 +105,7 @@ def test_guidance_has_bounds(guidance: float) -> None:
         Sampling(guidance=guidance)
 
 
-def test_what_is_excluded_leaves_others_plausible() -> None:
+def test_an_excluded_token_leaves_others_plausible() -> None:
     """A model sure of the end goes on if min_tokens demands it."""
     sampling, batch_sampler = Sampling(temperature=0, min_tokens=1, guidance=2.0), BatchSampler(1)
     sampler, text = Sampler(sampling, 0, [], 3, 2), OutputText([b"a", b"b", b""], ())

@@ -143,7 +143,7 @@ def test_each_try_of_each_token_has_a_number_of_its_own() -> None:
     assert max(tries) > 2
 
 
-def test_where_nothing_can_be_kept_on_disk_the_loops_are_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cache_on_disk_the_loops_are_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_a_place(*, cache: bool = False, **options: Any) -> Any:
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
@@ -160,7 +160,7 @@ def test_where_nothing_can_be_kept_on_disk_the_loops_are_compiled_all_the_same(m
 DRAWING = "from server.engine.sampling.batch_sampler import BatchSampler; BatchSampler(2).close()"
 
 
-def test_what_is_kept_on_disk_and_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_cache_on_disk_is_named(tmp_path: Path) -> None:
     def start() -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
         return subprocess.run([sys.executable, "-c", DRAWING], env=environment, capture_output=True, text=True)
@@ -212,7 +212,7 @@ def test_the_first_start_says_that_it_compiles_and_the_second_has_nothing_to_say
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_what_was_compiled_at_installation_serves_the_same_kind_of_processor(
+def test_code_compiled_at_installation_serves_the_same_kind_of_processor(
     same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note = tmp_path / "processor.txt"

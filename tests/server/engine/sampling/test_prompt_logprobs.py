@@ -32,7 +32,7 @@ def found(stream: Stream) -> tuple[TokenLogprobs | None, ...]:
 
 
 @pytest.mark.parametrize("tokens", [LONG, LONG[:16], LONG[:17], LONG[:2], [0, *LONG, 0]])
-def test_they_are_those_of_the_checkpoint(bundle: Bundle, tiny_checkpoint: Path, tokens: list[int]) -> None:
+def test_prompt_logprobs_are_those_of_the_checkpoint(bundle: Bundle, tiny_checkpoint: Path, tokens: list[int]) -> None:
     expected = logprobs_of(tiny_checkpoint, tokens)
     with Engine(bundle, EngineConfig("fp32", threads=1, rows=4, kept=0)) as engine:
         first, *scored = found(engine.submit(Request(tokens, READ_ONLY, prompt_logprobs=20)))

@@ -67,7 +67,7 @@ def test_the_same_seed_draws_the_same_tokens(logits: Floats, sampling: Sampling,
 
 
 @given(logits_of_20 | tied_logits_of_20, samplings, st.integers(0, 1000))
-def test_what_is_drawn_is_among_what_is_kept(logits: Floats, sampling: Sampling, seed: int) -> None:
+def test_a_drawn_token_is_among_the_kept_ones(logits: Floats, sampling: Sampling, seed: int) -> None:
     assume(logits[:19].max() > -math.inf)
     scores = penalised(sampling, logits, [], [], 19)
     token = draw(sampler(sampling, 20, seed), logits).token
@@ -241,7 +241,7 @@ def test_broken_logits_are_refused(broken: list[float], sampling: Sampling) -> N
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_p=0.5), Sampling(top_k=2), Sampling(min_p=0.01)])
-def test_where_one_token_is_possible_it_is_drawn(sampling: Sampling) -> None:
+def test_a_single_possible_token_is_drawn(sampling: Sampling) -> None:
     for rest in (-math.inf, float(np.finfo(np.float32).min), -1000.0):
         logits = np.full(700, rest, dtype=np.float32)
         logits[600] = 3

@@ -29,7 +29,7 @@ def test_a_character_comes_with_its_last_byte() -> None:
     assert detokenizer.flush() == ""
 
 
-def test_what_is_never_completed_is_flushed_at_the_end() -> None:
+def test_an_incomplete_character_is_flushed_at_the_end() -> None:
     detokenizer = Detokenizer(["🦉".encode()[:3]])
     assert detokenizer.push(0) == ""
     assert detokenizer.flush() == "\N{REPLACEMENT CHARACTER}"

@@ -39,7 +39,7 @@ def test_any_cut_gives_the_text_before_the_first_stop(stops: tuple[str, ...], pi
 
 
 @given(stop_strings, st.lists(letters), st.lists(letters))
-def test_what_is_shown_stays_right_whatever_follows(
+def test_shown_text_stays_right_whatever_follows(
     stops: tuple[str, ...], pieces: list[str], following: list[str]
 ) -> None:
     watch = StopStrings(stops)
@@ -80,7 +80,7 @@ def test_examples(stops: tuple[str, ...], pieces: list[str], shown: list[str]) -
     assert pushed(stops, pieces)[0] == shown
 
 
-def test_what_was_held_back_comes_at_the_end() -> None:
+def test_held_back_text_comes_at_the_end() -> None:
     watch = StopStrings(("THE END",))
     assert watch.push("It was THE") == ("It was ", False)
     assert watch.flush() == "THE"
