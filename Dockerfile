@@ -25,19 +25,19 @@ FROM without-cuda AS with-ray
 RUN pip install --editable '.[scale]'
 
 FROM without-cuda AS with-voice
-# PyTorch of the default index brings CUDA's libraries along; another index may have it without.
+# PyTorch from the default index includes CUDA's libraries. Another index may have it without them.
 ARG PIP_EXTRA_INDEX_URL
 RUN pip install --editable '.[voice]'
 
 FROM without-cuda AS with-locust
 RUN pip install --editable '.[load]'
 
-# Root owns what runs, so that it cannot change itself; it writes what is mounted and /tmp, and runs with --read-only.
+# Root owns the program, so that a process cannot change it. Processes write only mounts and /tmp: --read-only works.
 FROM python:3.13-slim AS unprivileged
 RUN useradd --system --uid 10001 --no-create-home plotify \
     && install --directory --owner=10001 --mode=700 /var/lib/plotify
 WORKDIR /opt/plotify
-# Compiled code of the build serves a processor of the same kind; another one compiles below HOME.
+# The code compiled in the build serves the same kind of processor. On another kind, it is compiled again, below HOME.
 ENV PATH=/opt/plotify/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
     NUMBA_CACHE_LOCATOR_CLASSES=server.engine.sampling.compilation.Installed,UserProvidedCacheLocator,UserWideCacheLocator
 USER 10001
