@@ -106,7 +106,7 @@ def test_ratios_and_lines_that_install_are_remarked() -> None:
     assert "8 at once: Plotify int8 is 2.50 times as fast as OpenVINO int8" in lines
 
 
-def test_results_hold_every_round(tmp_path: Path) -> None:
+def test_results_hold_every_round() -> None:
     results = as_results(FIELD)
     assert [each["name"] for each in results] == [each.name for each in FIELD]
     assert results[0]["tokens_per_second"] == {"1": [1.0, 2, 18], "8": [5.0, 10, 90]}

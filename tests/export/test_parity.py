@@ -79,7 +79,7 @@ def test_one_weight_far_off_is_found_by_the_tokens(
     assert re.search(r"continues '.+' differently .* token \d+ is .* two highest logits are", str(refused.value))
 
 
-def test_logits_that_are_no_numbers_are_refused(tiny_bundle: Path, graph: Graph, checkpoint: Checkpoint) -> None:
+def test_logits_that_are_no_numbers_are_refused(graph: Graph, checkpoint: Checkpoint) -> None:
     def one_missing(ids: np.ndarray) -> np.ndarray:
         logits = graph.logits(ids)
         logits[0, 0, 0] = np.nan

@@ -220,9 +220,7 @@ def test_headers_of_proxies_are_believed_only_of_those_named(tiny_bundle: Path, 
         ("127.0.0.1", {"Via": "1.1 proxy"}, False),
     ],
 )
-def test_without_keys_operators_are_on_the_servers_machine(
-    engine: Engine, host: str, headers: dict[str, str], local: bool
-) -> None:
+def test_without_keys_operators_are_on_the_servers_machine(host: str, headers: dict[str, str], local: bool) -> None:
     access = Access(Keys())
     scope = HTTPScope | {"client": (host, 1), "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()]}
     if local:

@@ -82,9 +82,7 @@ def test_a_connection_that_says_nothing_is_told_nothing(hasty: LiveServer) -> No
         assert rest(client) == b""
 
 
-def test_a_stream_may_be_longer_than_the_patience(
-    monkeypatch: pytest.MonkeyPatch, slow_decoding: float, bundle: Bundle
-) -> None:
+def test_a_stream_may_be_longer_than_the_patience(slow_decoding: float, bundle: Bundle) -> None:
     with serving(bundle, Settings(patience=1)) as server:
         body = {"model": "plotify-tiny", "prompt": "A fox", "max_tokens": 40, "stream": True, "ignore_eos": True}
         began = time.monotonic()
