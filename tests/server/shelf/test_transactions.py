@@ -12,12 +12,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_transaction_that_waits_too_long_never_runs(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.shelf.transactions.BUSY", 0.1)
     go_on = Event()
-    long = [asyncio.create_task(shelf.transactions.run(lambda _: go_on.wait(10), writes=True)) for _ in range(THREADS)]
-    await asyncio.sleep(0)
-    with pytest.raises(ShelfUnusable, match="too many requests are waiting for it"):
-        await shelf.begin("me", "Too late")
+    with monkeypatch.context() as impatient:
+        impatient.setattr("server.shelf.transactions.BUSY", 0.1)
+        running = (shelf.transactions.run(lambda _: go_on.wait(60), writes=True) for _ in range(THREADS))
+        long = [asyncio.create_task(each) for each in running]
+        await asyncio.sleep(0)
+        with pytest.raises(ShelfUnusable, match="too many requests are waiting for it"):
+            await shelf.begin("me", "Too late")
     assert (await shelf.browse("me"))[1] == 0, "reads do not wait for writes"
     go_on.set()
     assert True in await asyncio.gather(*long, return_exceptions=True)
