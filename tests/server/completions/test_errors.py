@@ -220,7 +220,7 @@ def test_an_engine_that_fails(live: LiveServer, openai: OpenAI, monkeypatch: pyt
 
 def test_a_request_that_takes_too_long(bundle: Bundle, slow_decoding: float) -> None:
     with (
-        Engine(bundle, EngineConfig(threads=1, deadline=0.3)) as engine,
+        Engine(bundle, EngineConfig(threads=1, deadline=1)) as engine,
         TestClient(create_app(engine, Settings())) as client,
     ):
         asked = {"model": MODEL, "prompt": PROMPT, "max_tokens": 100, "ignore_eos": True}
