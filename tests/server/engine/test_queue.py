@@ -151,7 +151,7 @@ def test_a_client_with_many_requests_starves_nobody(bundle: Bundle) -> None:
 
 
 def test_a_request_ends_at_its_deadline_wherever_it_is(bundle: Bundle, slow_decoding: float) -> None:
-    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=2, deadline=0.5)) as engine:
+    with Engine(bundle, EngineConfig(threads=1, queue=4, rows=2, deadline=1)) as engine:
         streams = [
             *engine.submit_several(Request(PROMPT, ENDLESS), 2),
             *(engine.submit(Request(PROMPT, ENDLESS)) for _ in range(2)),
