@@ -24,9 +24,8 @@ from server.desk.shelf_routes import passage_number, shelf_pages
 from server.desk.visit import Visit, Visiting
 from server.engine import EngineBusy
 from server.http.access import Access, for_desk
-from server.http.errors import headers_of, status_of
+from server.http.errors import for_script, headers_of, status_of
 from server.http.rate_limit import count_text
-from server.http.responses import JSON
 from server.shelf import Volume
 from server.writing.brief import ANY_GENRE, DEFAULTS
 from server.writing.fields import query_fields
@@ -64,7 +63,7 @@ async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
     """
     typed = await desk_form(visit)
-    script = JSON in visit.request.headers.get("accept", "")
+    script = for_script(visit.request)
     volume: Volume | None = None
     try:
         visit.check(typed)

@@ -55,12 +55,17 @@ def json_error(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str
     return Response({"message": message_of(error)}, status_code=status_of(error), headers=headers_of(error))
 
 
+def for_script(request: Request[Any, Any, Any]) -> bool:
+    """Return True if a request comes from a script: `Accept` prefers JSON or events to a page."""
+    return request.accept.best_match([MediaType.HTML, MediaType.JSON, EVENT_STREAM]) in (MediaType.JSON, EVENT_STREAM)
+
+
 def page_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """Answer with a page, or with {"message": …} for a script: `Accept` prefers JSON or events.
+    """Answer with a page, or with {"message": …} for a script.
 
     The page is streamed because an exception handler of Litestar cannot await.
     """
-    if request.accept.best_match([MediaType.HTML, MediaType.JSON, EVENT_STREAM]) in (MediaType.JSON, EVENT_STREAM):
+    if for_script(request):
         return json_error(request, error)
     return Stream(
         request.app.state.pages.stream("refusal.html", message=message_of(error, PAGE_MESSAGES)),

@@ -60,7 +60,7 @@ def another(visitor: Visitor) -> Visitor:
     return Visitor(visitor.client)
 
 
-@pytest.mark.parametrize("accept", ["text/html", JSON])
+@pytest.mark.parametrize("accept", ["text/html", JSON, "text/event-stream"])
 @pytest.mark.parametrize("wrong", ["no cookie", "no token", "another's token"])
 def test_a_form_of_nobody_is_refused_and_its_text_is_there(visitor: Visitor, wrong: str, accept: str) -> None:
     token = visitor.token
