@@ -91,6 +91,8 @@ def run(settings: Settings, listener: socket.socket, told: Callable[[str], None]
         while not stopping.wait(LOOK):
             if _answers(apps):
                 answered = time.monotonic()
+            elif not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
+                raise RuntimeError("No app answers, because Ray's raylet has died.")
             elif time.monotonic() - answered > LOST:
                 raise RuntimeError(f"No app has answered for {LOST:g} seconds, and Ray does not replace them.")
         stopping.clear()  # a second signal ends the wait

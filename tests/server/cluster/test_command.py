@@ -67,8 +67,15 @@ def test_the_port_stays_taken_until_the_proxy_listens(tiny_bundle: Path, monkeyp
             local.run(Settings(model=tiny_bundle, replicas=2), bound, print)
 
 
-def test_an_app_that_ray_has_lost_ends_the_command_with_an_error(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("raylet", "says"),
+    [
+        (True, "No app has answered for 60 seconds, and Ray does not replace them"),
+        (False, "No app answers, because Ray's raylet has died"),
+    ],
+)
+def test_lost_apps_end_the_command_with_an_error(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raylet: bool, says: str
 ) -> None:
     """A supervisor then starts it again. Ray's raylet, for one, is started by nobody again."""
     from server.cluster import local
@@ -85,7 +92,10 @@ def test_an_app_that_ray_has_lost_ends_the_command_with_an_error(
 
     app = SimpleNamespace(answer=SimpleNamespace(remote=lambda: SimpleNamespace(result=result)))
     ended = []
-    monkeypatch.setattr(local, "ray", SimpleNamespace(init=lambda *_, **__: None, shutdown=lambda: ended.append("ray")))
+    asked = SimpleNamespace(
+        init=lambda *_, **__: None, nodes=lambda: [{"Alive": raylet}], shutdown=lambda: ended.append("ray")
+    )
+    monkeypatch.setattr(local, "ray", asked)
     serving = SimpleNamespace(start=lambda **_: None, run=lambda *_, **__: app, shutdown=lambda: ended.append("serve"))
     monkeypatch.setattr(local, "serve", serving)
     monkeypatch.setattr(local, "deployments", lambda _: None)
@@ -95,5 +105,5 @@ def test_an_app_that_ray_has_lost_ends_the_command_with_an_error(
     monkeypatch.setattr(local, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     done = serve(tmp_path, "--model", tiny_bundle)
     assert done.exit_code == 1
-    assert "No app has answered for 60 seconds, and Ray does not replace them" in done.output
+    assert says in done.output
     assert ended == ["serve", "ray"]
