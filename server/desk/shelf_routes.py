@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from litestar import MediaType, Request, Response, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException, HTTPException
 from litestar.params import FromPath, FromQuery
@@ -29,13 +30,19 @@ MAX_SEARCH = 200
 DESCRIPTION = 200
 """Characters of a plot in the preview of its link."""
 
+DELETED, DELETED_SECONDS = "plotify_deleted", 60
+"""The cookie that carries the title of a deleted plot to the page of the shelf, which says it once."""
+
 
 @get("/shelf", guards=[for_desk])
 async def list_plots(
     visit: Visiting, q: FromQuery[str] = "", skip: FromQuery[int] = 0, sort: FromQuery[str] = ""
 ) -> Response[str]:
     """The plots of the shelf in some order, or those that contain all words of a search."""
-    return await _shelf(visit, q, skip, sort)
+    response = await _shelf(visit, q, skip, sort)
+    if DELETED in visit.request.cookies:
+        response.delete_cookie(DELETED, f"{visit.root_path}/shelf")
+    return response
 
 
 async def _shelf(
@@ -53,6 +60,7 @@ async def _shelf(
         step=PAGE,
         sort=order,
         refused=refused,
+        deleted=visit.request.cookies.get(DELETED),
     )
 
 
@@ -140,9 +148,7 @@ async def change_plot(plot_id: FromPath[str], visit: Visiting) -> Redirect:
             branch = await shelf.branch(owner, plot_id, passage_number(number))
             address = f"/shelf/{branch.id}"
         case {"do": "delete"}:
-            await visit.desk.offers.stop(plot_id)
-            await shelf.delete(owner, plot_id)
-            address = "/shelf"
+            return await _deleted(visit, plot_id)
         case {"do": "rename"}:
             await shelf.rename(owner, plot_id, form["title"])
         case {"do": "cover"}:
@@ -157,6 +163,22 @@ async def change_plot(plot_id: FromPath[str], visit: Visiting) -> Redirect:
         case _:
             raise ClientException("This page has no such button. Go back, reload the page, and try again.")
     return Redirect(address, status_code=303)
+
+
+async def _deleted(visit: Visit, plot_id: str) -> Redirect:
+    """Delete a plot, and go to the shelf, which says its title."""
+    entry = await visit.desk.shelf.entry(visit.owner, plot_id)
+    await visit.desk.offers.stop(plot_id)
+    await visit.desk.shelf.delete(visit.owner, plot_id)
+    cookie = Cookie(
+        DELETED,
+        value=quote(entry.title),
+        max_age=DELETED_SECONDS,
+        path=f"{visit.root_path}/shelf",
+        httponly=True,
+        secure=visit.request.scope["scheme"] == "https",
+    )
+    return Redirect("/shelf", status_code=303, cookies=[cookie])
 
 
 @get("/shelf/{plot_id:str}/plot.txt", guards=[for_desk])

@@ -211,6 +211,11 @@ def test_a_plot_is_deleted_with_its_link(writer: Writer, writers: Callable[..., 
     writer.page.get_by_text("Delete…").click()
     deed(writer, "Yes, delete it")
     expect(writer.page.get_by_role("main")).to_contain_text("Nothing here yet.")
+    gone = writer.page.get_by_role("status")
+    expect(gone).to_have_text(f"“{BEGINNING}” is deleted.")
+    expect(gone).to_be_focused()
+    writer.page.reload()
+    expect(gone).to_have_count(0)
     for page, place in ((writer.page, writer.address + address), (writers().page, link)):
         answer = page.goto(place)
         assert answer

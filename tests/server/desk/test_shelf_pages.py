@@ -75,6 +75,16 @@ def test_a_card_says_its_title_once_and_then_how_the_text_goes_on(visitor: Visit
     assert 'alt=""' in card
 
 
+def test_the_shelf_says_once_which_plot_was_deleted(visitor: Visitor) -> None:
+    title = 'A <fox> & a "hen"; 100%25, Łódź'
+    plot = visitor.keep("A fox")["plot"]
+    visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "rename", "title": title})
+    page = visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token, "do": "delete"}).text
+    assert f"“<bdi>{title}</bdi>” is deleted." in unescape(page)
+    assert "<fox>" not in page
+    assert "is deleted" not in visitor.client.get("/shelf").text
+
+
 def test_a_list_keeps_its_order_and_its_search_from_page_to_page(visitor: Visitor) -> None:
     for number in range(20):
         visitor.keep(f"Fox {number:02}")
