@@ -77,6 +77,7 @@ function draw() {
 
 export function present(set) {
   if (!sets.includes(set)) sets.push(set);
+  if (now) now.set.away = true;
   set.away = false;
   now = { set, index: 0, given: 0, at: sheet.end };
   if (!set.stop) remember();
@@ -221,5 +222,6 @@ const offered = blank(before());
 for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) offered.ways[slot.at(-1)] += textContent;
 sets = stored(name()) ?? [];
 if (full(offered) && !here().length) sets.push(offered);
-if (!here().at(-1)?.away) again(true);
+const open = here().findLast(({ away }) => !away);
+if (open) present(open);
 draw();

@@ -19,7 +19,7 @@ function begin() {
 function way(step) {
   const set = beside(step), to = step < 0 ? "undo" : "redo", edit = sheet.edits[to].at(-1);
   if (set) return () => present(set);
-  if (edit?.by === "m" && edit.at + edit.inserted.length === shown()?.at) return () => back(to);
+  if (edit?.by === "m" && edit.at + edit.inserted.length === shown()?.at) return () => back(to, true);
 }
 
 const actions = {
@@ -51,12 +51,13 @@ const actions = {
 // First what this page did, then what the server knows.
 const possible = (to) => sheet.edits[to].length || (state[to] && (to === "undo" || !sheet.edits.undo.length));
 
-async function back(to) {
+// shows: with the suggestions there. Else the next Tab would take the same one again.
+async function back(to, shows) {
   rest();
   close();
   if (sheet.go(to) || (possible(to) && await travel(to))) {
     sheet.show();
-    again(true);
+    if (shows) again(true);
   }
 }
 
