@@ -130,6 +130,8 @@ for (const box of [pausing, colouring]) {
   };
 }
 
+$("notes")?.setSelectionRange(1e6, 1e6);  // else Tab would lead to before the old notes
+
 // A key presses the button that names it. Any other key is an ordinary key, and the end of a suggestion.
 window.onkeydown = (event) => {
   const { key, keyCode } = event, there = document.activeElement === text;

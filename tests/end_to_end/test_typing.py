@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
+from server.settings import SHIPPED_MODEL
 from tests.end_to_end.dictated import WAYS, DictatedDesk
 from tests.end_to_end.writer import BEGINNING, Writer
 
@@ -32,6 +33,19 @@ def test_a_writer_can_type_at_once(writers: Callable[..., Writer]) -> None:
     writer.expect_text(BEGINNING)
     writer.open(writer.keep())
     expect(writer.text).to_be_focused()
+
+
+@pytest.mark.parametrize("served", [SHIPPED_MODEL], ids=["shipped"])  # it reads notes
+def test_tab_leads_to_the_end_of_the_notes(writer: Writer) -> None:
+    notes = writer.page.get_by_label("Keep in mind")
+    notes.fill("Inês, a detective")
+    writer.text.fill(BEGINNING)
+    writer.open(writer.keep())
+    writer.page.get_by_role("radio", name="even").focus()
+    writer.page.keyboard.press("Tab")
+    expect(notes).to_be_focused()
+    writer.page.keyboard.type("; Rui")
+    expect(notes).to_have_value("Inês, a detective; Rui")
 
 
 def test_an_ime_has_its_keys_for_itself(writer: Writer) -> None:
