@@ -122,8 +122,9 @@ export const sheet = {
     this.select(at + words.length);
   },
 
-  // The style sheet draws the words, so they are no part of the text.
-  ghost(words) {
+  // The style sheet draws the words, so they are no part of the text. cover: the top of what lies over the page. There
+  // it moves only if the beginning would be hidden, and not with each line that comes.
+  ghost(words, cover) {
     if (ghost.isConnected && words === ghost.dataset.words) return;
     ghost.dataset.words = words;
     if (!words) {
@@ -134,7 +135,9 @@ export const sheet = {
       this.range(this.end, this.end).insertNode(ghost);
       this.select(this.start, this.end);
     }
-    ghost.scrollIntoView({ block: "nearest" });
+    const { top, height } = ghost.getClientRects()[0] ?? {};
+    if (!cover) ghost.scrollIntoView({ block: "nearest" });
+    else if (top < 0 || top + 3 * height > cover) ghost.scrollIntoView();
   },
 
   range(start, end) {

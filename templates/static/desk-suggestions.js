@@ -68,7 +68,8 @@ function draw() {
       card.ariaCurrent = at === index;
     });
   }
-  sheet.ghost(now ? words() : "");
+  // On phones, the tray is fixed, and so has no offsetParent.
+  sheet.ghost(now ? words() : "", !tray.offsetParent && tray.getBoundingClientRect().top - $("cut").offsetHeight);
   $("stop").disabled = !busy();
   $("last").disabled = Boolean(now) || !sets.length;
   $("word").setAttribute("aria-keyshortcuts", sheet.element.matches(":dir(rtl)") ? "ArrowLeft" : "ArrowRight");

@@ -149,8 +149,8 @@ window.onkeydown = (event) => {
 window.onpointermove = text.onblur = () => form.classList.remove("writing");
 
 // What is fixed at the bottom stays above a phone's keyboard.
-window.visualViewport?.addEventListener("resize", () => {
-  form.style.setProperty("--keyboard", `${Math.max(0, innerHeight - visualViewport.height)}px`);
-});
+visualViewport.onresize = () => {
+  form.style.setProperty("--keyboard", `${Math.max(0, innerHeight - visualViewport.height * visualViewport.scale)}px`);
+};
 
 sheet.onchange();

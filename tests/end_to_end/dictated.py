@@ -24,11 +24,13 @@ class DictatedDesk:
     Attributes:
         asked: each request: the last part of its path, or "take" if it saves words of the model; and its fields.
         refusals: statuses to answer the next requests for suggestions with.
+        ways: the suggestions, in turn.
     """
 
     page: Page
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     refusals: list[int] = field(default_factory=list)
+    ways: tuple[str, str, str] = WAYS
     _seeds: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
@@ -59,7 +61,7 @@ class DictatedDesk:
         seeds = [seed, seed + 1000, seed + 2000]
         events: list[tuple[str, object]] = [("begun", {"seeds": seeds, "read": len(fields["text"]), "notes": 0})]
         for index in range(3):
-            way = WAYS[(index + seed - 1) % 3]
+            way = self.ways[(index + seed - 1) % 3]
             events.append(("piece", {"index": index, "text": way if fields["text"].strip() else way.lstrip()}))
         events.append(("settled", {"failure": None, "seeds": seeds, "finished": [True] * 3}))
         body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)

@@ -15,6 +15,14 @@ INPUT = """inputType => document.getElementById("sheet").dispatchEvent(
 )"""
 """Returns False if the page undoes or redoes, and not the browser."""
 
+LINES = """() => [...document.querySelectorAll("#ways li")].map((card) => {
+    const { paddingTop, lineHeight } = getComputedStyle(card.firstElementChild), room = card.clientHeight;
+    return card.scrollHeight > room && (room - parseFloat(paddingTop)) / parseFloat(lineHeight);
+})"""
+"""Returns for each card how many lines it shows; False if it has no more of them."""
+
+FIRST_LINE = "ghost => [...ghost.getClientRects()].map(({ top, bottom }) => [top, bottom])[0]"
+
 
 @pytest.fixture
 def script() -> bool:
@@ -379,6 +387,37 @@ def test_suggestions_are_in_view_at_the_end_of_a_long_text(
     assert tray
     assert ghost
     assert ghost["y"] + ghost["height"] <= tray["y"] or ghost["x"] + ghost["width"] <= tray["x"]
+
+
+def test_cards_end_with_a_line_and_a_phones_page_stays_where_the_caret_is_in_view(
+    writers: Callable[..., Writer],
+) -> None:
+    writer = writers(viewport={"width": 390, "height": 844})
+    writer.open()
+    desk = DictatedDesk(writer.page)
+    ahead, below, beside = (f"{way} The lamp turns over the water, and nobody comes." * 6 for way in WAYS)
+    desk.ways = (ahead, below, beside)
+    for width, height in ((390, 844), (390, 500), (1280, 620)):
+        writer.page.set_viewport_size({"width": width, "height": height})
+        for text in (BEGINNING, "The lighthouse keeper reads. " * 175):
+            writer.rest()
+            writer.text.fill(text)
+            writer.text.press("Control+End")
+            if text == BEGINNING:
+                writer.page.evaluate("scrollTo(0, 0)")
+            place = writer.text.bounding_box()
+            writer.text.press("Control+Enter")
+            expect(writer.takes).to_have_count(3)
+            for lines in writer.page.evaluate(LINES):
+                assert lines >= 2
+                assert abs(lines - round(lines)) < 0.06  # one pixel is a border
+            if width == 390:
+                tray = writer.offers.bounding_box()
+                top, bottom = writer.ghost.evaluate(FIRST_LINE)
+                assert tray
+                assert 0 <= top < bottom <= tray["y"]
+                if text == BEGINNING:
+                    assert (writer.text.bounding_box() or {})["y"] == (place or {})["y"]
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["javascript", "plain"])
