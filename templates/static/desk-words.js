@@ -34,7 +34,6 @@ export async function showOthers(clicked) {
   rest();
   const list = answer.words ?? answer.rewritten.map((word) => ({ word }));
   if (!list.length) return tell(says("none"));
-  fork.ariaLabel = says(ways ? "rewrite" : "others");
   fork.classList.toggle("ways", ways);
   fork.replaceChildren(...list.map(({ word, probability }) => {
     const each = $("likely").content.firstElementChild.cloneNode(true), [share, bar] = each.children;

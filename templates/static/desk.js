@@ -68,7 +68,7 @@ function controls() {
   $("earlier").disabled = !way(-1);
   $("later").disabled = !way(1);
   $("others").disabled = !chosen();
-  $("others").firstChild.data = `${says(selected() ? "rewrite" : "others")} `;
+  form.classList.toggle("selecting", selected());
   const read = set && says(set.all ? "all" : "read", set.read) + (set.notes ? says("notes") : "");
   $("count").textContent = words ? says(words === 1 ? "one" : "words", words) + (read ?? "") : "";
 }

@@ -106,9 +106,13 @@ def test_a_click_on_a_word_of_the_model_shows_them(writer: Writer, desk: Dictate
 
 
 def test_a_selection_is_said_in_another_way(writer: Writer, desk: DictatedDesk) -> None:
+    undo = writer.page.get_by_role("button", name="Undo", exact=True)
+    place = undo.bounding_box()
     writer.text.press("Control+Home")
     writer.text.press("Control+Shift+ArrowRight")
     writer.text.press("Control+Shift+ArrowRight")
+    expect(writer.page.get_by_role("button", name="Say it differently")).to_be_visible()
+    assert undo.bounding_box() == place
     selected = writer.page.evaluate("String(getSelection())")
     writer.press("Say it differently")
     others = writer.page.get_by_role("group", name="Say it differently")
