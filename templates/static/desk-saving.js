@@ -106,7 +106,7 @@ async function deliver(what) {
   document.title = `${title} — Plotify`;
   $("more").hidden = false;
   $("more").href = `${address}/about`;
-  if (location.pathname !== address) history.replaceState(history.state, "", address);
+  history.replaceState(history.state, "", address);
   if (!unsaved()) forget();
   soon();
   state.onshow();
@@ -156,7 +156,7 @@ function recall() {
   }
 }
 
-addEventListener("online", () => { if (trying) save(); });
+addEventListener("online", save);
 addEventListener("pagehide", () => {
   if (!unsaved() && !takes.length) return;
   const [take] = takes, what = { do: "keep", ...(takes.length === 1 && whole(take) === sheet.value && take) };
@@ -164,6 +164,6 @@ addEventListener("pagehide", () => {
   keepDraft(navigator.onLine && !trying && navigator.sendBeacon(form.action, fields(what)));
 });
 // A phone may end a page that nobody sees, and never tell it.
-document.addEventListener("visibilitychange", () => keepDraft());
-addEventListener("pageshow", ({ persisted }) => { if (persisted) soon(); });
+document.onvisibilitychange = () => keepDraft();
+addEventListener("pageshow", () => soon());  // after Back, too
 recall();

@@ -164,7 +164,7 @@ element.setAttribute("aria-labelledby", "text-label");
 $("text-label").removeAttribute("for");
 element.addEventListener("input", ({ isComposing }) => { if (!isComposing) sheet.read(); });
 element.addEventListener("compositionend", () => sheet.read());
-element.addEventListener("focus", () => sheet.select(sheet.start, sheet.end));  // a click moves the caret after that
+element.onfocus = () => sheet.select(sheet.start, sheet.end);  // a click moves the caret after that
 element.addEventListener("beforeinput", (event) => {
   // Browsers differ in what they make of a new line, typed or pasted.
   const given = event.data ?? event.dataTransfer?.getData("text/plain") ?? "";
@@ -176,7 +176,7 @@ element.addEventListener("beforeinput", (event) => {
   element.dispatchEvent(new Event("input"));
   sheet.show();
 });
-document.addEventListener("selectionchange", () => sheet.follow());
+document.onselectionchange = () => sheet.follow();
 // Where the script comes from a cache, it is here before the browser gives an area with autofocus the focus.
 const focused = document.activeElement === area || (area.autofocus && document.activeElement === document.body);
 element.hidden = false;

@@ -71,7 +71,7 @@ function draw() {
   // On phones, the tray is fixed, and so has no offsetParent.
   sheet.ghost(now ? words() : "", !tray.offsetParent && tray.getBoundingClientRect().top - $("cut").offsetHeight);
   $("stop").disabled = !busy();
-  $("last").disabled = Boolean(now) || !sets.length;
+  $("last").disabled = now || !sets.length;
   $("word").setAttribute("aria-keyshortcuts", sheet.element.matches(":dir(rtl)") ? "ArrowLeft" : "ArrowRight");
   state.onchange();
 }

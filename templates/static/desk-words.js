@@ -56,7 +56,7 @@ export async function showOthers(clicked) {
   fork.showPopover();
   CSS.highlights.set("meant", new Highlight(sheet.range(start, end)));
   const { left, top, bottom } = sheet.range(start, end).getBoundingClientRect(), below = bottom + 6, { offsetWidth, offsetHeight } = fork;
-  fork.style.left = `${Math.max(8, Math.min(left - 12, innerWidth - offsetWidth - 8)) + scrollX}px`;
+  fork.style.left = `${Math.max(8, Math.min(left - 12, innerWidth - offsetWidth - 8))}px`;
   fork.style.top = `${(below + offsetHeight < innerHeight ? below : Math.max(8, top - offsetHeight - 6)) + scrollY}px`;
   if (!clicked) fork.firstChild.focus({ preventScroll: true });
 }

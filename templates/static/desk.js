@@ -69,8 +69,8 @@ function controls() {
   $("later").disabled = !way(1);
   $("others").disabled = !chosen();
   form.classList.toggle("selecting", selected());
-  const read = set && says(set.all ? "all" : "read", set.read) + (set.notes ? says("notes") : "");
-  $("count").textContent = words ? says(words === 1 ? "one" : "words", words) + (read ?? "") : "";
+  const read = set ? says(set.all ? "all" : "read", set.read) + (set.notes ? says("notes") : "") : "";
+  $("count").textContent = words ? says(words === 1 ? "one" : "words", words) + read : "";
 }
 
 sheet.onchange = () => {
@@ -86,11 +86,11 @@ sheet.onmove = () => {
   controls();
 };
 
-text.addEventListener("beforeinput", (event) => {
+text.onbeforeinput = (event) => {
   if (!event.inputType.startsWith("history")) return;
   event.preventDefault();
   back(event.inputType.slice(7).toLowerCase());
-});
+};
 text.addEventListener("compositionstart", rest);
 text.oninput = () => {
   close();
@@ -120,7 +120,7 @@ form.onclick = ({ target }) => press(target.closest("button[type=button]")?.id);
 form.onmousedown = (event) => {
   if (event.target.closest("#uncut, .tools button, .tray button, .fork button")) event.preventDefault();
 };
-form.onchange = ({ target }) => { if (target.name && target.name !== "text") steer(); };
+form.onchange = ({ target }) => { if (target.name) steer(); };
 for (const box of [pausing, colouring]) {
   const name = `plotify ${box.id}`;
   box.checked = stored(name) ?? box.checked;
