@@ -69,7 +69,7 @@ function draw() {
     });
   }
   // On phones, the tray is fixed, and so has no offsetParent.
-  sheet.ghost(now ? words() : "", !tray.offsetParent && tray.getBoundingClientRect().top - $("cut").offsetHeight);
+  sheet.ghost(now ? words() : "", !tray.offsetParent && tray.getBoundingClientRect().top - $("foot").offsetHeight);
   $("stop").disabled = !busy();
   $("last").disabled = now || !sets.length;
   $("word").setAttribute("aria-keyshortcuts", sheet.element.matches(":dir(rtl)") ? "ArrowLeft" : "ArrowRight");
