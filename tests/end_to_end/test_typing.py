@@ -15,6 +15,13 @@ KEYS = """keys => keys.map(key => {
 })"""
 """Returns for each key whether the page took it from the IME."""
 
+CARET = """() => {
+    const range = getSelection().getRangeAt(0), before = range.cloneRange();
+    before.setStart(range.startContainer, Math.max(0, range.startOffset - 1));
+    return [...range.getClientRects(), ...before.getClientRects()][0].bottom;
+}"""
+"""Returns how far below the top of the window the caret ends."""
+
 
 @pytest.fixture
 def script() -> bool:
@@ -66,6 +73,21 @@ def test_an_ime_has_its_keys_for_itself(writer: Writer) -> None:
     writer.expect_text("")
     writer.text.press("Control+Shift+z")
     writer.expect_text(f"{BEGINNING}日本")
+
+
+def test_the_tools_do_not_cover_the_caret(writer: Writer) -> None:
+    writer.text.fill("The lighthouse keeper reads. " * 175)
+    writer.text.press("Control+End")
+    tools = writer.page.get_by_role("button", name="Undo", exact=True)
+    for _ in range(3):
+        writer.page.keyboard.type("And one more sentence for the day that it is. ")
+        caret, place = writer.page.evaluate(CARET), tools.bounding_box()
+        assert place
+        assert 0 < caret < place["y"]
+    writer.text.press("Control+Home")
+    for _ in range(30):
+        writer.text.press("ArrowDown")
+    assert writer.page.evaluate(CARET) < place["y"]
 
 
 def test_only_text_is_pasted(writer: Writer) -> None:
