@@ -12,7 +12,7 @@ const tray = $("tray"), cards = tray.querySelectorAll(".way");
 let sets = [];        // sets of three for this plot; another try, undo, reload, Back and another tab lose none
 let now = null;       // what is shown: { set, index, given: characters taken of it, at: its place in the text }
 let next = null;      // the set for what comes after that, which is written in advance
-let timer, tries;     // of the next request; it is another try of one that was refused
+let timer, tries;     // of the next request; the seconds until it, if it is another try of one that was refused
 
 export const shown = () => now;
 const busy = () => Boolean(tries || now?.set.stop);
@@ -137,9 +137,8 @@ async function write(set, text, quiet, writing) {
   remember();
   draw();
   if (refusal) {
-    const seconds = yields ? refusal.after || 2 : !quiet && refused(refusal);
-    tries = Boolean(seconds);
-    if (tries) timer = setTimeout(ask, seconds * 1000, quiet);
+    tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
+    if (tries) timer = setTimeout(ask, tries * 1000, quiet);
     return draw();
   }
   if (!quiet) explain({ message: set.failure ?? "" }, ":not(#text-problem)");

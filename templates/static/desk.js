@@ -116,9 +116,9 @@ form.onsubmit = (event) => {
   press(event.submitter?.id ?? "continue");
 };
 form.onclick = ({ target }) => press(target.closest("button[type=button]")?.id);
-// A pressed button takes no focus from the text.
+// A press on a button, or beside one, takes no focus from the text.
 form.onmousedown = (event) => {
-  if (event.target.closest("#uncut, .tools button, .tray button, .fork button")) event.preventDefault();
+  if (event.target.matches(".found *, .tools, .tools *, .tray *, .fork *, .page, .paper")) event.preventDefault();
 };
 form.onchange = ({ target }) => { if (target.name) steer(); };
 for (const box of [pausing, colouring]) {

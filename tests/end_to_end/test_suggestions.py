@@ -267,6 +267,17 @@ def test_every_key_has_a_button(writer: Writer, desk: DictatedDesk) -> None:
     expect(writer.text).to_be_focused()
 
 
+def test_a_press_beside_the_text_leaves_the_caret_in_it(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    for part in ("#redo", "#last", "#later", ".tray-head", ".page", ".paper"):  # three buttons are off
+        place = writer.page.locator(part).bounding_box()
+        assert place
+        writer.page.mouse.click(place["x"] + place["width"] - 3, place["y"] + 3)
+        expect(writer.text).to_be_focused()
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+
+
 def test_again_loses_none(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     writer.press("Three more")
