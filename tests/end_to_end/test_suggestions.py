@@ -283,6 +283,13 @@ def test_again_loses_none(writer: Writer, desk: DictatedDesk) -> None:
     writer.press("Three more")
     expect(writer.offers).to_contain_text("2 of 2")
     ways = writer.until_offered()
+    earlier = writer.page.get_by_role("button", name="The suggestions before these")
+    place = earlier.bounding_box()
+    earlier.click()
+    expect(writer.page.get_by_role("button", name="The suggestions after these")).to_be_enabled()
+    assert earlier.bounding_box() == place
+    writer.text.press("PageDown")
+    expect(writer.offers).to_contain_text("2 of 2")
     assert ways != list(WAYS)
     for before, after in (("PageUp", "PageDown"), ("before", "after")):
         for key, shown in ((before, list(WAYS)), (after, ways)):
