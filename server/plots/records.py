@@ -1,7 +1,7 @@
 """The records of plots: what each is generated from again by any server with the same database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ from server.errors import PlotifyError
 from server.plots.changes import Begun, BegunAgain, Change, Ended, make, record_endings
 from server.plots.journal import Ending, EndReason
 from server.plots.place import START, Place
+from server.plots.shared_transaction import SharedTransaction
 from server.shelf import Shelf, ShelfUnusable
 from server.shelf.models import AttemptRow, RecordRow
 from server.shelf.presence import presence
@@ -23,6 +24,18 @@ from server.writing.brief import Brief
 
 SWEEP = 60.0
 """Seconds between deletions of old records."""
+
+SOON = 0.005
+"""Seconds for which the beginning of a plot waits for others.
+
+The engine takes longer for the first text.
+"""
+
+LATER = 0.25
+"""Seconds for which an end waits for others if the seed decides about it.
+
+Nobody waits for its record.
+"""
 
 STOPPED = Ending("cancelled", START)
 """The end of a plot that was stopped on a server without it. One that generates it moves the end."""
@@ -78,8 +91,8 @@ class Records:
         self._presence = presence(shelf.engine)
         self._seconds = timedelta(seconds=seconds)
         self._ttl = timedelta(seconds=ttl)
-        self._waiting: list[tuple[Change, asyncio.Future[set[str]]]] = []
-        self._making: asyncio.Task[None] | None = None
+        self._soon = SharedTransaction(self._make, SOON)
+        self._later = SharedTransaction(self._make, LATER)
 
     @classmethod
     @asynccontextmanager
@@ -106,7 +119,7 @@ class Records:
             "crashes": 0,
             "forget": datetime.now(UTC) + self._seconds,
         }
-        await self._make(Begun(record.id, values))
+        await self._soon.make(Begun(record.id, values))
 
     async def find(self, id: str) -> Record | None:
         """Return the record of a plot. Count the crash of each server that died while it generated the plot."""
@@ -135,7 +148,7 @@ class Records:
 
     async def attempt(self, id: str) -> None:
         """Record that this server generates a plot from now on."""
-        await self._make(BegunAgain(id))
+        await self._soon.make(BegunAgain(id))
 
     async def crashed(self, id: str) -> int:
         """Count a failure of the engine while it generated a plot, and return the number of all of them."""
@@ -155,12 +168,18 @@ class Records:
         ending: None if it only ends here. left: it had no reader any more; while another server generates it, that is
         no end. Return True if it has ended.
         """
-        return id not in await self._make(Ended(id, ending, left))
+        shared = self._later if ending is not None and ending.of_itself else self._soon
+        return id not in await shared.make(Ended(id, ending, left))
 
     async def stop(self, id: str) -> bool:
         """Record that a plot shall end wherever it is generated. Return False if there is none."""
-        stopping = partial(record_endings, endings={id: STOPPED}, ttl=self._ttl)
-        return id in await self._run(stopping, writes=True)
+
+        def stop(session: Session) -> bool:
+            record_endings(session, {id: STOPPED}, self._ttl)
+            forget = session.scalar(select(RecordRow.forget).where(RecordRow.id == id))
+            return forget is not None and forget >= datetime.now(UTC)
+
+        return await self._run(stop, writes=True)
 
     async def ended(self) -> dict[str, Ending]:
         """Return the ends of plots that this server still generates."""
@@ -178,29 +197,9 @@ class Records:
         mine = delete(AttemptRow).where(AttemptRow.server == self._presence.number)
         await self._run(partial(_execute, mine), writes=True)
 
-    async def _make(self, change: Change) -> set[str]:
-        """Make a change in one transaction with those that wait. See `make` for the result."""
-        done: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((change, done))
-        if self._making is None or self._making.done():
-            self._making = asyncio.create_task(self._make_all())
-        return await done
-
-    async def _make_all(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            changes = [change for change, _ in waiting]
-            making = partial(make, changes=changes, presence=self._presence, ttl=self._ttl)
-            try:
-                result = await self._run(making, writes=True)
-            except Exception as error:
-                for _, done in waiting:
-                    if not done.done():
-                        done.set_exception(error)
-            else:
-                for _, done in waiting:
-                    if not done.done():
-                        done.set_result(result)
+    async def _make(self, changes: Sequence[Change]) -> set[str]:
+        """Make changes in one transaction. See `make` for the result."""
+        return await self._run(partial(make, changes=changes, presence=self._presence, ttl=self._ttl), writes=True)
 
     async def _run(self, transaction: Callable[[Session], Result], *, writes: bool) -> Result:
         try:

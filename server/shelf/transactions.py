@@ -25,7 +25,8 @@ class Transactions:
     """Runs transactions. Once begun, each is completed, even if its caller is cancelled."""
 
     def __init__(self, engine: Engine) -> None:
-        self._sessions = sessionmaker(engine, expire_on_commit=False)
+        self._reads = sessionmaker(engine, expire_on_commit=False)
+        self._writes = sessionmaker(engine.execution_options(**{WRITES: True}), expire_on_commit=False)
         self._reading = ThreadPoolExecutor(THREADS, "plotify-shelf-reads")
         # SQLite allows one writer. On one thread they queue; on several they would poll.
         writers = 1 if engine.dialect.name == "sqlite" else THREADS
@@ -39,9 +40,7 @@ class Transactions:
         """
 
         def attempt() -> Result:
-            with self._sessions.begin() as session:
-                if writes:
-                    session.connection(execution_options={WRITES: True})
+            with (self._writes if writes else self._reads).begin() as session:
                 return transaction(session)
 
         def run() -> Result:

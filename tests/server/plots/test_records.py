@@ -64,6 +64,10 @@ async def test_records_that_come_at_once_wait_for_the_disk_together(shelf: Shelf
         await asyncio.gather(*(records.add(replace(RECORD, id=f"{number:022}")) for number in range(64)))
         assert commits - before <= 4
         assert await records.find(f"{63:022}") == replace(RECORD, id=f"{63:022}")
+        before, ending = commits, Ending("stop", place(5))
+        await asyncio.gather(*(records.end(f"{number:022}", ending) for number in range(64)))
+        assert commits - before <= 4
+        assert await records.find(f"{63:022}") == replace(RECORD, id=f"{63:022}", ending=ending)
 
 
 async def test_the_end_that_is_furthest_in_the_text_counts(shelf: Shelf) -> None:
