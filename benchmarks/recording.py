@@ -4,8 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -26,15 +25,8 @@ SAVE_EVERY = 1.0
 """Seconds between the saves of a writer, as of the desk's page while somebody types."""
 
 
-@dataclass
-class Side:
-    """The seconds to the first text of each plot, in each round."""
-
-    rounds: list[list[float]] = field(default_factory=list)
-
-    def first_text(self) -> dict[int, float]:
-        """Return the percentiles of all rounds, in seconds."""
-        return percentiles([seconds for each in self.rounds for seconds in each])
+Rounds = list[list[float]]
+"""The seconds to the first text of each plot, in each round."""
 
 
 @frame.command
@@ -60,7 +52,7 @@ def recording(
     """
     bundle = frame.open_bundle(model)
     precision = precision or bundle.fastest_precision()
-    sides = {name: Side() for name in SIDES}
+    sides: dict[str, Rounds] = {name: [] for name in SIDES}
     shared: dict[str, Any] = {"model": bundle.path, "precision": precision, "queue": 2 * plots}
     shared |= {"database": database} if database else {}
     with (
@@ -76,13 +68,16 @@ def recording(
             for name, server in servers.items():
                 found = asyncio.run(measure(server, plots, requests if turn else 1, writers, seed=turn))
                 if turn:  # the first round is a warm-up
-                    sides[name].rounds.append(found)
+                    sides[name].append(found)
                 advance(description=name)
     added = {rank: median(each[rank] for each in differences(sides)) for rank in (50, 95)}
     frame.print_table(
         f"{bundle.manifest.name}, {precision}: {plots} plots at a time, {writers} writers",
         ("", "first text"),
-        ((name, " / ".join(map(milliseconds, side.first_text().values()))) for name, side in sides.items()),
+        (
+            (name, " / ".join(map(milliseconds, percentiles(list(chain(*found))).values())))
+            for name, found in sides.items()
+        ),
         f"{RANKS} in milliseconds",
     )
     click.echo(
@@ -91,12 +86,12 @@ def recording(
     )
     settings = frame.settings("plots", "requests", "writers", "rounds", model=bundle.manifest.name, precision=precision)
     settings |= {"database": "PostgreSQL" if database else "SQLite", "added": added}
-    frame.write_json(json_file, settings, [{"name": name} | asdict(side) for name, side in sides.items()])
+    frame.write_json(json_file, settings, [{"name": name, "rounds": found} for name, found in sides.items()])
 
 
-def differences(sides: dict[str, Side]) -> list[dict[int, float]]:
+def differences(sides: dict[str, Rounds]) -> list[dict[int, float]]:
     """Return the seconds that recording adds in each round, by percentile."""
-    before, after = (side.rounds for side in sides.values())
+    before, after = sides.values()
     each = [(percentiles(one), percentiles(other)) for one, other in zip(before, after, strict=True)]
     return [{rank: other[rank] - one[rank] for rank in one} for one, other in each]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.recording import Side, differences
+from benchmarks.recording import differences
 from server.cli import plotify
 
 
@@ -26,7 +26,7 @@ def test_both_servers_are_measured(tiny_bundle: Path, tmp_path: Path) -> None:
 
 
 def test_the_cost_of_recording_is_the_difference_in_each_round() -> None:
-    sides = {"not recorded": Side([[0.1], [0.4]]), "recorded": Side([[0.2], [0.6]])}
+    sides = {"not recorded": [[0.1], [0.4]], "recorded": [[0.2], [0.6]]}
     first, second = differences(sides)
     assert first[50] == pytest.approx(0.1)
     assert second[95] == pytest.approx(0.2)
