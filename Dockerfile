@@ -11,6 +11,7 @@ COPY export export
 COPY server server
 COPY voice voice
 COPY benchmarks benchmarks
+COPY silence silence
 RUN pip install --editable '.[postgres]' && .venv/bin/python -m compileall -q server && .venv/bin/python -m server.engine.sampling
 
 FROM installed AS with-cuda

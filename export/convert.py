@@ -18,7 +18,7 @@ import numpy as np
 
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
-from export.silence import silent
+from silence import silent
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel

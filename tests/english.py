@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("training", "export", "server", "voice", "benchmarks", "tests")
+PACKAGES = ("training", "export", "server", "voice", "benchmarks", "silence", "tests")
 
 FIRST_LINE = 100
 """A docstring's first line has fewer characters than this."""

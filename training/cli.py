@@ -206,7 +206,7 @@ def train(
       TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}' \\
         plotify train --data data --base small --out /shared/checkpoint --distribute multiworker
     """
-    from training.silence import silent
+    from silence import silent
 
     with silent():
         from training.model import BaseError, on_gpu  # first: it sets how TensorFlow and transformers load

@@ -12,7 +12,7 @@ from tests.documentation import DOCS, PAGES, ROOT, prose
 MAX_CELL = 200
 """The most characters in a table's cell. Longer text belongs outside of a table."""
 
-CODE = ("server", "training", "export", "voice", "benchmarks")
+CODE = ("server", "training", "export", "voice", "benchmarks", "silence")
 OPERATORS = {"GroupQueryAttention"}
 """Operators of ONNX Runtime, in camel case like classes."""
 
