@@ -6,7 +6,7 @@ contain almost no padding.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count, islice
@@ -19,6 +19,8 @@ from training.prepare import PROSE, Document
 from training.prompt import PromptTemplate
 
 Ids = npt.NDArray[np.int32]
+Prefixes = Sequence[list[int]] | Mapping[int, list[int]]
+"""The tokens of each document's prefix, by the document's number."""
 
 ANY_GENRE_SHARE = 0.15
 """Probability of reading a document without its genres: prompts without a genre must work too."""
@@ -173,7 +175,7 @@ class Rows:
         drawn = [self.draw_prefix(*each) for each in zip(self.documents, draw, strict=True)]
         prefixes = list(self.encode(self.prompt.prefix(*parts) for parts in drawn))
         for number, (prefix, text, parts) in enumerate(zip(prefixes, self.texts, drawn, strict=True)):
-            if len(prefix) + len(text) > self.context:
+            if self.width(prefix) + len(text) > self.context:
                 genre, length, _, begins = parts
                 (prefixes[number],) = self.encode([self.prompt.prefix(genre, length, (), begins)])
         return prefixes
@@ -240,13 +242,22 @@ class Rows:
 
     def packed(self, order: Iterable[int], prefixes: list[list[int]]) -> list[list[int]]:
         """Pack the documents into rows, each after its prefix."""
-        lengths = [len(prefix) + len(text) for prefix, text in zip(prefixes, self.texts, strict=True)]
+        lengths = [self.width(prefix) + len(text) for prefix, text in zip(prefixes, self.texts, strict=True)]
         return pack(order, lengths, self.context)
+
+    def width(self, prefix: list[int]) -> int:
+        """Return the number of tokens to leave for a prefix."""
+        return len(prefix)
 
     def grouped(self, rows: list[list[int]]) -> list[list[list[int]]]:
         return [rows[first : first + self.rows] for first in range(0, len(rows), self.rows)]
 
-    def assemble(self, rows: list[list[int]], prefixes: list[list[int]]) -> Batch:
+    def assemble(self, rows: list[list[int]], prefixes: Prefixes) -> Batch:
+        """Return a batch of rows, given by their documents' numbers. `prefixes` are those of all documents."""
+        return self.laid(rows, prefixes, {number: self.width(prefixes[number]) for row in rows for number in row})
+
+    def laid(self, rows: list[list[int]], prefixes: Prefixes, widths: Mapping[int, int]) -> Batch:
+        """Lay documents into rows. Each text begins `widths[number]` tokens behind the document before it."""
         shape = (self.rows, self.context)
         ids, mask = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
         starts = np.tile(np.arange(self.context, dtype=np.int32), (self.rows, 1))
@@ -254,9 +265,10 @@ class Rows:
             start = 0
             for document in documents:
                 prefix, text = prefixes[document], self.texts[document]
-                body, end = start + len(prefix), start + len(prefix) + len(text)
-                ids[row, start:body], ids[row, body:end] = prefix, text
-                starts[row, start:end], mask[row, body:end] = start, 1
+                body = start + widths[document]
+                begin, end = body - len(prefix), body + len(text)
+                ids[row, begin:body], ids[row, body:end] = prefix, text
+                starts[row, begin:end], mask[row, body:end] = begin, 1
                 start = end
         return Batch(ids, starts, mask)
 

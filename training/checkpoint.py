@@ -18,11 +18,14 @@ from training.files import write_whole
 from training.prepare import Document
 from training.prompt import PromptTemplate
 
-SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1, "guidance": 2.0}
-"""Default sampling parameters of the checkpoint, found with `python -m export.decoding`.
+SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1}
+"""Default sampling parameters of the checkpoint, beside guidance, found with `python -m export.decoding`.
 
 See docs/training.md.
 """
+
+GUIDANCE = 2.0
+"""Default guidance of a checkpoint that has not learned to do without."""
 
 LICENCE = "MIT"
 SAMPLE_TOKENS = 60
@@ -35,6 +38,7 @@ def write_checkpoint(
     prompt: PromptTemplate,
     test: Iterable[Document],
     provenance: dict[str, object],
+    guidance: float,
 ) -> None:
     """Write the checkpoint into `out`.
 
@@ -49,7 +53,7 @@ def write_checkpoint(
     contents = {
         "name": out.resolve().name,
         "prompt": prompt.manifest(),
-        "sampling": SAMPLING,
+        "sampling": {**SAMPLING, "guidance": guidance},
         "provenance": {
             **provenance,
             "licence": LICENCE,
@@ -90,7 +94,7 @@ def sample(
             do_sample=True,
             max_new_tokens=min(SAMPLE_TOKENS, model.config.n_positions - len(prefix)),
             pad_token_id=model.config.eos_token_id,
-            **{setting: value for setting, value in SAMPLING.items() if setting != "guidance"},
+            **SAMPLING,
         )
         text = tokenizer.decode(ids[0].numpy()[len(prefix) :].tolist(), skip_special_tokens=True).strip()
         texts.append(f"{genre}: {text}")

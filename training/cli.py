@@ -163,6 +163,13 @@ def prepare(
     show_default=True,
     help="Share of the base's weights in the checkpoint's, at the end. It keeps more of what the base knew.",
 )
+@click.option(
+    "--learn-guidance",
+    default=1.0,
+    type=click.FloatRange(1),
+    show_default=True,
+    help="Learn what the base would write under guidance of this strength, so that a genre shows without guidance.",
+)
 @click.option("--xla/--no-xla", default=None, help="Compile steps with XLA.  [default: on a GPU]")
 @click.option("--eager", is_flag=True, help="Run operator by operator, the slow way, for comparison.")
 @click.option(
@@ -193,6 +200,9 @@ def train(
     larger one. Each end writes the checkpoint. To pre-train and then fine-tune, give the OUT of the first stage as the
     --base of the second.
 
+    With --learn-guidance, the model learns from its own base instead of from the texts: in each place, the
+    distribution that the base draws from under guidance. All losses then say how far it is from that, in nats.
+
     With --distribute, each batch is split among several devices. To train on two machines, give the same command on
     both, each with its own index in TF_CONFIG. OUT must be on a file system shared by both. Only the first machine
     writes files and prints messages.
@@ -202,6 +212,7 @@ def train(
       plotify train --data data --base mini --out checkpoint
       plotify train --data data --base mini --schedule constant --out pretrained
       plotify train --data data --base pretrained --source mpst --source cmu --learning-rate 1e-3 --out checkpoint
+      plotify train --data data --base checkpoint --learn-guidance 2 --learning-rate 5e-4 --max-steps 300 --out guided
       plotify train --data data --base openai-community/gpt2 --epochs 3 --out checkpoint
       TF_CONFIG='{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}' \\
         plotify train --data data --base small --out /shared/checkpoint --distribute multiworker
@@ -220,6 +231,8 @@ def train(
         raise click.UsageError("--eager works on one device only: leave out --eager or --distribute")
     if options["keep_base"] and (distribute or base in SIZES):
         raise click.UsageError("--keep-base needs a trained --base, and works on one device only")
+    if options["learn_guidance"] > 1 and (distribute or base in SIZES):
+        raise click.UsageError("--learn-guidance needs a trained --base, and works on one device only")
     gpu = on_gpu()
     size = SIZES.get(base)
     settings = TrainingSettings(

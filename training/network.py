@@ -14,6 +14,8 @@ from itertools import pairwise
 import tensorflow as tf
 from transformers import TFGPT2LMHeadModel
 
+Loss = Callable[..., tuple[tf.Tensor, tf.Tensor]]
+
 LOSS_CHUNKS = 8
 """Number of parts of a batch whose logits are computed one after another."""
 
@@ -95,7 +97,7 @@ class Network:
     """
 
     def __init__(self, model: TFGPT2LMHeadModel, dtype: tf.DType) -> None:
-        self.config, self.body = model.config, model.transformer
+        self.model, self.config, self.body = model, model.config, model.transformer
         self.dtype = dtype
         self.normalize = normalizer(dtype, model.config.layer_norm_epsilon)
 
@@ -108,12 +110,12 @@ class Network:
             mask: [rows, length] float32, 1 where a token is a target. A document's first token never is.
         """
         states = self.states(ids, starts, training)
-        shape = tf.shape(ids)
-        # The last token of a row predicts nothing; a zero in its place keeps the shape even.
-        targets = tf.reshape(tf.concat([ids[:, 1:], tf.zeros([shape[0], 1], ids.dtype)], 1), [-1])
-        weights = tf.reshape(tf.concat([mask[:, 1:], tf.zeros([shape[0], 1], mask.dtype)], 1), [-1])
-        loss = trained_loss if training else measured_loss
-        return loss(states, tf.convert_to_tensor(self.body.wte.embeddings), targets, weights)
+        return summed(cross_entropy, training)(states, self.head, following(ids), following(mask))
+
+    @property
+    def head(self) -> tf.Tensor:
+        """The embeddings, which are the head's weights too, [vocabulary, width] float32."""
+        return tf.convert_to_tensor(self.body.wte.embeddings)
 
     def logits(self, ids: tf.Tensor) -> tf.Tensor:
         """Return logits [rows, length, vocabulary] float32 for rows with one document each.
@@ -180,37 +182,47 @@ def chunks(*tensors: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
     return [tuple(tensor[start:end] for tensor in tensors) for start, end in pairwise(edges)]
 
 
-@tf.custom_gradient
-def trained_loss(
-    states: tf.Tensor, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
-) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor | None, ...]]]:
-    """Return the summed loss (nats, float32), and compute its gradient along with it.
+def following(values: tf.Tensor) -> tf.Tensor:
+    """Return the value of the next token in its row for each token, [rows * length], of `values` [rows, length].
 
-    The head shares `embeddings` with the input.
+    The last token of a row predicts nothing. It gets a zero, which keeps the shape even.
+    """
+    return tf.reshape(tf.concat([values[:, 1:], tf.zeros_like(values[:, :1])], 1), [-1])
+
+
+def summed(loss: Loss, training: bool) -> Callable[..., tf.Tensor]:
+    """Return a function for the sum of `loss` over all tokens (float32).
+
+    Its arguments are the states [tokens, width] in the dtype of the products, the head's weights [vocabulary, width]
+    float32, and what `loss` takes beside the logits, [tokens, ...] each.
 
     Args:
-        states: [tokens, width] in the dtype of the products.
-        embeddings: [vocabulary, width] float32.
-        targets, weights: [tokens], int32 and float32.
+        loss: returns the sum over some tokens and the gradient of their logits, as `cross_entropy` does.
+        training: compute the gradient of states and head along with the sum.
     """
-    head = tf.cast(embeddings, states.dtype)
-    total, to_head, to_states = tf.constant(0.0), tf.zeros_like(embeddings), []
-    for part, part_targets, part_weights in chunks(states, targets, weights):
-        loss, gradient = cross_entropy(tf.matmul(part, head, transpose_b=True), part_targets, part_weights)
-        total += loss
-        to_head += tf.cast(tf.matmul(gradient, part, transpose_a=True), tf.float32)
-        to_states.append(tf.matmul(gradient, head))
-    of_states = tf.concat(to_states, 0)
 
-    def gradient_of(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        return of_states * tf.cast(upstream, of_states.dtype), to_head * upstream, None, None
+    def measured(states: tf.Tensor, head: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
+        weights, total = tf.cast(head, states.dtype), tf.constant(0.0)
+        for part, *rest in chunks(states, *others):
+            total += loss(tf.matmul(part, weights, transpose_b=True), *rest)[0]
+        return total
 
-    return total, gradient_of
+    @tf.custom_gradient
+    def trained(
+        states: tf.Tensor, head: tf.Tensor, *others: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor | None, ...]]]:
+        weights = tf.cast(head, states.dtype)
+        total, to_head, to_states = tf.constant(0.0), tf.zeros_like(head), []
+        for part, *rest in chunks(states, *others):
+            part_total, gradient = loss(tf.matmul(part, weights, transpose_b=True), *rest)
+            total += part_total
+            to_head += tf.cast(tf.matmul(gradient, part, transpose_a=True), tf.float32)
+            to_states.append(tf.matmul(gradient, weights))
+        of_states = tf.concat(to_states, 0)
 
+        def gradient_of(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+            return of_states * tf.cast(upstream, of_states.dtype), to_head * upstream, *(None for _ in others)
 
-def measured_loss(states: tf.Tensor, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Return the same loss as `trained_loss`, but without a gradient."""
-    head, total = tf.cast(embeddings, states.dtype), tf.constant(0.0)
-    for part, part_targets, part_weights in chunks(states, targets, weights):
-        total += cross_entropy(tf.matmul(part, head, transpose_b=True), part_targets, part_weights)[0]
-    return total
+        return total, gradient_of
+
+    return trained if training else measured

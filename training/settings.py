@@ -35,6 +35,7 @@ class TrainingSettings:
             can resume the run with more epochs or steps.
         sources: corpora of the data set to read; an empty tuple means all.
         keep_base: the share of the base's weights in those of the checkpoint.
+        learn_guidance: strength of the base's guidance to learn; see `training/guidance.py`. 1 learns from the texts.
         precision: float32, mixed_float16 or mixed_bfloat16 (Keras policies), or auto, resolved on each machine.
         xla: compile the step with XLA.
         eager: run every step operator by operator, without a graph; only for comparison.
@@ -58,6 +59,7 @@ class TrainingSettings:
     schedule: str = "linear"
     sources: tuple[str, ...] = ()
     keep_base: float = 0.0
+    learn_guidance: float = 1.0
 
 
 class ResumeError(Exception):

@@ -5,7 +5,6 @@ from functools import partial
 
 import tensorflow as tf
 import tf_keras
-from transformers import TFGPT2LMHeadModel
 
 from training.network import Network
 from training.replicas import Replicas
@@ -15,9 +14,8 @@ Step = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def build_steps(
-    model: TFGPT2LMHeadModel,
+    network: Network,
     optimizer: tf_keras.optimizers.Optimizer,
-    precision: str,
     settings: TrainingSettings,
     replicas: Replicas,
     signature: tuple[tf.TypeSpec, ...],
@@ -29,11 +27,9 @@ def build_steps(
     the mean over the targets. The loss of the evaluation step is the sum.
 
     Args:
-        precision: a Keras policy: float32, mixed_float16 or mixed_bfloat16.
         signature: element_spec of the split batches.
     """
-    network = Network(model, tf.as_dtype(tf_keras.mixed_precision.Policy(precision).compute_dtype))
-    variables = model.trainable_variables
+    variables = network.model.trainable_variables
     scaled = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
     strategy, alone = replicas.strategy, replicas.count == 1
     add = tf.distribute.ReduceOp.SUM

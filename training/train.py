@@ -17,9 +17,12 @@ from tokenizers import Tokenizer
 
 from training.batches import Rows
 from training.charts import draw_losses
-from training.checkpoint import sample, write_checkpoint
+from training.checkpoint import GUIDANCE, sample, write_checkpoint
 from training.files import write_whole
+from training.guidance import GuidedNetwork
+from training.guided_rows import GuidedRows
 from training.model import fastest_precision, load_model, load_tokenizer
+from training.network import Network
 from training.optimizer import build_optimizer
 from training.prepare import PROSE, read_split, report_file, trainable_genres
 from training.progress import LINE_EVERY, bar
@@ -95,12 +98,20 @@ class TrainingRun:
         evaluated = replicas.share(self.validation.evaluation_stream)
         self.evaluated = iter(evaluated)
         self.train_step, self.evaluate_step = build_steps(
-            self.model, optimizer, self.precision, settings, replicas, evaluated.element_spec
+            self.network(), optimizer, settings, replicas, evaluated.element_spec
         )
         self.state = TrainingState(self.folder, self.model, optimizer, replicas.chief)
         self.speeds: list[float] = []
         if not replicas.chief:  # or its dropout would be the same as the chief's
             tf.random.set_seed(settings.seed + replicas.worker)
+
+    def network(self) -> Network:
+        """Return what computes the losses."""
+        dtype = tf.as_dtype(tf_keras.mixed_precision.Policy(self.precision).compute_dtype)
+        strength = self.settings.learn_guidance
+        if strength == 1:
+            return Network(self.model, dtype)
+        return GuidedNetwork(self.model, load_model(self.settings.base, self.tokenizer, 0.0), strength, dtype)
 
     def one_tokenizer(self, begun: bool) -> Tokenizer:
         """Return the run's tokenizer.
@@ -155,7 +166,8 @@ class TrainingRun:
             most_tokens: maximum number of tokens, from the beginning of the split; None means no limit.
         """
         config = self.model.config
-        rows = Rows(
+        kind = GuidedRows if self.settings.learn_guidance > 1 else Rows
+        rows = kind(
             (each for each in read_split(self.data, split) if not sources or each.source in sources),
             self.tokenizer,
             self.prompt,
@@ -288,6 +300,7 @@ class TrainingRun:
             self.prompt,
             self.test.documents,
             {"corpora": self.corpora, "training": training, **provenance_of(self.base)},
+            guidance=1.0 if self.settings.learn_guidance > 1 else GUIDANCE,
         )
         # the speed of this process; it has none if it resumed after the last step
         speed = {"tokens_per_second": round(median(self.speeds))} if self.speeds else {}

@@ -1,4 +1,7 @@
+import re
 from collections import Counter
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.training.corpora import invented_texts
 from training.batches import Batch, Rows, pack
+from training.guided_rows import GuidedRows
 from training.prepare import Document
 from training.prompt import PromptTemplate
 from training.tokenizer import END_OF_TEXT, train_tokenizer
@@ -125,6 +129,25 @@ def test_a_row_holds_documents_behind_their_prefixes_and_only_texts_are_targets(
     kinds = {"length": ", lines", "no length": "Horror:", "notes": "[Anna]", "continued": ": …"}
     assert all(any(part in prefix for prefix, _, _ in found) for part in kinds.values())
     assert not any("Story, " in prefix for prefix, _, _ in found)
+
+
+def test_guidance_is_learned_from_the_same_texts_at_the_same_places_with_and_without_genres() -> None:
+    genres = ["Science Fiction", "War"]  # one has more tokens than "Plot", one has fewer
+    documents = [replace(each, genres=genres[number % 3 :]) for number, each in enumerate(DOCUMENTS)]
+    prompt = PromptTemplate(tuple(genres))
+    guided = GuidedRows(documents, TOKENIZER, prompt, TOKENIZER.token_to_id(END_OF_TEXT), CONTEXT, 512, seed=1)
+    longer = {len(prefix) - len(guided.plain(prefix)) for prefix in guided.drawn_prefixes(0)}
+    assert min(longer) < 0 < max(longer)
+    found = []
+    for batch in islice(guided.training_stream(0), len(guided.epoch(0))):
+        half = len(batch.ids) // 2
+        assert not batch.mask[half:].any()
+        with_genre = read(Batch(batch.ids[:half], batch.starts[:half], batch.mask[:half]))
+        without = read(Batch(batch.ids[half:], batch.starts[half:], batch.mask[:half]))
+        assert [(re.sub("^(Science Fiction|War)", "Plot", prefix), *rest) for prefix, *rest in with_genre] == without
+        found += with_genre
+    assert len(found) == len(guided.documents)
+    assert {re.split("[,: ]", prefix)[0] for prefix, *_ in found} == {"Science", "War", "Plot"}
 
 
 def test_an_evaluation_reads_every_document_with_its_first_genre_and_its_length() -> None:

@@ -149,6 +149,60 @@ for variable, own, other in zip(
 """
 
 
+GUIDED = """
+import numpy
+from training.model import TFGPT2LMHeadModel, GPT2Config  # first: it sets how TensorFlow loads
+import tensorflow as tf
+from server.engine.sampling.guidance import guide
+from training.guidance import GuidedNetwork
+
+def model(seed):
+    made = TFGPT2LMHeadModel(GPT2Config(
+        vocab_size=40, n_positions=32, n_embd=16, n_layer=1, n_head=2, embd_pdrop=0.0, resid_pdrop=0.0
+    ))
+    made(tf.zeros((1, 2), tf.int32))
+    draw = numpy.random.default_rng(seed)
+    for variable in made.trainable_variables:
+        variable.assign(draw.normal(0, 0.3, variable.shape))
+    return made
+
+learner, base, draw = model(1), model(2), numpy.random.default_rng(3)
+network = GuidedNetwork(learner, base, 2.5, tf.float32)
+own = draw.integers(0, 40, (3, 32)).astype(numpy.int32)
+without = numpy.concatenate([draw.integers(0, 40, (3, 4)), own[:, 4:]], 1).astype(numpy.int32)
+mask = numpy.zeros((6, 32), numpy.float32)
+mask[:3, 4:30] = 1
+batch = [tf.constant(each) for each in (numpy.concatenate([own, without]), numpy.zeros((6, 32), numpy.int32), mask)]
+
+with tf.GradientTape() as tape:
+    expected = 0.0
+    learned = tf.nn.log_softmax(learner(own).logits)
+    logits, against = base(own).logits.numpy(), base(without).logits.numpy()
+    for row in range(3):
+        for place in range(3, 29):
+            guided = guide(logits[row, place], against[row, place], 2.5)
+            drawn = numpy.flatnonzero(numpy.isfinite(guided))
+            shares = numpy.exp(guided[drawn]) / numpy.exp(guided[drawn]).sum()
+            expected += tf.reduce_sum(shares * (numpy.log(shares) - tf.gather(learned[row, place], drawn)))
+gradients = tape.gradient(expected, learner.trainable_variables)
+with tf.GradientTape() as tape:
+    loss = network.summed_loss(*batch, training=True)
+assert expected > 1
+numpy.testing.assert_allclose(loss, expected, rtol=1e-4)
+numpy.testing.assert_allclose(network.summed_loss(*batch, training=False), expected, rtol=1e-4)
+for variable, own, other in zip(
+    learner.trainable_variables, tape.gradient(loss, learner.trainable_variables), gradients, strict=True
+):
+    own, other = (tf.convert_to_tensor(each).numpy() for each in (own, other))
+    assert abs(own - other).max() < 1e-3 * abs(other).max(), variable.name
+"""
+
+
+def test_guidance_is_learned_as_the_server_applies_it() -> None:
+    done = run(GUIDED)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_network_of_training_is_hugging_faces_and_packed_documents_do_not_see_each_other() -> None:
     done = run(NETWORK)
     assert done.returncode == 0, done.stderr

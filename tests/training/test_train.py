@@ -152,12 +152,13 @@ def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
     for words, says in (
         (["--data", str(tmp_path)], "plotify prepare"),
         (["--base", "no/such-model"], "declared size (minute, mini, small)"),
+        (["--learn-guidance", "2"], "--learn-guidance needs a trained --base"),
     ):
         done = subprocess.run(
             [*command(data, tmp_path / "out"), *words],
             capture_output=True, text=True, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
-        assert done.returncode == 1
+        assert done.returncode in (1, 2)
         assert says in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
     # a failed start leaves the folder free: the corrected command can use it
@@ -168,6 +169,15 @@ def test_nothing_is_written_beside_an_error(tmp_path: Path) -> None:
     done = subprocess.run(command(tmp_path, tmp_path / "out"), capture_output=True, text=True, timeout=300)
     assert done.stdout == ""
     assert re.fullmatch(r"Error: .*prepare\.json is missing: .*\n", done.stderr)
+
+
+def test_a_model_learns_to_do_without_guidance(data: Path, trained: Path, tmp_path: Path) -> None:
+    words = ("--base", str(trained), "--learn-guidance", "3", "--max-steps", "30", "--learning-rate", "1e-3")
+    train(data, tmp_path / "guided", *words)
+    distances = losses(tmp_path / "guided", "validation")
+    assert 0 < distances[30] < 0.8 * distances[0]
+    described = [json.loads((each / "plotify.json").read_text()) for each in (trained, tmp_path / "guided")]
+    assert [each["sampling"]["guidance"] for each in described] == [2, 1]
 
 
 def test_a_share_of_the_base_is_kept(data: Path, trained: Path, tmp_path: Path) -> None:
