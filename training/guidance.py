@@ -17,6 +17,9 @@ from training.network import Loss, Network, following, summed
 FLOOR = 0.02
 """Tokens below this share of the likeliest token's probability are never drawn under guidance, as in the server."""
 
+ROUNDING = 1e-3
+"""Two readings of the same prompt differ by less than this in their log probabilities."""
+
 
 def divergence_from(base: tf.Tensor, strength: float) -> Loss:
     """Return a loss: the divergence of the guided distributions from a model's own (Kullback-Leibler, in nats).
@@ -32,7 +35,9 @@ def divergence_from(base: tf.Tensor, strength: float) -> Loss:
         logits: tf.Tensor, with_genre: tf.Tensor, without: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         own, plain = (tf.nn.log_softmax(tf.cast(each, tf.float32)) for each in (with_genre, without))
-        plausible = own >= tf.reduce_max(own, -1, keepdims=True) + reach
+        # The server has nothing to guide a prompt without a genre away from, so it cuts nothing off there.
+        unguided = tf.reduce_all(tf.abs(own - plain) < ROUNDING, -1, keepdims=True)
+        plausible = unguided | (own >= tf.reduce_max(own, -1, keepdims=True) + reach)
         guided = tf.nn.log_softmax(tf.where(plausible, plain + strength * (own - plain), tf.constant(-1e9)))
         learned = tf.nn.log_softmax(tf.cast(logits, tf.float32))
         share = tf.exp(guided)

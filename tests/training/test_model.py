@@ -170,6 +170,7 @@ learner, base, draw = model(1), model(2), numpy.random.default_rng(3)
 network = GuidedNetwork(learner, base, 2.5, tf.float32)
 own = draw.integers(0, 40, (3, 32)).astype(numpy.int32)
 without = numpy.concatenate([draw.integers(0, 40, (3, 4)), own[:, 4:]], 1).astype(numpy.int32)
+without[2] = own[2]  # a prompt without a genre: nothing to guide away from
 mask = numpy.zeros((6, 32), numpy.float32)
 mask[:3, 4:30] = 1
 batch = [tf.constant(each) for each in (numpy.concatenate([own, without]), numpy.zeros((6, 32), numpy.int32), mask)]
@@ -180,7 +181,7 @@ with tf.GradientTape() as tape:
     logits, against = base(own).logits.numpy(), base(without).logits.numpy()
     for row in range(3):
         for place in range(3, 29):
-            guided = guide(logits[row, place], against[row, place], 2.5)
+            guided = guide(logits[row, place], against[row, place], 2.5) if row < 2 else logits[row, place]
             drawn = numpy.flatnonzero(numpy.isfinite(guided))
             shares = numpy.exp(guided[drawn]) / numpy.exp(guided[drawn]).sum()
             expected += tf.reduce_sum(shares * (numpy.log(shares) - tf.gather(learned[row, place], drawn)))
