@@ -50,7 +50,7 @@ def divergence_from(base: tf.Tensor, strength: float) -> Loss:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the sum and the gradient of the logits. The arguments behind it are states of the base."""
         read = (tf.matmul(each, base, transpose_b=True) for each in (with_genre, without))
-        return diverge(logits, *read, weights)
+        return diverge(logits, *read, weights)  # type: ignore[no-any-return]
 
     return loss
 
