@@ -22,7 +22,7 @@ ROUNDING = 1e-3
 
 
 def divergence_from(base: tf.Tensor, strength: float) -> Loss:
-    """Return a loss: the divergence of the guided distributions from a model's own (Kullback-Leibler, in nats).
+    """Return a loss: the Kullback-Leibler divergence of a model from the guided distributions, in nats.
 
     Args:
         base: the weights of the base's head, [vocabulary, width] in the dtype of the products.

@@ -183,9 +183,12 @@ def chunks(*tensors: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
 
 
 def following(values: tf.Tensor) -> tf.Tensor:
-    """Return the value of the next token in its row for each token, [rows * length], of `values` [rows, length].
+    """Return for each token the value of the next one in its row, [rows * length].
 
     The last token of a row predicts nothing. It gets a zero, which keeps the shape even.
+
+    Args:
+        values: [rows, length].
     """
     return tf.reshape(tf.concat([values[:, 1:], tf.zeros_like(values[:, :1])], 1), [-1])
 

@@ -32,7 +32,7 @@ COMMANDS = dict(every_command())
 
 def check(text: str) -> int:
     """Check the commands in a text, and return their number."""
-    found = [shlex.split(line, comments=True) for line in LINE.findall(text)]
+    found = [shlex.split(line, comments=True) for line in LINE.findall(text.replace("\\\n", " "))]
     for words in found:
         words = list(takewhile(lambda word: word not in ("|", ">", "<"), words))
         name = " ".join(words[:2]) if words[0] == "bench" else words[0]
