@@ -424,6 +424,7 @@ def test_cards_end_with_a_line_and_a_phones_page_stays_where_the_caret_is_in_vie
             if text == BEGINNING:
                 writer.page.evaluate("scrollTo(0, 0)")
             place = writer.text.bounding_box()
+            assert place
             writer.text.press("Control+Enter")
             expect(writer.takes).to_have_count(3)
             for lines in writer.page.evaluate(LINES):
@@ -432,10 +433,12 @@ def test_cards_end_with_a_line_and_a_phones_page_stays_where_the_caret_is_in_vie
             if width == 390:
                 tray = writer.offers.bounding_box()
                 top, bottom = writer.ghost.evaluate(FIRST_LINE)
+                now = writer.text.bounding_box()
                 assert tray
+                assert now
                 assert 0 <= top < bottom <= tray["y"]
                 if text == BEGINNING:
-                    assert (writer.text.bounding_box() or {})["y"] == (place or {})["y"]
+                    assert now["y"] == place["y"]
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["javascript", "plain"])
