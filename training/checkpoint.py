@@ -19,7 +19,7 @@ from training.prepare import Document
 from training.prompt import PromptTemplate
 
 SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1}
-"""Default sampling parameters of the checkpoint, beside guidance, found with `python -m export.decoding`.
+"""Default sampling parameters of the checkpoint, found with `python -m export.decoding`.
 
 See docs/training.md.
 """

@@ -15,7 +15,10 @@ from transformers import TFGPT2LMHeadModel
 from training.network import Loss, Network, following, summed
 
 FLOOR = 0.02
-"""Tokens below this share of the likeliest token's probability are never drawn under guidance, as in the server."""
+"""Guidance never draws tokens below this share of the likeliest token's probability.
+
+It is the server's default.
+"""
 
 ROUNDING = 1e-3
 """Two readings of the same prompt differ by less than this in their log probabilities."""
