@@ -6,6 +6,7 @@ from litestar import Response
 from litestar.exceptions import PermissionDeniedException, TooManyRequestsException
 from msgspec import Struct
 
+from server.desk.rewriting import SelectionError
 from server.desk.utf16 import utf16_length
 from server.engine import EngineBusy
 from server.http.errors import headers_of, message_of, status_of
@@ -13,7 +14,14 @@ from server.shelf import NotKept, NotOnShelf, ShelfError, Volume
 from server.shelf.authorship import By
 from server.writing.brief import BriefError
 
-EXPLAINED = (BriefError, EngineBusy, PermissionDeniedException, ShelfError, TooManyRequestsException)
+EXPLAINED = (
+    BriefError,
+    EngineBusy,
+    PermissionDeniedException,
+    SelectionError,
+    ShelfError,
+    TooManyRequestsException,
+)
 """Errors with an explanation on the desk's page."""
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from server.desk.continuations import TYPED, at_once
 from server.engine import AnyEngine, Request, Sampling, Stream
-from server.writing.brief import Brief, BriefError
+from server.errors import PlotifyError
+from server.writing.brief import Brief
 
 CANDIDATES = 8
 """Ways to generate at once."""
@@ -30,6 +31,12 @@ SPACE = re.compile(r"\s+")
 
 MARKS = ".,;:!?…"
 """Punctuation at the end of a part of a sentence. A way to say it ends as the selection does."""
+
+
+class SelectionError(PlotifyError):
+    """Nothing is selected, or too much."""
+
+    status = 422
 
 
 @dataclass(frozen=True)
@@ -74,12 +81,12 @@ async def rewritten(engine: AnyEngine, brief: Brief, selection: Selection, clien
         brief: with the end of the text before the selection.
 
     Raises:
-        BriefError: nothing is selected, or too much.
+        SelectionError: nothing is selected, or too much.
         EngineBusy, EngineError: see `AnyEngine.submit`.
     """
     words = len(selection.selected.split())
     if not 1 <= words <= LONGEST:
-        raise BriefError({"selected": f"Select from 1 to {LONGEST} words; there are {words}."})
+        raise SelectionError(f"Select from 1 to {LONGEST} words; you have selected {words}.")
     ways: dict[str, str] = {_key(selection.selected): ""}
     for attempt in range(ROUNDS):
         for written in await _written(engine, brief, selection, client, attempt):

@@ -35,7 +35,7 @@ const forget = (name = draft) => stored(name, null);
 // leaves: the text was sent, but the page will not see the answer.
 function keepDraft(leaves = false) {
   const { token, ...typed } = Object.fromEntries(new FormData(form));
-  if (unsaved()) stored(draft, { typed, kept: state.kept, leaves, at: Date.now() });
+  if (unsaved()) stored(draft, { typed, authors: sheet.authors, kept: state.kept, leaves, at: Date.now() });
 }
 
 export function soon(pause = 1500) {
@@ -133,10 +133,11 @@ function recall() {
   for (const name of stored() ?? []) {
     const each = name.startsWith(DRAFT) && stored(name);
     if (!each) continue;
-    const { typed, kept, leaves, at } = each, here = name === draft || (typed.plot && typed.plot === plot.value);
+    const { typed, authors, kept, leaves, at } = each, here = name === draft || (typed.plot && typed.plot === plot.value);
     if (here && kept === served && typed.text !== served) {
       state.kept = served;
       if (typed.text !== sheet.value) sheet.put(0, sheet.value.length, typed.text);
+      if (authors?.length === sheet.value.length) sheet.authors = authors;
       if (name !== draft) forget(name);
     } else if (here ? leaves || typed.text === served : leaves && Date.now() - at > DAY) forget(name);
     else if (!leaves) {

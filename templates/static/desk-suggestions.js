@@ -182,12 +182,14 @@ export function take(index = now.index) {
   tell(says("taken") + (last && !last.stop ? ` ${says("arrived", full(last))}` : ""));
 }
 
+// Words behind the caret keep a space before them: the suggestion may be put away after any word.
 export function takeWord() {
-  const [word] = words().match(/^\s*\S+(\s+$)?/) ?? [], { given, set } = now;
+  const [word] = words().match(/^\s*\S+/) ?? [], { given, set, at } = now;
   if (!word) return;
-  if (word === words() && !set.stop) return take();
-  now = { ...now, given: given + word.length, at: now.at + word.length };
-  insert(now.at - word.length, 0, word);
+  if (word === words().trimEnd() && !set.stop) return take();
+  now = { ...now, given: given + word.length, at: at + word.length };
+  insert(at, 0, letter(sheet.value.slice(at)) ? `${word} ` : word);
+  sheet.select(now.at);
   draw();
 }
 

@@ -52,11 +52,14 @@ const actions = {
 const possible = (to) => sheet.edits[to].length || (state[to] && (to === "undo" || !sheet.edits.undo.length));
 
 // shows: with the suggestions there. Else the next Tab would take the same one again.
+// The button stays under the finger, though the page becomes longer or shorter.
 async function back(to, shows) {
+  const place = () => $(to).getBoundingClientRect().top, before = place();
   rest();
   close();
   if (sheet.go(to) || (possible(to) && await travel(to))) {
     sheet.show();
+    scrollBy(0, place() - before);
     if (shows) again(true);
   }
 }

@@ -87,6 +87,21 @@ def test_the_right_arrow_takes_a_word(writer: Writer, desk: DictatedDesk) -> Non
     writer.expect_text(BEGINNING + WAYS[0])
 
 
+def test_a_word_taken_before_other_words_keeps_its_space(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.fill(f"{BEGINNING} rains")
+    for _ in "rains":
+        writer.text.press("ArrowLeft")
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    writer.text.press("ArrowRight")
+    writer.expect_text(f"{BEGINNING} He rains")
+    expect(writer.ghost).to_have_attribute("data-words", WAYS[0].removeprefix(" He"))
+    writer.text.press("ArrowRight")
+    writer.expect_text(f"{BEGINNING} He opened rains")
+    writer.text.press("Tab")
+    writer.expect_text(f"{BEGINNING}{WAYS[0]} rains")
+
+
 def test_of_a_blank_page_and_eleven_keys_there_are_ten_taken_suggestions(writer: Writer) -> None:
     DictatedDesk(writer.page)
     writer.page.evaluate(
@@ -244,6 +259,23 @@ def test_inside_a_word_the_text_goes_on_behind_the_word(writer: Writer, desk: Di
         writer.text.press("ArrowLeft")
     suggested(writer)
     assert (desk.of("suggest")[0]["text"], desk.of("suggest")[0]["rest"]) == (BEGINNING, BEHIND)
+
+
+def test_undo_stays_under_the_finger(writers: Callable[..., Writer]) -> None:
+    writer = writers(viewport={"width": 390, "height": 510}, has_touch=True, is_mobile=True)
+    DictatedDesk(writer.page)
+    writer.open("/")
+    writer.text.fill("A line.\n" * 6)
+    writer.text.press("Control+End")
+    writer.text.press_sequentially("".join(f"Line {number}.\n" for number in range(8)))
+    undo = writer.page.get_by_role("button", name="Undo", exact=True)
+    places = []
+    for _ in range(12):
+        before = writer.value
+        undo.tap()
+        expect(writer.page.locator("#text")).not_to_have_value(before)
+        places.append((undo.bounding_box() or {})["y"])
+    assert max(places) - min(places) < 4, places  # browsers scroll by whole pixels
 
 
 def test_every_key_has_a_button(writer: Writer, desk: DictatedDesk) -> None:

@@ -128,6 +128,13 @@ def test_a_selection_is_said_in_another_way(writer: Writer, desk: DictatedDesk) 
     assert not writer.faults
 
 
+def test_too_long_a_selection_says_so(writer: Writer) -> None:
+    writer.text.fill("A fox. " * 101)
+    writer.text.press("Control+a")
+    writer.text.press("Alt+ArrowDown")
+    expect(writer.page.get_by_role("alert")).to_have_text("Select from 1 to 100 words; you have selected 202.")
+
+
 def test_a_part_of_a_word_stands_for_all_of_it(writer: Writer, desk: DictatedDesk) -> None:
     writer.text.press("Control+Home")
     for _ in BEGINNING[:5]:
@@ -168,6 +175,18 @@ def test_words_that_are_taken_while_others_are_on_their_way_are_the_models_too(
     writer.page.reload()
     writer.expect_text(f"{BEGINNING}{WAYS[0]} {words[0]} {words[1]}")
     assert writer.page.evaluate(MARKED) == [f"{WAYS[0]} {words[0]} {words[1]}"]
+
+
+def test_the_words_of_the_model_stay_marked_if_the_page_is_left_before_the_next_save(
+    writer: Writer, desk: DictatedDesk
+) -> None:
+    writer.expect_saved()
+    writer.page.route("**/desk", lambda route: route.abort())
+    writer.text.press("Control+End")
+    writer.text.press_sequentially(" She fell.")
+    writer.page.reload()
+    writer.expect_text(f"{BEGINNING}{WAYS[0]} She fell.")
+    assert writer.page.evaluate(MARKED) == [WAYS[0]]
 
 
 def test_the_words_of_the_model_are_marked_without_markup(writer: Writer, desk: DictatedDesk) -> None:
