@@ -33,7 +33,7 @@ Rounds = list[list[float]]
 def recording(
     model: frame.ShippedModel,
     precision: frame.Precision,
-    database: Annotated[str, frame.option("PostgreSQL's address.  [default: a temporary SQLite file]", default="")],
+    database: Annotated[str | None, frame.option("PostgreSQL's address. [default: a temporary SQLite file]")],
     plots: Annotated[int, frame.count(64, "Plots at a time.")],
     requests: Annotated[int, frame.count(4, "Plots for each client and round.")],
     writers: Annotated[int, frame.count(8, "Writers whose texts are saved every second meanwhile.", least=0)],
