@@ -38,7 +38,7 @@ async def test_others_have_their_turn_between_the_pieces(
             turns += 1
 
     context = {"entries": entries(), "count": PLOTS, "search": "", "skip": 0, "step": PLOTS, "sort": "changed"}
-    context |= {"refused": (), "token": "x", "page": "x"}
+    context |= {"refused": (), "deleted": None, "token": "x", "page": "x"}
     task = asyncio.create_task(another())
     if streamed:
         text = "".join([piece async for piece in Pages(bundle.manifest).stream("shelf.html", **context)])
