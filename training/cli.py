@@ -231,8 +231,6 @@ def train(
         raise click.UsageError("--eager works on one device only: leave out --eager or --distribute")
     if options["keep_base"] and (distribute or base in SIZES):
         raise click.UsageError("--keep-base needs a trained --base, and works on one device only")
-    if options["learn_guidance"] > 1 and (distribute or base in SIZES):
-        raise click.UsageError("--learn-guidance needs a trained --base, and works on one device only")
     gpu = on_gpu()
     size = SIZES.get(base)
     settings = TrainingSettings(
@@ -242,6 +240,8 @@ def train(
         xla=gpu if xla is None else xla,
         **options,
     )
+    if settings.learns_guidance and (distribute or base in SIZES):
+        raise click.UsageError("--learn-guidance needs a trained --base, and works on one device only")
     try:
         replicas = replicas_of(distribute)
         with replicas.losing_no_worker():

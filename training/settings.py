@@ -61,6 +61,10 @@ class TrainingSettings:
     keep_base: float = 0.0
     learn_guidance: float = 1.0
 
+    @property
+    def learns_guidance(self) -> bool:
+        return self.learn_guidance > 1
+
 
 class ResumeError(Exception):
     """The folder contains another run. The message lists the differences."""

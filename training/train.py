@@ -61,6 +61,11 @@ def provenance_of(base: dict[str, Any]) -> dict[str, Any]:
     return {"base": {name: origin[name] for name in ("corpora", "training", "base") if name in origin}} if base else {}
 
 
+def guidance_of(base: dict[str, Any]) -> float:
+    """Return the default guidance of a model trained from a base: the base's own, since it may do without."""
+    return float(base["sampling"]["guidance"]) if base else GUIDANCE
+
+
 class TrainingRun:
     """A training run in a folder, new or resumed from its last save.
 
@@ -108,10 +113,10 @@ class TrainingRun:
     def network(self) -> Network:
         """Return what computes the losses."""
         dtype = tf.as_dtype(tf_keras.mixed_precision.Policy(self.precision).compute_dtype)
-        strength = self.settings.learn_guidance
-        if strength == 1:
+        if not self.settings.learns_guidance:
             return Network(self.model, dtype)
-        return GuidedNetwork(self.model, load_model(self.settings.base, self.tokenizer, 0.0), strength, dtype)
+        base = load_model(self.settings.base, self.tokenizer, 0.0)
+        return GuidedNetwork(self.model, base, self.settings.learn_guidance, dtype)
 
     def one_tokenizer(self, begun: bool) -> Tokenizer:
         """Return the run's tokenizer.
@@ -166,7 +171,7 @@ class TrainingRun:
             most_tokens: maximum number of tokens, from the beginning of the split; None means no limit.
         """
         config = self.model.config
-        kind = GuidedRows if self.settings.learn_guidance > 1 else Rows
+        kind = GuidedRows if self.settings.learns_guidance else Rows
         rows = kind(
             (each for each in read_split(self.data, split) if not sources or each.source in sources),
             self.tokenizer,
@@ -300,7 +305,7 @@ class TrainingRun:
             self.prompt,
             self.test.documents,
             {"corpora": self.corpora, "training": training, **provenance_of(self.base)},
-            guidance=1.0 if self.settings.learn_guidance > 1 else GUIDANCE,
+            guidance=1.0 if self.settings.learns_guidance else guidance_of(self.base),
         )
         # the speed of this process; it has none if it resumed after the last step
         speed = {"tokens_per_second": round(median(self.speeds))} if self.speeds else {}

@@ -111,10 +111,18 @@ def test_a_checkpoint_without_weights_says_so(published: Path, tmp_path: Path) -
     assert "it has no weights; tf_model.h5 or model.safetensors must be there" in done.stderr
 
 
-NETWORK = """
+COMPARISON = """
 import numpy
 from training.model import TFGPT2LMHeadModel, GPT2Config  # first: it sets how TensorFlow loads
 import tensorflow as tf
+
+def compare(variables, gradients, expected, tolerance):
+    for variable, *both in zip(variables, gradients, expected, strict=True):
+        own, other = (tf.convert_to_tensor(each).numpy() for each in both)
+        assert abs(own - other).max() < tolerance * abs(other).max(), variable.name
+"""
+
+NETWORK = """
 from training.network import Network
 model = TFGPT2LMHeadModel(GPT2Config(
     vocab_size=300, n_positions=64, n_embd=48, n_layer=3, n_head=4, embd_pdrop=0.0, resid_pdrop=0.0
@@ -141,18 +149,11 @@ with tf.GradientTape() as tape:
     loss = network.summed_loss(*batch, training=True)
 numpy.testing.assert_allclose(loss, expected, rtol=1e-5)
 numpy.testing.assert_allclose(network.summed_loss(*batch, training=False), expected, rtol=1e-5)
-for variable, own, other in zip(
-    model.trainable_variables, tape.gradient(loss, model.trainable_variables), gradients, strict=True
-):
-    own, other = (tf.convert_to_tensor(each).numpy() for each in (own, other))
-    assert abs(own - other).max() < 1e-4 * abs(other).max(), variable.name
+compare(model.trainable_variables, tape.gradient(loss, model.trainable_variables), gradients, 1e-4)
 """
 
 
 GUIDED = """
-import numpy
-from training.model import TFGPT2LMHeadModel, GPT2Config  # first: it sets how TensorFlow loads
-import tensorflow as tf
 from server.engine.sampling.guidance import guide
 from training.guidance import GuidedNetwork
 
@@ -191,19 +192,15 @@ with tf.GradientTape() as tape:
 assert expected > 1
 numpy.testing.assert_allclose(loss, expected, rtol=1e-4)
 numpy.testing.assert_allclose(network.summed_loss(*batch, training=False), expected, rtol=1e-4)
-for variable, own, other in zip(
-    learner.trainable_variables, tape.gradient(loss, learner.trainable_variables), gradients, strict=True
-):
-    own, other = (tf.convert_to_tensor(each).numpy() for each in (own, other))
-    assert abs(own - other).max() < 1e-3 * abs(other).max(), variable.name
+compare(learner.trainable_variables, tape.gradient(loss, learner.trainable_variables), gradients, 1e-3)
 """
 
 
 def test_guidance_is_learned_as_the_server_applies_it() -> None:
-    done = run(GUIDED)
+    done = run(COMPARISON + GUIDED)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_network_of_training_is_hugging_faces_and_packed_documents_do_not_see_each_other() -> None:
-    done = run(NETWORK)
+    done = run(COMPARISON + NETWORK)
     assert done.returncode == 0, done.stderr

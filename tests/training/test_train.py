@@ -176,8 +176,10 @@ def test_a_model_learns_to_do_without_guidance(data: Path, trained: Path, tmp_pa
     train(data, tmp_path / "guided", *words)
     distances = losses(tmp_path / "guided", "validation")
     assert 0 < distances[30] < 0.8 * distances[0]
-    described = [json.loads((each / "plotify.json").read_text()) for each in (trained, tmp_path / "guided")]
-    assert [each["sampling"]["guidance"] for each in described] == [2, 1]
+    train(data, tmp_path / "further", "--base", str(tmp_path / "guided"), "--max-steps", "2")
+    folders = (trained, tmp_path / "guided", tmp_path / "further")
+    described = [json.loads((each / "plotify.json").read_text()) for each in folders]
+    assert [each["sampling"]["guidance"] for each in described] == [2, 1, 1]
 
 
 def test_a_share_of_the_base_is_kept(data: Path, trained: Path, tmp_path: Path) -> None:
