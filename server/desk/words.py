@@ -22,6 +22,9 @@ LONGEST = 64
 WORD = re.compile(r"\s*(?:\w+(?:['’-]\w+)*|[^\w\s]+)?")
 """A word or a punctuation mark at the beginning of a text, with the space before it."""
 
+QUOTES = frozenset("\"'“”‘’«»")
+"""A word of these alone helps nobody: it says nothing of what would be quoted."""
+
 BROKEN = "\ufffd"
 """Stands in a decoded text for tokens that are only a part of a character."""
 
@@ -94,7 +97,7 @@ def _listed(found: list[tuple[str, float]], bare: bool, standing: str, avoid: tu
     for spelled, probability in sorted(found, key=lambda each: -each[1]):
         word, spaced = spelled.strip(), spelled[:1].isspace()
         whole = spelled.lstrip(" ") == word and BROKEN not in word
-        fits = whole and (spaced or not bare) and word.casefold() not in avoided
+        fits = whole and (spaced or not bare) and word.casefold() not in avoided and not QUOTES.issuperset(word)
         if word == standing or (word and fits):
             words.setdefault(word, Word(word, probability, spaced and not bare))
     shown = list(words.values())

@@ -83,6 +83,7 @@ def test_a_plot_is_renamed(writer: Writer) -> None:
     writer.page.get_by_label("Title").fill("The clock of ice")
     deed(writer, "Rename")
     expect(writer.page.get_by_role("heading", level=1)).to_have_text("The clock of ice")
+    expect(writer.page.get_by_label("Title")).to_be_focused()
     writer.open("/shelf")
     expect(writer.page.get_by_role("link", name="The clock of ice", exact=True)).to_be_visible()
 
@@ -130,6 +131,7 @@ def test_a_plot_has_another_cover_and_can_be_saved(writer: Writer) -> None:
     before = cover.get_attribute("src")
     deed(writer, "Another cover")
     expect(cover).not_to_have_attribute("src", str(before))
+    expect(writer.page.locator("#picture")).to_be_focused()
     after = cover.get_attribute("src")
     assert cover.evaluate("image => image.decode().then(() => image.naturalWidth)") == 800
     assert writer.download("Download it").startswith("<svg")

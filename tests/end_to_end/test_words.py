@@ -111,11 +111,11 @@ def test_a_selection_is_said_in_another_way(writer: Writer, desk: DictatedDesk) 
     writer.text.press("Control+Home")
     writer.text.press("Control+Shift+ArrowRight")
     writer.text.press("Control+Shift+ArrowRight")
-    expect(writer.page.get_by_role("button", name="Say it differently")).to_be_visible()
+    expect(writer.page.get_by_role("button", name="Other versions")).to_be_visible()
     assert undo.bounding_box() == place
     selected = writer.page.evaluate("String(getSelection())")
-    writer.press("Say it differently")
-    others = writer.page.get_by_role("group", name="Say it differently")
+    writer.press("Other versions")
+    others = writer.page.get_by_role("group", name="Other versions")
     expect(others.get_by_role("button")).to_have_text(list(REWRITTEN))
     asked = desk.of("rewrite")[0]
     assert (asked["text"], asked["selected"]) == ("", selected)
@@ -140,7 +140,7 @@ def test_a_part_of_a_word_stands_for_all_of_it(writer: Writer, desk: DictatedDes
     for _ in BEGINNING[:5]:
         writer.text.press("Shift+ArrowRight")
     writer.text.press("Alt+ArrowDown")
-    expect(writer.page.get_by_role("group", name="Say it differently")).to_be_visible()
+    expect(writer.page.get_by_role("group", name="Other versions")).to_be_visible()
     assert desk.of("rewrite")[0]["selected"] == "A detective"
     writer.page.keyboard.press("Tab")
     writer.expect_text((BEGINNING + WAYS[0]).replace("A detective", REWRITTEN[0]))
@@ -149,7 +149,7 @@ def test_a_part_of_a_word_stands_for_all_of_it(writer: Writer, desk: DictatedDes
 def test_ones_own_words_stay_with_escape(writer: Writer, desk: DictatedDesk) -> None:
     writer.text.press("Control+a")
     writer.text.press("Alt+ArrowDown")
-    others = writer.page.get_by_role("group", name="Say it differently")
+    others = writer.page.get_by_role("group", name="Other versions")
     expect(others).to_be_visible()
     writer.page.keyboard.press("Escape")
     expect(others).to_be_hidden()

@@ -52,6 +52,12 @@ def test_a_part_of_a_character_is_no_word() -> None:
     assert [each.word for each in _listed([("\ufffd", 0.5), (" caf\ufffd", 0.2), (" 灯", 0.1)], True, "", ())] == ["灯"]
 
 
+def test_a_quotation_mark_alone_is_no_word_unless_it_stands_there() -> None:
+    found = [(' "', 0.5), (" (", 0.3), (" fox", 0.1)]
+    assert [each.word for each in _listed(found, True, "", ())] == ["(", "fox"]
+    assert [each.word for each in _listed(found, True, '"', ())] == ['"', "(", "fox"]
+
+
 def test_the_probability_of_a_word_is_that_of_its_tokens(roomy: Engine) -> None:
     """Of the model itself: not of the temperature, nor of the penalties."""
     request = Request(f"Plot: {TEXT}", Sampling(temperature=2, repetition_penalty=1.5))
