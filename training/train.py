@@ -62,7 +62,7 @@ def provenance_of(base: dict[str, Any]) -> dict[str, Any]:
 
 
 def guidance_of(base: dict[str, Any]) -> float:
-    """Return the default guidance of a model trained from a base: the base's own, since it may do without."""
+    """Return the default guidance of a model trained from a base: the base's own, if it has one."""
     return float(base["sampling"]["guidance"]) if base else GUIDANCE
 
 
