@@ -42,8 +42,8 @@ def changed(before: str, after: str, caret: int | None = None) -> tuple[int, int
     caret: the place in the second text where the writer is. If they may as well have typed the new words there, they
     did: of "a a fox" and "a fox", the first or the second "a " can be new.
     """
-    start = _shared(before, after)
-    same = _shared(before[start:][::-1], after[start:][::-1])
+    start = shared(before, after)
+    same = shared(before[start:][::-1], after[start:][::-1])
     if caret is not None:
         at = caret - (len(after) - same - start)
         if 0 <= at <= start and before.endswith(after[caret:]) and len(after) - caret == same + start - at:
@@ -51,7 +51,7 @@ def changed(before: str, after: str, caret: int | None = None) -> tuple[int, int
     return start, same
 
 
-def _shared(one: str, other: str) -> int:
+def shared(one: str, other: str) -> int:
     """Return the number of characters at the beginning of both texts."""
     most = min(len(one), len(other))
     return bisect_left(range(1, most + 1), True, key=lambda length: one[:length] != other[:length])

@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.shelf.authorship import By
+from server.shelf.authorship import By, shared
 from server.shelf.errors import NotOnShelf
 from server.shelf.models import PassageRow, PlotRow
 
@@ -21,6 +21,12 @@ NEAR = 100
 
 EXCERPT = 160
 """Characters of a passage in an outline."""
+
+READ = 8_000
+"""Characters to read of a passage, to find where it differs from others."""
+
+CONTEXT = 30
+"""Characters before a difference, or up to a word more."""
 
 
 class Gap(Struct, frozen=True):
@@ -31,10 +37,12 @@ class Gap(Struct, frozen=True):
 
 
 class Twig(Struct, frozen=True):
-    """A passage in an outline. text: its beginning, with an ellipsis if there is more.
+    """A passage in an outline.
 
-    on_path: it is a part of the plot's text. ways: the ways on from it, besides the next passage in its strand. beside:
-    the number of all passages on these ways. unfolded: they are shown at once.
+    text: its beginning, with an ellipsis if there is more. After a change in the middle of a plot, the new passage
+    begins like the old one. Then this is the part that differs, behind an ellipsis. on_path: it is a part of the plot's
+    text. ways: the ways on from it, besides the next passage in its strand. beside: the number of all passages on these
+    ways. unfolded: they are shown at once.
     """
 
     number: int
@@ -88,7 +96,7 @@ class _Drawing:
         self.shown = set(self._nearest())
         self.sizes = self._sizes(parents)
         self.shown_sizes = self._sizes(self.shown)
-        part = func.substr(PassageRow.text, 1, EXCERPT + 1)
+        part = func.substr(PassageRow.text, 1, READ)
         texts = select(PassageRow.number, PassageRow.by, part).where(
             PassageRow.plot_id == plot.id, PassageRow.number.in_(self.shown)
         )
@@ -149,7 +157,9 @@ class _Drawing:
 
     def _twig(self, number: int, following: int | None) -> Twig:
         by, text = self.texts[number]
-        words = " ".join(text[:EXCERPT].split()) + ("…" if len(text) > EXCERPT else "")
+        start = self._start(number)
+        words = ("…" if start else "") + " ".join(text[start : start + EXCERPT].split())
+        words += "…" if len(text) > start + EXCERPT else ""
         others = [child for child in self.children[number] if child != following]
         near = number in {self.at, self.plot.current, self.parents[self.plot.current]}
         return Twig(
@@ -161,6 +171,13 @@ class _Drawing:
             beside=sum(self.sizes[child] for child in others),
             unfolded=near or any(child in self.middle for child in others),
         )
+
+    def _start(self, number: int) -> int:
+        """Return where a passage differs from the older ones at its place, or 0 if it does at once."""
+        text = self.texts[number][1]
+        older = (each for each in self.children[self.parents[number]] if each < number and each in self.shown)
+        same = max((shared(text, self.texts[each][1]) for each in older), default=0)
+        return text.rfind(" ", 0, same - CONTEXT) + 1 if same > 2 * CONTEXT else 0
 
     def _ways(self, children: list[int]) -> "Iterator[Strand | Gap]":
         """Yield the strands that begin with these passages, and a gap for each row of them that is not shown."""

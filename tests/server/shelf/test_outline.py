@@ -53,6 +53,18 @@ async def test_a_small_tree_is_shown_whole(shelf: Shelf) -> None:
     assert numbers((await shelf.outline("me", plot.id)).strand) == [0, 1, [[2, 5, [[6], [7]]], [3]], 4]
 
 
+async def test_a_passage_that_begins_like_an_older_one_is_shown_from_where_it_differs(shelf: Shelf) -> None:
+    beginning = "In the harbour of a small town " * 20
+    plot = await shelf.begin("me", f"{beginning}a keeper waits for a ship that never comes.")
+    await shelf.keep("me", plot.id, f"{beginning}a fisherman waits for a ship that never comes.", "writer")
+    await shelf.keep("me", plot.id, "Nothing in common.", "writer")
+    root, last = (await shelf.outline("me", plot.id)).strand.twigs
+    ways = [way.twigs[0].text for way in root.ways if isinstance(way, Strand)]
+    assert ways[0] == f"{beginning[:EXCERPT].rstrip()}…"
+    assert ways[1] == "…the harbour of a small town a fisherman waits for a ship that never comes."
+    assert last.text == "Nothing in common."
+
+
 async def test_a_long_passage_is_cut(shelf: Shelf) -> None:
     plot = await shelf.begin("me", "x" * EXCERPT)
     await shelf.keep("me", plot.id, "x" * EXCERPT + "y" * EXCERPT + "\n z", "model")
