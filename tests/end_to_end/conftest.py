@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from server.bundle import Bundle
 from server.settings import Settings
-from tests.end_to_end.writer import PATIENCE, Writer
+from tests.end_to_end.dictated import DictatedDesk
+from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 from tests.server.live import LiveServer, serving, slow_down
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -86,3 +87,11 @@ def writer(writers: Callable[..., Writer]) -> Writer:
     writer = writers()
     writer.open()
     return writer
+
+
+@pytest.fixture
+def desk(writer: Writer) -> DictatedDesk:
+    """The desk of `writer`, with a text."""
+    desk = DictatedDesk(writer.page)
+    writer.text.fill(BEGINNING)
+    return desk

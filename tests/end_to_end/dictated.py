@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from urllib.parse import parse_qs
 
-from playwright.sync_api import Page, Request, Route
+from playwright.sync_api import Page, Request, Route, expect
+
+from tests.end_to_end.writer import Writer
 
 WAYS = (
     " He opened it under the lamp. The first line was his name.",
@@ -80,3 +82,10 @@ class DictatedDesk:
 def _fields(request: Request) -> dict[str, str]:
     """Return the fields of a form."""
     return {name: values[0] for name, values in parse_qs(request.post_data or "", keep_blank_values=True).items()}
+
+
+def suggested(writer: Writer) -> None:
+    """Ask for suggestions, and wait for all three."""
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    expect(writer.ghost).to_have_attribute("data-words", WAYS[0])

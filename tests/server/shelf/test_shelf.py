@@ -2,15 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, insert, update
+from sqlalchemy import insert, update
 
 from server.shelf import NotKept, NotOnShelf, Shelf, ShelfFull, Volume, bounds, rows
 from server.shelf.database import opened
 from server.shelf.models import PassageRow, PlotRow
-from server.shelf.transactions import Transactions
 
 pytestmark = pytest.mark.anyio
 
@@ -176,115 +174,6 @@ async def test_a_full_plot_still_takes_what_is_typed_and_its_branch_is_not_full(
     assert passages(branch) == [("1234", "writer"), ("5", "model"), ("67", "writer")]
     assert branch == await shelf.read(ME, branch.id)
     await shelf.keep(ME, branch.id, f"{text}8", "model")
-
-
-async def test_a_search_is_one_pass_over_each_text(shelf: Shelf) -> None:
-    id = (await shelf.begin(ME, "a" * bounds.TEXT)).id
-    statements: list[str] = []
-
-    def note(*executed: Any) -> None:
-        statements.append(executed[2])
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        assert await shelf.browse(ME, "a" * 199 + "b") == ([], 0)
-        assert [entry.id for entry in (await shelf.browse(ME, "A" * 200))[0]] == [id]
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-    assert statements
-    assert not [statement for statement in statements if "LIKE" in statement.upper()]
-
-
-async def test_a_writer_searches_once_at_a_time_beside_others(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    for owner in (ME, YOU):
-        await shelf.begin(owner, "It rained.")
-    run, searching, most = Transactions.run, [0], [0]
-
-    async def counted(transactions: Transactions, transaction: Any, *, writes: bool) -> Any:
-        searching[0] += 1
-        most[0] = max(most[0], searching[0])
-        try:
-            await asyncio.sleep(0)
-            return await run(transactions, transaction, writes=writes)
-        finally:
-            searching[0] -= 1
-
-    monkeypatch.setattr(Transactions, "run", counted)
-    found = await asyncio.gather(*(shelf.browse(ME, "rain") for _ in range(5)))
-    assert ([count for _, count in found], most) == ([1] * 5, [1])
-    await asyncio.gather(*(shelf.browse(owner, "rain") for owner in (ME, YOU) * 2))
-    assert most == [2]
-
-
-@pytest.mark.parametrize(
-    ("title", "text", "rest"),
-    [
-        ("", "A fox\nruns.", ""),
-        ("", "A fox runs. " * 9, "A fox runs. A fox runs. A fox runs. A fox runs."),
-        ("", "A fox runs…", ""),
-        ("A fox", "A fox runs.", "A fox runs."),
-        ("The end", "A  fox runs.", "A fox runs."),
-        ("", "", ""),
-    ],
-)
-async def test_the_opening_of_a_plot_goes_on_behind_its_title(shelf: Shelf, title: str, text: str, rest: str) -> None:
-    begun = await shelf.begin(ME, text, title=title)
-    assert (await shelf.entry(ME, begun.id)).rest == rest
-
-
-async def test_plots_are_listed_newest_first_in_parts(shelf: Shelf) -> None:
-    ids = [(await shelf.begin(ME, f"Plot {number}")).id for number in range(5)]
-    await shelf.keep(ME, ids[1], "Plot 1 goes on", "model")
-    order = [ids[1], ids[4], ids[3], ids[2], ids[0]]
-    entries, total = await shelf.browse(ME)
-    assert ([entry.id for entry in entries], total) == (order, 5)
-    assert (entries[0].title, entries[0].opening) == ("Plot 1 goes on", "Plot 1 goes on")
-    entries, total = await shelf.browse(ME, skip=1, limit=2)
-    assert ([entry.id for entry in entries], total) == (order[1:3], 5)
-    assert (await shelf.browse(ME, skip=10**30))[0] == []
-
-
-@pytest.mark.parametrize(
-    ("search", "found"),
-    [
-        ("", {0, 1, 2, 3, 4}),
-        ("RAIN", {0}),
-        ("storm", {1}),
-        ("100%", {1}),
-        ("0% o", {1}),
-        ("%", {1}),
-        ("_", {2}),
-        ("under_score", {2}),
-        ("it's \"so", {3}),
-        ("'", {3}),
-        ("\\", {3}),
-        ("éTÉ", {2}),
-        ("e\u0301te\u0301", {2}),
-        ("ete", set()),
-        ("kalt und nass", {4}),
-        ("STRASSE", {4}),
-        ("ﬁel", {4}),
-        ("storm it", set()),
-        ("a.b", set()),
-        ("abandoned", set()),
-        ("'; DROP TABLE plots; --", set()),
-    ],
-)
-async def test_title_and_text_are_searched(shelf: Shelf, search: str, found: set[int]) -> None:
-    ids = []
-    for title, text in [
-        ("", "The rain fell."),
-        ("Storm", "It was 100% over. aXb"),
-        ("under_score", "Un été."),
-        ("", 'It\'s "so" \\ he said'),
-        ("", "Kalt  und\nnass fiel Regen auf die Straße."),
-    ]:
-        ids.append((await shelf.begin(ME, text, title=title)).id)
-        await shelf.keep(ME, ids[-1], text + " abandoned", "model")
-        await shelf.undo(ME, ids[-1])
-    entries, total = await shelf.browse(ME, search)
-    assert {entry.id for entry in entries} == {ids[number] for number in found}
-    assert total == len(found)
 
 
 async def test_a_title_is_given_or_the_first_words(shelf: Shelf) -> None:

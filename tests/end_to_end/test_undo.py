@@ -1,0 +1,141 @@
+"""Undo and redo, and the way back to earlier suggestions, in a real browser: nothing is lost."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.end_to_end.dictated import WAYS, DictatedDesk, suggested
+from tests.end_to_end.writer import BEGINNING, Writer
+
+INPUT = """inputType => document.getElementById("sheet").dispatchEvent(
+    new InputEvent("beforeinput", { inputType, cancelable: true })
+)"""
+"""Returns False if the page undoes or redoes, and not the browser."""
+
+
+@pytest.fixture
+def script() -> bool:
+    return True
+
+
+def test_one_step_back_and_forward_never_takes_back_what_was_typed(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    back, forward = (
+        writer.page.get_by_role("button", name=f"The suggestions {way} these") for way in ("before", "after")
+    )
+    expect(back).to_be_disabled()
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+    back.click()
+    writer.expect_text(BEGINNING)
+    forward.click()
+    writer.expect_text(BEGINNING + WAYS[0])
+    assert writer.until_offered() != list(WAYS)
+
+
+def test_another_tab_has_the_suggestions_too(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    address = writer.keep()
+    other = replace(writer, page=writer.page.context.new_page())
+    other.open(address)
+    expect(other.text).to_be_focused()
+    assert other.until_offered() == list(WAYS)
+
+
+def test_undo_stays_under_the_finger(writers: Callable[..., Writer]) -> None:
+    writer = writers(viewport={"width": 390, "height": 510}, has_touch=True, is_mobile=True)
+    DictatedDesk(writer.page)
+    writer.open("/")
+    writer.text.fill("A line.\n" * 6)
+    writer.text.press("Control+End")
+    writer.text.press_sequentially("".join(f"Line {number}.\n" for number in range(8)))
+    undo = writer.page.get_by_role("button", name="Undo", exact=True)
+    places = []
+    for _ in range(12):
+        before = writer.value
+        undo.tap()
+        expect(writer.page.locator("#text")).not_to_have_value(before)
+        place = undo.bounding_box()
+        assert place
+        places.append(place["y"])
+    assert max(places) - min(places) < 4, places  # browsers scroll by whole pixels
+
+
+def test_again_loses_none(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.press("Three more")
+    expect(writer.offers).to_contain_text("2 of 2")
+    ways = writer.until_offered()
+    earlier = writer.page.get_by_role("button", name="The suggestions before these")
+    place = earlier.bounding_box()
+    earlier.click()
+    expect(writer.page.get_by_role("button", name="The suggestions after these")).to_be_enabled()
+    assert earlier.bounding_box() == place
+    writer.text.press("PageDown")
+    expect(writer.offers).to_contain_text("2 of 2")
+    assert ways != list(WAYS)
+    for before, after in (("PageUp", "PageDown"), ("before", "after")):
+        for key, shown in ((before, list(WAYS)), (after, ways)):
+            if key.startswith("Page"):
+                writer.text.press(key)
+            else:
+                writer.press(f"The suggestions {key} these")
+            assert writer.ways() == shown
+
+
+def test_undo_takes_back_what_was_taken_last_and_offers_nothing(writer: Writer, desk: DictatedDesk) -> None:
+    """Else the next Tab would take it again."""
+    suggested(writer)
+    writer.text.press("Tab")
+    for key, text in (("z", BEGINNING), ("Shift+z", BEGINNING + WAYS[0]), ("z", BEGINNING)):
+        writer.text.press(f"Control+{key}")
+        writer.expect_text(text)
+        expect(writer.offers).to_be_hidden()
+    writer.expect_saved()
+    writer.page.reload()
+    writer.expect_text(BEGINNING)
+    expect(writer.offers).to_be_hidden()
+    writer.press("Last three")
+    assert writer.ways() == list(WAYS)
+
+
+def test_a_reload_and_back_lose_none(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.expect_saved()
+    writer.page.reload()
+    assert writer.until_offered() == list(WAYS)
+    writer.open("/about")
+    writer.page.go_back()
+    assert writer.until_offered() == list(WAYS)
+    writer.take(1)
+    writer.expect_text(BEGINNING + WAYS[1])
+    writer.until_offered()
+    writer.press("None of these")
+    writer.page.reload()
+    expect(writer.page.get_by_role("button", name="Last three")).to_be_enabled()
+    expect(writer.offers).to_be_hidden()
+
+
+def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.text.press("Tab")
+    writer.text.press("Escape")
+    writer.page.keyboard.type(" Rain.")
+    writer.text.press("Enter")
+    writer.page.keyboard.type("Wind.")
+    texts = ["", BEGINNING, BEGINNING + WAYS[0], f"{BEGINNING}{WAYS[0]} Rain.", f"{BEGINNING}{WAYS[0]} Rain.\nWind."]
+    writer.expect_text(texts[-1])
+    for text in texts[-2::-1]:
+        if writer.value == texts[-1]:
+            assert not writer.page.evaluate(INPUT, "historyUndo")
+        else:
+            writer.text.press("Control+z")
+        if writer.value != text:  # the line feed is a step of its own
+            writer.text.press("Control+z")
+        writer.expect_text(text)
+        writer.text.press("Escape")
+    expect(writer.page.get_by_role("button", name="Undo")).to_be_disabled()
+    assert not writer.page.evaluate(INPUT, "historyRedo")
+    writer.expect_text(BEGINNING)
