@@ -1,6 +1,10 @@
 """The sequences of a remote request, in the app's process."""
 
+import dataclasses
 import time
+from itertools import chain
+
+from msgspec.structs import replace
 
 from server.cluster.messages import RemoteRequest
 from server.engine import Channel, EngineError, Item, Observer, SequenceStats, StepStats
@@ -9,8 +13,9 @@ from server.engine import Channel, EngineError, Item, Observer, SequenceStats, S
 class RemoteGroup:
     """The streams of a remote request, and the tokens delivered to each. Belongs to one event loop.
 
-    After a replica is lost, another one generates everything again. Delivered tokens are compared and skipped. This
-    is exact, because a request with a seed gives the same tokens on every replica.
+    After a replica is lost, another one generates everything again, and is told the delivered tokens: it may prefill
+    them. They are compared and skipped. This is exact, because a request with a seed gives the same tokens on every
+    replica.
 
     channels: one for each stream. begun: True after the first text. generated: tokens delivered so far. avoid: the ids
     of the replicas that could not finish it.
@@ -37,9 +42,20 @@ class RemoteGroup:
         """The number of unfinished continuations with a reader."""
         return sum(not self.channels[number].status.final for number in tuple(self._running))
 
-    def restart(self) -> None:
-        """Prepare for another replica to begin again."""
+    @property
+    def ended(self) -> list[int]:
+        """The numbers of the continuations that have ended."""
+        return [number for number in range(self.remote.count) if number not in self._running]
+
+    def restart(self, arithmetic: str) -> None:
+        """Prepare for another replica to go on. arithmetic: of the one that was lost."""
         self._seen = [0] * self.remote.count
+        drawn = tuple(
+            tuple(chain.from_iterable(tokens)) if number in self._running else ()
+            for number, tokens in enumerate(self._delivered)
+        )
+        request = dataclasses.replace(self.remote.request, drawn=drawn, drawn_with=arithmetic)
+        self.remote = replace(self.remote, request=request)
 
     def begin(self, prefill_seconds: float, step: StepStats) -> None:
         """Note that the first text follows. prefill_seconds: the time of the request's prefill."""

@@ -25,6 +25,7 @@ class ReplicaStats:
     """The state of a replica's engine, and the way to it. Counts are since its start, times in seconds.
 
     address, key: what an app needs for a channel. rows: the cache rows in use or in the queue, by the names of apps.
+    arithmetic: see `Runner`.
     """
 
     id: str
@@ -42,6 +43,7 @@ class ReplicaStats:
     queue_seconds: float
     cache_queries: int
     cache_hits: int
+    arithmetic: str
 
 
 class CacheObserver(Observer):
@@ -94,6 +96,7 @@ class Replica:
             engine.queue_seconds,
             self._cache.queries,
             self._cache.hits,
+            engine.arithmetic,
         )
 
     async def check_health(self) -> None:

@@ -60,6 +60,8 @@ class ReplicaChannel:
         end: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._ends[id] = end
         self._frames.send(encode(group.remote))
+        if group.ended:  # before another replica was lost
+            self._cancel(group, group.ended)
         try:
             return await end
         finally:

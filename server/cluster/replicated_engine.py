@@ -237,7 +237,6 @@ class ReplicatedEngine(AnyEngine):
             logger.warning("A request goes to another replica: %s", lost)
             await asyncio.sleep(pause)
             pause *= 2
-            group.restart()
         raise EngineError("its replicas were lost one after another")
 
     async def _attempt(self, group: RemoteGroup) -> str | None:
@@ -246,9 +245,11 @@ class ReplicatedEngine(AnyEngine):
             await asyncio.sleep(LOOK)
         rows = {stats.id: self._channels[stats.id].rows + self._others(stats) for stats in reachable}
         replica = self._router.choose(group.remote.request, rows, group.avoid)
+        (arithmetic,) = (stats.arithmetic for stats in reachable if stats.id == replica)
         lost = await self._channels[replica].generate(group)
         if lost is not None:
             group.avoid.add(replica)
+            group.restart(arithmetic)
         return lost
 
     async def _look(self) -> None:

@@ -41,10 +41,11 @@ class Admission:
             raise InvalidRequest("a guided request needs two rows, and this engine has only one; configure more rows")
         if not 1 <= count <= most:
             raise InvalidRequest(f"{count} continuations at once: this engine allows 1 to {most} of such a request")
-        if request.openings and len(request.openings) != count:
-            raise InvalidRequest(f"{len(request.openings)} openings for {count} continuations; give one for each")
-        if not all(0 <= token < self.tokenizer.size for opening in request.openings for token in opening):
-            raise InvalidRequest(f"openings: a token id is outside the vocabulary (0 to {self.tokenizer.size - 1})")
+        for name, given in (("openings", request.openings), ("drawn", request.drawn)):
+            if given and len(given) != count:
+                raise InvalidRequest(f"{name}: {len(given)} for {count} continuations; give one for each")
+            if not all(0 <= token < self.tokenizer.size for tokens in given for token in tokens):
+                raise InvalidRequest(f"{name}: a token id is outside the vocabulary (0 to {self.tokenizer.size - 1})")
         if any(token >= self.tokenizer.size for token in sampling.logit_bias):
             raise InvalidRequest(f"logit_bias: a token id is outside the vocabulary (0 to {self.tokenizer.size - 1})")
         return prompts

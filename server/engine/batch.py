@@ -119,6 +119,10 @@ class Batch:
             for _ in group.sequences:  # sampling overwrites logits, so each sequence needs its own copy
                 rows.append(range(len(first_logits), len(first_logits) + len(group.prompts)))
                 first_logits += [prompt.logits for prompt in group.prompts if prompt.logits is not None]
+            for sequence in group.sequences:
+                for chunk in sequence.replayed:
+                    step.add(sequence.channel, sequence.stats, chunk)
+                sequence.replayed = []
             for prompt in group.prompts:
                 prompt.logits = prompt.logprobs = None
         self._sample(

@@ -91,6 +91,12 @@ class Engine(AnyEngine):
             return sum(not group.cancelled for group in self._queue)
 
     @property
+    def arithmetic(self) -> str:
+        """That of the runner; empty while the model is loaded again."""
+        batch = self._batch
+        return batch.runner.arithmetic if batch else ""
+
+    @property
     def queue_seconds(self) -> float:
         with self._changed:
             return self._batch.queue_seconds if self._batch else DEFAULT_QUEUE_SECONDS
@@ -103,14 +109,14 @@ class Engine(AnyEngine):
 
     def submit_several(self, request: Request, count: int) -> list[Stream]:
         prompts, seeds = self._admission.encode(request, count), choose_seeds(request.sampling, count)
-        group = SequenceGroup.of(
-            request, prompts, seeds, self.config, self.bundle.manifest, self.tokenizer, self.observers
+        resumes = bool(request.drawn_with) and request.drawn_with == self.arithmetic
+        groups = SequenceGroup.of(
+            request, prompts, seeds, self.config, self.bundle.manifest, self.tokenizer, self.observers, resumes
         )
-        streams = [
-            Stream(each.channel, seed, len(prompts[0])) for seed, each in zip(seeds, group.sequences, strict=True)
-        ]
-        with self.observers.queueing([sequence.stats for sequence in group.sequences]):
-            self._enqueue(group)
+        sequences = [sequence for group in groups for sequence in group.sequences]
+        streams = [Stream(each.channel, seed, len(prompts[0])) for seed, each in zip(seeds, sequences, strict=True)]
+        with self.observers.queueing([sequence.stats for sequence in sequences]):
+            self._enqueue(groups)
         return streams
 
     def drain(self) -> None:
@@ -124,30 +130,33 @@ class Engine(AnyEngine):
         self._thread.join()
         self._sampler.close()
 
-    def _enqueue(self, group: SequenceGroup) -> None:
+    def _enqueue(self, groups: list[SequenceGroup]) -> None:
+        """Queue the groups of one request."""
+        client, count = groups[0].client, sum(len(group.sequences) for group in groups)
         with self._changed:
             if self._closed or self._draining or self._broken:
                 raise EngineUnavailable(self.state)
             try:
-                self._check_room(group, self._queue.unfinished(group.client))
+                self._check_room(client, self._queue.unfinished(client), count)
             except EngineBusy:  # the readers of some may have left; to look at all for each request would be slow
                 self._queue.remove_cancelled()
                 scheduler = self._batch.scheduler if self._batch else None
-                running = scheduler.count(group.client) if scheduler else 0
-                self._check_room(group, self._queue.count(group.client) + running)
-            self._queue.append(group)
+                running = scheduler.count(client) if scheduler else 0
+                self._check_room(client, self._queue.count(client) + running, count)
+            for group in groups:
+                self._queue.append(group)
             self._changed.notify()
 
-    def _check_room(self, group: SequenceGroup, active: int) -> None:
-        """Raise ClientBusy or EngineBusy if there is no room.
+    def _check_room(self, client: str, active: int, count: int) -> None:
+        """Raise ClientBusy or EngineBusy if there is no room for a client's `count` more sequences.
 
         active: the number of the client's sequences, queued or running.
         """
         scheduler = self._batch.scheduler if self._batch else None
         self._admission.check_room(
-            group.client,
+            client,
             active=active,
-            count=len(group.sequences),
+            count=count,
             queued_rows=self._queue.rows,
             free_rows=scheduler.free_rows if scheduler else 0,
             queue_seconds=self.queue_seconds,

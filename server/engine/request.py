@@ -101,6 +101,9 @@ class Request:
         client: the name of the client; the queue is fair between clients, and each has its own prefix cache.
         id: the name of the request in logs.
         openings: the token ids that each continuation begins with, as if it had drawn them; () lets them begin freely.
+        drawn: the token ids that each continuation has drawn already, on another engine. They are prefilled if this
+            engine computes the same bits, and drawn again if not. The streams are the same.
+        drawn_with: the arithmetic of the engine that drew them; see `Runner`.
 
     Raises:
         InvalidRequest: `prompt_logprobs` is outside its bounds.
@@ -113,6 +116,8 @@ class Request:
     client: str = field(default="", compare=False)
     id: str = field(default="", compare=False)
     openings: tuple[tuple[int, ...], ...] = ()
+    drawn: tuple[tuple[int, ...], ...] = ()
+    drawn_with: str = ""
 
     def __post_init__(self) -> None:
         if self.prompt_logprobs is not None:

@@ -58,6 +58,7 @@ class Sequence:
         cost: the most tokens it can take in its rows, with a share of the prompts.
         guidance_floor: see `guide`.
         rows: one row; two for a guided pair: first the prompt's, then the row of the prompt to guide away from.
+        replayed: chunks of tokens drawn before, to send when the prefill is complete.
     """
 
     sampling: Sampling
@@ -72,6 +73,7 @@ class Sequence:
     cost: float = 0.0
     guidance_floor: float = PLAUSIBLE
     rows: list[CacheRow] = field(default_factory=list)
+    replayed: list[Chunk] = field(default_factory=list)
     channel: Channel = field(default_factory=Channel)
     _length: int = 0
     _unsent: list[int] = field(default_factory=list)
@@ -92,6 +94,15 @@ class Sequence:
             self.sampler.exclude(own)  # before guidance: next to an excluded token no other might be plausible
             own[:] = guide(own, against, self.sampling.guidance, self.guidance_floor)
         return self.sampler.prepare(logits, rows[0])
+
+    def replay(self, tokens: abc.Sequence[int]) -> list[int]:
+        """Append tokens that were drawn before, elsewhere. Return them.
+
+        The last one of a sequence is left out, because it must be drawn to end the sequence.
+        """
+        drawn = list(tokens[: self.limit - 1])
+        self.replayed = [chunk for token in drawn if (chunk := self.append(token)) is not None]
+        return drawn
 
     def append(self, token: int) -> Chunk | None:
         """Append a sampled token. Return a chunk if there is text to send or the sequence has ended.
@@ -134,7 +145,7 @@ class Sequence:
 
 @dataclass(eq=False)
 class SequenceGroup:
-    """The sequences of one request. They share the prefill of its prompts.
+    """Sequences of one request. They share the prefill of their prompts.
 
     Attributes:
         prompts: one row, or two for a guided pair.
@@ -153,11 +164,15 @@ class SequenceGroup:
         manifest: Manifest,
         tokenizer: Tokenizer,
         observer: Observer,
-    ) -> "SequenceGroup":
-        """Return the group of an admitted request, with one sequence for each seed.
+        resumes: bool = False,
+    ) -> "list[SequenceGroup]":
+        """Return the groups of an admitted request, with one sequence for each seed.
+
+        There is one group, or one for each sequence if they go on behind different tokens.
 
         Args:
             prompts: the token ids of its prompts, one or a guided pair.
+            resumes: prefill the tokens that the sequences have drawn already.
         """
         shape = manifest.model
         sampling, prompt, wanted = request.sampling, prompts[0], request.prompt_logprobs
@@ -182,9 +197,14 @@ class SequenceGroup:
             )
             for seed, opening in zip(seeds, openings, strict=True)
         ]
+        scored = sampling.logprobs is not None or wanted is not None  # a prefill draws nothing, so it scores no draws
+        if resumes and request.drawn and limit and not scored:
+            drawn = [each.replay(tokens) for each, tokens in zip(sequences, request.drawn, strict=True)]
+            behind = [[CacheRow(own + tokens) for own in prompts] for tokens in drawn]
+            return [cls(rows, [sequence]) for rows, sequence in zip(behind, sequences, strict=True)]
         rows = [CacheRow(tokens) for tokens in prompts]
         rows[0].logprobs = logprobs
-        return cls(rows, sequences)
+        return [cls(rows, sequences)]
 
     @property
     def rows(self) -> int:

@@ -1,5 +1,7 @@
 """Loading a model: open a runner, and check that it works and that rows do not depend on each other."""
 
+import hashlib
+
 import numpy as np
 
 from server.bundle import Bundle, BundleError, ModelShape
@@ -11,11 +13,15 @@ from server.engine.model.runner import Runner
 COMPANY = 3
 """Rows in the comparison. Kernels differ for a single row, a pair, and an odd row after pairs."""
 
+RESUMED = 4
+"""Tokens to decode and to prefill, in the comparison of the two. The second one begins a block."""
+
 
 def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows: int, capture: bool) -> Runner:
     """Return a runner for a model of the bundle, after a first run to warm it up and check it.
 
-    On a GPU rows may depend on each other (`DeviceRunner`), so nothing is compared.
+    On a GPU rows may depend on each other (`DeviceRunner`), so nothing is compared. On a processor, prefill is compared
+    with decode, too (`Runner.arithmetic`).
 
     Args:
         capture: on a GPU, keep decodes as CUDA graphs if the model's operators allow it.
@@ -45,7 +51,32 @@ def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows:
     # Compare bits, because NaN != NaN.
     if (among[:, ::2].view(np.uint32) != alone.view(np.uint32)).any():
         raise RowsDiffer(bundle.model_file(precision))
+    if device != "cuda":
+        runner.arithmetic = _arithmetic(runner, shape)
     return runner
+
+
+def _arithmetic(runner: Runner, shape: ModelShape) -> str:
+    """Return a digest of keys, values and logits, or "" if a prefill and decodes differ in a bit.
+
+    Another engine with the same digest has the same model and the same kernels, on the same kind of processor.
+    """
+    length = runner.cache.block_size - 1
+    tokens = [7 * place % shape.vocab_size for place in range(1, length + RESUMED + 1)]
+    if len(tokens) > shape.context:
+        return ""
+
+    def digest(logits: Floats) -> str:
+        computed = hashlib.sha256(logits.tobytes())
+        for side in runner.cache.sides:
+            computed.update(side.values[0, :, : len(tokens)].tobytes())
+        return computed.hexdigest()[:16]
+
+    runner.prefill(0, 0, [tokens[:length]])
+    for place in range(length, len(tokens)):
+        logits = runner.decode([tokens[place]], [place])
+    decoded = digest(logits)
+    return decoded if digest(runner.prefill(0, 0, [tokens])) == decoded else ""
 
 
 def _read_and_decode(runner: Runner, shape: ModelShape, rows: int) -> Floats:

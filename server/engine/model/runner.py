@@ -36,6 +36,7 @@ class Runner:
         cache: the KV cache.
         most_logits: the most tokens to return logits for from one run.
         captures: True if decodes are kept as CUDA graphs.
+        arithmetic: names the bits that it computes, if a prefill gives the same ones as decodes; else empty.
         seconds: the time spent in the session so far.
 
     Raises:
@@ -45,6 +46,7 @@ class Runner:
 
     device = "cpu"
     captures = False
+    arithmetic = ""
 
     def __init__(self, bundle: Bundle, precision: str, threads: int, rows: int) -> None:
         path, manifest = bundle.model_file(precision), bundle.manifest

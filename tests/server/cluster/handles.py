@@ -14,7 +14,7 @@ from server.engine import Chunk, Engine, EngineError, merged
 Script = Callable[[RemoteRequest], AsyncIterator[Step]]
 
 KEY = b"the key of all replicas"
-STATS = ReplicaStats("a", ("", 0), KEY, {}, "ready", "cpu", "int8", 0, 0.0, 0.0, 0, 0.0, 3.0, 0, 0)
+STATS = ReplicaStats("a", ("", 0), KEY, {}, "ready", "cpu", "int8", 0, 0.0, 0.0, 0, 0.0, 3.0, 0, 0, "bits")
 
 
 class Death(Exception):

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import pickle
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,8 +29,8 @@ from server.engine import (
     Stream,
 )
 from server.settings import Settings
-from tests.server.cluster.handles import STATS, Handle, begun, forever, saying, writing
-from tests.server.reading import text_of
+from tests.server.cluster.handles import STATS, Death, Handle, begun, forever, saying, writing
+from tests.server.reading import text_of, tokens_of
 
 REQUEST = Request("A fox", Sampling(max_tokens=20, seed=5, ignore_end=True), client="me")
 
@@ -71,8 +72,35 @@ def test_another_replica_goes_on_where_one_was_lost(end: str, items: int, engine
         assert remote.generated == 40
 
     run(check, handle, bundle)
-    assert len(handle.remotes) == 3
-    assert all(remote == handle.remotes[0] for remote in handle.remotes), "the same text and seed"
+    first, second, third = (remote.request for remote in handle.remotes)
+    assert (first.drawn_with, second.drawn_with, third.drawn_with) == ("", "bits", "bits")
+    without = [replace(each, drawn=(), drawn_with="") for each in (second, third)]
+    assert without == [first] * 2, "the same text and seed"
+    assert (first.drawn, bool(second.drawn) and any(second.drawn)) == ((), items > 0)
+    for number, tokens in enumerate(tokens_of(stream) for stream in engine.submit_several(REQUEST, 2)):
+        earlier, later = (list(request.drawn[number]) for request in (second, third))
+        assert tokens[: len(later)] == later
+        assert later[: len(earlier)] == earlier
+
+
+def test_another_replica_writes_only_what_had_not_ended(engine: Engine, bundle: Bundle) -> None:
+    chunks = [list(stream) for stream in engine.submit_several(REQUEST, 2)]
+
+    async def ends_one(_: RemoteRequest) -> AsyncIterator[Step]:
+        steps = [(0, 0, chunk) for chunk in chunks[0]] + [(0, 1, chunk) for chunk in chunks[1][:3]]
+        yield Step(steps, [(0, 0.1)], [])
+        raise Death
+
+    handle = Handle(ends_one, writing(engine))
+
+    async def check(remote: ReplicatedEngine) -> None:
+        streams = remote.submit_several(REQUEST, 2)
+        assert list(await asyncio.gather(*map(read, streams))) == [text_of(each) for each in chunks]
+
+    run(check, handle, bundle)
+    delivered = tuple(token for chunk in chunks[1][:3] for token in chunk.token_ids)
+    assert handle.remotes[1].request.drawn == ((), delivered)
+    assert Cancel(0, [0]) in handle.messages
 
 
 def test_a_seed_is_drawn_before_anything_is_sent(engine: Engine, bundle: Bundle) -> None:

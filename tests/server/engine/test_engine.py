@@ -37,8 +37,8 @@ def test_text_and_token_ids_are_the_same_prompt(bundle: Bundle, engine: Engine) 
 def test_the_prompt_is_counted_without_what_was_written(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     enqueue = Engine._enqueue
 
-    def enqueue_and_wait_until_written(engine: Engine, group: SequenceGroup) -> None:
-        enqueue(engine, group)
+    def enqueue_and_wait_until_written(engine: Engine, groups: list[SequenceGroup]) -> None:
+        enqueue(engine, groups)
         while engine.running or engine.queued:
             pass
 
