@@ -62,7 +62,8 @@ class Desk:
         with suppress(NotOnShelf):
             if plot_id:
                 caret = len(typed["text"])
-                await self.shelf.keep(owner, plot_id, text, "writer", genre, closed, steering, caret)
+                undone = bool(typed["undone"])
+                await self.shelf.keep(owner, plot_id, text, "writer", genre, closed, steering, caret, undone)
                 return await self.shelf.read(owner, plot_id)
         begun = self.writers.plot(owner, typed["page"]) if typed["page"] else None
         return await self.shelf.begin(owner, text, genre=genre, id=begun, closed=closed, steering=steering)

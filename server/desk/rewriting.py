@@ -29,6 +29,9 @@ SENTENCE_END = re.compile(r"""[.!?…]["'”’)]*(?=\s|$)""")
 
 SPACE = re.compile(r"\s+")
 
+ENDS = (".", "!", "?", "…")
+"""Marks at the end of a sentence."""
+
 MARKS = ".,;:!?…"
 """Punctuation at the end of a part of a sentence. A way to say it ends as the selection does."""
 
@@ -50,7 +53,8 @@ class Selection:
     def cut(self, written: str) -> str:
         """Return the beginning of a continuation, about as long as the selection and with its spaces.
 
-        It ends with a sentence if the selection does. Empty if there is none.
+        It ends with a sentence if the selection does, or before the mark behind the selection if a sentence ends there.
+        Empty if there is none.
         """
         core = self.selected.strip()
         written = written.translate(TYPED)
@@ -59,9 +63,11 @@ class Selection:
         if "\n" not in core:
             written = " ".join(written.split())
         count = len(core.split())
-        if [found for found in SENTENCE_END.finditer(core) if found.end() == len(core)]:
+        marked = self.behind.startswith(ENDS) and not self.selected[-1].isspace()
+        if marked or any(found.end() == len(core) for found in SENTENCE_END.finditer(core)):
             ends = [found.end() for found in SENTENCE_END.finditer(written)]
             way = written[: min(ends, key=lambda end: abs(len(written[:end].split()) - count), default=0)]
+            way = way.rstrip(MARKS) if marked else way
         else:
             ends = [found.end() for found in re.finditer(r"\S+", written)]
             way = written[: ends[:count][-1]].rstrip(MARKS) if ends else ""

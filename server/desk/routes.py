@@ -57,7 +57,8 @@ async def back_to_desk() -> Redirect:
 async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
     """Press a button: `do` is continue, keep, stop, undo or redo.
 
-    `choose` is the passage to take, `taken` words of the model between `text` and `rest`.
+    `choose` is the passage to take, `taken` words of the model between `text` and `rest`. With `undone`, the writer has
+    undone what they did after an earlier text.
 
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.

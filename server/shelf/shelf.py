@@ -137,6 +137,7 @@ class Shelf:
         closed: bool = False,
         steering: Mapping[str, str] | None = None,
         caret: int | None = None,
+        undone: bool = False,
     ) -> Passage:
         """Keep the text as it is now, and return its last passage.
 
@@ -144,12 +145,13 @@ class Shelf:
         fields of the desk besides text and genre; those that are absent stay. caret: the writer's place in the text.
         The text after the longest beginning of whole passages becomes a passage. The replaced passages stay in the
         tree. A new passage of the writer grows while they only type on in one place, until any other change. closed:
-        it does not.
+        it does not. undone: the writer has undone what they did after an earlier text, so this is no edit.
         """
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)
         _steer(plot, genre, steering)
-        return tree.value(tree.keep(session, plot, text, by, closed, caret))
+        last = tree.unwind(session, plot, text) if undone else None
+        return tree.value(last or tree.keep(session, plot, text, by, closed, caret))
 
     @writes
     def take(

@@ -16,6 +16,9 @@ from server.shelf.volume import Passage, Volume, heading
 EXCERPT = 2_000
 """Characters to read of a passage after the path."""
 
+UNWOUND = 50
+"""Steps of undo to look through for an earlier text."""
+
 
 def numbers(session: Session, plot: PlotRow, number: int) -> list[int]:
     """Return the numbers of the passages from the blank page to `number`, both included."""
@@ -79,6 +82,41 @@ def put(session: Session, plot: PlotRow, start: int, stop: int, words: str, by: 
     authors = replaced([run for passage in whole for run in _authors(passage)], start, stop, (len(words), by))
     kept = sum(len(passage.text) for passage in way)
     return _end_with(session, plot, way, text, by, part(authors, kept, len(text)))
+
+
+def unwind(session: Session, plot: PlotRow, text: str) -> PassageRow | None:
+    """Go back to a text that the plot had earlier, also while a passage grew. Return its last passage.
+
+    Undo goes back from there, and redo to where the plot is now. Return None if undo leads to no such text.
+    """
+    stood, number, stands, grown = plot.current, plot.current, plot.text, True
+    origin: int | None = None  # where undo leads from a passage that grew from this text
+    for _ in range(UNWOUND):
+        earlier = before(session.get_one(PassageRow, (plot.id, number)))
+        if earlier is None:
+            break
+        if grown := grown and _grew(text, stands):
+            origin = earlier
+        number, stands = earlier, "".join(passage.text for passage in path(session, plot, earlier))
+        if stands == text:
+            go(plot, path(session, plot, number))
+            last = session.get_one(PassageRow, (plot.id, number))
+            last.redo = stood
+            return last
+    if origin is None:
+        return None
+    passages, (start, same) = plot.passages, changed(plot.text, text)
+    last = put(session, plot, start, len(plot.text) - same, "", "writer")
+    if plot.passages > passages:
+        last.revises = origin if origin != last.parent else None
+    last.redo = stood
+    return last
+
+
+def _grew(before: str, after: str) -> bool:
+    """Return True if the second text is the first one with more in one place."""
+    start, same = changed(before, after)
+    return len(after) > len(before) == start + same
 
 
 def _end_with(

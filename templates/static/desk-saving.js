@@ -30,6 +30,7 @@ let trying = false, told = false, tries = 0;  // told: a refusal is on the page
 export const unsaved = () => sheet.value !== state.kept;
 const status = (name) => { $("saved").textContent = says(name); };
 const whole = ({ text, taken, rest }) => text + taken + rest;
+const plain = () => ({ do: "keep", ...(sheet.undone && { undone: 1 }) });
 const forget = (name = draft) => stored(name, null);
 
 // leaves: the text was sent, but the page will not see the answer.
@@ -79,7 +80,7 @@ async function deliver(what) {
   let text = what.taken ? whole(what) : sheet.value;
   what.leaves = true;
   steered = false;
-  const answer = await post("", { do: "keep", ...what }), { plot: id, title, address, undo, redo } = answer;
+  const answer = await post("", { ...plain(), ...what }), { plot: id, title, address, undo, redo } = answer;
   if (answer.status !== 200) {
     const seconds = what.do ? explain(answer) : refused(answer);
     told = true;
@@ -135,7 +136,7 @@ function recall() {
     if (!each) continue;
     const { typed, authors, kept, leaves, at } = each, here = name === draft || (typed.plot && typed.plot === plot.value);
     if (here && kept === served && typed.text !== served) {
-      state.kept = served;
+      state.kept = leaves ? null : served;  // what was sent may have arrived since
       if (typed.text !== sheet.value) sheet.put(0, sheet.value.length, typed.text);
       if (authors?.length === sheet.value.length) sheet.authors = authors;
       if (name !== draft) forget(name);
@@ -160,7 +161,7 @@ function recall() {
 addEventListener("online", save);
 addEventListener("pagehide", () => {
   if (!unsaved() && !takes.length) return;
-  const [take] = takes, what = { do: "keep", ...(takes.length === 1 && whole(take) === sheet.value && take) };
+  const [take] = takes, what = { ...plain(), ...(takes.length === 1 && whole(take) === sheet.value && take) };
   // A browser refuses more than 64 KiB.
   keepDraft(navigator.onLine && !trying && navigator.sendBeacon(form.action, fields(what)));
 });

@@ -29,14 +29,15 @@ export const sheet = {
     this.onchange();
   },
 
-  // Notes an edit that is in the text already. Typing joins the edit before it, up to the end of a sentence.
+  // Notes an edit that is in the text already. Typing joins the edit before it, up to the space after a sentence.
   note(at, removed, inserted, by = "w") {
     const { undo, redo } = this.edits, last = undo.at(-1), was = this.authors.slice(at, at + removed.length);
     const goesOn = last?.by + by === "ww" && !redo.length;
-    if (goesOn && !removed && at === last.at + last.inserted.length && !ENDS.test(last.inserted)) last.inserted += inserted;
+    if (goesOn && !removed && at === last.at + last.inserted.length && (inserted === " " || !ENDS.test(last.inserted))) last.inserted += inserted;
     else if (goesOn && !inserted && !last.inserted && at + removed.length === last.at) Object.assign(last, { at, removed: removed + last.removed, was: was + last.was });
     else undo.push({ at, removed, inserted, was, by });
     redo.length = 0;
+    this.undone = false;
     this.authors = splice(this.authors, at, removed.length, by.repeat(inserted.length));
     this.onchange();
   },
@@ -54,6 +55,7 @@ export const sheet = {
     const { at, removed, inserted, was, by } = edit, { length } = inserted;
     this.edits[way === "undo" ? "redo" : "undo"].push({ at, removed: inserted, inserted: removed, was: this.authors.slice(at, at + length), by });
     this.write(at, length, removed);
+    this.undone = way === "undo";
     this.authors = splice(this.authors, at, length, was);
     this.onchange();
     return edit;

@@ -23,9 +23,9 @@ const letter = (text) => /^[\p{L}\p{N}]/u.test(text);
 const full = ({ ways }) => ways.filter(Boolean).length;
 
 // A place in the text, by what stands before it: its length and its end.
-const place = (text) => `${text.length} ${text.slice(-50)}`;
-const known = (where = now?.set.place) => sets.filter((set) => set.place === where);
-const here = () => known(place(before()));
+export const place = (text) => `${text.length} ${text.slice(-50)}`;
+export const known = (where = now?.set.place) => sets.filter((set) => set.place === where);
+export const here = () => known(place(before()));
 
 // stop: ends the writing; null once it has ended.
 const blank = (text, stop = null) => ({ place: place(text), ways: ["", "", ""], stop });
@@ -71,8 +71,7 @@ function draw() {
   // On phones, the tray is fixed, and so has no offsetParent.
   sheet.ghost(now ? words() : "", !tray.offsetParent && tray.getBoundingClientRect().top - $("foot").offsetHeight);
   $("stop").disabled = !busy();
-  $("last").disabled = now || !sets.length;
-  $("word").setAttribute("aria-keyshortcuts", sheet.element.matches(":dir(rtl)") ? "ArrowLeft" : "ArrowRight");
+  $("word").ariaKeyShortcuts = sheet.element.matches(":dir(rtl)") ? "ArrowLeft" : "ArrowRight";
   state.onchange();
 }
 
@@ -203,8 +202,8 @@ export function other(step) {
   inAdvance();
 }
 
-export function again(near) {
-  const set = here().at(-1) ?? (near ? null : sets.at(-1));
+export function again() {
+  const set = here().at(-1);
   if (set) present(set);
 }
 

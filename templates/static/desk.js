@@ -1,7 +1,7 @@
 import { $, count, form, says, stored, tell } from "./desk-page.js";
 import { save, soon, state, steer, travel } from "./desk-saving.js";
 import { sheet } from "./desk-sheet.js";
-import { again, ask, beside, other, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
+import { again, ask, beside, here, known, other, place, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
 import { chosen, close, selected, showOthers } from "./desk-words.js";
 
 const text = sheet.element, pausing = $("pausing"), colouring = $("colouring"), MODIFIERS = ["Control", "Meta", "Alt", "Shift"];
@@ -15,11 +15,17 @@ function begin() {
   ask();
 }
 
-// To the suggestions before or after these: for this place, or where one was taken.
+// To the suggestions before or after these: for this place, or for where the taken words begin or end.
 function way(step) {
-  const set = beside(step), to = step < 0 ? "undo" : "redo", edit = sheet.edits[to].at(-1);
+  const set = beside(step), to = step < 0 ? "undo" : "redo";
   if (set) return () => present(set);
-  if (edit?.by === "m" && edit.at + edit.inserted.length === shown()?.at) return () => back(to, true);
+  let text = sheet.value.slice(0, shown()?.at), times = 0;
+  for (const { by, at, inserted, removed } of sheet.edits[to].toReversed()) {
+    if (by !== "m" || at + inserted.length !== text.length) return;
+    text = text.slice(0, at) + removed;
+    times++;
+    if (known(place(text)).length) return () => back(to, times);
+  }
 }
 
 const actions = {
@@ -51,16 +57,17 @@ const actions = {
 // First what this page did, then what the server knows.
 const possible = (to) => sheet.edits[to].length || (state[to] && (to === "undo" || !sheet.edits.undo.length));
 
-// shows: with the suggestions there. Else the next Tab would take the same one again.
+// times: with the suggestions there. Else the next Tab would take the same one again.
 // The button stays under the finger, though the page becomes longer or shorter.
-async function back(to, shows) {
-  const place = () => $(to).getBoundingClientRect().top, before = place();
+async function back(to, times) {
+  const top = () => $(to).getBoundingClientRect().top, before = top();
   rest();
   close();
+  for (let more = times; more > 1; more--) sheet.go(to);
   if (sheet.go(to) || (possible(to) && await travel(to))) {
     sheet.show();
-    scrollBy(0, place() - before);
-    if (shows) again(true);
+    if (times) again();
+    else scrollBy(0, top() - before);
   }
 }
 
@@ -71,6 +78,7 @@ function controls() {
   $("earlier").disabled = !way(-1);
   $("later").disabled = !way(1);
   $("others").disabled = !chosen();
+  $("last").disabled = shown() || !here().length;
   form.classList.toggle("selecting", selected());
   const read = set ? says(set.all ? "all" : "read", set.read) + (set.notes ? says("notes") : "") : "";
   $("count").textContent = words ? says(words === 1 ? "one" : "words", words) + read : "";

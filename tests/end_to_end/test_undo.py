@@ -139,3 +139,77 @@ def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) 
     expect(writer.page.get_by_role("button", name="Undo")).to_be_disabled()
     assert not writer.page.evaluate(INPUT, "historyRedo")
     writer.expect_text(BEGINNING)
+
+
+def test_after_a_reload_undo_goes_further_back(writer: Writer, desk: DictatedDesk) -> None:
+    writer.expect_saved()
+    writer.text.press("End")
+    writer.page.keyboard.type(" waits.")
+    writer.expect_saved()
+    writer.text.press("Control+z")
+    writer.expect_text(BEGINNING)
+    writer.expect_saved()
+    writer.page.reload()
+    writer.expect_text(BEGINNING)
+    writer.text.press("Control+z")
+    writer.expect_text("")
+    for text in (BEGINNING, f"{BEGINNING} waits."):
+        writer.text.press("Control+Shift+z")
+        writer.expect_text(text)
+
+
+def test_a_text_sent_while_the_page_was_left_is_saved_again_if_it_changes_back(writer: Writer) -> None:
+    """The page that opens may not know yet what the one before sent."""
+    writer.text.fill(BEGINNING)
+    address = writer.keep()
+    writer.open(address)
+    writer.page.route("**/desk", lambda route: None)  # what is sent arrives later
+    writer.text.press("End")
+    writer.page.keyboard.type(" waits.")
+    writer.page.reload()
+    writer.expect_text(f"{BEGINNING} waits.")
+    writer.page.unroute("**/desk")
+    form = writer.page.evaluate("() => new URLSearchParams(new FormData(document.getElementById('desk'))).toString()")
+    writer.page.request.post(
+        f"{writer.address}/desk",
+        data=f"{form}&do=keep",
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+    )
+    writer.text.press("Control+z")
+    writer.expect_text(BEGINNING)
+    writer.expect_saved()
+    writer.page.reload()
+    writer.expect_text(BEGINNING)
+
+
+def test_one_step_back_passes_over_words_taken_one_by_one(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    for key in ("ArrowRight", "ArrowRight", "Tab"):
+        writer.text.press(key)
+    writer.expect_text(BEGINNING + WAYS[0])
+    for key, text in (("PageUp", BEGINNING), ("PageDown", BEGINNING + WAYS[0])) * 2:
+        expect(writer.takes).to_have_count(3)
+        writer.text.press(key)
+        writer.expect_text(text)
+        expect(writer.offers).to_be_visible()
+
+
+def test_the_last_three_are_shown_where_they_belong(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.text.press("Escape")
+    last = writer.page.get_by_role("button", name="Last three")
+    expect(last).to_be_enabled()
+    writer.text.press("Home")
+    expect(last).to_be_disabled()
+    writer.text.press("End")
+    expect(last).to_be_enabled()
+    writer.page.keyboard.type(" and")
+    expect(last).to_be_disabled()
+
+
+def test_a_space_belongs_to_the_sentence_before_it(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.press("End")
+    writer.page.keyboard.type(" waits. She sings. ")
+    for text in (f"{BEGINNING} waits. ", ""):
+        writer.text.press("Control+z")
+        writer.expect_text(text)

@@ -163,6 +163,19 @@ def test_a_way_is_about_as_long_and_ends_alike(before: str, selected: str, writt
     assert Selection(before, selected, "").cut(written) == way
 
 
+@pytest.mark.parametrize(
+    ("selected", "behind", "way"),
+    [
+        ("the ferry is late", ". He waits.", "the boat has left the harbour"),
+        ("the ferry is late", "! He waits.", "the boat has left the harbour"),
+        ("the ferry is late ", ". He waits.", "the boat has left "),
+        ("the ferry is late", " and he waits.", "the boat has left"),
+    ],
+)
+def test_before_a_full_stop_a_way_is_whole_sentences_without_the_last_one(selected: str, behind: str, way: str) -> None:
+    assert Selection("He thinks ", selected, behind).cut(" the boat has left the harbour. So he swims") == way
+
+
 def test_openings_are_the_first_tokens_and_the_rest_is_as_after_them(roomy: Engine) -> None:
     tokens = roomy.tokenizer.encode("A fox")
     sampling = Sampling(max_tokens=4, temperature=0, ignore_end=True)
