@@ -136,7 +136,7 @@ function recall() {
     if (!each) continue;
     const { typed, authors, kept, leaves, at } = each, here = name === draft || (typed.plot && typed.plot === plot.value);
     if (here && kept === served && typed.text !== served) {
-      state.kept = leaves ? null : served;  // what was sent may have arrived since
+      state.kept = null;  // what was sent may have arrived since
       if (typed.text !== sheet.value) sheet.put(0, sheet.value.length, typed.text);
       if (authors?.length === sheet.value.length) sheet.authors = authors;
       if (name !== draft) forget(name);

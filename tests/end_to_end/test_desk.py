@@ -132,12 +132,13 @@ def test_one_is_taken_after_the_text_was_edited(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
     way = writer.asked()[2]
     writer.text.fill("A baker in Porto")
-    if writer.script:  # the text is kept after a while, and the offers stay
+    if writer.script:  # the text is kept after a while, and the offers stay where they belong
         expect(writer.page.locator("#saved")).to_have_text("Saving…")
         writer.expect_saved()
+        writer.press("Undo")
         writer.press("Last three")
     writer.takes.nth(2).click()
-    writer.expect_text("A baker in Porto" + way)
+    writer.expect_text((BEGINNING if writer.script else "A baker in Porto") + way)
 
 
 @pytest.mark.parametrize("genre", ["Any", "Horror"])

@@ -142,18 +142,20 @@ def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) 
 
 
 def test_after_a_reload_undo_goes_further_back(writer: Writer, desk: DictatedDesk) -> None:
+    first, both = f"{BEGINNING}. ", f"{BEGINNING}. It rains."
+    writer.text.fill(first)
     writer.expect_saved()
     writer.text.press("End")
-    writer.page.keyboard.type(" waits.")
+    writer.page.keyboard.type("It rains.")
     writer.expect_saved()
     writer.text.press("Control+z")
-    writer.expect_text(BEGINNING)
+    writer.expect_text(first)
     writer.expect_saved()
     writer.page.reload()
-    writer.expect_text(BEGINNING)
+    writer.expect_text(first)
     writer.text.press("Control+z")
     writer.expect_text("")
-    for text in (BEGINNING, f"{BEGINNING} waits."):
+    for text in (first, both):
         writer.text.press("Control+Shift+z")
         writer.expect_text(text)
 
