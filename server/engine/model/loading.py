@@ -40,6 +40,7 @@ def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows:
         alone = _read_and_decode(runner, shape, 1)
         among = alone if device == "cuda" else _read_and_decode(runner, shape, min(rows, COMPANY))
         runner.decode([0], [shape.context - 1])  # the last position that the manifest promises
+        runner.arithmetic = "" if device == "cuda" else _arithmetic(runner, shape)
     except Exception as error:  # onnxruntime's own exceptions have no common base below Exception
         reason = " ".join(str(error).split())
         if device == "cuda":
@@ -51,8 +52,6 @@ def load_runner(bundle: Bundle, device: str, precision: str, threads: int, rows:
     # Compare bits, because NaN != NaN.
     if (among[:, ::2].view(np.uint32) != alone.view(np.uint32)).any():
         raise RowsDiffer(bundle.model_file(precision))
-    if device != "cuda":
-        runner.arithmetic = _arithmetic(runner, shape)
     return runner
 
 

@@ -16,6 +16,7 @@ from server.bundle import Bundle
 from server.completions import parsed_request
 from server.engine import Engine, EngineConfig, Request, Sampling
 from server.engine.model.cache import BLOCK
+from server.engine.model.loading import RESUMED
 from server.engine.model.runner import Runner
 from server.settings import Settings
 from tests.server.completions.conftest import MODEL, connected
@@ -198,7 +199,7 @@ def test_an_engine_that_fails(live: LiveServer, openai: OpenAI, monkeypatch: pyt
     decode = Runner.decode
 
     def fail(runner: Runner, tokens: list[int], lengths: list[int]) -> Any:
-        if BLOCK <= max(lengths) < runner.cache.capacity - BLOCK:  # not the checks of a new session
+        if BLOCK + RESUMED <= max(lengths) < runner.cache.capacity - BLOCK:  # not the checks of a new session
             raise RuntimeError("out of memory")
         return decode(runner, tokens, lengths)
 

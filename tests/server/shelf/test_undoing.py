@@ -1,4 +1,4 @@
-"""A text to which a page has gone back by itself is no edit: undo leads further back, redo forward again."""
+"""A text that a page went back to is no edit: undo leads further back, redo forward again."""
 
 import pytest
 
