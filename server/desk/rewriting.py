@@ -29,9 +29,6 @@ SENTENCE_END = re.compile(r"""[.!?…]["'”’)]*(?=\s|$)""")
 
 SPACE = re.compile(r"\s+")
 
-ENDS = (".", "!", "?", "…")
-"""Marks at the end of a sentence."""
-
 MARKS = ".,;:!?…"
 """Punctuation at the end of a part of a sentence. A way to say it ends as the selection does."""
 
@@ -63,7 +60,7 @@ class Selection:
         if "\n" not in core:
             written = " ".join(written.split())
         count = len(core.split())
-        marked = self.behind.startswith(ENDS) and not self.selected[-1].isspace()
+        marked = SENTENCE_END.match(self.behind) and not self.selected[-1].isspace()
         if marked or any(found.end() == len(core) for found in SENTENCE_END.finditer(core)):
             ends = [found.end() for found in SENTENCE_END.finditer(written)]
             way = written[: min(ends, key=lambda end: abs(len(written[:end].split()) - count), default=0)]

@@ -164,7 +164,7 @@ class SequenceGroup:
         manifest: Manifest,
         tokenizer: Tokenizer,
         observer: Observer,
-        resumes: bool = False,
+        resumes: bool,
     ) -> "list[SequenceGroup]":
         """Return the groups of an admitted request, with one sequence for each seed.
 

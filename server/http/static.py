@@ -1,12 +1,11 @@
 """The static files of the pages: styles, scripts, a font, the icon.
 
-They are in memory, plain and compressed, the scripts without their comments.
+They are in memory, as they are and compressed.
 """
 
 import gzip
 import hashlib
 import mimetypes
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,7 @@ from litestar.params import FromPath
 from server.http.access import for_all
 
 STATIC = Path(__file__).resolve().parents[2] / "templates" / "static"
-
-COMMENT = re.compile(rb"^\s*//.*\n|  //.*$", re.MULTILINE)
-"""A comment of the scripts: a line of its own, or behind two spaces."""
-
-
-def _served(file: Path) -> bytes:
-    content = file.read_bytes()
-    return COMMENT.sub(b"", content) if file.suffix == ".js" else content
-
-
-FILES = {file.name: _served(file) for file in sorted(STATIC.iterdir())}
+FILES = {file.name: file.read_bytes() for file in sorted(STATIC.iterdir())}
 COMPRESSED = {name: gzip.compress(content, mtime=0) for name, content in FILES.items() if not name.endswith(".woff2")}
 
 VERSION = hashlib.sha256(b"".join(FILES.values())).hexdigest()[:12]

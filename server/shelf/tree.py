@@ -97,12 +97,12 @@ def unwind(session: Session, plot: PlotRow, text: str) -> PassageRow | None:
             break
         if grown := grown and _grew(text, stands):
             origin = earlier
-        number, stands = earlier, "".join(passage.text for passage in path(session, plot, earlier))
+        way = path(session, plot, earlier)
+        number, stands = earlier, "".join(passage.text for passage in way)
         if stands == text:
-            go(plot, path(session, plot, number))
-            last = session.get_one(PassageRow, (plot.id, number))
-            last.redo = stood
-            return last
+            end(plot, way, text)
+            way[-1].redo = stood
+            return way[-1]
     if origin is None:
         return None
     passages, (start, same) = plot.passages, changed(plot.text, text)

@@ -1,4 +1,4 @@
-// Saves the text, with a copy in the browser until the server has it, and tries again if that fails.
+// Saves the text, with a copy in the browser until the server has it.
 
 import { $, explain, form, say, says, stored } from "./desk-page.js";
 import { fields, passes, post } from "./desk-server.js";
@@ -30,7 +30,7 @@ let trying = false, told = false, tries = 0;  // told: a refusal is on the page
 export const unsaved = () => sheet.value !== state.kept;
 const status = (name) => { $("saved").textContent = says(name); };
 const whole = ({ text, taken, rest }) => text + taken + rest;
-const plain = () => ({ do: "keep", ...(sheet.undone && { undone: 1 }) });
+const plain = () => ({ do: "keep", ...(sheet.edits.redo.length && { undone: 1 }) });
 const forget = (name = draft) => stored(name, null);
 
 // leaves: the text was sent, but the page will not see the answer.

@@ -1,6 +1,5 @@
 // The sheet: an element with plain text only, mirrored into the form's text area. Where there is none, the script ends
-// here, and the page works as it does without JavaScript. It keeps all edits for undo and redo, as a browser's own stack
-// knows nothing of changes by a script, and the author of each character: "w" for the writer, "m" for the model.
+// here. It keeps all edits for undo and redo, and the author of each character: "w" for the writer, "m" for the model.
 
 import { $, form } from "./desk-page.js";
 
@@ -37,7 +36,6 @@ export const sheet = {
     else if (goesOn && !inserted && !last.inserted && at + removed.length === last.at) Object.assign(last, { at, removed: removed + last.removed, was: was + last.was });
     else undo.push({ at, removed, inserted, was, by });
     redo.length = 0;
-    this.undone = false;
     this.authors = splice(this.authors, at, removed.length, by.repeat(inserted.length));
     this.onchange();
   },
@@ -55,7 +53,6 @@ export const sheet = {
     const { at, removed, inserted, was, by } = edit, { length } = inserted;
     this.edits[way === "undo" ? "redo" : "undo"].push({ at, removed: inserted, inserted: removed, was: this.authors.slice(at, at + length), by });
     this.write(at, length, removed);
-    this.undone = way === "undo";
     this.authors = splice(this.authors, at, length, was);
     this.onchange();
     return edit;
@@ -125,7 +122,7 @@ export const sheet = {
   },
 
   // The style sheet draws the words, so they are no part of the text. cover: the top of what lies over the page. There
-  // it moves only if the beginning would be hidden, and not with each line that comes.
+  // it moves only if the beginning would be hidden.
   ghost(words, cover) {
     if (ghost.isConnected && words === ghost.dataset.words) return;
     ghost.dataset.words = words;
@@ -179,7 +176,7 @@ element.addEventListener("beforeinput", (event) => {
   sheet.show();
 });
 document.onselectionchange = () => sheet.follow();
-// Where the script comes from a cache, it is here before the browser gives an area with autofocus the focus.
+// A script from a cache is here before an area with autofocus has the focus.
 const focused = document.activeElement === area || (area.autofocus && document.activeElement === document.body);
 element.hidden = false;
 area.hidden = true;

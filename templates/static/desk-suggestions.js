@@ -23,9 +23,10 @@ const letter = (text) => /^[\p{L}\p{N}]/u.test(text);
 const full = ({ ways }) => ways.filter(Boolean).length;
 
 // A place in the text, by what stands before it: its length and its end.
-export const place = (text) => `${text.length} ${text.slice(-50)}`;
-export const known = (where = now?.set.place) => sets.filter((set) => set.place === where);
-export const here = () => known(place(before()));
+const place = (text) => `${text.length} ${text.slice(-50)}`;
+const known = (where = now?.set.place) => sets.filter((set) => set.place === where);
+const here = (text = before()) => known(place(text));
+export const offered = (text) => here(text).at(-1);
 
 // stop: ends the writing; null once it has ended.
 const blank = (text, stop = null) => ({ place: place(text), ways: ["", "", ""], stop });
@@ -181,7 +182,7 @@ export function take(index = now.index) {
   tell(says("taken") + (last && !last.stop ? ` ${says("arrived", full(last))}` : ""));
 }
 
-// Words behind the caret keep a space before them: the suggestion may be put away after any word.
+// A suggestion may be put away after any word, so words behind it keep a space before them.
 export function takeWord() {
   const [word] = words().match(/^\s*\S+/) ?? [], { given, set, at } = now;
   if (!word) return;
@@ -203,7 +204,7 @@ export function other(step) {
 }
 
 export function again() {
-  const set = here().at(-1);
+  const set = offered();
   if (set) present(set);
 }
 
@@ -219,10 +220,10 @@ state.onshow = () => {
 };
 
 // Also brings back what the page offered without this script.
-const offered = blank(before());
-for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) offered.ways[slot.at(-1)] += textContent;
+const served = blank(before());
+for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) served.ways[slot.at(-1)] += textContent;
 sets = stored(name()) ?? [];
-if (full(offered) && !here().length) sets.push(offered);
+if (full(served) && !offered()) sets.push(served);
 const open = here().findLast(({ away }) => !away);
 if (open) present(open);
 draw();

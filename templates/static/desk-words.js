@@ -1,5 +1,4 @@
-// For a word the likeliest others, for a selection other ways to say it. From another word the text goes on, unless words
-// of the writer stand behind it.
+// For a word the likeliest others, for a selection other versions.
 
 import { $, explain, says, tell } from "./desk-page.js";
 import { insert } from "./desk-saving.js";
@@ -9,7 +8,7 @@ import { ask, rest } from "./desk-suggestions.js";
 
 const fork = $("fork"), LETTER = /[\p{L}\p{N}\p{M}’'-]/u;
 
-// Returns the beginning and end of the word at the caret, or of the words that are selected.
+// Returns the beginning and end of the word at the caret, or of the selected words.
 export function chosen() {
   let { start, end, value } = sheet;
   const letter = (at) => LETTER.test(value[at] ?? "");

@@ -1,7 +1,7 @@
 import { $, count, form, says, stored, tell } from "./desk-page.js";
 import { save, soon, state, steer, travel } from "./desk-saving.js";
 import { sheet } from "./desk-sheet.js";
-import { again, ask, beside, here, known, other, place, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
+import { again, ask, beside, offered, other, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
 import { chosen, close, selected, showOthers } from "./desk-words.js";
 
 const text = sheet.element, pausing = $("pausing"), colouring = $("colouring"), MODIFIERS = ["Control", "Meta", "Alt", "Shift"];
@@ -15,7 +15,7 @@ function begin() {
   ask();
 }
 
-// To the suggestions before or after these: for this place, or for where the taken words begin or end.
+// To the suggestions before or after these: here, or where the taken words begin or end.
 function way(step) {
   const set = beside(step), to = step < 0 ? "undo" : "redo";
   if (set) return () => present(set);
@@ -24,7 +24,7 @@ function way(step) {
     if (by !== "m" || at + inserted.length !== text.length) return;
     text = text.slice(0, at) + removed;
     times++;
-    if (known(place(text)).length) return () => back(to, times);
+    if (offered(text)) return () => back(to, times);
   }
 }
 
@@ -57,8 +57,8 @@ const actions = {
 // First what this page did, then what the server knows.
 const possible = (to) => sheet.edits[to].length || (state[to] && (to === "undo" || !sheet.edits.undo.length));
 
-// times: with the suggestions there. Else the next Tab would take the same one again.
-// The button stays under the finger, though the page becomes longer or shorter.
+// times: edits; the suggestions there are shown. Else the next Tab would take the same one again.
+// The button stays under the finger, though the page's length changes.
 async function back(to, times) {
   const top = () => $(to).getBoundingClientRect().top, before = top();
   rest();
@@ -78,7 +78,7 @@ function controls() {
   $("earlier").disabled = !way(-1);
   $("later").disabled = !way(1);
   $("others").disabled = !chosen();
-  $("last").disabled = shown() || !here().length;
+  $("last").disabled = shown() || !offered();
   form.classList.toggle("selecting", selected());
   const read = set ? says(set.all ? "all" : "read", set.read) + (set.notes ? says("notes") : "") : "";
   $("count").textContent = words ? says(words === 1 ? "one" : "words", words) + read : "";
@@ -143,7 +143,7 @@ for (const box of [pausing, colouring]) {
 
 $("notes")?.setSelectionRange(1e6, 1e6);  // else Tab would lead to before the old notes
 
-// A key presses the button that names it. Any other key is an ordinary key, and the end of a suggestion.
+// A key presses the button that names it. Any other key ends a suggestion.
 window.onkeydown = (event) => {
   const { key, keyCode } = event, there = document.activeElement === text;
   if (!key || event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter

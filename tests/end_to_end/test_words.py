@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.end_to_end.dictated import LIKELY, REWRITTEN, WAYS, DictatedDesk
+from tests.end_to_end.dictated import LIKELY, REWRITTEN, WAYS, DictatedDesk, suggested
 from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 TO_LAMP = len(" He opened it under the l")
@@ -17,12 +17,9 @@ def script() -> bool:
 
 
 @pytest.fixture
-def desk(writer: Writer) -> DictatedDesk:
+def desk(writer: Writer, desk: DictatedDesk) -> DictatedDesk:
     """The desk of `writer`, with a text that ends with the model's words."""
-    desk = DictatedDesk(writer.page)
-    writer.text.fill(BEGINNING)
-    writer.text.press("Control+Enter")
-    expect(writer.ghost).to_have_attribute("data-words", WAYS[0])
+    suggested(writer)
     writer.text.press("Tab")
     writer.text.press("Escape")
     writer.expect_text(BEGINNING + WAYS[0])
