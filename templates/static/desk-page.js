@@ -21,12 +21,13 @@ export function explain({ message = "", problems = {} }, which = "") {
   say(Object.keys(problems).length ? "" : message);
 }
 
-// Returns what the browser keeps under a name; without one, all names. value: to keep; null: nothing.
-export function stored(name, value) {
+// Returns what the browser keeps under a name; without one, all names. value: to keep; null: nothing. tab: for this tab.
+export function stored(name, value, tab) {
   try {
-    if (!name) return Object.keys(localStorage);
-    if (value === undefined) return JSON.parse(localStorage[name]);
-    if (value === null) localStorage.removeItem(name);
-    else localStorage[name] = JSON.stringify(value);
+    const all = tab ? sessionStorage : localStorage;
+    if (!name) return Object.keys(all);
+    if (value === undefined) return JSON.parse(all[name]);
+    if (value === null) all.removeItem(name);
+    else all[name] = JSON.stringify(value);
   } catch {}  // it may keep nothing, or have no room
 }

@@ -1,4 +1,4 @@
-// Saves the text, with a copy in the browser until the server has it.
+// Saves the text. Until then, the browser has a copy. Each tab has one of the edits.
 
 import { $, explain, form, say, says, stored } from "./desk-page.js";
 import { fields, passes, post } from "./desk-server.js";
@@ -7,42 +7,46 @@ import { sheet } from "./desk-sheet.js";
 const DRAFT = "plotify draft ", DAY = 24 * 3600 * 1000;
 const served = $("text").defaultValue, plot = $("plot"), page = $("page");
 
-// After Back and Reload, browsers may fill in an older text. A page's id names the plot that it begins, and its copy.
-const fresh = performance.getEntriesByType("navigation")[0]?.type === "navigate";
-if (!fresh && history.state?.page) page.value = history.state.page;
+// A page keeps its id after Back and Reload. It names the plot that the page begins.
+if (performance.getEntriesByType("navigation")[0]?.type !== "navigate") page.value = history.state?.page ?? page.value;
 history.replaceState({ page: page.value }, "");
-const draft = DRAFT + page.value;
+const draft = DRAFT + Math.random();
 
-// kept: the text that the server has. undo, redo: it has texts before and after that one.
+// known: the text that the server has, and those sent since. undo, redo: it has texts before and after its own.
 export const state = {
-  kept: fresh ? served : sheet.value,
+  known: [served],
   undo: !$("undo").disabled,
   redo: !$("redo").disabled,
-  onshow() {},    // the server has a new text
+  onshow() {},  // the server has a new text
   onchange() {},  // other controls may be of use
 };
 
-const takes = [];              // what the model wrote and the server does not know yet
-let steered, timer;            // the options changed since the last save; the next save or try
+const takes = [];  // what the model wrote and the server does not know yet
+let steered, timer;  // the options changed since the last save; the next save or try
 let sent = Promise.resolve();  // requests wait for the one before, so they arrive in order
-let trying = false, told = false, tries = 0;  // told: a refusal is on the page
+let trying, told, tries = 0;  // told: a refusal is on the page
 
-export const unsaved = () => sheet.value !== state.kept;
-const status = (name) => { $("saved").textContent = says(name); };
+export const unsaved = () => state.known.some((text) => text !== sheet.value);
+const status = (word) => { $("saved").textContent = says(word); };
 const whole = ({ text, taken, rest }) => text + taken + rest;
 const plain = () => ({ do: "keep", ...(sheet.edits.redo.length && { undone: 1 }) });
-const forget = (name = draft) => stored(name, null);
+export const name = () => plot.value || page.value;
 
 // leaves: the text was sent, but the page will not see the answer.
-function keepDraft(leaves = false) {
-  const { token, ...typed } = Object.fromEntries(new FormData(form));
-  if (unsaved()) stored(draft, { typed, authors: sheet.authors, kept: state.kept, leaves, at: Date.now() });
+function keepDraft(leaves) {
+  const { token, ...typed } = Object.fromEntries(new FormData(form)), { value, authors, edits } = sheet;
+  stored(draft, unsaved() ? { typed, authors, known: state.known, leaves, at: Date.now() } : null);
+  stored(name(), { value, edits }, true);
 }
 
-export function soon(pause = 1500) {
+// From now on, the server may have it.
+const send = (text) => { state.known = [state.known[0], state.known.at(-1), text]; };
+
+export function soon() {
+  keepDraft();
   if (unsaved()) status(navigator.onLine ? "saving" : "offline");
   else if (plot.value) status("saved");
-  if (!trying) plan(pause);
+  if (!timer) plan(1500);
 }
 
 function plan(pause, again = false) {
@@ -52,34 +56,33 @@ function plan(pause, again = false) {
 }
 
 export function steer() {
-  steered = plot.value;
-  if (steered) soon();
+  if ((steered = plot.value)) soon();
 }
 
-// Puts words of the model into the text. They are saved as such, so the server knows their author.
+// Puts words of the model into the text, and saves them as such.
 export function insert(at, length, taken) {
   const { value } = sheet, text = value.slice(0, at), rest = value.slice(at + length), last = takes.at(-1);
   sheet.put(at, length, taken, "m");
   if (last && !last.leaves && last.text + last.taken === text && last.rest === rest) last.taken += taken;
   else takes.push({ text, taken, rest });
-  soon(200);
+  if (!trying) plan(200);
 }
 
 export function save() {
-  clearTimeout(timer);
+  timer = clearTimeout(timer);
   trying = false;
-  keepDraft();
   return (sent = sent.then(async () => {
     while (takes.length) if (!await deliver(takes[0])) return;
-    await deliver({});  // not before: what is taken meanwhile would count as typed
+    if (unsaved() || steered) await deliver({});  // not before: what is taken meanwhile would count as typed
   }));
 }
 
 async function deliver(what) {
-  if (trying || !(what.do || what.taken || unsaved() || steered)) return;  // the one before was refused, or nothing is new
+  if (trying) return;  // the one before was refused
   let text = what.taken ? whole(what) : sheet.value;
   what.leaves = true;
   steered = false;
+  send(text);
   const answer = await post("", { ...plain(), ...what }), { plot: id, title, address, undo, redo } = answer;
   if (answer.status !== 200) {
     const seconds = what.do ? explain(answer) : refused(answer);
@@ -92,7 +95,7 @@ async function deliver(what) {
     return;
   }
   if (what.taken) takes.shift();
-  if (what.do && !unsaved()) {  // else somebody typed meanwhile, and that is saved next
+  if (what.do && sheet.value === text) {  // else somebody typed meanwhile, and that is saved next
     ({ text } = answer);
     sheet.write(0, sheet.value.length, text);
     sheet.begin(answer.authors);
@@ -101,14 +104,12 @@ async function deliver(what) {
   if (told || gone) explain({ message: gone ? says("gone") : "" }, "#text-problem");  // else suggestions have told it
   told = false;
   tries = 0;
-  Object.assign(state, { kept: text, undo, redo });
+  Object.assign(state, { known: [text], undo, redo });
   plot.value = id;
   $("title").textContent = title;
   document.title = `${title} — Plotify`;
-  $("more").hidden = false;
-  $("more").href = `${address}/about`;
+  Object.assign($("more"), { hidden: false, href: `${address}/about` });
   history.replaceState(history.state, "", address);
-  if (!unsaved()) forget();
   soon();
   state.onshow();
   return true;
@@ -117,55 +118,59 @@ async function deliver(what) {
 // Goes back or forward on the server, to before this page was opened.
 export const travel = (way) => (sent = save().then(() => !unsaved() && state[way] && deliver({ do: way })));
 
-// Returns the seconds until the next try, if another is of use.
+// Returns the seconds until the next try, if there is one.
 export function refused({ status: code, after, message = "", problems = {} }) {
   if (!passes(code)) return explain({ message, problems });
   // Not all at once when a server comes back.
   const seconds = after || Math.ceil(Math.min(2 ** ++tries, 60) * (0.5 + Math.random() / 2));
   if (!code) status("offline");
   say(code === 503 ? says(unsaved() ? "busy" : "waiting", seconds) : says("later", message || Object.values(problems).join(" "), seconds));
-  keepDraft();
   return seconds;
 }
 
-// Brings back words of this page that never reached the server, and offers those of others.
+// Brings back what an earlier page did not see saved, and offers words of other plots.
 function recall() {
   $("end").textContent = "";
-  for (const name of stored() ?? []) {
-    const each = name.startsWith(DRAFT) && stored(name);
+  for (const key of stored() ?? []) {
+    const each = key.startsWith(DRAFT) && key !== draft && stored(key);
     if (!each) continue;
-    const { typed, authors, kept, leaves, at } = each, here = name === draft || (typed.plot && typed.plot === plot.value);
-    if (here && kept === served && typed.text !== served) {
-      state.kept = null;  // what was sent may have arrived since
-      if (typed.text !== sheet.value) sheet.put(0, sheet.value.length, typed.text);
-      if (authors?.length === sheet.value.length) sheet.authors = authors;
-      if (name !== draft) forget(name);
-    } else if (here ? leaves || typed.text === served : leaves && Date.now() - at > DAY) forget(name);
-    else if (!leaves) {
+    const { typed, authors, known = [], leaves, at } = each, here = [typed.plot, typed.page].includes(name());
+    if (here && sheet.value === served && [typed.text, ...known].includes(served)) {
+      if (typed.text !== served) {
+        state.known = known;
+        sheet.put(0, served.length, typed.text);
+        sheet.authors = authors;
+        keepDraft();
+      }
+      stored(key, null);
+    } else if (leaves) {
+      if (here || Date.now() - at > DAY) stored(key, null);
+    } else {
       $("end").textContent = typed.text.trim().split(/\s+/).slice(-12).join(" ").slice(-100);
       $("discard").onclick = () => {
-        forget(name);
+        stored(key, null);
         recall();
       };
       $("restore").onclick = async () => {
-        if (unsaved()) await save();
+        await save();
         const answer = await post("", { ...typed, do: "keep" });
         if (answer.status !== 200) return explain(answer);
-        forget(name);
+        stored(key, null);
         location.assign(answer.address);
       };
     }
   }
 }
 
-addEventListener("online", save);
-addEventListener("pagehide", () => {
-  if (!unsaved() && !takes.length) return;
+window.ononline = save;
+window.onpagehide = () => {
+  if (!unsaved()) return;
   const [take] = takes, what = { ...plain(), ...(takes.length === 1 && whole(take) === sheet.value && take) };
+  send(sheet.value);
   // A browser refuses more than 64 KiB.
   keepDraft(navigator.onLine && !trying && navigator.sendBeacon(form.action, fields(what)));
-});
-// A phone may end a page that nobody sees, and never tell it.
-document.onvisibilitychange = () => keepDraft();
-addEventListener("pageshow", () => soon());  // after Back, too
+};
+window.onpageshow = soon;  // after Back, too
+const last = stored(name(), undefined, true);
 recall();
+if (last?.value === sheet.value) Object.assign(sheet, { edits: last.edits, closed: last.edits.undo.at(-1) });

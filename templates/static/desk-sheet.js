@@ -29,9 +29,10 @@ export const sheet = {
   },
 
   // Notes an edit that is in the text already. Typing joins the edit before it, up to the space after a sentence.
+  // closed: an edit of an earlier page, which it does not join.
   note(at, removed, inserted, by = "w") {
     const { undo, redo } = this.edits, last = undo.at(-1), was = this.authors.slice(at, at + removed.length);
-    const goesOn = last?.by + by === "ww" && !redo.length;
+    const goesOn = last?.by + by === "ww" && last !== this.closed && !redo.length;
     if (goesOn && !removed && at === last.at + last.inserted.length && (inserted === " " || !ENDS.test(last.inserted))) last.inserted += inserted;
     else if (goesOn && !inserted && !last.inserted && at + removed.length === last.at) Object.assign(last, { at, removed: removed + last.removed, was: was + last.was });
     else undo.push({ at, removed, inserted, was, by });
@@ -180,6 +181,7 @@ document.onselectionchange = () => sheet.follow();
 const focused = document.activeElement === area || (area.autofocus && document.activeElement === document.body);
 element.hidden = false;
 area.hidden = true;
+area.autocomplete = "off";  // else browsers fill in an older text
 sheet.draw();
 sheet.begin(JSON.parse(form.dataset.authors));
 if (focused) sheet.focus();

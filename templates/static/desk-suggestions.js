@@ -1,7 +1,7 @@
 // Three continuations of what stands before the caret: one is shown there as ghost text, all in the tray.
 
 import { $, count, explain, say, says, stored, tell } from "./desk-page.js";
-import { insert, refused, save, state, unsaved } from "./desk-saving.js";
+import { insert, name, refused, save, state } from "./desk-saving.js";
 import { events } from "./desk-server.js";
 import { sheet } from "./desk-sheet.js";
 
@@ -9,10 +9,10 @@ const KEPT = "plotify suggestions ", MOST = 60, PLOTS = 20;  // sets that the br
 const WORDS = new Intl.Segmenter("en", { granularity: "word" });
 const tray = $("tray"), cards = tray.querySelectorAll(".way");
 
-let sets = [];        // sets of three for this plot; another try, undo, reload, Back and another tab lose none
-let now = null;       // what is shown: { set, index, given: characters taken of it, at: its place in the text }
-let next = null;      // the set for what comes after that, which is written in advance
-let timer, tries;     // of the next request; the seconds until it, if it is another try of one that was refused
+let sets = [];  // all sets of three for this plot; none is ever lost
+let now = null;  // what is shown: { set, index, given: characters taken of it, at: its place in the text }
+let next = null;  // the set for what comes after that, written in advance
+let timer, tries;  // of the next request; the seconds until it, after a refusal
 
 export const shown = () => now;
 const busy = () => Boolean(tries || now?.set.stop);
@@ -33,19 +33,17 @@ const blank = (text, stop = null) => ({ place: place(text), ways: ["", "", ""], 
 
 export const beside = (step) => known()[known().indexOf(now?.set) + step];
 
-// The last set near the caret tells how much of the text the model reads.
+// The last set near the caret tells how much the model reads.
 export const reading = () => sets.findLast(({ read, place }) => read >= 0 && Math.abs(parseInt(place) - sheet.end) < 500);
-
-const name = () => KEPT + ($("plot").value || $("page").value);
 
 // Keeps the sets, beside those of other tabs.
 function remember() {
-  const all = [...(stored(name()) ?? []), ...sets], plots = (stored(KEPT) ?? []).filter((each) => each !== name());
+  const key = KEPT + name(), all = [...(stored(key) ?? []), ...sets], plots = (stored(KEPT) ?? []).filter((each) => each !== key);
   sets = [...new Map(all.map((set) => [set.place + set.ways, set])).values()].filter((set) => full(set) || set.stop);
   const ended = sets.filter((set) => full(set) && !set.stop).slice(-MOST);
   if (!ended.length) return;
-  stored(name(), ended);
-  stored(KEPT, [...plots, name()].slice(-PLOTS));
+  stored(key, ended);
+  stored(KEPT, [...plots, key].slice(-PLOTS));
   for (const old of plots.slice(0, 1 - PLOTS)) stored(old, null);
 }
 
@@ -152,7 +150,7 @@ export function ask(quiet) {
   const { index, segment, isWordLike } = WORDS.segment(sheet.value).containing(sheet.end) ?? {};
   const inside = isWordLike && index < sheet.end;
   if (quiet && inside) return;
-  if (unsaved()) save();
+  save();
   sheet.select(inside ? index + segment.length : sheet.end);
   present(written(before(), quiet));
   if (!quiet) tell(says("writing"));
@@ -222,7 +220,7 @@ state.onshow = () => {
 // Also brings back what the page offered without this script.
 const served = blank(before());
 for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) served.ways[slot.at(-1)] += textContent;
-sets = stored(name()) ?? [];
+sets = stored(KEPT + name()) ?? [];
 if (full(served) && !offered()) sets.push(served);
 const open = here().findLast(({ away }) => !away);
 if (open) present(open);

@@ -149,7 +149,7 @@ window.onkeydown = (event) => {
   if (!key || event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter
   sheet.follow();
   const keys = [...MODIFIERS.filter((each) => event.getModifierState(each)), key[1] ? key : key.toUpperCase()].join("+");
-  const button = form.querySelector(`button[aria-keyshortcuts~="${CSS.escape(keys)}"]:enabled`);
+  const button = form.querySelector(`button[aria-keyshortcuts~="${CSS.escape(keys)}"]`);
   if (button && !button.closest("[hidden]") && (there || /Escape|\+Enter|\+S$/.test(keys))) {
     event.preventDefault();
     if (key === "Enter") sheet.focus();

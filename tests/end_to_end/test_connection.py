@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Error, Page, Route, expect
 
 from server.settings import Settings
 from tests.end_to_end.dictated import DictatedDesk
@@ -192,8 +193,9 @@ def test_words_typed_while_one_is_taken_stay(writer: Writer) -> None:
 
 def test_words_typed_while_undo_is_on_its_way_stay(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
-    writer.keep()
-    writer.page.reload()
+    address = writer.keep()
+    writer.page = writer.page.context.new_page()  # one that knows no edits
+    writer.open(address)
     held: list[Route] = []
     writer.page.route("**/desk", lambda route: held.append(route), times=1)
     with writer.page.expect_request("**/desk"):
@@ -264,14 +266,31 @@ def test_who_leaves_at_once_finds_the_last_words(writer: Writer, text: str) -> N
     expect_kept(writer, text + LAST)
 
 
-def test_words_are_kept_before_nobody_sees_the_page(writer: Writer) -> None:
+def test_typing_without_a_pause_is_saved_too(writers: Callable[..., Writer]) -> None:
+    writer = writers()
+    writer.page.clock.install()
+    writer.open()
+    with writer.page.expect_request("**/desk"):
+        for letter in "It rain":
+            writer.text.press(letter)
+            writer.page.clock.fast_forward(300)
+
+
+def test_words_survive_a_page_that_crashes(writer: Writer) -> None:
     """A phone may end a page in the background without telling it."""
-    writer.text.focus()
-    assert writer.page.evaluate(
-        "() => { document.execCommand('insertText', false, 'It rains.');"
-        "document.dispatchEvent(new Event('visibilitychange'));"
-        "return Object.values(localStorage).some(kept => kept.includes('It rains.')); }"
-    )
+    writer.text.fill(BEGINNING)
+    address = writer.keep()
+    crashing = writer.page
+    crashing.route("**/desk", lambda route: None)
+    writer.text.press("End")
+    crashing.keyboard.type(LAST)
+    writer.expect_text(BEGINNING + LAST)
+    writer.page = crashing.context.new_page()
+    with crashing.expect_event("crash"), suppress(Error):
+        crashing.goto("chrome://crash")
+    writer.open(address)
+    writer.expect_text(BEGINNING + LAST)
+    expect_kept(writer, BEGINNING + LAST)
 
 
 def test_back_finds_the_words_of_a_blank_page(writer: Writer) -> None:

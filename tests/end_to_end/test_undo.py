@@ -184,6 +184,76 @@ def test_a_text_sent_while_the_page_was_left_is_saved_again_if_it_changes_back(w
     writer.expect_text(BEGINNING)
 
 
+def test_a_reload_keeps_undo_and_redo_step_by_step(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    for key in ("ArrowRight", "ArrowRight", "Escape"):
+        writer.text.press(key)
+    writer.page.keyboard.type(" it. Then")
+    texts = [
+        BEGINNING,
+        f"{BEGINNING} He",
+        f"{BEGINNING} He opened",
+        f"{BEGINNING} He opened it. ",
+        f"{BEGINNING} He opened it. Then",
+    ]
+    writer.expect_text(texts[-1])
+    writer.text.press("Control+z")
+    writer.page.reload()
+    writer.expect_text(texts[-2])
+    writer.text.press("Control+Shift+z")
+    writer.expect_text(texts[-1])
+    writer.expect_saved()
+    writer.page.reload()
+    for text in texts[-2::-1]:
+        writer.expect_text(writer.value)
+        writer.text.press("Control+z")
+        writer.expect_text(text)
+
+
+def test_a_branch_begun_after_undo_survives_reloads_before_it_is_saved(writer: Writer) -> None:
+    writer.text.fill(f"{BEGINNING}. ")
+    writer.expect_saved()
+    writer.text.press("End")
+    writer.page.keyboard.type("It rains.")
+    address = writer.keep()
+    writer.text.press("Control+z")
+    writer.page.route("**/desk", lambda route: None)  # what is sent arrives later, or never
+    writer.page.keyboard.type("A new branch.")
+    for _ in range(3):
+        writer.page.reload()
+        writer.expect_text(f"{BEGINNING}. A new branch.")
+        expect(writer.page.locator("#found")).to_be_hidden()
+    writer.page.unroute("**/desk")
+    writer.text.press("Control+z")
+    writer.expect_text(f"{BEGINNING}. ")
+    writer.text.press("Control+Shift+z")
+    writer.expect_saved()
+    writer.open("/")
+    expect(writer.page.locator("#found")).to_be_hidden()
+    writer.open(address)
+    writer.expect_text(f"{BEGINNING}. A new branch.")
+
+
+def test_typing_after_a_reload_is_a_step_of_its_own(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.keep()
+    writer.page.reload()
+    writer.text.press("End")
+    writer.page.keyboard.type(" waits")
+    for text in (BEGINNING, ""):
+        writer.text.press("Control+z")
+        writer.expect_text(text)
+
+
+def test_a_key_whose_button_is_disabled_does_nothing(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    expect(writer.page.get_by_role("button", name="The suggestions before these")).to_be_disabled()
+    writer.text.press("PageUp")
+    expect(writer.offers).to_be_visible()
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+
+
 def test_one_step_back_passes_over_words_taken_one_by_one(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     for key in ("ArrowRight", "ArrowRight", "Tab"):
