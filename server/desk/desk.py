@@ -111,6 +111,8 @@ class Desk:
         """
         text = typed["text"]
         brief = await self.brief(text, typed)
+        if typed["rest"][:1].isspace():
+            brief = replace(brief, whole_word=True)
         count = at_once(self.engine, brief, CANDIDATES)
         prefetches = Prefetches(self.engine) if ahead else None
         if prefetches:
@@ -152,7 +154,8 @@ class Desk:
         room = max(context - min(brief.length.most, self.max_tokens) - ROOM - taken, context // 2 - taken)
         read = await asyncio.to_thread(window, text, tokenizer, room)
         brief = Brief.read({**typed, "prompt": read}, manifest, blank=True)
-        return replace(brief, notes=notes, least=MIN_TOKENS, words=len(text.split()))
+        words, whole = len(text.split()), text[-1:].isspace()
+        return replace(brief, notes=notes, least=MIN_TOKENS, words=words, whole_word=whole)
 
     def _kept(self, typed: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """Return the genre and the steering to keep. A page without a field for notes changes none."""

@@ -2,7 +2,10 @@
 
 import operator
 from collections.abc import Sequence
+from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import tokenizers
 
 from server.engine.errors import InvalidRequest, PromptTooLong
@@ -51,6 +54,12 @@ class Tokenizer:
     def spell(self, token: int) -> bytes:
         """Return the bytes of a token; for a special token, the bytes of its name."""
         return self.token_bytes[token] or str(self._tokenizer.id_to_token(token)).encode()
+
+    @cached_property
+    def lengthening(self) -> npt.NDArray[np.intp]:
+        """The ids of the tokens that lengthen a word before them: they begin with a letter or a digit."""
+        texts = [each.decode(errors="ignore") for each in self.token_bytes]
+        return np.array([token for token, text in enumerate(texts) if text[:1].isalnum()], dtype=np.intp)
 
     def spellings(self, word: str) -> list[list[int]]:
         """Return the token ids of each form of a word: with or without a space before it, capitalized or not."""

@@ -71,6 +71,18 @@ def test_a_seed_of_the_three_gives_the_same_suggestion_again(writer: Visitor) ->
             assert suggested(writer, **fields | {"seed": str(seed)})[1][0] == text
 
 
+def test_a_whole_word_is_not_lengthened(writer: Visitor) -> None:
+    """It is whole if a space is behind it, before or after the caret. At the end of the text it may go on."""
+
+    def begun(**fields: str) -> list[str]:
+        return [suggested(writer, **fields, seed=str(seed))[1][0] for seed in range(7, 15)]
+
+    assert any(text[0].isalnum() for text in begun())
+    whole = begun(rest=" jumps.")
+    assert not any(text[0].isalnum() for text in whole)
+    assert begun(text="A fox ") == [text.lstrip() for text in whole]
+
+
 def test_the_best_candidate_comes_first_if_nobody_waits_for_it(
     writer: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +99,8 @@ def test_the_best_candidate_comes_first_if_nobody_waits_for_it(
 
 
 def test_suggestions_follow_the_text_before_the_caret_only(writer: Visitor) -> None:
-    assert suggested(writer, rest=" and a hen.")[1] == suggested(writer)[1]
+    assert suggested(writer, rest=" and a hen.")[1] == suggested(writer, rest=" or not.")[1]
+    assert suggested(writer, rest="es and a hen.")[1] == suggested(writer)[1]
     assert suggested(writer, text="A fox and a hen.")[1] != suggested(writer)[1]
 
 

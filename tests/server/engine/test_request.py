@@ -23,7 +23,7 @@ from server.engine import InvalidRequest, Sampling
         *[("logit_bias", value) for value in (None, [(1, 2)], {"1": 2}, {-1: 2}, {True: 2}, {1: 101}, {1: math.nan})],
         ("logit_bias", dict.fromkeys(range(1025), 1)),
         *[("stop", value) for value in ("END", None, (1,), ("",), ("x" * 257,), ("x",) * 17)],
-        *[("ignore_end", value) for value in (1, "yes", None)],
+        *[(name, value) for name in ("whole_word", "ignore_end") for value in (1, "yes", None)],
         *[("logprobs", value) for value in (-1, 21, 1.0, True)],
         *[("guidance", value) for value in (0.5, 11, math.nan)],
         *[("seed", value) for value in (-1, 1.5, "1", False)],

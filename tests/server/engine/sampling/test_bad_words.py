@@ -34,6 +34,13 @@ def test_the_beginning_of_a_word_is_drawn_still() -> None:
     assert [draw(sampler, logits).token for _ in range(4)] == [1, 2, 1, 2]
 
 
+def test_a_whole_word_is_not_lengthened_by_the_first_token() -> None:
+    logits = np.array([0, 9, 8, 0], np.float32)
+    for whole, first in ((True, 2), (False, 1)):
+        sampler = Sampler(Sampling(temperature=0, whole_word=whole), 0, [], 4, 3, lengthening=np.array([1]))
+        assert [draw(sampler, logits.copy()).token for _ in range(2)] == [first, 1]
+
+
 def test_a_word_is_spelled_as_it_may_stand_in_a_text(bundle: Bundle) -> None:
     tokenizer = Tokenizer(bundle.tokenizer, 50)
     spelled = {b"".join(map(tokenizer.spell, ids)) for ids in tokenizer.spellings("fox")}
