@@ -144,8 +144,9 @@ class Shelf:
         by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it. steering: the
         fields of the desk besides text and genre; those that are absent stay. caret: the writer's place in the text.
         The text after the longest beginning of whole passages becomes a passage. The replaced passages stay in the
-        tree. A new passage of the writer grows while they only type on in one place, until any other change. closed:
-        it does not. undone: the writer has undone what they did after an earlier text, so this is no edit.
+        tree. A new passage of the writer grows while they only type on in one place, until any other change or a
+        pause. closed: it does not. undone: the writer has undone what they did after an earlier text, so this is no
+        edit.
         """
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)

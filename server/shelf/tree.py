@@ -1,7 +1,7 @@
 """Reading passages from a plot's tree, and adding passages to it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 
 from sqlalchemy import func, select
@@ -15,6 +15,9 @@ from server.shelf.volume import Passage, Volume, heading
 
 EXCERPT = 2_000
 """Characters to read of a passage after the path."""
+
+SITTING = timedelta(minutes=10)
+"""A passage does not grow after a longer pause: one undo takes back one sitting."""
 
 UNWOUND = 50
 """Steps of undo to look through for an earlier text."""
@@ -46,7 +49,7 @@ def keep(session: Session, plot: PlotRow, text: str, by: By, closed: bool, caret
 
     closed: the passage does not grow from now on. caret: see `changed`.
     """
-    at = plot.typed_to
+    at = plot.typed_to if datetime.now(UTC) - plot.changed < SITTING else None
     if at is not None and by == "writer" and _typed_on(plot.text, text, at):
         last = session.get_one(PassageRow, (plot.id, plot.current))
         if added := text[at : at + len(text) - len(plot.text)]:

@@ -34,9 +34,9 @@ export const name = () => plot.value || page.value;
 
 // leaves: the text was sent, but the page will not see the answer.
 function keepDraft(leaves) {
-  const { token, ...typed } = Object.fromEntries(new FormData(form)), { value, authors, edits } = sheet;
+  const { token, ...typed } = Object.fromEntries(new FormData(form)), { value, authors, edits, end } = sheet;
   stored(draft, unsaved() ? { typed, authors, known: state.known, leaves, at: Date.now() } : null);
-  stored(name(), { value, edits }, true);
+  stored(name(), { value, edits, end }, true);
 }
 
 // From now on, the server may have it.
@@ -49,7 +49,7 @@ export function soon() {
   if (!timer) plan(1500);
 }
 
-function plan(pause, again = false) {
+function plan(pause, again) {
   clearTimeout(timer);
   trying = again;
   timer = setTimeout(save, pause);
@@ -146,7 +146,7 @@ function recall() {
     } else if (leaves) {
       if (here || Date.now() - at > DAY) stored(key, null);
     } else {
-      $("end").textContent = typed.text.trim().split(/\s+/).slice(-12).join(" ").slice(-100);
+      $("end").textContent = typed.text.trim().slice(-100);
       $("discard").onclick = () => {
         stored(key, null);
         recall();
@@ -173,4 +173,7 @@ window.onpagehide = () => {
 window.onpageshow = soon;  // after Back, too
 const last = stored(name(), undefined, true);
 recall();
-if (last?.value === sheet.value) Object.assign(sheet, { edits: last.edits, closed: last.edits.undo.at(-1) });
+if (last?.value === sheet.value) {
+  Object.assign(sheet, { edits: last.edits, closed: last.edits.undo.at(-1) });
+  sheet.select(last.end);
+}

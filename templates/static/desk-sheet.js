@@ -177,8 +177,7 @@ element.addEventListener("beforeinput", (event) => {
   sheet.show();
 });
 document.onselectionchange = () => sheet.follow();
-// A script from a cache is here before an area with autofocus has the focus.
-const focused = document.activeElement === area || (area.autofocus && document.activeElement === document.body);
+const focused = [area, document.body].includes(document.activeElement);
 element.hidden = false;
 area.hidden = true;
 area.autocomplete = "off";  // else browsers fill in an older text

@@ -86,8 +86,10 @@ export function present(set) {
 
 export function rest() {
   stop();
-  if (now) now.set.away = true;
+  if (!now) return;
+  now.set.away = true;
   now = null;
+  remember();
   draw();
 }
 
@@ -201,10 +203,7 @@ export function other(step) {
   inAdvance();
 }
 
-export function again() {
-  const set = offered();
-  if (set) present(set);
-}
+export const again = () => present(offered());
 
 cards.forEach((card, at) => { card.onclick = () => take(at); });
 addEventListener("online", () => { if (tries) ask(); });
@@ -221,7 +220,7 @@ state.onshow = () => {
 const served = blank(before());
 for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) served.ways[slot.at(-1)] += textContent;
 sets = stored(KEPT + name()) ?? [];
-if (full(served) && !offered()) sets.push(served);
+if (full(served) && $("offers").ariaBusy === "true") sets.push(served);
 const open = here().findLast(({ away }) => !away);
 if (open) present(open);
 draw();

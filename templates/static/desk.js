@@ -28,13 +28,16 @@ function way(step) {
   }
 }
 
+const undo = () => back("undo");
+
 const actions = {
   continue: begin,
   again: begin,
   keep: save,
   stop,
-  undo: () => back("undo"),
-  uncut: () => back("undo"),
+  undo,
+  uncut: undo,
+  untake: undo,
   redo: () => back("redo"),
   others: showOthers,
   last() {
@@ -73,7 +76,7 @@ async function back(to, times) {
 
 function controls() {
   const words = count(sheet.value), set = reading();
-  $("undo").disabled = !possible("undo");
+  $("undo").disabled = $("untake").disabled = !possible("undo");
   $("redo").disabled = !possible("redo");
   $("earlier").disabled = !way(-1);
   $("later").disabled = !way(1);

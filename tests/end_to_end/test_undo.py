@@ -245,6 +245,58 @@ def test_typing_after_a_reload_is_a_step_of_its_own(writer: Writer) -> None:
         writer.expect_text(text)
 
 
+def test_the_text_has_the_focus_after_a_reload(writer: Writer, desk: DictatedDesk) -> None:
+    """Also where the server knows what could come next, because it was taken and undone."""
+    suggested(writer)
+    for key in ("Tab", "Escape", "Control+z"):
+        writer.text.press(key)
+    writer.expect_text(BEGINNING)
+    writer.expect_saved()
+    writer.page.reload()
+    writer.expect_text(BEGINNING)
+    writer.page.keyboard.type(" waits")
+    writer.expect_text(f"{BEGINNING} waits")
+
+
+def test_what_was_put_away_stays_away_after_a_reload(writer: Writer, desk: DictatedDesk) -> None:
+    """Words that were taken one by one and undone are no suggestions."""
+    suggested(writer)
+    for key in ("ArrowRight", "ArrowRight", "Escape", "Control+z"):
+        writer.text.press(key)
+    writer.expect_text(f"{BEGINNING} He")
+    writer.expect_saved()
+    writer.page.reload()
+    writer.expect_text(f"{BEGINNING} He")
+    expect(writer.offers).to_be_hidden()
+
+
+def test_the_caret_is_where_the_writer_wrote_after_a_reload(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.text.press("Home")
+    writer.page.keyboard.type("Once, a ")
+    writer.page.reload()
+    writer.expect_text(f"Once, a {BEGINNING}")
+    writer.page.keyboard.type("tired ")
+    writer.expect_text(f"Once, a tired {BEGINNING}")
+
+
+def test_a_phone_has_undo_above_the_suggestions(writers: Callable[..., Writer]) -> None:
+    writer = writers(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    DictatedDesk(writer.page)
+    writer.open("/")
+    writer.text.fill(BEGINNING)
+    writer.page.locator("#continue").tap()
+    expect(writer.takes).to_have_count(3)
+    undo = writer.offers.get_by_role("button", name="Undo")
+    writer.offers.get_by_role("button", name="Take it").tap()
+    writer.expect_text(BEGINNING + WAYS[0])
+    place = undo.bounding_box()
+    assert place
+    assert min(place["width"], place["height"]) >= 44
+    undo.tap()
+    writer.expect_text(BEGINNING)
+
+
 def test_a_key_whose_button_is_disabled_does_nothing(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     expect(writer.page.get_by_role("button", name="The suggestions before these")).to_be_disabled()

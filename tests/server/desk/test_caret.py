@@ -72,7 +72,7 @@ def test_a_seed_of_the_three_gives_the_same_suggestion_again(writer: Visitor) ->
 
 
 def test_a_whole_word_is_not_lengthened(writer: Visitor) -> None:
-    """It is whole if a space is behind it, before or after the caret. At the end of the text it may go on."""
+    """It is whole if a space is behind it, before or after the caret."""
 
     def begun(**fields: str) -> list[str]:
         return [suggested(writer, **fields, seed=str(seed))[1][0] for seed in range(7, 15)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, update
 
-from server.shelf import NotKept, NotOnShelf, Shelf, ShelfFull, Volume, bounds, rows
+from server.shelf import NotKept, NotOnShelf, Shelf, ShelfFull, Volume, bounds, rows, tree
 from server.shelf.database import opened
 from server.shelf.models import PassageRow, PlotRow
 
@@ -41,6 +41,17 @@ async def test_the_text_is_kept_as_it_grows(shelf: Shelf) -> None:
     assert volume.text == "One two three"
     assert passages(volume) == [("One", "writer"), (" two", "model"), (" three", "writer")]
     assert volume.changed > volume.created
+
+
+async def test_a_passage_of_another_sitting_does_not_grow(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = (await shelf.begin(ME, "One")).id
+    await shelf.keep(ME, id, "One two", "writer")
+    monkeypatch.setattr(tree, "SITTING", timedelta(0))
+    await shelf.keep(ME, id, "One two three", "writer")
+    monkeypatch.undo()
+    await shelf.keep(ME, id, "One two three four", "writer")
+    assert passages(await shelf.read(ME, id)) == [("One two", "writer"), (" three four", "writer")]
+    assert (await shelf.undo(ME, id)).text == "One two"
 
 
 async def test_an_edit_branches_off_where_it_begins_and_destroys_nothing(shelf: Shelf) -> None:
