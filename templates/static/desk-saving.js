@@ -163,6 +163,13 @@ function recall() {
 }
 
 window.ononline = save;
+// The next page shows what is saved.
+$("more").onclick = async (event) => {
+  if (!unsaved()) return;
+  event.preventDefault();
+  await save();
+  location = $("more").href;
+};
 window.onpagehide = () => {
   if (!unsaved()) return;
   const [take] = takes, what = { ...plain(), ...(takes.length === 1 && whole(take) === sheet.value && take) };

@@ -15,7 +15,7 @@ let next = null;  // the set for what comes after that, written in advance
 let timer, tries;  // of the next request; the seconds until it, after a refusal
 
 export const shown = () => now;
-const busy = () => Boolean(tries || now?.set.stop);
+const busy = () => !!(tries || now?.set.stop);
 
 const before = () => sheet.value.slice(0, sheet.end);
 const bare = (text) => /^$|\s$/.test(text);

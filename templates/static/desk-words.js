@@ -61,11 +61,9 @@ export async function showOthers(clicked) {
 }
 
 fork.ontoggle = ({ newState }) => { if (newState === "closed") CSS.highlights.delete("meant"); };
-// As in the text, Tab takes.
 fork.onkeydown = (event) => {
-  const to = { ArrowDown: "nextSibling", ArrowUp: "previousSibling" }[event.key], takes = event.key === "Tab" && !event.shiftKey;
-  if (!to && !takes) return;
+  const to = { ArrowDown: "nextSibling", ArrowUp: "previousSibling" }[event.key];
+  if (!to) return;
   event.preventDefault();
-  if (takes) document.activeElement.click();
-  else document.activeElement[to]?.focus();
+  document.activeElement[to]?.focus();
 };

@@ -28,6 +28,7 @@ function way(step) {
   }
 }
 
+const calm = () => form.classList.remove("writing");
 const undo = () => back("undo");
 
 const actions = {
@@ -40,14 +41,11 @@ const actions = {
   untake: undo,
   redo: () => back("redo"),
   others: showOthers,
-  last() {
-    toText();
-    again();
-  },
+  last: again,
   earlier: () => way(-1)(),
   later: () => way(1)(),
   none() {
-    form.classList.remove("writing");
+    calm();
     rest();
     tell("");
   },
@@ -70,7 +68,7 @@ async function back(to, times) {
   if (sheet.go(to) || (possible(to) && await travel(to))) {
     sheet.show();
     if (times) again();
-    else scrollBy(0, top() - before);
+    else if (before) scrollBy(0, top() - before);
   }
 }
 
@@ -160,7 +158,7 @@ window.onkeydown = (event) => {
   } else if (shown() && there && !MODIFIERS.includes(key)) rest();
 };
 
-window.onpointermove = text.onblur = () => form.classList.remove("writing");
+window.onpointermove = text.onblur = calm;
 
 // What is fixed at the bottom stays above a phone's keyboard.
 visualViewport.onresize = () => {

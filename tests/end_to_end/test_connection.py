@@ -276,6 +276,15 @@ def test_typing_without_a_pause_is_saved_too(writers: Callable[..., Writer]) -> 
             writer.page.clock.fast_forward(300)
 
 
+def test_the_next_page_knows_the_last_words(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    writer.keep()
+    writer.text.press("End")
+    writer.page.keyboard.type(LAST)
+    writer.page.get_by_role("link", name="Share, export, tree…").click()
+    expect(writer.page.get_by_role("main")).to_contain_text(LAST.strip())
+
+
 def test_words_survive_a_page_that_crashes(writer: Writer) -> None:
     """A phone may end a page in the background without telling it."""
     writer.text.fill(BEGINNING)

@@ -281,7 +281,7 @@ def test_the_caret_is_where_the_writer_wrote_after_a_reload(writer: Writer) -> N
 
 
 def test_a_phone_has_undo_above_the_suggestions(writers: Callable[..., Writer]) -> None:
-    writer = writers(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    writer = writers(viewport={"width": 390, "height": 510}, has_touch=True, is_mobile=True)
     DictatedDesk(writer.page)
     writer.open("/")
     writer.text.fill(BEGINNING)
@@ -295,6 +295,7 @@ def test_a_phone_has_undo_above_the_suggestions(writers: Callable[..., Writer]) 
     assert min(place["width"], place["height"]) >= 44
     undo.tap()
     writer.expect_text(BEGINNING)
+    expect(writer.text).to_be_in_viewport(ratio=1)
 
 
 def test_a_key_whose_button_is_disabled_does_nothing(writer: Writer, desk: DictatedDesk) -> None:

@@ -139,7 +139,7 @@ def test_a_part_of_a_word_stands_for_all_of_it(writer: Writer, desk: DictatedDes
     writer.text.press("Alt+ArrowDown")
     expect(writer.page.get_by_role("group", name="Other versions")).to_be_visible()
     assert desk.of("rewrite")[0]["selected"] == "A detective"
-    writer.page.keyboard.press("Tab")
+    writer.page.keyboard.press("Enter")
     writer.expect_text((BEGINNING + WAYS[0]).replace("A detective", REWRITTEN[0]))
 
 
