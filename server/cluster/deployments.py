@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingContext, RequestRouterConfig
-from ray.serve.experimental.consistent_hash_router import ConsistentHashRouter
 from ray.serve.handle import DeploymentHandle
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from server.app import create_app
+from server.cluster.app_router import AppRouter
 from server.cluster.replica import ROWS, Replica
 from server.cluster.replicated_engine import ReplicatedEngine
 from server.observability.logs import configure
@@ -86,7 +86,7 @@ def deployments(settings: Settings) -> Application:
     app = serve.deployment(
         name="App",
         num_replicas=settings.apps,
-        request_router_config=RequestRouterConfig.model_validate({"request_router_class": ConsistentHashRouter}),
+        request_router_config=RequestRouterConfig.model_validate({"request_router_class": AppRouter}),
         max_ongoing_requests=settings.connections,
         ray_actor_options={"num_cpus": 0},
         **shared,
