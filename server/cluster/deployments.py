@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 MANY = 4096
 """More rows than the app admits. The app has the queue, so a replica must not refuse any."""
 
+STARTS = 20
+"""The most failed starts on a cluster before Ray Serve gives up.
+
+The database may be there later than the apps. Ray Serve also allows at most three starts for each replica, or as many
+as RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT says.
+"""
+
 
 @serve.ingress()
 class App:
@@ -61,19 +68,20 @@ def application(arguments: Mapping[str, str]) -> Application:
     arguments: its `args`, settings by variable. They have priority over the environment.
     serve.yaml sets the number of replicas, their autoscaling and their resources. Raises SettingsError.
     """
-    return deployments(Settings.read({**os.environ, **arguments}))
+    return deployments(Settings.read({**os.environ, **arguments}), starts=STARTS)
 
 
-def deployments(settings: Settings) -> Application:
+def deployments(settings: Settings, starts: int = 1) -> Application:
     """Return the apps and the replicas of the engine, as many as the settings say.
 
-    Ray Serve sends all requests with one Cookie to the same app, because the desk keeps offers in progress in memory.
+    starts: the failed starts after which Ray Serve gives up. All requests with one Cookie go to the same app, because
+    the desk keeps offers in progress in memory.
     """
     engine_settings = dataclasses.replace(settings, queue=MANY, per_client=0)
     shared: dict[str, Any] = {
         "graceful_shutdown_timeout_s": settings.grace,
         "graceful_shutdown_wait_loop_s": 0.5,
-        "max_constructor_retry_count": 1,
+        "max_constructor_retry_count": starts,
     }
     engines = serve.deployment(
         name="Engine",

@@ -10,8 +10,8 @@ from ray._common.utils import import_attr
 from ray.serve.schema import ServeDeploySchema
 
 from server.cluster import application
-from server.cluster.deployments import wanted_replicas
-from server.settings import SettingsError
+from server.cluster.deployments import STARTS, deployments, wanted_replicas
+from server.settings import Settings, SettingsError
 
 FILE = Path(__file__).parents[3] / "serve.yaml"
 
@@ -28,6 +28,14 @@ def test_it_runs_the_application_with_settings(served: Any) -> None:
     assert {bound._bound_deployment.name, bound._bound_deployment.init_args[0]._bound_deployment.name} == {
         deployment.name for deployment in served.deployments
     }
+
+
+def test_apps_on_a_cluster_may_start_before_their_database() -> None:
+    counts = [
+        each._bound_deployment._deployment_config.max_constructor_retry_count
+        for each in (application({}), deployments(Settings.read({})))
+    ]
+    assert counts == [STARTS, 1], "the command ends at once instead"
 
 
 def test_its_arguments_are_settings() -> None:
