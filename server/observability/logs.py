@@ -5,7 +5,6 @@ No log holds prompts, generated text or keys. Tests check this at every level.
 
 import json
 import logging
-import logging.config
 import re
 import time
 from typing import Any
@@ -61,16 +60,14 @@ FORMATTERS: dict[str, type[logging.Formatter]] = {"text": TextFormatter, "json":
 
 
 def configure(level: str, form: str) -> None:
-    """Log this server and uvicorn from `level` on, and warnings of everything else."""
-    levels = {"level": level.upper()}
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "filters": {"request": {"()": RequestFilter}},
-            "formatters": {"line": {"()": FORMATTERS[form]}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
-            "loggers": {"server": levels, "uvicorn": levels},
-            "root": {"level": "WARNING", "handlers": ["stderr"]},
-        }
-    )
+    """Log this server and uvicorn from `level` on, and warnings of everything else.
+
+    Other handlers stay open, unlike with `dictConfig`. When Ray Serve's controller starts again, it asks each process
+    for the file of its log, and replaces those that have none.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(FORMATTERS[form]())
+    handler.addFilter(RequestFilter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("server", "uvicorn"):
+        logging.getLogger(name).setLevel(level.upper())

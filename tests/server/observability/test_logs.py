@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import logging.handlers
 import os
 import re
 import subprocess
@@ -203,6 +204,13 @@ def test_half_a_surrogate_pair_is_logged(log: io.StringIO) -> None:
     logging.getLogger("server.x").warning("%s", "\udcff", extra={"fields": {"of": {1}}})
     (line,) = lines(log)
     assert line["message"] == "\udcff"
+
+
+def test_handlers_of_other_loggers_stay_open(log: io.StringIO) -> None:
+    target = logging.NullHandler()
+    buffering = logging.handlers.MemoryHandler(1, target=target)  # as Ray Serve's
+    configure("info", "text")
+    assert buffering.target is target
 
 
 def test_serve_logs_as_the_settings_say(tiny_bundle: Path) -> None:
