@@ -80,7 +80,8 @@ def configuration(url: URL) -> SQLAlchemySyncConfig:
         options["connect_args"] = {"isolation_level": None, "timeout": BUSY}
     else:
         options["pool_pre_ping"] = True
-        options["connect_args"] = {"connect_timeout": BUSY}
+        # Without an encoding, the driver would return bytes from a database in SQL_ASCII.
+        options["connect_args"] = {"connect_timeout": BUSY, "client_encoding": "utf8"}
     config = SQLAlchemySyncConfig(
         connection_string=url.render_as_string(hide_password=False),
         engine_config=EngineConfig(**options),
@@ -129,9 +130,20 @@ def _prepare(url: URL, config: SQLAlchemySyncConfig) -> None:
         connection.execution_options(**{WRITES: True})
         with connection.begin():
             if url.get_backend_name() == "postgresql":
+                _check_encoding(connection, shown(url))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATING})
             _migrate(connection, config, shown(url))
             check_writable(connection)
+
+
+def _check_encoding(connection: Connection, shown: str) -> None:
+    """Raise ShelfUnusable unless a PostgreSQL database can keep every text."""
+    encoding = connection.execute(text("SHOW server_encoding")).scalar()
+    if encoding != "UTF8":
+        raise ShelfUnusable(
+            f"The database {shown} has the encoding {encoding}, which cannot keep every text. Create it anew in UTF8: "
+            "createdb --encoding UTF8 --template template0."
+        )
 
 
 def _keep_private(file: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,16 +27,23 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield str(tmp_path / "shelf.sqlite")
         return
-    name = f"plotify_{secrets.token_hex(8)}"
-    _administer(f"CREATE DATABASE {name}")
-    yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-    _administer(f"DROP DATABASE {name}")
+    with created() as database:
+        yield database
 
 
 @pytest.fixture
 async def shelf(database: str) -> AsyncIterator[Shelf]:
     async with Shelf.open(database) as shelf:
         yield shelf
+
+
+@contextmanager
+def created(options: str = "") -> Iterator[str]:
+    """Create a database in PostgreSQL, yield its URL, and delete it."""
+    name = f"plotify_{secrets.token_hex(8)}"
+    _administer(f"CREATE DATABASE {name} {options}")
+    yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+    _administer(f"DROP DATABASE {name}")
 
 
 def _administer(statement: str) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, inspect, text
 from server.shelf import Shelf, ShelfUnusable
 from server.shelf.database import VERSIONS, configuration, migrations, opened, url_of
 from server.shelf.models import PlotRow
+from tests.server.shelf.conftest import created, needs_postgresql
 
 pytestmark = pytest.mark.anyio
 
@@ -158,6 +159,14 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, say
     message = refused(url)
     assert says in message
     assert "secret" not in message
+
+
+@needs_postgresql
+def test_a_database_in_another_encoding_is_refused() -> None:
+    with created("ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0") as database:
+        message = refused(database)
+    assert "has the encoding SQL_ASCII" in message
+    assert "createdb --encoding UTF8" in message
 
 
 def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
