@@ -179,6 +179,7 @@ class SequenceGroup:
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         logprobs = None if wanted is None else PromptLogprobs(prompt, wanted, tokenizer.size)
         bad_words = [spelling for word in sampling.bad_words for spelling in tokenizer.spellings(word)]
+        not_first = tokenizer.lengthening if sampling.whole_word else None
         openings = request.openings or ((),) * len(seeds)
         deadline = time.monotonic() + config.deadline
         sequences = [
@@ -194,7 +195,7 @@ class SequenceGroup:
                     shape.end_of_text,
                     bad_words,
                     opening,
-                    tokenizer.lengthening,
+                    not_first,
                 ),
                 text=OutputText(tokenizer.token_bytes, sampling.stop),
                 stats=SequenceStats(observer, request.id, len(prompt)),

@@ -29,7 +29,7 @@ let trying, told, tries = 0;  // told: a refusal is on the page
 export const unsaved = () => state.known.some((text) => text !== sheet.value);
 const status = (word) => { $("saved").textContent = says(word); };
 const whole = ({ text, taken, rest }) => text + taken + rest;
-const plain = () => ({ do: "keep", ...(sheet.edits.redo.length && { undone: 1 }) });
+const plain = () => ({ do: "keep", undone: sheet.edits.redo.length || "" });
 export const name = () => plot.value || page.value;
 
 // leaves: the text was sent, but the page will not see the answer.
@@ -172,7 +172,7 @@ $("more").onclick = async (event) => {
 };
 window.onpagehide = () => {
   if (!unsaved()) return;
-  const [take] = takes, what = { ...plain(), ...(takes.length === 1 && whole(take) === sheet.value && take) };
+  const [take] = takes, what = { ...plain(), ...(take && whole(take) === sheet.value && take) };
   send(sheet.value);
   // A browser refuses more than 64 KiB.
   keepDraft(navigator.onLine && !trying && navigator.sendBeacon(form.action, fields(what)));

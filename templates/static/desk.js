@@ -41,7 +41,10 @@ const actions = {
   untake: undo,
   redo: () => back("redo"),
   others: showOthers,
-  last: again,
+  last() {
+    toText();
+    again();
+  },
   earlier: () => way(-1)(),
   later: () => way(1)(),
   none() {
@@ -64,7 +67,7 @@ async function back(to, times) {
   const top = () => $(to).getBoundingClientRect().top, before = top();
   rest();
   close();
-  for (let more = times; more > 1; more--) sheet.go(to);
+  for (let n = 1; n < times; n++) sheet.go(to);
   if (sheet.go(to) || (possible(to) && await travel(to))) {
     sheet.show();
     if (times) again();

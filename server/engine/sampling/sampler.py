@@ -38,7 +38,7 @@ class Sampler:
         end_of_text: the token excluded by `Sampling.ignore_end` and `Sampling.min_tokens`.
         bad_words: the spellings of `Sampling.bad_words`.
         opening: the first tokens, in place of sampled ones.
-        lengthening: the tokens that cannot come first if `Sampling.whole_word` is set.
+        not_first: the tokens that cannot come first, because of `Sampling.whole_word`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Sampler:
         end_of_text: int,
         bad_words: Sequence[Sequence[int]] = (),
         opening: Sequence[int] = (),
-        lengthening: npt.NDArray[np.intp] | None = None,
+        not_first: npt.NDArray[np.intp] | None = None,
     ) -> None:
         self._sampling = sampling
         # Requests may have neighbouring seeds, or seeds of more than 64 bits.
@@ -64,7 +64,7 @@ class Sampler:
         self._bias = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
         self._bad_words = BadWords(bad_words)
         self._opening = opening
-        self._lengthening = lengthening if sampling.whole_word else None
+        self._not_first = not_first
         self._generated = 0
         penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
         self._occurrences = _Occurrences(prompt) if penalties != (1, 0, 0) else None
@@ -109,8 +109,8 @@ class Sampler:
         """Give tokens that must not come next the lowest score, in float32 scores [vocab]."""
         # Not -inf: if guidance has set all other tokens to -inf, one of these must still be drawn.
         self._bad_words.exclude(scores, LOWEST)
-        if self._lengthening is not None and not self._generated:
-            scores[self._lengthening] = LOWEST
+        if self._not_first is not None and not self._generated:
+            scores[self._not_first] = LOWEST
         if self._endless:
             scores[self._end_of_text] = LOWEST
 

@@ -36,8 +36,8 @@ def test_the_beginning_of_a_word_is_drawn_still() -> None:
 
 def test_a_whole_word_is_not_lengthened_by_the_first_token() -> None:
     logits = np.array([0, 9, 8, 0], np.float32)
-    for whole, first in ((True, 2), (False, 1)):
-        sampler = Sampler(Sampling(temperature=0, whole_word=whole), 0, [], 4, 3, lengthening=np.array([1]))
+    for not_first, first in ((np.array([1]), 2), (None, 1)):
+        sampler = Sampler(Sampling(temperature=0), 0, [], 4, 3, not_first=not_first)
         assert [draw(sampler, logits.copy()).token for _ in range(2)] == [first, 1]
 
 
