@@ -83,9 +83,7 @@ def prepare(
 
 @click.command()
 @click.option("--data", type=FOLDER, required=True, help="Data set made by `plotify prepare`.")
-@click.option(
-    "--base", default="mini", show_default=True, help="A declared size, a checkpoint's folder, or a hub name."
-)
+@click.option("--base", default="mini", show_default=True, help="A size, the folder of a checkpoint, or a hub name.")
 @click.option(
     "--out", type=FOLDER, required=True, help="Folder for the checkpoint; an unfinished run there is resumed."
 )
@@ -192,9 +190,10 @@ def train(
 ) -> None:
     """Train a GPT-2 on a data set, with TensorFlow.
 
-    BASE is a size to train from scratch (minute, mini, small), the folder of a checkpoint, or a model on the hub. If
-    the run is killed, the same command resumes it from the last save. At the end, OUT contains the checkpoint with the
-    best weights, metrics.json, loss.png and samples.txt.
+    BASE is a size to train from scratch, the folder of a checkpoint, or a model on the hub. The sizes are minute, mini
+    and small. Or give your own as LAYERSxWIDTH[/VOCABULARY[/CONTEXT]], such as 8x384 or 6x320/4096/256; what you leave
+    out is mini's. If the run is killed, the same command resumes it from the last save. At the end, OUT contains the
+    checkpoint with the best weights, metrics.json, loss.png and samples.txt.
 
     With --schedule constant, you can end a run early by giving a smaller --max-steps, and continue it later by giving a
     larger one. Each end writes the checkpoint. To pre-train and then fine-tune, give the OUT of the first stage as the
@@ -210,7 +209,7 @@ def train(
     \b
     Examples:
       plotify train --data data --base mini --out checkpoint
-      plotify train --data data --base mini --schedule constant --out pretrained
+      plotify train --data data --base 8x384 --schedule constant --out pretrained
       plotify train --data data --base pretrained --source mpst --source cmu --learning-rate 1e-3 --out checkpoint
       plotify train --data data --base checkpoint --learn-guidance 2 --learning-rate 5e-4 --max-steps 300 --out guided
       plotify train --data data --base openai-community/gpt2 --epochs 3 --out checkpoint
@@ -223,16 +222,19 @@ def train(
         from training.model import BaseError, on_gpu  # first: it sets how TensorFlow and transformers load
     from training.replicas import replicas_of
     from training.settings import ResumeError, TrainingSettings
-    from training.sizes import FINE_TUNING_LEARNING_RATE, SIZES
+    from training.sizes import FINE_TUNING_LEARNING_RATE, size_of
     from training.train import TrainingRun
     from training.workers import ClusterError
 
+    try:
+        size = size_of(base)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     if distribute and options["eager"]:
         raise click.UsageError("--eager works on one device only: leave out --eager or --distribute")
-    if options["keep_base"] and (distribute or base in SIZES):
+    if options["keep_base"] and (distribute or size):
         raise click.UsageError("--keep-base needs a trained --base, and works on one device only")
     gpu = on_gpu()
-    size = SIZES.get(base)
     settings = TrainingSettings(
         base=base,
         learning_rate=learning_rate or (size.learning_rate if size else FINE_TUNING_LEARNING_RATE),
@@ -240,7 +242,7 @@ def train(
         xla=gpu if xla is None else xla,
         **options,
     )
-    if settings.learns_guidance and (distribute or base in SIZES):
+    if settings.learns_guidance and (distribute or size):
         raise click.UsageError("--learn-guidance needs a trained --base, and works on one device only")
     try:
         replicas = replicas_of(distribute)

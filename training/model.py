@@ -22,7 +22,7 @@ from transformers import GPT2Config, GPT2TokenizerFast, TFGPT2LMHeadModel
 from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
 from transformers.utils import SAFE_WEIGHTS_NAME, TF2_WEIGHTS_NAME, cached_file
 
-from training.sizes import SIZES
+from training.sizes import SIZES, size_of
 from training.tokenizer import END_OF_TEXT, train_tokenizer
 
 
@@ -49,9 +49,9 @@ def fastest_precision() -> str:
 
 
 def load_tokenizer(base: str, texts: Iterable[str]) -> Tokenizer:
-    """Return the base's tokenizer, or train one on `texts` for a declared size."""
-    if base in SIZES:
-        return train_tokenizer(texts, SIZES[base].vocabulary)
+    """Return the base's tokenizer, or train one on `texts` for a size."""
+    if size := size_of(base):
+        return train_tokenizer(texts, size.vocabulary)
     try:
         GPT2Config.from_pretrained(base)  # its error is plainer than the tokenizer's
         tokenizer: Tokenizer = GPT2TokenizerFast.from_pretrained(base).backend_tokenizer
@@ -62,7 +62,7 @@ def load_tokenizer(base: str, texts: Iterable[str]) -> Tokenizer:
 
 
 def load_model(base: str, tokenizer: Tokenizer, dropout: float | None) -> TFGPT2LMHeadModel:
-    """Build a model of a declared size with random weights, or load a checkpoint.
+    """Build a model of a size with random weights, or load a checkpoint.
 
     The checkpoint is a local folder, or a model on the hub. Dropout acts on embeddings and residual branches; None
     keeps the base's own rate.
@@ -72,8 +72,7 @@ def load_model(base: str, tokenizer: Tokenizer, dropout: float | None) -> TFGPT2
     """
     end_of_text = tokenizer.token_to_id(END_OF_TEXT)
     changes = {} if dropout is None else {"embd_pdrop": dropout, "resid_pdrop": dropout, "attn_pdrop": 0.0}
-    if base in SIZES:
-        size = SIZES[base]
+    if size := size_of(base):
         model = TFGPT2LMHeadModel(
             GPT2Config(
                 vocab_size=tokenizer.get_vocab_size(),
@@ -122,6 +121,6 @@ def load_weights(base: str, config: GPT2Config) -> TFGPT2LMHeadModel:
 def unreachable(base: str, error: Exception) -> str:
     reason = str(error).strip().split("\n")[0]
     return (
-        f"--base {base}: no such checkpoint, and it could not be loaded from the hub ({reason}). Give a declared size "
-        f"({', '.join(SIZES)}), the folder of a checkpoint, or a hub name such as openai-community/gpt2."
+        f"--base {base}: no such checkpoint, and it could not be loaded from the hub ({reason}). Give a size "
+        f"({', '.join(SIZES)}, 8x384), the folder of a checkpoint, or a hub name such as openai-community/gpt2."
     )

@@ -20,7 +20,7 @@ class TrainingSettings:
     Two runs with equal settings on equal data read the same batches in the same order.
 
     Attributes:
-        base: a declared size, a checkpoint's folder, or a hub name.
+        base: a size (`size_of`), a checkpoint's folder, or a hub name.
         epochs, max_steps: the run ends at the earlier of the two, and so does the decay of the learning rate.
         batch_tokens: number of tokens in a batch, including padding.
         learning_rate: peak learning rate.

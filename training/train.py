@@ -29,7 +29,7 @@ from training.progress import LINE_EVERY, bar
 from training.prompt import PromptTemplate
 from training.replicas import Replicas
 from training.settings import TrainingSettings, begin, is_begun
-from training.sizes import SIZES
+from training.sizes import size_of
 from training.state import TrainingState
 from training.steps import build_steps
 from training.tokenizer import END_OF_TEXT
@@ -210,7 +210,7 @@ class TrainingRun:
         began, seconds_before = monotonic(), state.seconds
         said = began
         batches = iter(self.replicas.share(partial(self.training.training_stream, state.step)))
-        if state.step == 0 and settings.base not in SIZES:
+        if state.step == 0 and size_of(settings.base) is None:
             self.measure(progress)
         while state.step < self.steps and state.stale < settings.patience:
             step_began = monotonic()

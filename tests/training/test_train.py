@@ -151,7 +151,8 @@ def test_patience_ends_a_run_with_the_best_weights(data: Path, tmp_path: Path) -
 def test_errors_say_what_to_do(data: Path, tmp_path: Path) -> None:
     for words, says in (
         (["--data", str(tmp_path)], "plotify prepare"),
-        (["--base", "no/such-model"], "declared size (minute, mini, small)"),
+        (["--base", "no/such-model"], "Give a size (minute, mini, small, 8x384)"),
+        (["--base", "2x100"], "--base 2x100: a size is LAYERSxWIDTH/VOCABULARY/CONTEXT"),
         (["--learn-guidance", "2"], "--learn-guidance needs a trained --base"),
     ):
         done = subprocess.run(
