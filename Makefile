@@ -7,12 +7,14 @@ MPST ?= ../shared/corpus/mpst_full_data.csv
 CMU ?= ../shared/corpus/booksummaries.txt
 PROSE ?= ../shared/corpus/prose.jsonl
 
-# Two stages: a constant learning rate on prose and plots, then plots alone, at a constant rate and at a falling one.
+# A constant learning rate on prose and plots; plots alone, at a constant rate and at a falling one; then the guidance.
 CONSTANT = --schedule constant --epochs 4 --evaluate-every 250 --patience 40
-PLOTS = --source mpst --source cmu --learning-rate 2e-3 --warmup 0.02 --batch-tokens 8192
+PLOTS = --source mpst --source cmu
+LONG = $(PLOTS) --learning-rate 2e-3 --warmup 0.02 --batch-tokens 8192
 PRETRAIN ?= --batch-tokens 8192 $(CONSTANT) --max-steps 1152
-FINETUNE ?= $(PLOTS) $(CONSTANT) --max-steps 870
-COOLDOWN ?= $(PLOTS) --epochs 1 --evaluate-every 100 --max-steps 760
+FINETUNE ?= $(LONG) $(CONSTANT) --max-steps 3640
+COOLDOWN ?= $(LONG) --epochs 1 --evaluate-every 125 --patience 40
+GUIDANCE ?= $(PLOTS) --learn-guidance 2 --learning-rate 1e-3 --epochs 1 --max-steps 480 --evaluate-every 80 --patience 40
 
 .PHONY: serve test check bench screenshots font soak chaos gpu-check bundle lock clean
 
@@ -74,11 +76,12 @@ gpu-check: .venv/developing  ## On a machine with an NVIDIA GPU: the engine on i
 	.venv/bin/python -m pytest tests/server/engine/model/test_cuda.py -rs
 	.venv/bin/plotify bench peers --device cuda --concurrency 1,8,64,256 --out build/gpu
 
-bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: three hours on two cores, resumable
+bundle: .venv/developing  ## Train plotify-mini on the corpora and export it: eleven hours on two cores, resumable
 	.venv/bin/plotify prepare --mpst $(MPST) --cmu $(CMU) --prose $(PROSE) --out $(DATA)/corpora
 	.venv/bin/plotify train --data $(DATA)/corpora --base mini --out $(DATA)/pretrained $(PRETRAIN)
 	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/pretrained --out $(DATA)/finetuned $(FINETUNE)
-	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/finetuned --out $(DATA)/plotify-mini $(COOLDOWN)
+	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/finetuned --out $(DATA)/cooled $(COOLDOWN)
+	.venv/bin/plotify train --data $(DATA)/corpora --base $(DATA)/cooled --out $(DATA)/plotify-mini $(GUIDANCE)
 	.venv/bin/plotify export $(DATA)/plotify-mini --precision int8 --force --out models/plotify-mini
 
 lock:  ## Resolve all extras anew and pin what that gives in constraints.txt

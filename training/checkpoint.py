@@ -18,7 +18,7 @@ from training.files import write_whole
 from training.prepare import Document
 from training.prompt import PromptTemplate
 
-SAMPLING = {"temperature": 0.7, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.1}
+SAMPLING = {"temperature": 0.6, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.2}
 """Default sampling parameters of the checkpoint, found with `python -m export.decoding`.
 
 See docs/training.md.

@@ -10,8 +10,11 @@ from server.bundle import Bundle
 from server.engine import Engine, EngineConfig, Request, Sampling, Stream
 from server.settings import SHIPPED_MODEL
 
-STEERED = ("Crime", "Science Fiction", "Romance")
-"""Genres to test on the present bundle. docs/training.md has the figures of all."""
+STEERED = ("Crime", "Science Fiction", "Documentary")
+"""Genres whose words the present bundle writes. docs/training.md has the figures of all."""
+
+OTHERS = ("Comedy", "Romance", None)
+"""Genres, and none, to compare them with."""
 
 SEEDS = range(400)
 
@@ -32,26 +35,25 @@ def bundle() -> Bundle:
 
 def test_it_is_whole_small_and_good(bundle: Bundle) -> None:
     assert sum(file.stat().st_size for file in SHIPPED_MODEL.iterdir()) <= 32e6
-    assert all(precision.bits_per_byte <= 1.65 for precision in bundle.manifest.precisions.values())
+    assert all(precision.bits_per_byte <= 1.45 for precision in bundle.manifest.precisions.values())
     assert bundle.manifest.provenance["export"]["verified"]["prompts"] == 200
     assert bundle.manifest.provenance["export"]["verified"]["max_logit_difference"] <= 1e-3
 
 
 def test_a_genre_that_is_picked_is_what_one_gets(bundle: Bundle) -> None:
     """With the same opening and seeds, each genre has at least twice as many texts with its own words."""
-    found: dict[str, dict[str, int]] = {}
+    assert bundle.manifest.sampling.guidance == 1, "a genre shows without guidance, for half the work"
+    found: dict[str, dict[str | None, int]] = {genre: {} for genre in STEERED}
     with Engine(bundle, EngineConfig(queue=2 * len(SEEDS))) as engine:
-        for genre in STEERED:
-            prompt, against = (bundle.manifest.prompt.fill("A young woman", name) for name in (genre, None))
+        for asked in (*STEERED, *OTHERS):
+            prompt = bundle.manifest.prompt.fill("A young woman", asked)
             samplings = [Sampling(max_tokens=40, **asdict(bundle.manifest.sampling), seed=seed) for seed in SEEDS]
-            streams = [engine.submit(Request(prompt, sampling, against)) for sampling in samplings]
+            streams = [engine.submit(Request(prompt, sampling)) for sampling in samplings]
             texts = ["".join(chunk.text for chunk in stream).lower() for stream in streams]
-            found[genre] = {
-                other: sum(bool(re.search(GENRE_WORDS[other], text)) for text in texts) for other in STEERED
-            }
+            for genre in STEERED:
+                found[genre][asked] = sum(bool(re.search(GENRE_WORDS[genre], text)) for text in texts)
     for genre in STEERED:
-        others = max(found[other][genre] for other in STEERED if other != genre)
-        assert found[genre][genre] >= 2 * others, found
+        assert all(found[genre][genre] >= 2 * found[genre][other] for other in found[genre] if other != genre), found
 
 
 def test_names_to_keep_in_mind_come_up(bundle: Bundle) -> None:
