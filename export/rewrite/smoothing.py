@@ -15,8 +15,12 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from export.checkpoint import Dimensions
 from export.rewrite.nodes import constant, reader_of, replace_weight, stored_value, weight_of, writer_of
 
-SHARE = 0.5
-"""The weights' share of the differences between channels, from 0 for none to 1 for all."""
+SHARE = 0.55
+"""The weights' share of the differences between channels, from 0 for none to 1 for all.
+
+The paper's default is 0.5. For the model that ships, int8 costs 0.56 % of perplexity with 0.5, 0.15 % with 0.55 and
+0.30 % with 0.6 (`plotify export`, 30 November 2026).
+"""
 
 MARGIN = 1.05
 """Factor on the largest magnitude found in calibration, for inputs that go a little further."""
