@@ -31,7 +31,7 @@ out. Written by `plotify export`; the figures of this table and below it, up to 
 - **Diversity**: of {sampled_texts} continuations of held-out beginnings, of up to {new_tokens} tokens each, without
   guidance.
 - **The ONNX graph**, compared with the TensorFlow checkpoint:
-  identical greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens), logits at most
+  identical greedy tokens on {verified_prompts} prompts ({verified_tokens:,} tokens{ties}), logits at most
   {max_logit_difference:.1g} apart.
 
 ## What it cannot do
@@ -103,6 +103,7 @@ def write_card(manifest: dict[str, Any], samples: Sequence[Sample], figures: str
         better=BETTER if made["parameters"] < SMALL else "",
         verified_prompts=verified["prompts"],
         verified_tokens=verified["tokens"],
+        ties=f", but for {verified['ties']} in a tie of two logits" if verified["ties"] else "",
         max_logit_difference=verified["max_logit_difference"],
         figures=f"{figures.strip()}\n\n" if figures else "",
         guided=GUIDED if manifest["sampling"]["guidance"] > 1 else "",

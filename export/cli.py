@@ -48,9 +48,9 @@ def export(
     """Turn CHECKPOINT, a folder written by `plotify train`, into a bundle for `plotify serve`.
 
     Converts the TensorFlow weights to ONNX with a KV cache, and rewrites the graph for the engine. Then checks that
-    checkpoint and graph write the same: identical greedy tokens on 200 held-out beginnings, logits within 0.001.
-    Measures perplexity and bits per byte of each precision on the held-out documents, and writes a model card. If a
-    check fails, or if you stop the command, nothing is left at --out.
+    checkpoint and graph write the same: identical greedy tokens on 200 held-out beginnings, ties aside, logits within
+    0.001. Measures perplexity and bits per byte of each precision on the held-out documents, and writes a model card.
+    If a check fails, or if you stop the command, nothing is left at --out.
 
     \b
     Examples:
@@ -95,9 +95,10 @@ def restore(bundle: Path, out: Path, force: bool) -> None:
 def summary(out: Path, manifest: dict[str, Any]) -> Table:
     """Return the table printed at the end, with a row for each precision of the bundle."""
     verified = manifest["provenance"]["export"]["verified"]
+    ties = f" but for {verified['ties']} in a tie" if verified["ties"] else ""
     caption = (
         f"fp32: {verified['tokens']:,} greedy tokens on {verified['prompts']} prompts, all identical to the "
-        f"checkpoint's; logits at most {verified['max_logit_difference']:.2g} apart"
+        f"checkpoint's{ties}; logits at most {verified['max_logit_difference']:.2g} apart"
     )
     table = Table("file", title=f"{manifest['name']} in {out}", caption=caption)
     for heading in ("size", "perplexity", "against fp32", "bits per byte"):

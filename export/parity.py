@@ -4,8 +4,8 @@ The graph decodes as the engine will: the prompt first, then one token at a time
 TensorFlow, then reads each prompt with the graph's continuation in one forward pass. Attention is causal, so the
 checkpoint's logits at a position are those of its own step-by-step decoding, provided that all earlier tokens are its
 own too. By induction, if its highest logit at every position is the graph's next token, then its greedy decoding from
-the prompt chooses the same tokens throughout. Ties are given no grace: another token is a failure even if the two
-highest logits of the checkpoint are nearly equal. The message then gives their difference.
+the prompt chooses the same tokens throughout. Where the checkpoint has a tie between its highest logit and the graph's
+token, either token is right, and the comparison goes on behind the graph's.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +21,13 @@ PROMPTS, NEW_TOKENS = 200, 64
 TOLERANCE = 1e-3
 """Largest difference allowed between the logits of the graph and of the checkpoint."""
 
+TIE = 1e-4
+"""Two logits are a tie if they are closer than this.
+
+The graph and the checkpoint add the same products in other orders. In float32, their logits differ by up to 3e-5, so
+the order of two logits may differ if they are twice as close. Among the thousands of tokens compared, some are.
+"""
+
 REFERENCE_BATCH = 10
 
 Logits = Callable[[np.ndarray], np.ndarray]
@@ -32,11 +39,15 @@ The logits are float32 [batch, sequence, vocab].
 
 @dataclass(frozen=True)
 class Parity:
-    """The number of prompts and tokens compared, and the largest difference found."""
+    """The number of prompts and tokens compared, and the largest difference found.
+
+    ties: number of tokens that differ from the checkpoint's because of a tie.
+    """
 
     prompts: int
     tokens: int
     max_logit_difference: float
+    ties: int
 
 
 @dataclass(frozen=True)
@@ -92,11 +103,11 @@ def verify(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> Parity:
     """Compare greedy continuations and all logits of `graph` with `reference`, the checkpoint itself.
 
     Raises:
-        ExportError: a token differs, or a logit differs by more than `TOLERANCE`.
+        ExportError: a token differs without a tie, or a logit differs by more than `TOLERANCE`.
     """
-    prompts, tokens, largest = 0, 0, 0.0
+    prompts, tokens, largest, ties = 0, 0, 0.0, 0
     for text, each, logits in _side_by_side(graph, reference, checkpoint):
-        _compare_tokens(checkpoint, text, each, logits)
+        ties += _count_ties(checkpoint, text, each, logits)
         prompts, tokens = prompts + 1, tokens + len(each.new)
         # maximum() keeps a NaN, and the comparison below refuses it.
         largest = float(np.maximum(largest, np.abs(logits - each.logits).max()))
@@ -105,7 +116,7 @@ def verify(graph: Graph, reference: Logits, checkpoint: Checkpoint) -> Parity:
             f"the graph's logits differ from the checkpoint's by up to {largest:.3g}, over {TOLERANCE:g}: "
             "the conversion has changed the model, so nothing was written."
         )
-    return Parity(prompts, tokens, largest)
+    return Parity(prompts, tokens, largest, ties)
 
 
 def _side_by_side(
@@ -130,15 +141,21 @@ def _side_by_side(
             yield text, each, padded[: len(each.read)]
 
 
-def _compare_tokens(checkpoint: Checkpoint, text: str, each: Continuation, logits: np.ndarray) -> None:
+def _count_ties(checkpoint: Checkpoint, text: str, each: Continuation, logits: np.ndarray) -> int:
+    """Return the number of tokens that differ from the checkpoint's because of a tie.
+
+    Raises:
+        ExportError: a token differs without a tie.
+    """
     choosing = logits[len(each.prompt) - 1 :]
-    for index in np.flatnonzero(choosing.argmax(axis=-1) != each.new)[:1]:
-        second, first = np.sort(choosing[index])[-2:]
+    behind = choosing.max(axis=-1) - np.take_along_axis(choosing, each.new[:, None], axis=-1)[:, 0]
+    for index in np.flatnonzero(~(behind < TIE))[:1]:
         ours, theirs = (
             checkpoint.tokenizer.id_to_token(int(token)) for token in (each.new[index], choosing[index].argmax())
         )
         raise ExportError(
             f"the graph continues {text!r} differently from the checkpoint: token {index + 1} is {ours!r}, "
-            f"not {theirs!r} (the checkpoint's two highest logits are {first - second:.2g} apart), "
+            f"not {theirs!r} (the checkpoint's logits of the two are {behind[index]:.2g} apart), "
             "so nothing was written."
         )
+    return int((behind > 0).sum())

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.graph import Graph
-from export.parity import choose_prompts, decode_greedily, verify
+from export.parity import Logits, choose_prompts, decode_greedily, verify
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,7 @@ def test_a_graph_agrees_with_itself(graph: Graph, checkpoint: Checkpoint) -> Non
     assert parity.prompts == 60
     assert 60 < parity.tokens <= 60 * 64
     assert parity.max_logit_difference < 1e-4
+    assert parity.ties == 0
 
 
 def test_one_weight_a_little_off_is_found_by_the_logits(
@@ -76,7 +77,31 @@ def test_one_weight_far_off_is_found_by_the_tokens(
 ) -> None:
     with pytest.raises(ExportError) as refused:
         verify(shifted(tiny_bundle, checkpoint, tmp_path / "off.onnx", 30.0), graph.logits, checkpoint)
-    assert re.search(r"continues '.+' differently .* token \d+ is .* two highest logits are", str(refused.value))
+    assert re.search(r"continues '.+' differently .* token \d+ is .* logits of the two are", str(refused.value))
+
+
+def raised(graph: Graph, checkpoint: Checkpoint, margin: float) -> Logits:
+    """Return the graph's logits, but behind the first prompt another token has the highest, by `margin`."""
+    end = len(checkpoint.encode(choose_prompts(checkpoint)[0])) - 1
+    batches: list[np.ndarray] = []
+
+    def logits_of(ids: np.ndarray) -> np.ndarray:
+        logits = graph.logits(ids)
+        if not batches:
+            row = logits[0, end]
+            row[(row.argmax() + 1) % len(row)] = row.max() + margin
+        batches.append(ids)
+        return logits
+
+    return logits_of
+
+
+def test_in_a_tie_either_token_is_right(graph: Graph, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.parity.TOLERANCE", 10.0)  # the raised logit was far lower
+    one = replace(checkpoint, documents=checkpoint.documents[:1])
+    assert verify(graph, raised(graph, one, 5e-5), one).ties == 1
+    with pytest.raises(ExportError, match=r"token 1 is .* logits of the two are 0\.0005 apart"):
+        verify(graph, raised(graph, one, 5e-4), one)
 
 
 def test_logits_that_are_no_numbers_are_refused(graph: Graph, checkpoint: Checkpoint) -> None:
