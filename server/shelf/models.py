@@ -20,9 +20,10 @@ class PlotRow(DefaultBase):
     passages: their number without the blank page. title: the given one, or empty if the first words of the text stand
     in. text: the joined words of the path, kept here to spare lists and searches the walk through the tree. typed_to:
     the place in the text behind the writer's last word, where the current passage takes up what they type next; None if
-    it takes up nothing. searched: the title and the text, folded and on a line each. steering: the fields of the desk
-    besides text and genre, as they were typed last. cover: the number of pictures and covers that it had before this
-    one.
+    it takes up nothing. visited_from: the passage to which Undo goes back, if the writer went from there to the current
+    one through the tree. visited: the passage to which Redo goes, if Undo took back the writer's way there. searched:
+    the title and the text, folded and on a line each. steering: the fields of the desk besides text and genre, as they
+    were typed last. cover: the number of pictures and covers that it had before this one.
     """
 
     __tablename__ = "plots"
@@ -36,6 +37,8 @@ class PlotRow(DefaultBase):
     current: Mapped[int]
     passages: Mapped[int]
     typed_to: Mapped[int | None]
+    visited_from: Mapped[int | None]
+    visited: Mapped[int | None]
     steering: Mapped[dict[str, str]] = mapped_column(JSON)
     searched: Mapped[str] = mapped_column(Text, deferred=True)
     token: Mapped[str | None] = mapped_column(unique=True)

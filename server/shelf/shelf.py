@@ -200,15 +200,23 @@ class Shelf:
 
     @writes
     def choose(self, session: Session, owner: str, id: str, passage: int) -> Volume:
-        """Make the text end with any passage of the plot."""
+        """Make the text end with any passage of the plot. Undo takes that back first."""
         plot = rows.find(session, owner, id)
-        tree.go(plot, rows.way(session, plot, passage))
+        tree.visit(plot, rows.way(session, plot, passage))
         return tree.volume(session, plot)
 
     @writes
     def undo(self, session: Session, owner: str, id: str) -> Volume:
-        """Go back to the text before its last growth or edit. The blank page stays."""
+        """Go back from a visit through the tree, else to the text before its last growth or edit.
+
+        The blank page stays.
+        """
         plot = rows.find(session, owner, id)
+        if plot.visited_from is not None:
+            visited = plot.current
+            tree.go(plot, tree.path(session, plot, plot.visited_from))
+            plot.visited = visited
+            return tree.volume(session, plot)
         undone = session.get_one(PassageRow, (plot.id, plot.current))
         if (number := tree.before(undone)) is not None:
             way = tree.path(session, plot, number)
@@ -218,8 +226,14 @@ class Shelf:
 
     @writes
     def redo(self, session: Session, owner: str, id: str) -> Volume:
-        """Go on to the most recent next passage. Without one, the text stays."""
+        """Visit a passage again if Undo took that back, else go on to the most recent next passage.
+
+        Without one, the text stays.
+        """
         plot = rows.find(session, owner, id)
+        if plot.visited is not None:
+            tree.visit(plot, tree.path(session, plot, plot.visited))
+            return tree.volume(session, plot)
         way = tree.path(session, plot, plot.current)
         if way[-1].redo is not None:
             tree.go(plot, tree.path(session, plot, way[-1].redo))

@@ -217,12 +217,19 @@ def go(plot: PlotRow, way: Sequence[PassageRow]) -> None:
     end(plot, way, "".join(passage.text for passage in way))
 
 
+def visit(plot: PlotRow, way: Sequence[PassageRow]) -> None:
+    """Do the same as `go`, and have Undo take it back first, with the visits right before it."""
+    origin = plot.current if plot.visited_from is None else plot.visited_from
+    go(plot, way)
+    plot.visited_from = origin if origin != plot.current else None
+
+
 def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
     """Make a plot end with this text and the last passage of `way`. Redo leads along `way` from now on."""
     for parent, passage in pairwise(way):
         parent.redo = passage.number
     plot.current = way[-1].number
-    plot.typed_to = None
+    plot.typed_to = plot.visited_from = plot.visited = None
     plot.text = text
     plot.changed = datetime.now(UTC)
 
@@ -266,8 +273,8 @@ def _volume(plot: PlotRow, way: Sequence[PassageRow], children: list[Passage]) -
         current=plot.current,
         path=[value(row) for row in way[1:]],
         children=children,
-        undo=before(current),
-        redo=current.redo,
+        undo=before(current) if plot.visited_from is None else plot.visited_from,
+        redo=current.redo if plot.visited is None else plot.visited,
     )
 
 

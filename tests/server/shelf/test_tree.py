@@ -18,7 +18,7 @@ class Walk(RuleBasedStateMachine):
 
     texts, parents: by passage. authors: a letter for each character of these texts, w or m. before, last: the targets
     of undo and redo, by passage. current: the current passage. typed_to: the place at which it takes up what is typed
-    next.
+    next. visited_from, visited: the targets of undo and redo after a visit.
     """
 
     def __init__(self, runner: asyncio.Runner, shelf: Shelf) -> None:
@@ -32,6 +32,8 @@ class Walk(RuleBasedStateMachine):
         self.last: dict[int, int] = {}
         self.current = 0
         self.typed_to: int | None = None
+        self.visited_from: int | None = None
+        self.visited: int | None = None
 
     def way(self, number: int) -> list[int]:
         """Return the passages from the blank page to one."""
@@ -48,7 +50,7 @@ class Walk(RuleBasedStateMachine):
         way = self.way(number)
         self.last.update(pairwise(way))
         self.current = number
-        self.typed_to = None
+        self.typed_to = self.visited_from = self.visited = None
 
     def put(self, number: int, start: int, end: int, words: str, author: str) -> bool:
         """Replace a part of the text. Return True if that makes a new passage."""
@@ -133,22 +135,32 @@ class Walk(RuleBasedStateMachine):
     def choose(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.texts)))
         self.runner.run(self.shelf.choose("me", self.id, number))
+        self.visit(number)
+
+    def visit(self, number: int) -> None:
+        origin = self.current if self.visited_from is None else self.visited_from
         self.go(number)
+        self.visited_from = origin if origin != number else None
 
     @rule()
     def undo(self) -> None:
         self.runner.run(self.shelf.undo("me", self.id))
         undone = self.current
-        self.go(self.before.get(undone, 0))
-        if undone:
+        if self.visited_from is not None:
+            self.go(self.visited_from)
+            self.visited = undone
+        elif undone:
+            self.go(self.before[undone])
             self.last[self.current] = undone
 
-    @precondition(lambda walk: walk.current in walk.last)
+    @precondition(lambda walk: walk.visited is not None or walk.current in walk.last)
     @rule()
     def redo(self) -> None:
         self.runner.run(self.shelf.redo("me", self.id))
-        self.current = self.last[self.current]
-        self.typed_to = None
+        if self.visited is not None:
+            self.visit(self.visited)
+        else:
+            self.go(self.last[self.current])
 
     @invariant()
     def is_as_the_model_says(self) -> None:
@@ -157,7 +169,9 @@ class Walk(RuleBasedStateMachine):
         assert (volume.current, volume.text) == (self.current, self.texts[self.current])
         assert [passage.number for passage in volume.path] == way[1:]
         assert "".join(passage.text for passage in volume.path) == volume.text
-        assert (volume.undo, volume.redo) == (self.before.get(self.current), self.last.get(self.current))
+        undo = self.before.get(self.current) if self.visited_from is None else self.visited_from
+        redo = self.last.get(self.current) if self.visited is None else self.visited
+        assert (volume.undo, volume.redo) == (undo, redo)
         assert "".join(by[0] * length for length, by in volume.authors) == self.authors[self.current]
         assert [child.number for child in volume.children] == self.children(self.current)
 

@@ -92,3 +92,25 @@ async def test_who_wrote_what_is_kept(shelf: Shelf) -> None:
     assert [(passage.text, passage.by) for passage in volume.path] == [
         ("One.", "writer"), (" Two.", "model"), (" Three", "writer"),
     ]  # fmt: skip
+
+
+async def test_a_visit_is_taken_back_first(shelf: Shelf) -> None:
+    id = await typed(shelf, "One.")
+    for text, more in (("One.", " Two."), ("One. Two.", " Three.")):
+        await shelf.take(ME, id, text, more, "")
+    for visited in (1, 2, 0):
+        await shelf.choose(ME, id, visited)
+    for _ in range(2):
+        assert (await shelf.undo(ME, id)).text == "One. Two. Three."
+        assert (await shelf.redo(ME, id)).text == ""
+    assert (await shelf.redo(ME, id)).text == "One."
+    await shelf.choose(ME, id, 3)
+    assert await back(shelf, id) == ["One.", ""]
+
+
+async def test_after_a_visit_what_is_typed_there_is_taken_back_first(shelf: Shelf) -> None:
+    id = await typed(shelf, "One.")
+    await shelf.take(ME, id, "One.", " Two.", "")
+    await shelf.choose(ME, id, 1)
+    await shelf.keep(ME, id, "One. Three.", "writer")
+    assert await back(shelf, id) == ["One.", ""]
