@@ -119,7 +119,7 @@ class Desk:
             prefetches.check(count * brief.rows)
         plots = begin(self.engine, brief, self.max_tokens, client, count, scored=True)
         begun = Begun([plot.seed for plot in plots], utf16_length(brief.prompt), utf16_length(", ".join(brief.notes)))
-        return begun, Suggestions(self.engine, brief, plots, ends_bare(text), client, prefetches)
+        return begun, Suggestions(self.engine, brief, plots, ends_bare(text), typed["rest"], client, prefetches)
 
     async def words(self, typed: Mapping[str, str], client: str) -> list[Word]:
         """Return the likeliest words after `text`, and `word` as it stands there.

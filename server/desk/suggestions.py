@@ -1,5 +1,6 @@
 """Suggestions at the caret: three out of several continuations. A seed gives the same words again."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,6 +17,12 @@ from server.writing.plot import Plot
 
 MADE_WAY = "Others are writing."
 """The explanation of suggestions that made way."""
+
+ENDS = re.compile(r"""[.!?…]+(["”’)]*)\s*$""")
+"""The end of a sentence, with the quotation marks behind it."""
+
+FULL_STOP = re.compile(r"(?<!\.)\.()\s*$")
+"""A full stop, not of an ellipsis or within quotation marks."""
 
 
 class Begun(Struct, frozen=True):
@@ -42,13 +49,24 @@ class Ended(Struct, frozen=True):
     finished: list[bool]
 
 
+def closing(text: str, rest: str) -> re.Match[str] | None:
+    """Return the end of a suggestion that closes a sentence which goes on in `rest`, behind it.
+
+    Its first group stays. Before punctuation, all that ends a sentence goes; before a small letter, only a full stop.
+    """
+    following = rest.lstrip(" \t\xa0")[:1]
+    if following.islower():
+        return FULL_STOP.search(text)
+    return ENDS.search(text) if following and following in ".!?…,;:)—–" else None
+
+
 class Suggestions(Continuations[Ended]):
     """Suggestions for one place in a text, the best of the candidates in `plots`.
 
     The first candidate is shown first, while it is written. If nobody has asked for them yet, the best one comes first.
 
-    client: asks for them. prefetches: None if somebody has asked for them. made_way: they stopped because somebody else
-    needs their rows.
+    rest: the text behind the caret. client: asks for them. prefetches: None if somebody has asked for them. made_way:
+    they stopped because somebody else needs their rows.
     """
 
     def __init__(
@@ -57,17 +75,22 @@ class Suggestions(Continuations[Ended]):
         brief: Brief,
         plots: Sequence[Plot],
         bare: bool,
+        rest: str,
         client: str,
         prefetches: "Prefetches | None",
     ) -> None:
         self._engine, self._brief, self._client, self._prefetches = engine, brief, client, prefetches
+        self._rest = rest
         self._streamed = 0 if prefetches else 1
+        self._shown = 0  # characters of the first one
         self._stopped = self.made_way = False
         super().__init__(plots, bare)
 
     def grown(self, index: int, piece: str) -> None:
         if index < self._streamed:
-            super().grown(index, piece)
+            text = self.texts[index]
+            end = closing(text, self._rest)  # more may follow, and then it closes nothing
+            self._show(index, text[: end.start()] if end else text)
         if self._prefetches and self._prefetches.give_way():
             self.made_way = True
             self.stop()
@@ -86,12 +109,20 @@ class Suggestions(Continuations[Ended]):
             except EngineError as error:
                 failure = f"The suggestions broke off: {error}."
         for index, number in enumerate(shown):
-            if index >= self._streamed and self.texts[number]:
-                self.feed.append(Piece(index, self.texts[number]))
+            text = self.texts[number]
+            end = closing(text, self._rest)
+            self._show(index, text[: end.start()] + end[1] if end else text)
         return Ended(failure, [self.plots[number].seed for number in shown], [whole[number] for number in shown])
 
     def broken(self, failure: str) -> Ended:
         return Ended(failure, [], [])
+
+    def _show(self, index: int, text: str) -> None:
+        """Add a suggestion to the feed, or what has come to it since."""
+        if index < self._streamed:
+            text, self._shown = text[self._shown :], len(text)
+        if text:
+            self.feed.append(Piece(index, text))
 
     async def _scores(self, indices: Sequence[int]) -> list[float]:
         plots, texts = [self.plots[index] for index in indices], [self.texts[index] for index in indices]

@@ -48,9 +48,7 @@ function remember() {
 }
 
 function words(index = now.index) {
-  const { set, given, at } = now, text = sheet.value;
-  // A full stop that stands behind the caret is enough.
-  const way = /^[.!?…,;:]/.test(text.slice(at)) ? set.ways[index].replace(/[.!?…]+(["”’)]*)\s*$/, "$1") : set.ways[index];
+  const { set, given, at } = now, text = sheet.value, way = set.ways[index];
   const due = bare(text.slice(0, at - given)) ? way.trimStart() : bare(set.place) && letter(way) ? ` ${way}` : way;
   return way && due.slice(index === now.index ? given : 0) + (letter(text.slice(at)) ? " " : "");
 }

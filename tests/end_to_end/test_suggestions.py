@@ -199,16 +199,6 @@ def test_a_key_that_is_held_takes_one(writer: Writer, desk: DictatedDesk) -> Non
     expect(writer.text).to_be_focused()
 
 
-def test_before_a_full_stop_a_suggestion_ends_without_one(writer: Writer, desk: DictatedDesk) -> None:
-    writer.text.fill(f"{BEGINNING}.{BEHIND}")
-    for _ in f".{BEHIND}":
-        writer.text.press("ArrowLeft")
-    writer.text.press("Control+Enter")
-    expect(writer.ghost).to_have_attribute("data-words", WAYS[0].removesuffix("."))
-    writer.text.press("Tab")
-    writer.expect_text(BEGINNING + WAYS[0] + BEHIND)
-
-
 def test_inside_a_word_the_text_goes_on_behind_the_word(writer: Writer, desk: DictatedDesk) -> None:
     writer.text.fill(f"{BEGINNING}{BEHIND}")
     for _ in f"bon{BEHIND}":

@@ -1,6 +1,7 @@
 """Suggestions at the caret, and taking them in the middle of a text."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -98,9 +99,38 @@ def test_the_best_candidate_comes_first_if_nobody_waits_for_it(
         assert all(texts)
 
 
+@pytest.mark.parametrize("ahead", ["", "1"])
+@pytest.mark.parametrize(
+    ("rest", "said", "shown"),
+    [
+        ("", " Mr. Fox ran.", " Mr. Fox ran."),
+        (" and slept.", " Mr. Fox ran.", " Mr. Fox ran"),
+        (", and slept.", " Mr. Fox ran!", " Mr. Fox ran"),
+        (" — and slept.", " He ran?! ", " He ran"),
+        (".", " He said “Run!”", " He said “Run”"),
+        (" he said.", " “Run!”", " “Run!”"),
+        (" and slept.", " He ran...", " He ran..."),
+        (" Then he slept.", " Mr. Fox ran.", " Mr. Fox ran."),
+        ("\nand slept.", " Mr. Fox ran.", " Mr. Fox ran."),
+    ],
+)
+def test_within_a_sentence_a_suggestion_ends_without_a_full_stop(
+    writer: Visitor, monkeypatch: pytest.MonkeyPatch, rest: str, said: str, shown: str, ahead: str
+) -> None:
+    async def dictated(plot: Plot) -> AsyncIterator[str]:
+        for piece in re.findall(r"\s*\w+|\W", said):
+            yield piece
+        plot.finish_reason = "stop"
+
+    monkeypatch.setattr(Plot, "__aiter__", dictated)
+    begun, texts, end = suggested(writer, rest=rest, ahead=ahead)
+    assert (texts, end["finished"]) == ([shown] * 3, [True] * 3)
+    assert set(end["seeds"]) < set(begun["seeds"])
+
+
 def test_suggestions_follow_the_text_before_the_caret_only(writer: Visitor) -> None:
     assert suggested(writer, rest=" and a hen.")[1] == suggested(writer, rest=" or not.")[1]
-    assert suggested(writer, rest="es and a hen.")[1] == suggested(writer)[1]
+    assert suggested(writer, rest="Es and a hen.")[1] == suggested(writer)[1]
     assert suggested(writer, text="A fox and a hen.")[1] != suggested(writer)[1]
 
 
