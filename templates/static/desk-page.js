@@ -2,7 +2,7 @@ export const $ = (id) => document.getElementById(id);
 export const form = $("desk");
 // Returns words of the page, with values in their places.
 export const says = (name, ...values) => form.dataset[name].replace(/{}/g, () => values.shift().toLocaleString("en"));
-export const count = (text) => text.split(/\s+/).filter(Boolean).length;
+export const count = (text) => (text.match(/\S+/g) ?? []).length;
 
 // For screen readers: each event once, not word by word.
 export const tell = (words) => { $("told").textContent = words; };
@@ -10,15 +10,15 @@ export const say = (words) => { $("notice").textContent = words; };
 
 // Shows what is wrong at its field. which: a selector; the other problems stay as they are.
 export function explain({ message = "", problems = {} }, which = "") {
-  for (const each of form.querySelectorAll(`.problem[id]${which}`)) {
-    const name = each.id.replace("-problem", ""), field = $(name);
+  for (const each of [...form.querySelectorAll(`.problem[id]${which}`)].reverse()) {
+    const name = each.id.replace("-problem", ""), field = $(name), wrong = name in problems;
     each.textContent = problems[name] ?? "";
-    if (field) field.ariaInvalid = name in problems || null;
+    if (field) field.ariaInvalid = wrong || null;
+    if (!wrong) continue;
+    each.closest("details")?.setAttribute("open", "");
+    field?.focus();
   }
-  const wrong = Object.keys(problems).map($).find((field) => field && !field.hidden), fold = wrong?.closest("details");
-  if (fold) fold.open = true;
-  wrong?.focus();
-  say(Object.keys(problems).length ? "" : message);
+  say(message);
 }
 
 // Returns what the browser keeps under a name; without one, all names. value: to keep; null: nothing. tab: for this tab.

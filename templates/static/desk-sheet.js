@@ -23,7 +23,7 @@ export const sheet = {
   // runs: [characters, author], of a text from the server.
   begin(runs) {
     const { length } = this.value, authors = runs.map(([count, by]) => by[0].repeat(count)).join("");
-    this.authors = authors.length === length ? authors : "w".repeat(length);
+    this.authors = authors.padEnd(length, "w").slice(0, length);
     this.edits = { undo: [], redo: [] };
     this.onchange();
   },
@@ -161,7 +161,7 @@ export const sheet = {
 };
 
 element.setAttribute("aria-labelledby", "text-label");
-$("text-label").removeAttribute("for");
+$("text-label").htmlFor = "";
 element.addEventListener("input", ({ isComposing }) => { if (!isComposing) sheet.read(); });
 element.addEventListener("compositionend", () => sheet.read());
 element.onfocus = () => sheet.select(sheet.start, sheet.end);  // a click moves the caret after that

@@ -25,8 +25,7 @@ const full = ({ ways }) => ways.filter(Boolean).length;
 // A place in the text, by what stands before it: its length and its end.
 const place = (text) => `${text.length} ${text.slice(-50)}`;
 const known = (where = now?.set.place) => sets.filter((set) => set.place === where);
-const here = (text = before()) => known(place(text));
-export const offered = (text) => here(text).at(-1);
+export const offered = (text = before()) => known(place(text)).at(-1);
 
 // stop: ends the writing; null once it has ended.
 const blank = (text, stop = null) => ({ place: place(text), ways: ["", "", ""], stop });
@@ -116,10 +115,10 @@ async function write(set, text, quiet, writing) {
   const fields = { text, rest: sheet.value.slice(sheet.end), ...(quiet && { ahead: 1 }) };
   let refusal;
   try {
-    for await (const [event, { seeds, read, notes, index, text: piece, failure }] of events("/suggest", fields, writing)) {
-      if (event === "begun") Object.assign(set, { seeds, notes, all: read >= text.trim().length, read: count(text.slice(-read)) });
+    for await (const [event, { read, notes, index, text: piece, failure }] of events("/suggest", fields, writing)) {
+      if (event === "begun") Object.assign(set, { notes, all: read >= text.trim().length, read: count(text.slice(-read)) });
       if (event === "piece") set.ways[index] += piece;
-      if (event === "settled") Object.assign(set, { stop: null, failure, seeds });
+      if (event === "settled") Object.assign(set, { stop: null, failure });
       if (now?.set === set) draw();
     }
     if (set.stop) throw { status: 0, message: says("broken") };
@@ -132,13 +131,11 @@ async function write(set, text, quiet, writing) {
   if (now?.set !== set) return;
   const yields = quiet && refusal?.status === 503;
   if (refusal && !full(set) && !yields) now = null;
+  if (refusal) tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
   remember();
   draw();
-  if (refusal) {
-    tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
-    if (tries) timer = setTimeout(ask, tries * 1000, quiet);
-    return draw();
-  }
+  if (tries) timer = setTimeout(ask, tries * 1000, quiet);
+  if (refusal) return;
   if (!quiet) explain({ message: set.failure ?? "" }, ":not(#text-problem)");
   tell(full(set) ? says("arrived", full(set)) : says("none"));
   inAdvance(0);
@@ -161,8 +158,8 @@ function inAdvance(pause = 300) {
   if (busy()) return;
   clearTimeout(timer);
   timer = setTimeout(() => {
-    const text = before() + words(), where = place(text);
-    if (next?.place === where || known(where).length || !words()) return;
+    const text = before() + words();
+    if (!words() || next?.place === place(text) || offered(text)) return;
     next?.stop?.();
     next = written(text, true);
   }, pause);
@@ -217,8 +214,8 @@ state.onshow = () => {
 // Also brings back what the page offered without this script.
 const served = blank(before());
 for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) served.ways[slot.at(-1)] += textContent;
-sets = stored(KEPT + name()) ?? [];
+remember();
 if (full(served) && $("offers").ariaBusy === "true") sets.push(served);
-const open = here().findLast(({ away }) => !away);
+const open = known(place(before())).findLast(({ away }) => !away);
 if (open) present(open);
 draw();
