@@ -28,7 +28,7 @@ EXPLAINED = (
 class DeskState(Struct, frozen=True):
     """A plot as the desk's script knows it.
 
-    authors: runs of the text, each with its length in UTF-16 units and its author.
+    authors: runs of the text, each with its length in UTF-16 units and its author. replaced: see `Volume`.
     """
 
     plot: str
@@ -38,6 +38,7 @@ class DeskState(Struct, frozen=True):
     undo: bool
     redo: bool
     authors: list[tuple[int, By]]
+    replaced: int | None
 
     @classmethod
     def of(cls, volume: Volume, root_path: str) -> "DeskState":
@@ -50,6 +51,7 @@ class DeskState(Struct, frozen=True):
             undo=volume.undo is not None,
             redo=volume.redo is not None,
             authors=authors(volume),
+            replaced=volume.replaced,
         )
 
 

@@ -24,7 +24,7 @@ A character of the text takes up to four bytes, and a form writes each of them a
 """
 
 FIELDS = DEFAULTS | dict.fromkeys(
-    ("text", "rest", "plot", "page", "do", "choose", "taken", "undone", "ahead", "word", "selected"), ""
+    ("text", "rest", "plot", "page", "do", "choose", "taken", "undone", "known", "go", "ahead", "word", "selected"), ""
 )
 """The fields of the desk's form, and their values where they are absent."""
 

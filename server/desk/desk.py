@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from server.desk.continuations import COUNT, at_once
 from server.desk.offers import Offer, Offers
 from server.desk.ranking import CANDIDATES
@@ -59,14 +61,16 @@ class Desk:
         Raises ShelfError. The `page` begins one plot at most; if it is empty, any number. closed: see `Shelf.keep`.
         """
         plot_id, text, (genre, steering) = typed["plot"], typed["text"] + typed["rest"], self._kept(typed)
+        known = typed["known"].split()
         with suppress(NotOnShelf):
             if plot_id:
                 caret = len(typed["text"])
                 undone = bool(typed["undone"])
-                await self.shelf.keep(owner, plot_id, text, "writer", genre, closed, steering, caret, undone)
-                return await self.shelf.read(owner, plot_id)
+                return await self.shelf.keep(
+                    owner, plot_id, text, "writer", genre, closed, steering, caret, undone, known
+                )
         begun = self.writers.plot(owner, typed["page"]) if typed["page"] else None
-        return await self.shelf.begin(owner, text, genre=genre, id=begun, closed=closed, steering=steering)
+        return await self.shelf.begin(owner, text, genre=genre, id=begun, closed=closed, steering=steering, known=known)
 
     async def take(self, owner: str, typed: Mapping[str, str]) -> Volume:
         """Put the words in `taken` between `text` and `rest`. Raises ShelfError."""
@@ -75,9 +79,11 @@ class Desk:
         if plot_id:
             await self.offers.stop(plot_id)
             with suppress(NotOnShelf):
-                return await self.shelf.take(owner, plot_id, text, taken, rest, *self._kept(typed))
+                known = typed["known"].split()
+                return await self.shelf.take(owner, plot_id, text, taken, rest, *self._kept(typed), known)
         begun = await self.keep(owner, {**typed, "plot": ""})
-        return await self.shelf.take(owner, begun.id, text, taken, rest)
+        volume = await self.shelf.take(owner, begun.id, text, taken, rest)
+        return structs.replace(volume, replaced=begun.replaced)
 
     async def choose(self, owner: str, typed: Mapping[str, str], number: int) -> Volume:
         """Add an offered passage to the text, even if the text was edited after the offer. Raises ShelfError."""

@@ -55,10 +55,11 @@ async def back_to_desk() -> Redirect:
 
 @post("/desk", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
-    """Press a button: `do` is continue, keep, stop, undo or redo.
+    """Press a button: `do` is continue, keep, stop, undo, redo or go. With `read`, nothing is kept.
 
-    `choose` is the passage to take, `taken` words of the model between `text` and `rest`. With `undone`, the writer has
-    undone what they did after an earlier text.
+    `choose` is the passage to take, `taken` words of the model between `text` and `rest`, `go` the passage to go to.
+    With `undone`, the writer has undone what they did after an earlier text. `known` are marks of the texts that the
+    page knows: see `Shelf.keep`.
 
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
     it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
@@ -88,6 +89,8 @@ async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:
     owner, desk, plot_id, do = visit.owner, visit.desk, typed["plot"], typed["do"]
     if plot_id and (number := passage_number(typed["choose"])) >= 0:
         return await desk.choose(owner, typed, number)
+    if plot_id and do == "read":
+        return await desk.shelf.read(owner, plot_id)
     if typed["taken"]:
         return await desk.take(owner, typed)
     if do == "stop" and plot_id:
@@ -95,11 +98,15 @@ async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:
     volume = await desk.keep(owner, typed, closed=do == "continue")
     if plot_id not in ("", volume.id):
         return volume  # of a plot that was deleted, only the text could be kept
+    if volume.text != typed["text"] + typed["rest"]:
+        return volume  # another page has changed the plot: its writer sees that first
     match do:
         case "undo":
             return await desk.shelf.undo(owner, volume.id)
         case "redo":
             return await desk.shelf.redo(owner, volume.id)
+        case "go":
+            return await desk.shelf.choose(owner, volume.id, passage_number(typed["go"]))
     return volume
 
 

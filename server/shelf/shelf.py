@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import wraps
@@ -17,6 +17,7 @@ from server.shelf import bounds, listing, rows, tree
 from server.shelf.authorship import By, joined
 from server.shelf.database import DatabaseHealth, check_writable, opened, shown
 from server.shelf.listing import Sort
+from server.shelf.marks import mark, unknown
 from server.shelf.models import PassageRow, PictureRow, PlotRow, SecretRow
 from server.shelf.outline import Outline, outline
 from server.shelf.transactions import Transactions
@@ -108,18 +109,18 @@ class Shelf:
         id: str | None = None,
         closed: bool = False,
         steering: Mapping[str, str] = MappingProxyType({}),
+        known: Collection[str] = (),
     ) -> Volume:
         """Create a plot with this text. Without a title, its first words are the title.
 
         id: the new plot's, a random one by default; if the shelf has this plot already, the text is kept there. closed,
-        steering: see `keep`.
+        steering, known: see `keep`.
         """
         text, title, genre = bounds.text("text", text), bounds.line("title", title), bounds.line("genre", genre)
         if id and rows.count(session, PlotRow.id == id, PlotRow.owner == owner):
             plot = rows.find(session, owner, id)
             _steer(plot, genre, steering)
-            tree.keep(session, plot, text, by, closed)
-            return tree.volume(session, plot)
+            return _keep(session, plot, text, by, known, closed)
         steering = bounds.steering(steering)
         plot, way = rows.new(session, owner, title, genre, steering, [(text, by, None)] if text else [], id)
         plot.typed_to = len(text) if text and by == "writer" and not closed else None
@@ -138,8 +139,9 @@ class Shelf:
         steering: Mapping[str, str] | None = None,
         caret: int | None = None,
         undone: bool = False,
-    ) -> Passage:
-        """Keep the text as it is now, and return its last passage.
+        known: Collection[str] = (),
+    ) -> Volume:
+        """Keep the text as it is now.
 
         by: the author of the new part. genre: the plot's new genre, empty for none; None leaves it. steering: the
         fields of the desk besides text and genre; those that are absent stay. caret: the writer's place in the text.
@@ -147,12 +149,13 @@ class Shelf:
         tree. A new passage of the writer grows while they only type on in one place, until any other change or a
         pause. closed: it does not. undone: the writer has undone what they did after an earlier text, so this is no
         edit.
+        known: marks of the texts that the page knows, its new one among them; empty if it tells none. If the plot has
+        another text, that stays in the tree, as `Volume.replaced`. If the page then has nothing new, nothing is kept.
         """
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)
         _steer(plot, genre, steering)
-        last = tree.unwind(session, plot, text) if undone else None
-        return tree.value(last or tree.keep(session, plot, text, by, closed, caret))
+        return _keep(session, plot, text, by, known, closed, caret, undone)
 
     @writes
     def take(
@@ -165,21 +168,24 @@ class Shelf:
         rest: str,
         genre: str | None = None,
         steering: Mapping[str, str] | None = None,
+        known: Collection[str] = (),
     ) -> Volume:
         """Put words of the model between `text` and `rest`, in place of all that the plot has there.
 
-        If the writer has changed the text, that is kept first, as another step of undo. genre, steering: see `keep`.
+        If the writer has changed the text, that is kept first, as another step of undo. genre, steering, known: see
+        `keep`.
         """
         text, taken, rest = (bounds.text("text", each) for each in (text, taken, rest))
         bounds.text("text", text + taken + rest)
         plot = rows.find(session, owner, id)
         _steer(plot, genre, steering)
+        replaced = unknown(plot, known)
         stop = len(plot.text) - len(rest)
         if not (len(text) <= stop and plot.text.startswith(text) and plot.text.endswith(rest)):
             tree.keep(session, plot, text + rest, "writer", closed=True, caret=len(text))
             stop = len(text)
         tree.put(session, plot, len(text), stop, taken, "model")
-        return tree.volume(session, plot)
+        return tree.volume(session, plot, replaced)
 
     @reads
     def steering(self, session: Session, owner: str) -> dict[str, str]:
@@ -362,6 +368,25 @@ class Shelf:
     def shared_picture(self, session: Session, token: str) -> Picture:
         """Return the picture of the plot with this link token."""
         return rows.picture(session, rows.find_shared(session, token))
+
+
+def _keep(
+    session: Session,
+    plot: PlotRow,
+    text: str,
+    by: By,
+    known: Collection[str],
+    closed: bool = False,
+    caret: int | None = None,
+    undone: bool = False,
+) -> Volume:
+    replaced = unknown(plot, known)
+    if replaced is None:
+        if not (undone and tree.unwind(session, plot, text)):
+            tree.keep(session, plot, text, by, closed, caret)
+    elif set(known) != {mark(text)}:
+        tree.keep(session, plot, text, by, closed, caret)
+    return tree.volume(session, plot, replaced)
 
 
 def _steer(plot: PlotRow, genre: str | None, steering: Mapping[str, str] | None) -> None:

@@ -234,8 +234,8 @@ def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:
     plot.changed = datetime.now(UTC)
 
 
-def volume(session: Session, plot: PlotRow) -> Volume:
-    """Return a plot with its path and the passages after it."""
+def volume(session: Session, plot: PlotRow, replaced: int | None = None) -> Volume:
+    """Return a plot with its path and the passages after it. replaced: see `Volume`."""
     way = path(session, plot, plot.current)
     columns = (
         PassageRow.number,
@@ -250,15 +250,15 @@ def volume(session: Session, plot: PlotRow) -> Volume:
         Passage(number, parent, text, by, created, _tuples(runs))
         for number, parent, text, by, created, runs in session.execute(after.order_by(PassageRow.number))
     ]
-    return _volume(plot, way, children)
+    return _volume(plot, way, children, replaced if replaced != plot.current else None)
 
 
 def fresh(plot: PlotRow, way: Sequence[PassageRow]) -> Volume:
     """Return a new plot. It has only its path."""
-    return _volume(plot, way, [])
+    return _volume(plot, way, [], None)
 
 
-def _volume(plot: PlotRow, way: Sequence[PassageRow], children: list[Passage]) -> Volume:
+def _volume(plot: PlotRow, way: Sequence[PassageRow], children: list[Passage], replaced: int | None) -> Volume:
     current = way[-1]
     return Volume(
         id=plot.id,
@@ -275,6 +275,7 @@ def _volume(plot: PlotRow, way: Sequence[PassageRow], children: list[Passage]) -
         children=children,
         undo=before(current) if plot.visited_from is None else plot.visited_from,
         redo=current.redo if plot.visited is None else plot.visited,
+        replaced=replaced,
     )
 
 

@@ -102,7 +102,8 @@ class Volume(Written, frozen=True, kw_only=True):
 
     current: the number of its last passage. path: from its first passage to the current one; empty for a blank page.
     children: the passages after the current one, with only the beginning of their text. undo, redo: the passages to go
-    to, if any. steering: see `PlotRow`.
+    to, if any. replaced: the last passage of the text that another page had saved, if this save took its place.
+    steering: see `PlotRow`.
     """
 
     id: str
@@ -113,6 +114,7 @@ class Volume(Written, frozen=True, kw_only=True):
     children: list[Passage]
     undo: int | None
     redo: int | None
+    replaced: int | None = None
 
     @property
     def authors(self) -> list[Run]:

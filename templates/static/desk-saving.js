@@ -1,10 +1,10 @@
 // Saves the text. Until then, the browser has a copy. Each tab has one of the edits.
 
 import { $, explain, form, say, says, stored } from "./desk-page.js";
-import { fields, passes, post } from "./desk-server.js";
+import { fields, post } from "./desk-server.js";
 import { sheet } from "./desk-sheet.js";
 
-const DRAFT = "plotify draft ", DAY = 24 * 3600 * 1000;
+const DRAFT = "plotify draft ";
 const served = $("text").defaultValue, plot = $("plot"), page = $("page");
 
 // A page keeps its id after Back and Reload. It names the plot that the page begins.
@@ -12,9 +12,13 @@ if (performance.getEntriesByType("navigation")[0]?.type !== "navigate") page.val
 history.replaceState({ page: page.value }, "");
 const draft = DRAFT + Math.random();
 
-// known: the text that the server has, and those sent since. undo, redo: it has texts before and after its own.
+// The server computes the same: server/shelf/marks.py
+const mark = (text) => new TextEncoder().encode(text).reduce((all, byte) => (all * 256 + byte) % 4294967291, 0);
+
+let known = [mark(served)];  // marks of the text that the server has, and of those sent since
+
+// undo, redo: the server has texts before and after its own.
 export const state = {
-  known: [served],
   undo: !$("undo").disabled,
   redo: !$("redo").disabled,
   onshow() {},  // the server has a new text
@@ -26,21 +30,21 @@ let steered, timer;  // the options changed since the last save; the next save o
 let sent = Promise.resolve();  // requests wait for the one before, so they arrive in order
 let trying, told, tries = 0;  // told: a refusal is on the page
 
-export const unsaved = () => state.known.some((text) => text !== sheet.value);
+export const unsaved = () => new Set(known).add(mark(sheet.value)).size > 1;
 const status = (word) => { $("saved").textContent = says(word); };
 const whole = ({ text, taken, rest }) => text + taken + rest;
-const plain = () => ({ do: "keep", undone: sheet.edits.redo.length || "" });
+const plain = () => ({ do: "keep", undone: sheet.edits.redo.length || "", known: known.join(" ") });
 export const name = () => plot.value || page.value;
 
 // leaves: the text was sent, but the page will not see the answer.
 function keepDraft(leaves) {
   const { token, ...typed } = Object.fromEntries(new FormData(form)), { value, authors, edits, end } = sheet;
-  stored(draft, unsaved() ? { typed, authors, known: state.known, leaves, at: Date.now() } : null);
+  stored(draft, unsaved() ? { typed, authors, known, leaves, at: Date.now() } : null);
   stored(name(), { value, edits, end }, true);
 }
 
 // From now on, the server may have it.
-const send = (text) => { state.known = [state.known[0], state.known.at(-1), text]; };
+const send = (text) => known.push(mark(text));
 
 export function soon() {
   keepDraft();
@@ -79,12 +83,13 @@ export function save() {
 
 async function deliver(what) {
   if (trying) return;  // the one before was refused
-  let text = what.taken ? whole(what) : sheet.value;
+  const text = what.taken ? whole(what) : sheet.value;
   what.leaves = true;
-  steered = false;
+  steered &&= what.do === "read";
   send(text);
-  const answer = await post("", { ...plain(), ...what }), { plot: id, title, address, undo, redo } = answer;
+  const answer = await post("", { ...plain(), ...what }), { plot: id, title, address, replaced } = answer;
   if (answer.status !== 200) {
+    if (what.do === "read") return;
     const seconds = what.do ? explain(answer) : refused(answer);
     told = true;
     if (seconds) plan(seconds * 1000, true);
@@ -95,16 +100,23 @@ async function deliver(what) {
     return;
   }
   if (what.taken) takes.shift();
-  if (what.do && sheet.value === text) {  // else somebody typed meanwhile, and that is saved next
-    ({ text } = answer);
-    sheet.write(0, sheet.value.length, text);
-    sheet.begin(answer.authors);
+  if (answer.text !== text) {
+    if (sheet.value === text) {
+      sheet.write(0, text.length, answer.text);
+      sheet.begin(answer.authors);
+      sheet.onmove();
+    } else if (!/do/.test(what.do)) return;  // somebody typed meanwhile, and has not seen that text
   }
   const gone = plot.value && plot.value !== id;
   if (told || gone) explain({ message: gone ? says("gone") : "" }, "#text-problem");  // else suggestions have told it
   told = false;
   tries = 0;
-  Object.assign(state, { known: [text], undo, redo });
+  known = [mark(answer.text)];
+  Object.assign(state, answer);
+  if (replaced) {
+    $("go").value = replaced;
+    $("elsewhere").hidden = false;
+  }
   plot.value = id;
   $("title").textContent = title;
   document.title = `${title} — Plotify`;
@@ -115,16 +127,17 @@ async function deliver(what) {
   return true;
 }
 
-// Goes back or forward on the server, to before this page was opened.
-export const travel = (way) => (sent = save().then(() => !unsaved() && state[way] && deliver({ do: way })));
+// Goes back or forward on the server, to before this page was opened, or to a passage.
+export const travel = (where) => (sent = save().then(() => !unsaved() && deliver(where)));
 
 // Returns the seconds until the next try, if there is one.
-export function refused({ status: code, after, message = "", problems = {} }) {
-  if (!passes(code)) return explain({ message, problems });
-  // Not all at once when a server comes back.
+export function refused(answer) {
+  const { status: code, after, message } = answer;
+  if (![0, 408, 429, 500, 502, 503, 504].includes(code)) return explain(answer);
+  // The same request may succeed later, but not all at once.
   const seconds = after || Math.ceil(Math.min(2 ** ++tries, 60) * (0.5 + Math.random() / 2));
   if (!code) status("offline");
-  say(code === 503 ? says(unsaved() ? "busy" : "waiting", seconds) : says("later", message || Object.values(problems).join(" "), seconds));
+  say(code === 503 ? says(unsaved() ? "busy" : "waiting", seconds) : says("later", message, seconds));
   return seconds;
 }
 
@@ -134,17 +147,17 @@ function recall() {
   for (const key of stored() ?? []) {
     const each = key.startsWith(DRAFT) && key !== draft && stored(key);
     if (!each) continue;
-    const { typed, authors, known = [], leaves, at } = each, here = [typed.plot, typed.page].includes(name());
-    if (here && sheet.value === served && [typed.text, ...known].includes(served)) {
+    const { typed, authors, known: were = [], leaves, at } = each, here = [typed.plot, typed.page].includes(name());
+    if (here && sheet.value === served && [mark(typed.text), ...were].includes(mark(served))) {
       if (typed.text !== served) {
-        state.known = known;
+        known = were;
         sheet.put(0, served.length, typed.text);
         sheet.authors = authors;
         keepDraft();
       }
       stored(key, null);
     } else if (leaves) {
-      if (here || Date.now() - at > DAY) stored(key, null);
+      if (here || Date.now() - at > 864e5) stored(key, null);  // a day
     } else {
       $("end").textContent = typed.text.trim().slice(-100);
       $("discard").onclick = () => {
@@ -163,6 +176,8 @@ function recall() {
 }
 
 window.ononline = save;
+// Another tab may have changed the text.
+document.onvisibilitychange = window.onfocus = () => { if (!document.hidden && plot.value) travel({ do: "read" }); };
 // The next page shows what is saved.
 $("more").onclick = async (event) => {
   if (!unsaved()) return;

@@ -3,9 +3,6 @@ import { form, says } from "./desk-page.js";
 const SILENCE = 120_000;  // milliseconds without a byte, after which a request has failed
 const lost = { status: 0, message: says("lost") };
 
-// The same request may succeed later.
-export const passes = (status) => [0, 408, 429, 500, 502, 503, 504].includes(status);
-
 export function fields(more) {
   const all = new URLSearchParams(new FormData(form));
   for (const name in more) all.set(name, more[name]);

@@ -10,11 +10,6 @@ let pause;
 // The keys of a suggestion work in the text. On a phone, that would call up a keyboard.
 const toText = () => { if (matchMedia("(hover: hover)").matches) sheet.focus(); };
 
-function begin() {
-  toText();
-  ask();
-}
-
 // To the suggestions before or after these: here, or where the taken words begin or end.
 function way(step) {
   const set = beside(step), to = step < 0 ? "undo" : "redo";
@@ -29,17 +24,17 @@ function way(step) {
 }
 
 const calm = () => form.classList.remove("writing");
-const undo = () => back("undo");
 
 const actions = {
-  continue: begin,
-  again: begin,
+  continue() {
+    toText();
+    ask();
+  },
   keep: save,
   stop,
-  undo,
-  uncut: undo,
-  untake: undo,
+  undo: () => back("undo"),
   redo: () => back("redo"),
+  go: () => travel({ do: "go", go: $("go").value }),
   others: showOthers,
   last() {
     toText();
@@ -68,7 +63,7 @@ async function back(to, times) {
   rest();
   close();
   for (let n = 1; n < times; n++) sheet.go(to);
-  if (sheet.go(to) || (possible(to) && await travel(to))) {
+  if (sheet.go(to) || (possible(to) && await travel({ do: to }))) {
     sheet.show();
     if (times) again();
     else if (before) scrollBy(0, top() - before);
@@ -112,7 +107,7 @@ text.oninput = () => {
   rest();
   form.classList.add("writing");
   clearTimeout(pause);
-  if (pausing.checked) pause = setTimeout(() => { if (document.activeElement === text && !shown()) ask(true); }, 1500);
+  if (pausing.checked) pause = setTimeout(() => { if (text.matches(":focus") && !shown()) ask(true); }, 1500);
 };
 text.onclick = () => {
   sheet.follow();
@@ -120,17 +115,14 @@ text.onclick = () => {
 };
 
 // A button that is hidden or disabled by its action would leave the focus nowhere.
-async function press(id) {
-  const had = document.activeElement;
-  await actions[id]?.();
-  if (had.disabled || !had.checkVisibility()) toText();
-}
-
-form.onsubmit = (event) => {
+form.onclick = async (event) => {
+  const button = event.target.closest("button"), had = document.activeElement;
+  if (!button) return;
   event.preventDefault();
-  press(event.submitter?.id ?? "continue");
+  button.closest(".cut")?.setAttribute("hidden", "");
+  await (actions[button.id] ?? actions[button.value])?.();
+  if (had.disabled || !had.checkVisibility()) toText();
 };
-form.onclick = ({ target }) => press(target.closest("button[type=button]")?.id);
 // A press on a button, or beside one, takes no focus from the text.
 form.onmousedown = (event) => {
   if (event.target.matches(".found *, .tools, .tools *, .tray *, .fork *, .page, .paper")) event.preventDefault();
@@ -149,7 +141,7 @@ $("notes")?.setSelectionRange(1e6, 1e6);  // else Tab would lead to before the o
 
 // A key presses the button that names it. Any other key ends a suggestion.
 window.onkeydown = (event) => {
-  const { key, keyCode } = event, there = document.activeElement === text;
+  const { key, keyCode } = event, there = text.matches(":focus");
   if (!key || event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter
   sheet.follow();
   const keys = [...MODIFIERS.filter((each) => event.getModifierState(each)), key[1] ? key : key.toUpperCase()].join("+");
@@ -157,7 +149,8 @@ window.onkeydown = (event) => {
   if (button && !button.closest("[hidden]") && (there || /Escape|\+Enter|\+S$/.test(keys))) {
     event.preventDefault();
     if (key === "Enter") sheet.focus();
-    if (!event.repeat || !/Tab|Enter/.test(key)) button.click();  // a key that is held takes one
+    if (event.repeat && /Tab|Enter/.test(key)) return;  // a key that is held takes one
+    button.click();
   } else if (shown() && there && !MODIFIERS.includes(key)) rest();
 };
 

@@ -212,6 +212,7 @@ def test_the_scripts_answers(visitor: Visitor) -> None:
         "undo": True,
         "redo": False,
         "authors": [[5, "writer"]],
+        "replaced": None,
     }
     page = visitor.send(ASKED | {"plot": kept["plot"]}).text
     ways, numbers = offered(page), choices(page)

@@ -68,7 +68,7 @@ async def test_a_database_of_an_earlier_version_is_taken_over(database: str) -> 
             entries, count = await shelf.browse("me", search)
             assert ([entry.id for entry in entries], count) == ([id], 1)
         kept = await shelf.keep("me", id, "Un e\u0301te\u0301 à Besançon. Il pleut.", "writer")
-        assert (kept.number, kept.text) == (2, ". Il pleut.")
+        assert (kept.current, kept.path[-1].text) == (2, ". Il pleut.")
 
 
 async def test_a_passage_that_grows_still_does_in_a_later_version(database: str) -> None:
@@ -82,11 +82,11 @@ async def test_a_passage_that_grows_still_does_in_a_later_version(database: str)
         assert not {"typed_to", "steering"} & {column["name"] for column in inspect(connection).get_columns("plots")}
         assert "runs" not in {column["name"] for column in inspect(connection).get_columns("passages")}
     async with Shelf.open(database) as shelf:
-        assert (await shelf.keep("me", growing, "One two", "writer")).text == "One two"
-        assert (await shelf.keep("me", closed, "One two", "writer")).text == " two"
+        assert (await shelf.keep("me", growing, "One two", "writer")).path[-1].text == "One two"
+        assert (await shelf.keep("me", closed, "One two", "writer")).path[-1].text == " two"
         volume = await shelf.read("me", middle)
         assert (volume.text, volume.steering, volume.authors) == ("One or two", {}, [(10, "writer")])
-        assert (await shelf.keep("me", middle, "One or even two", "writer")).number == 3
+        assert (await shelf.keep("me", middle, "One or even two", "writer")).current == 3
 
 
 async def test_many_may_start_at_once(database: str) -> None:

@@ -34,9 +34,9 @@ async def test_a_plot_begins_with_a_text_or_as_a_blank_page(shelf: Shelf) -> Non
 async def test_the_text_is_kept_as_it_grows(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "One")).id
     await shelf.keep(ME, id, "One two", "model")
-    last = await shelf.keep(ME, id, "One two three", "writer")
+    last = (await shelf.keep(ME, id, "One two three", "writer")).path[-1]
     assert (last.number, last.parent, last.text, last.by) == (3, 2, " three", "writer")
-    assert await shelf.keep(ME, id, "One two three", "model") == last
+    assert (await shelf.keep(ME, id, "One two three", "model")).path[-1] == last
     volume = await shelf.read(ME, id)
     assert volume.text == "One two three"
     assert passages(volume) == [("One", "writer"), (" two", "model"), (" three", "writer")]
@@ -58,7 +58,7 @@ async def test_an_edit_branches_off_where_it_begins_and_destroys_nothing(shelf: 
     id = (await shelf.begin(ME, "One")).id
     await shelf.keep(ME, id, "One two", "model")
     await shelf.keep(ME, id, "One two three", "model")
-    edited = await shelf.keep(ME, id, "One too three!", "writer")
+    edited = (await shelf.keep(ME, id, "One too three!", "writer")).path[-1]
     assert (edited.parent, edited.text) == (1, " too three!")
     volume = await shelf.read(ME, id)
     assert passages(volume) == [("One", "writer"), (" too three!", "writer")]
@@ -69,17 +69,17 @@ async def test_an_edit_branches_off_where_it_begins_and_destroys_nothing(shelf: 
 async def test_a_text_that_was_cut_ends_with_an_earlier_passage(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "One")).id
     await shelf.keep(ME, id, "One two", "model")
-    assert (await shelf.keep(ME, id, "One", "writer")).number == 1
+    assert (await shelf.keep(ME, id, "One", "writer")).current == 1
     assert (await shelf.redo(ME, id)).text == "One two"
-    assert (await shelf.keep(ME, id, "", "writer")).number == 0
+    assert (await shelf.keep(ME, id, "", "writer")).current == 0
     assert [child.text for child in (await shelf.read(ME, id)).children] == ["One"]
 
 
 async def test_a_text_that_was_tried_before_is_not_kept_twice(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "One")).id
-    first = await shelf.keep(ME, id, "One two", "model")
+    first = (await shelf.keep(ME, id, "One two", "model")).path[-1]
     await shelf.keep(ME, id, "One", "writer")
-    assert await shelf.keep(ME, id, "One two", "writer") == first
+    assert (await shelf.keep(ME, id, "One two", "writer")).path[-1] == first
     offered = await shelf.offer(ME, id, 1, [" two", "", " three", " three"])
     assert [passage.text for passage in offered] == [" two", " three", " three"]
     assert offered[0] == first
@@ -330,7 +330,7 @@ async def test_all_other_characters_come_back(shelf: Shelf) -> None:
 
 async def test_the_line_ends_of_a_form_are_no_edit(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "One\n", "model")).id
-    kept = await shelf.keep(ME, id, "One\r\nTwo\rThree", "writer")
+    kept = (await shelf.keep(ME, id, "One\r\nTwo\rThree", "writer")).path[-1]
     assert (kept.parent, kept.text) == (1, "Two\nThree")
 
 
@@ -350,7 +350,7 @@ async def test_a_plot_may_be_as_long_and_as_wide_as_the_bounds_allow(shelf: Shel
     engine.dispose()
     volume = await shelf.choose(ME, id, depth)
     assert len(volume.path) == depth
-    assert (await shelf.keep(ME, id, volume.text[:-5], "writer")) == volume.path[-2]
+    assert (await shelf.keep(ME, id, volume.text[:-5], "writer")).path == volume.path[:-1]
     assert len((await shelf.choose(ME, id, 1)).children) == depth + 1
 
 

@@ -72,7 +72,7 @@ class Walk(RuleBasedStateMachine):
     def typed(self, text: str) -> int:
         """Type until the text is this one. Return the last passage."""
         old, at = self.texts[self.current], self.typed_to
-        number = self.runner.run(self.shelf.keep("me", self.id, text, "writer")).number
+        number = self.runner.run(self.shelf.keep("me", self.id, text, "writer")).current
         if (
             at is not None
             and len(text) >= len(old)
