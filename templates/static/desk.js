@@ -150,7 +150,7 @@ window.onkeydown = (event) => {
     event.preventDefault();
     if (key === "Enter") sheet.focus();
     if (event.repeat && /Tab|Enter/.test(key)) return;  // a key that is held takes one
-    button.click();
+    (there && selected() && button.id === "continue" ? $("others") : button).click();
   } else if (shown() && there && !MODIFIERS.includes(key)) rest();
 };
 

@@ -125,6 +125,18 @@ def test_a_selection_is_said_in_another_way(writer: Writer, desk: DictatedDesk) 
     assert not writer.faults
 
 
+def test_control_enter_is_for_what_is_selected(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.press("Control+Shift+ArrowLeft")
+    writer.text.press("Control+Enter")
+    others = writer.page.get_by_role("group", name="Other versions")
+    expect(others.get_by_role("button")).to_have_text(list(REWRITTEN))
+    expect(writer.offers).to_be_hidden()
+    for key in ("Escape", "ArrowRight", "Control+Enter"):
+        writer.page.keyboard.press(key)
+    expect(writer.takes).to_have_count(3)
+    expect(others).to_be_hidden()
+
+
 def test_too_long_a_selection_says_so(writer: Writer) -> None:
     writer.text.fill("A fox. " * 101)
     writer.text.press("Control+a")
