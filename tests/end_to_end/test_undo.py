@@ -1,6 +1,6 @@
 """Undo and redo, and the way back to earlier suggestions, in a real browser: nothing is lost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -44,6 +44,18 @@ def test_another_tab_has_the_suggestions_too(writer: Writer, desk: DictatedDesk)
     assert other.until_offered() == list(WAYS)
 
 
+def expect_words(writer: Writer, words: Sequence[str]) -> None:
+    """Expect that these are the words on the buttons with signs, and that each has its room."""
+    shown = writer.page.locator(".name-of:visible").all()
+    assert [each.text_content() for each in shown] == list(words)
+    for each in shown:
+        place, button = each.bounding_box(), each.locator("..").bounding_box()
+        assert place
+        assert button
+        assert 20 < place["width"] <= button["width"]
+        assert place["y"] + place["height"] <= button["y"] + button["height"]
+
+
 def test_undo_stays_under_the_finger(writers: Callable[..., Writer]) -> None:
     writer = writers(viewport={"width": 390, "height": 510}, has_touch=True, is_mobile=True)
     DictatedDesk(writer.page)
@@ -52,6 +64,7 @@ def test_undo_stays_under_the_finger(writers: Callable[..., Writer]) -> None:
     writer.text.press("Control+End")
     writer.text.press_sequentially("".join(f"Line {number}.\n" for number in range(8)))
     undo = writer.page.get_by_role("button", name="Undo", exact=True)
+    expect_words(writer, ("Undo", "Redo"))
     places = []
     for _ in range(12):
         before = writer.value
@@ -292,6 +305,7 @@ def test_a_phone_has_undo_above_the_suggestions(writers: Callable[..., Writer]) 
     writer.page.locator("#continue").tap()
     expect(writer.takes).to_have_count(3)
     undo = writer.offers.get_by_role("button", name="Undo")
+    expect_words(writer, ("Undo",))
     writer.offers.get_by_role("button", name="Take it").tap()
     writer.expect_text(BEGINNING + WAYS[0])
     place = undo.bounding_box()
