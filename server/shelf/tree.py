@@ -220,8 +220,9 @@ def go(plot: PlotRow, way: Sequence[PassageRow]) -> None:
 def visit(plot: PlotRow, way: Sequence[PassageRow]) -> None:
     """Do the same as `go`, and have Undo take it back first, with the visits right before it."""
     origin = plot.current if plot.visited_from is None else plot.visited_from
+    onward = before(way[-1]) == plot.current  # Undo leads back anyway
     go(plot, way)
-    plot.visited_from = origin if origin != plot.current else None
+    plot.visited_from = None if onward or origin == plot.current else origin
 
 
 def end(plot: PlotRow, way: Sequence[PassageRow], text: str) -> None:

@@ -134,7 +134,7 @@ export const travel = (where) => (sent = save().then(() => !unsaved() && deliver
 export function refused(answer) {
   const { status: code, after, message } = answer;
   if (![0, 408, 429, 500, 502, 503, 504].includes(code)) return explain(answer);
-  // The same request may succeed later, but not all at once.
+  // It may succeed later, but not all at once.
   const seconds = after || Math.ceil(Math.min(2 ** ++tries, 60) * (0.5 + Math.random() / 2));
   if (!code) status("offline");
   say(code === 503 ? says(unsaved() ? "busy" : "waiting", seconds) : says("later", message, seconds));

@@ -131,11 +131,11 @@ async function write(set, text, quiet, writing) {
   if (now?.set !== set) return;
   const yields = quiet && refusal?.status === 503;
   if (refusal && !full(set) && !yields) now = null;
-  if (refusal) tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
   remember();
   draw();
+  if (refusal) tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
   if (tries) timer = setTimeout(ask, tries * 1000, quiet);
-  if (refusal) return;
+  if (refusal) return draw();
   if (!quiet) explain({ message: set.failure ?? "" }, ":not(#text-problem)");
   tell(full(set) ? says("arrived", full(set)) : says("none"));
   inAdvance(0);

@@ -60,7 +60,7 @@ export async function showOthers(clicked) {
   if (!clicked) fork.firstChild.focus({ preventScroll: true });
 }
 
-fork.onbeforetoggle = () => { CSS.highlights.delete("meant"); };  // false would cancel it
+fork.onbeforetoggle = () => { CSS.highlights.delete("meant"); };  // false cancels it
 fork.onkeydown = (event) => {
   const to = { ArrowDown: "nextSibling", ArrowUp: "previousSibling" }[event.key];
   if (!to) return;

@@ -139,8 +139,9 @@ class Walk(RuleBasedStateMachine):
 
     def visit(self, number: int) -> None:
         origin = self.current if self.visited_from is None else self.visited_from
+        onward = self.before.get(number) == self.current
         self.go(number)
-        self.visited_from = origin if origin != number else None
+        self.visited_from = None if onward or origin == number else origin
 
     @rule()
     def undo(self) -> None:

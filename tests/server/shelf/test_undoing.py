@@ -98,7 +98,7 @@ async def test_a_visit_is_taken_back_first(shelf: Shelf) -> None:
     id = await typed(shelf, "One.")
     for text, more in (("One.", " Two."), ("One. Two.", " Three.")):
         await shelf.take(ME, id, text, more, "")
-    for visited in (1, 2, 0):
+    for visited in (2, 1, 0):
         await shelf.choose(ME, id, visited)
     for _ in range(2):
         assert (await shelf.undo(ME, id)).text == "One. Two. Three."
