@@ -33,7 +33,7 @@ def other(writer: Writer) -> Writer:
 
 def told(writer: Writer) -> Locator:
     """Return the sentence that says it."""
-    return writer.page.get_by_text("This plot was changed in another tab. That text is in the tree.")
+    return writer.page.get_by_text("Another tab had changed this plot. Your text is saved, and the other one is in the tree.")
 
 
 def come_back(writer: Writer) -> None:
@@ -49,14 +49,14 @@ def test_both_texts_are_kept_and_that_is_said(writer: Writer, other: Writer) -> 
     writer.page.keyboard.type(" And")  # it stays until an answer
     writer.expect_saved()
     expect(told(writer)).to_be_visible()
-    writer.press("Show it")
+    writer.press("Show the other")
     writer.expect_text(THERE)
     expect(told(writer)).to_be_hidden()
     writer.text.press("Control+z")
     writer.expect_text(f"{HERE} And")
     other.page.keyboard.type("!")
     expect(told(other)).to_be_visible(timeout=PATIENCE)
-    other.press("OK")
+    other.press("Keep mine")
     expect(told(other)).to_be_hidden()
     other.expect_text(f"{THERE}!")
     other.press("Undo")
@@ -72,7 +72,7 @@ def test_what_is_taken_in_one_tab_leaves_the_text_of_the_other(writer: Writer, o
     writer.text.press("Tab")
     writer.expect_text(BEGINNING + WAYS[0])
     expect(told(writer)).to_be_visible(timeout=PATIENCE)
-    writer.press("Show it")
+    writer.press("Show the other")
     writer.expect_text(THERE)
     expect(writer.offers).to_be_hidden()
 
