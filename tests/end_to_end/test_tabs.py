@@ -33,7 +33,7 @@ def other(writer: Writer) -> Writer:
 
 def told(writer: Writer) -> Locator:
     """Return the sentence that says it."""
-    return writer.page.get_by_text("Another tab had changed this plot. Your text is saved, and the other one is in the tree.")
+    return writer.page.get_by_text("Another tab had changed this plot. Your text is saved, and the other one is in the")
 
 
 def come_back(writer: Writer) -> None:
