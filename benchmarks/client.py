@@ -62,10 +62,12 @@ class SampleRequest:
     length: str
     genre: str
 
-    @property
-    def rows(self) -> int:
-        """The number of cache rows needed: a page has three texts, and a text in a genre takes two rows."""
-        guided = self.kind in ("plot", "page") and self.genre != ANY_GENRE
+    def rows(self, guidance: float) -> int:
+        """Return the number of cache rows needed.
+
+        A page has three texts. With a model's guidance over 1, a text in a genre takes two rows.
+        """
+        guided = guidance > 1 and self.kind in ("plot", "page") and self.genre != ANY_GENRE
         return (COUNT if self.kind == "page" else 1) * (2 if guided else 1)
 
     @property

@@ -106,8 +106,8 @@ def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None
 
     async def run(server: Serving) -> tuple[Phase, Phase]:
         async with connect(server) as client:
-            await _closed_loop(client, wanted, target.rows, WARM_SECONDS)
-            at_capacity = await _closed_loop(client, wanted, target.rows, max(seconds / 5, 3))
+            await _closed_loop(client, wanted, target, WARM_SECONDS)
+            at_capacity = await _closed_loop(client, wanted, target, max(seconds / 5, 3))
             ticking = asyncio.create_task(_tick(advance))
             over = await _open_loop(client, wanted, OVERLOAD * at_capacity.rate, seconds, seed)
             ticking.cancel()
@@ -139,12 +139,12 @@ def overload(target: Target, seconds: int, seed: int, advance: Callable[[], None
 AskOnce = Callable[[SampleRequest], Awaitable[None]]
 
 
-async def fill_rows(rows: int, requests: Iterable[SampleRequest], ask: AskOnce) -> None:
+async def fill_rows(target: Target, requests: Iterable[SampleRequest], ask: AskOnce) -> None:
     """Send requests in turn, each as soon as its rows are free. Return when all have ended.
 
     So no request is queued or refused. A request that needs more than all rows counts as all of them.
     """
-    free, freed = rows, asyncio.Event()
+    free, freed = target.rows, asyncio.Event()
 
     async def ask_and_free(request: SampleRequest, taken: int) -> None:
         nonlocal free
@@ -154,7 +154,7 @@ async def fill_rows(rows: int, requests: Iterable[SampleRequest], ask: AskOnce) 
 
     async with asyncio.TaskGroup() as group:
         for request in requests:
-            taken = min(request.rows, rows)
+            taken = min(request.rows(target.guidance), target.rows)
             while taken > free:
                 freed.clear()
                 await freed.wait()
@@ -162,14 +162,15 @@ async def fill_rows(rows: int, requests: Iterable[SampleRequest], ask: AskOnce) 
             group.create_task(ask_and_free(request, taken))
 
 
-async def _closed_loop(client: Client, wanted: Iterator[SampleRequest], rows: int, seconds: float) -> Phase:
+async def _closed_loop(client: Client, wanted: Iterator[SampleRequest], target: Target, seconds: float) -> Phase:
     start = perf_counter()
     replies: list[Reply] = []
 
     async def ask_once(request: SampleRequest) -> None:
         replies.append(await client.ask(Reply(request)))
 
-    await fill_rows(rows, takewhile(lambda _: perf_counter() < start + seconds, wanted), ask_once)
+    in_time = takewhile(lambda _: perf_counter() < start + seconds, wanted)
+    await fill_rows(target, in_time, ask_once)
     return _phase(replies, start + SETTLING * seconds, start + seconds)
 
 
@@ -228,7 +229,7 @@ def soak(target: Target, count: int, seed: int, advance: Callable[[], None]) -> 
             advance()
 
         async with connect(server) as client:
-            await fill_rows(target.rows, wanted, ask_once)
+            await fill_rows(target, wanted, ask_once)
 
     with target.serve("soak") as server:
         asyncio.run(run(server))

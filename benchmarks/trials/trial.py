@@ -31,6 +31,11 @@ class Target:
         return self.bundle.manifest.prompt.genres
 
     @property
+    def guidance(self) -> float:
+        """The model's own guidance."""
+        return self.bundle.manifest.sampling.guidance
+
+    @property
     def context(self) -> int:
         """The length of the model's context, in tokens."""
         return self.bundle.manifest.model.context

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmarks.client import Reply, Visitor, connect, sample_requests
+from benchmarks.client import Reply, SampleRequest, Visitor, connect, sample_requests
 from benchmarks.process import Serving
 from benchmarks.trials.bad_inputs import KINDS, Known, bad_inputs
 from benchmarks.trials.garbage import complaints
@@ -269,3 +270,11 @@ def test_a_traceback_in_the_log_is_a_problem(tmp_path: Path) -> None:
         "Traceback (most recent call last):\n  File 2\nValueError: two\nWARNING: more\n"
     )
     assert complaints(log) == ["in the log: OSError: one", "in the log: ValueError: two"]
+
+
+def test_a_text_in_a_genre_takes_two_rows_only_with_guidance() -> None:
+    page = SampleRequest("page", "A door", seed=1, tokens=8, length="line", genre="Crime")
+    assert (page.rows(guidance=1.0), page.rows(guidance=2.0)) == (3, 6)
+    assert replace(page, genre="any").rows(guidance=2.0) == 3
+    assert replace(page, kind="plot").rows(guidance=2.0) == 2
+    assert replace(page, kind="stream").rows(guidance=2.0) == 1
