@@ -26,7 +26,7 @@ class Sampling:
         min_p: 0 to 1; keep only tokens with at least this share of the likeliest token's probability; 0 keeps all
             (Nguyen et al. 2024, arXiv:2407.01082).
         repetition_penalty: 0.1 to 10; over 1 makes the tokens of prompt and continuation less likely (CTRL, Keskar et
-            al. 2019).
+            al. 2019). `Request.unpenalised` does not count.
         presence_penalty: -2 to 2; is subtracted from the logits of tokens already in the continuation (OpenAI's API).
         frequency_penalty: -2 to 2; is subtracted likewise, once for each occurrence in the continuation.
         logit_bias: token ids and the values to add to their logits, -100 to 100; at most 1024. Not part of the hash.
@@ -107,6 +107,7 @@ class Request:
         drawn: the token ids that each continuation has drawn already, on another engine. They are prefilled if this
             engine computes the same bits, and drawn again if not. The streams are the same.
         drawn_with: the arithmetic of the engine that drew them; see `Runner`.
+        unpenalised: the beginning of the prompt, as text. The repetition penalty leaves out its tokens.
 
     Raises:
         InvalidRequest: `prompt_logprobs` is outside its bounds.
@@ -121,6 +122,7 @@ class Request:
     openings: tuple[tuple[int, ...], ...] = ()
     drawn: tuple[tuple[int, ...], ...] = ()
     drawn_with: str = ""
+    unpenalised: str = ""
 
     def __post_init__(self) -> None:
         if self.prompt_logprobs is not None:

@@ -180,6 +180,7 @@ class SequenceGroup:
         logprobs = None if wanted is None else PromptLogprobs(prompt, wanted, tokenizer.size)
         bad_words = [spelling for word in sampling.bad_words for spelling in tokenizer.spellings(word)]
         not_first = tokenizer.lengthening if sampling.whole_word else None
+        penalised = prompt[len(tokenizer.encode(request.unpenalised)) :]
         openings = request.openings or ((),) * len(seeds)
         deadline = time.monotonic() + config.deadline
         sequences = [
@@ -190,7 +191,7 @@ class SequenceGroup:
                 sampler=Sampler(
                     sampling,
                     seed,
-                    prompt,
+                    penalised,
                     tokenizer.size,
                     shape.end_of_text,
                     bad_words,

@@ -180,9 +180,9 @@ class Brief:
         # The model was trained on the lengths of whole texts: count the words so far and the words to come.
         length = manifest.prompt.length_of(written + self.length.words)
 
-        def fill(genre: str | None) -> str:
+        def fill(genre: str | None, text: str = self.prompt) -> str:
             # Without an opening, the model generates the space after the genre.
-            return manifest.prompt.fill(self.prompt, genre, length, self.notes, begins=written == own).rstrip()
+            return manifest.prompt.fill(text, genre, length, self.notes, begins=written == own).rstrip()
 
         sampling = replace(
             self.wildness.sampling(manifest.sampling),
@@ -193,4 +193,6 @@ class Brief:
             seed=self.seed,
         )
         against = fill(None) if self.genre else None
-        return Request(fill(self.genre), sampling, against, client=client, id=request_id.get())
+        # A name in the notes is not yet in the text, so it is no repetition.
+        before = fill(self.genre, "") if self.notes else ""
+        return Request(fill(self.genre), sampling, against, unpenalised=before, client=client, id=request_id.get())

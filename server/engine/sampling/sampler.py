@@ -32,7 +32,7 @@ class Sampler:
     For each token, `prepare` makes the input for `BatchSampler.sample`, and `accept` takes the result.
 
     Args:
-        prompt: its token ids.
+        prompt: the token ids of the prompt that the repetition penalty counts.
         vocab_size: the number of ids in the tokenizer; a padded model's ids beyond it are never sampled. All other ids
             given here, also in `Sampling.logit_bias`, are below it.
         end_of_text: the token excluded by `Sampling.ignore_end` and `Sampling.min_tokens`.

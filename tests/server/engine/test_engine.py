@@ -76,6 +76,16 @@ def test_continuations_are_what_requests_with_the_seeds_that_follow_give(engine:
         assert len({tuple(tokens) for tokens in together}) == count
 
 
+def test_the_repetition_penalty_leaves_out_the_beginning_of_the_prompt_that_is_named(engine: Engine) -> None:
+    (named,), (other,) = (engine.tokenizer.encode(letter) for letter in "bz")
+    favoured = Sampling(
+        max_tokens=1, temperature=0, repetition_penalty=10, logit_bias={named: 100, other: 50}, ignore_end=True
+    )
+    for prompt, unpenalised, drawn in (("b: a", "", other), ("b: a", "b:", named), ("b:b", "b:", other)):
+        stream = engine.submit(Request(prompt, favoured, unpenalised=unpenalised))
+        assert tokens_of(stream) == [drawn], (prompt, unpenalised)
+
+
 def test_continuations_with_drawn_seeds_come_again(engine: Engine) -> None:
     streams = engine.submit_several(Request(PROMPT), 3)
     first = streams[0].seed

@@ -92,7 +92,9 @@ def test_notes_stand_before_the_text_if_the_model_has_a_place_for_them(bundle: B
     typed = {"prompt": "A fox", "genre": "Drama", "notes": "Anna, Lisbon"}
     request = Brief.read(typed, noting(bundle)).request(noting(bundle), 100)
     assert (request.prompt, request.against) == ("Drama [Anna, Lisbon]: A fox", "Plot [Anna, Lisbon]: A fox")
+    assert request.unpenalised == "Drama [Anna, Lisbon]:"
     without = Brief.read(typed, bundle.manifest)
+    assert without.request(bundle.manifest, 100).unpenalised == ""
     assert (without.notes, without.request(bundle.manifest, 100).prompt) == ((), "Drama: A fox")
     assert (noting(bundle).prompt.has_notes, bundle.manifest.prompt.has_notes) == (True, False)
 
