@@ -61,7 +61,7 @@ class Desk:
         Raises ShelfError. The `page` begins one plot at most; if it is empty, any number. closed: see `Shelf.keep`.
         """
         plot_id, text, (genre, steering) = typed["plot"], typed["text"] + typed["rest"], self._kept(typed)
-        known = typed["known"].split()
+        known = _known(typed)
         with suppress(NotOnShelf):
             if plot_id:
                 caret = len(typed["text"])
@@ -79,8 +79,7 @@ class Desk:
         if plot_id:
             await self.offers.stop(plot_id)
             with suppress(NotOnShelf):
-                known = typed["known"].split()
-                return await self.shelf.take(owner, plot_id, text, taken, rest, *self._kept(typed), known)
+                return await self.shelf.take(owner, plot_id, text, taken, rest, *self._kept(typed), _known(typed))
         begun = await self.keep(owner, {**typed, "plot": ""})
         volume = await self.shelf.take(owner, begun.id, text, taken, rest)
         return structs.replace(volume, replaced=begun.replaced)
@@ -172,6 +171,11 @@ class Desk:
     def _begin(self, brief: Brief, client: str) -> list[Plot]:
         # The engine may have fewer rows than three continuations need.
         return begin(self.engine, brief, self.max_tokens, client, min(COUNT, self.engine.config.rows // brief.rows))
+
+
+def _known(typed: Mapping[str, str]) -> list[str]:
+    """Return the marks of the texts that the page knows. Earlier pages have spaces between them."""
+    return typed["known"].replace(",", " ").split()
 
 
 def ends_bare(text: str) -> bool:

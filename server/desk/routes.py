@@ -13,6 +13,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import TooManyRequestsException
 from litestar.params import FromPath
 from litestar.response import Redirect
+from msgspec import structs
 
 from server.desk import Offer, Piece, Settled
 from server.desk.answers import EXPLAINED, DeskState, authors, explanation, offered, refusal
@@ -27,6 +28,7 @@ from server.http.access import Access, for_desk
 from server.http.errors import for_script, headers_of, status_of
 from server.http.rate_limit import count_text
 from server.shelf import Volume
+from server.shelf.marks import mark
 from server.writing.brief import ANY_GENRE, DEFAULTS
 from server.writing.fields import query_fields
 
@@ -36,7 +38,7 @@ async def blank_desk(visit: Visiting) -> Response[str]:
     """A blank page. A link can fill in its fields, in the query."""
     last = await visit.desk.shelf.steering(visit.owner)
     remembered = {name: last[name] for name in REMEMBERED if name in last}
-    return await visit.page("desk.html", typed=filled(visit, remembered))
+    return await visit.page("desk.html", typed=filled(visit, remembered), known=mark(""))
 
 
 @get("/shelf/{plot_id:str}", guards=[for_desk])
@@ -44,7 +46,11 @@ async def open_plot(plot_id: FromPath[str], visit: Visiting) -> Response[str]:
     """A plot from the shelf, with the last offer."""
     volume = await visit.read(plot_id)
     typed = filled(visit, {"text": volume.text, "genre": volume.genre} | volume.steering)
-    return await visit.page("desk.html", typed=typed, plot=volume, offers=offered(volume), authors=authors(volume))
+    shown = {"typed": typed, "offers": offered(volume), "authors": authors(volume)}
+    replaced = passage_number(visit.request.query_params.get("replaced", ""))
+    if replaced >= 0:
+        volume = structs.replace(volume, replaced=replaced)
+    return await visit.page("desk.html", **shown, plot=volume, known=mark(volume.text))
 
 
 @get("/desk", guards=[for_desk])
@@ -75,13 +81,16 @@ async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[
             count_text(visit.request)
             offer = await visit.desk.offer(visit.owner, volume, typed, access.client_of(visit.request))
             stop = BackgroundTask(offer.stop)
-            return visit.stream("desk.html", stop, typed=typed, plot=volume, offer=_events(offer))
+            known = mark(volume.text)
+            return visit.stream("desk.html", stop, typed=typed, plot=volume, known=known, offer=_events(offer))
     except EXPLAINED as error:
         return await _refused(error, visit, typed, volume, script)
     if script:
         return Response(DeskState.of(volume, visit.root_path))
-    seed = {"seed": typed["seed"]} if typed["seed"] else None
-    return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=seed)
+    told = {"seed": typed["seed"]} if typed["seed"] else {}
+    if volume.replaced is not None:
+        told["replaced"] = str(volume.replaced)
+    return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=told or None)
 
 
 async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:
@@ -98,7 +107,7 @@ async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:
     volume = await desk.keep(owner, typed, closed=do == "continue")
     if plot_id not in ("", volume.id):
         return volume  # of a plot that was deleted, only the text could be kept
-    if volume.text != typed["text"] + typed["rest"]:
+    if volume.replaced is not None or volume.text != typed["text"] + typed["rest"]:
         return volume  # another page has changed the plot: its writer sees that first
     match do:
         case "undo":
@@ -120,7 +129,8 @@ async def _refused(
     if script:
         return refusal(error, notice, problems)
     typed |= {"text": typed["text"] + typed["rest"]}
-    shown = {"typed": typed, "plot": volume, "offers": offered(volume) if volume else []}
+    known = mark(volume.text) if volume else typed["known"].rpartition(",")[2]
+    shown = {"typed": typed, "plot": volume, "known": known, "offers": offered(volume) if volume else []}
     response: Response[Any] = await visit.page("desk.html", **shown, problems=problems, notice=notice)
     response.status_code = status_of(error)
     response.headers.update(headers_of(error))

@@ -150,7 +150,8 @@ class Shelf:
         pause. closed: it does not. undone: the writer has undone what they did after an earlier text, so this is no
         edit.
         known: marks of the texts that the page knows, its new one among them; empty if it tells none. If the plot has
-        another text, that stays in the tree, as `Volume.replaced`. If the page then has nothing new, nothing is kept.
+        another text, that stays in the tree, as `Volume.replaced`; the new one is not kept if its own mark is all that
+        the page tells.
         """
         text = bounds.text("text", text)
         plot = rows.find(session, owner, id)

@@ -31,9 +31,9 @@ let sent = Promise.resolve();  // requests wait for the one before, so they arri
 let trying, told, tries = 0;  // told: a refusal is on the page
 
 export const unsaved = () => new Set(known).add(mark(sheet.value)).size > 1;
-const status = (word) => { $("saved").textContent = says(word); };
+const status = (word) => $("saved").textContent = says(word);
 const whole = ({ text, taken, rest }) => text + taken + rest;
-const plain = () => ({ do: "keep", undone: sheet.edits.redo.length || "", known: known.join(" ") });
+const plain = () => ({ do: "keep", undone: sheet.edits.redo.length || "", known });
 export const name = () => plot.value || page.value;
 
 // leaves: the text was sent, but the page will not see the answer.
@@ -44,7 +44,7 @@ function keepDraft(leaves) {
 }
 
 // From now on, the server may have it.
-const send = (text) => known.push(mark(text));
+const send = (text) => known = [...new Set(known).add(mark(text))];
 
 export function soon() {
   keepDraft();

@@ -33,7 +33,9 @@ def other(writer: Writer) -> Writer:
 
 def told(writer: Writer) -> Locator:
     """Return the sentence that says it."""
-    return writer.page.get_by_text("Another tab had changed this plot. Your text is saved, and the other one is in the")
+    return writer.page.get_by_text(
+        "Another tab or page had changed this plot. Your text is saved, and the other one is"
+    )
 
 
 def come_back(writer: Writer) -> None:
@@ -160,3 +162,22 @@ def test_one_tab_is_told_nothing(writer: Writer) -> None:
     writer.text.press("Control+End")
     more(" Always.")
     expect_kept()
+
+
+@pytest.mark.parametrize("script", [False])
+def test_without_a_script_the_answer_says_it_and_leads_to_the_other_text(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    address = writer.keep()
+    other = replace(writer, page=writer.page.context.new_page())
+    other.open(address)
+    other.text.fill(THERE)
+    other.keep()
+    expect(told(other)).to_be_hidden()
+    writer.text.fill(HERE)
+    writer.press("Save")
+    expect(told(writer)).to_be_visible(timeout=PATIENCE)
+    writer.expect_text(HERE)
+    writer.page.get_by_role("link", name="Show the other").click()
+    writer.page.locator("#tree").get_by_role("button", name="🦊 waits.").click()
+    writer.expect_text(THERE)
+    expect(told(writer)).to_be_hidden()

@@ -319,3 +319,40 @@ def test_a_button_that_a_plots_page_does_not_have(visitor: Visitor, fields: dict
     answer = visitor.client.post(f"/shelf/{plot}", data={"token": visitor.token} | fields, follow_redirects=False)
     assert answer.status_code == 400
     assert typed(visitor.client.get(f"/shelf/{plot}").text) == "A fox"
+
+
+REPLACED = re.compile(r'<div class="found cut" id="elsewhere" role="status">')
+
+
+def sent_from(page: str, **changed: str) -> dict[str, str]:
+    """Return what the form of a page sends, with these changes."""
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)"[^>]* value="([^"]*)"', page))
+    return {**hidden, "text": typed(page), "do": "keep", **changed}
+
+
+@pytest.mark.parametrize("text", ["A fox ran", "A fox"], ids=["changed", "as it was"])
+def test_a_page_that_replaces_another_text_says_so_and_links_to_it(visitor: Visitor, text: str) -> None:
+    opened = visitor.client.get(visitor.keep("A fox")["address"]).text
+    assert not REPLACED.search(visitor.send(sent_from(opened, text="A hound", do="continue", length="line")).text)
+    for do in ("keep", "undo"):
+        answer = visitor.send(sent_from(opened, text=text, do=do))
+        page = visitor.client.get(answer.headers["location"]).text
+        assert (typed(page), bool(REPLACED.search(page))) == (text, True)
+        other = re.search(r'<a class="plain" href="([^"]*)#passage-\d+">Show the other</a>', page)
+        assert other
+        assert "A hound" in visitor.client.get(other[1]).text
+        again = sent_from(visitor.client.get(plot_address(page)).text, text="A hound")
+        assert "replaced" not in visitor.send(again).headers["location"]
+
+
+def test_a_page_that_was_left_and_comes_back_says_what_it_replaces(visitor: Visitor) -> None:
+    blank = visitor.client.get("/").text
+    assert "replaced" not in visitor.send(sent_from(blank, text="A fox")).headers["location"]
+    refused = visitor.send(sent_from(blank, text="A hound", do="continue", seed="x")).text
+    assert (typed(refused), bool(REPLACED.search(refused))) == ("A hound", True)
+    assert "replaced" not in visitor.send(sent_from(refused, text="A hound ran")).headers["location"]
+
+
+def plot_address(page: str) -> str:
+    """Return the address of a page's plot."""
+    return f"/shelf/{plot_of(page)}"
