@@ -180,7 +180,7 @@ class SequenceGroup:
         logprobs = None if wanted is None else PromptLogprobs(prompt, wanted, tokenizer.size)
         bad_words = [spelling for word in sampling.bad_words for spelling in tokenizer.spellings(word)]
         not_first = tokenizer.lengthening if sampling.whole_word else None
-        penalised = prompt[len(tokenizer.encode(request.unpenalised)) :]
+        penalised = prompt[len(tokenizer.encode(request.unpenalised)) :] if request.unpenalised else prompt
         openings = request.openings or ((),) * len(seeds)
         deadline = time.monotonic() + config.deadline
         sequences = [
