@@ -111,7 +111,6 @@ def create_app(engine: AnyEngine, settings: Settings, name: str = "") -> Litesta
         exception_handlers={Exception: nearest(ROUTERS)},
         after_exception=[log_failure],
         before_request=admit,
-        before_send=[rooted(settings.root_path), security_headers(settings.hsts)],
         cors_config=cors_config,
         lifespan=[observability.watching, serving],
         logging_config=None,
@@ -128,7 +127,8 @@ def create_app(engine: AnyEngine, settings: Settings, name: str = "") -> Litesta
             }
         ),
     )
-    observed = observability.around(answer_head(app.asgi_handler), access)
+    edits = (rooted(settings.root_path), security_headers(settings.hsts))
+    observed = observability.around(answer_head(app.asgi_handler), access, edits)
     app.asgi_handler = below(settings.root_path, observed)
     return app
 

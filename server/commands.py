@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import os
 import socket
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from server.extras import missing
+from server.garbage import collect_less
 from server.http.keys import NAME, SCOPES, Key
 from server.settings import Settings, SettingsError, constraints, variable
 
@@ -124,7 +124,7 @@ def serve(**flags: Any) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            gc.freeze()  # what is here stays; to look through it for garbage would hold up all streams for 0.1 s
+            collect_less()
             click.echo(f"Plotify writes with {engine.bundle.manifest.name} at {address}")
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

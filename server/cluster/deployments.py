@@ -1,7 +1,6 @@
 """Ray Serve's deployments: apps in one, replicas of the engine in another."""
 
 import dataclasses
-import gc
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from server.app import create_app
 from server.cluster.app_router import AppRouter
 from server.cluster.replica import ROWS, Replica
 from server.cluster.replicated_engine import ReplicatedEngine
+from server.garbage import collect_less
 from server.observability.logs import configure
 from server.settings import Settings
 
@@ -47,7 +47,7 @@ class App:
     def __serve_build_asgi_app__(self) -> "ASGI3Application":
         """Return the Litestar app. Ray Serve looks for this name."""
         app: ASGI3Application = create_app(self._engine, self._settings, self._name)  # type: ignore[assignment]
-        gc.freeze()  # as in `plotify serve`: what is here stays
+        collect_less()
         # For `plotify serve`, uvicorn does this. Here uvicorn belongs to Ray Serve, which has no such setting.
         trusted = self._settings.trusted_proxies
         return ProxyHeadersMiddleware(app, trusted) if trusted else app

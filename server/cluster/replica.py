@@ -1,7 +1,6 @@
 """A replica: an engine in a process of Ray Serve, on any machine of the cluster."""
 
 import asyncio
-import gc
 from dataclasses import dataclass, field
 
 import ray
@@ -10,6 +9,7 @@ from ray import serve
 from server.bundle import Bundle
 from server.cluster.app_channel import AppChannels
 from server.engine import EngineConfig, EngineError, EngineState, Observer, StepStats
+from server.garbage import collect_less
 from server.observability.logs import configure
 from server.settings import Settings
 
@@ -75,7 +75,7 @@ class Replica:
         self._engine.observers.add(self._cache)
         host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._channels = await AppChannels(self._engine).listen(host)
-        gc.freeze()  # as in `plotify serve`: what is here stays
+        collect_less()
 
     async def stats(self) -> ReplicaStats:
         """Return the state of the engine, and the way to it."""

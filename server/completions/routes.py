@@ -19,7 +19,7 @@ from server.http.dependency import EngineDependency
 from server.http.rate_limit import WORK
 from server.http.request import CLIENT_LEFT, TimedRequest
 from server.http.responses import ERRORS, error_specs, response_spec
-from server.http.sse import event_stream
+from server.http.sse import EventStream
 
 ANOTHER_MODEL = {404: "The server has another model."}
 
@@ -74,7 +74,7 @@ async def complete(
     parsed = await asyncio.to_thread(ParsedRequest.read, data, engine, access.client_of(request))
     running = RunningCompletion(engine, parsed)
     if parsed.stream:
-        return event_stream(running.events(), running.cancel)
+        return EventStream(running.events(), running.cancel)
     completion = await running.whole(request.receive)
     return Response(completion, status_code=200 if completion else CLIENT_LEFT, headers={"Cache-Control": "no-store"})
 

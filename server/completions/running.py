@@ -1,8 +1,8 @@
 """A completion in progress, and its response: in one piece, or as server-sent events."""
 
 import asyncio
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,7 +14,7 @@ from server.completions.errors import RequestError, error_response
 from server.completions.parsed_request import ParsedRequest
 from server.completions.schema import Choice, Completion
 from server.engine import AnyEngine, EngineError, InvalidRequest, merged
-from server.http.sse import event
+from server.http.sse import client_left, event
 from server.writing.usage import Usage
 
 DONE = event(Raw(b"[DONE]"))
@@ -30,7 +30,7 @@ class RunningCompletion:
     def __init__(self, engine: AnyEngine, parsed: ParsedRequest) -> None:
         self.parsed = parsed
         self.continuations: list[Continuation] = []
-        self._id = f"cmpl-{uuid.uuid4().hex}"
+        self._id = f"cmpl-{secrets.token_hex(16)}"
         self._created = int(time.time())
         self._model = engine.bundle.manifest.name
         self._prompt_tokens = 0
@@ -59,7 +59,7 @@ class RunningCompletion:
         receive: of a request whose body has been read, so its next message is the disconnect. Raises EngineError.
         """
         collecting = asyncio.ensure_future(self._collect())
-        leaving = asyncio.ensure_future(_disconnect(receive))
+        leaving = asyncio.ensure_future(client_left(receive))
         try:
             await asyncio.wait({collecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
             return collecting.result() if collecting.done() else None
@@ -112,11 +112,6 @@ class RunningCompletion:
     def _completion(self, choices: Sequence[Choice], usage: Usage | UnsetType | None) -> Completion:
         """Return the whole completion, or a chunk of it."""
         return Completion(id=self._id, created=self._created, model=self._model, choices=list(choices), usage=usage)
-
-
-async def _disconnect(receive: Callable[[], Awaitable[Any]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _read(continuation: Continuation) -> Choice:

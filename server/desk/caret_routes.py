@@ -11,9 +11,9 @@ from litestar.di import NamedDependency
 
 from server.desk.answers import EXPLAINED, explanation, refusal
 from server.desk.visit import Visit, Visiting
-from server.http import sse
 from server.http.access import Access, for_desk
 from server.http.rate_limit import count_text
+from server.http.sse import EventStream
 from server.settings import Settings
 from server.writing.brief import DEFAULTS
 
@@ -55,7 +55,7 @@ async def suggest(
         begun, suggestions = await visit.desk.suggest(form, access.client_of(visit.request), ahead)
     except EXPLAINED as error:
         return refusal(error, *explanation(error))
-    return sse.event_stream(suggestions.frames(begun, settings.heartbeat), suggestions.stop)
+    return EventStream(suggestions.frames(begun, settings.heartbeat), suggestions.stop)
 
 
 @post("/desk/words", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)

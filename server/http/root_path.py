@@ -1,7 +1,9 @@
 """The addresses of requests and responses, below the path at which a proxy serves this server."""
 
 from litestar.datastructures import MutableScopeHeaders
-from litestar.types import ASGIApp, BeforeMessageSendHookHandler, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
+
+from server.http.headers import HeadEdit
 
 
 def below(root_path: str, app: ASGIApp) -> ASGIApp:
@@ -26,13 +28,12 @@ def below(root_path: str, app: ASGIApp) -> ASGIApp:
     return found
 
 
-def rooted(root_path: str) -> BeforeMessageSendHookHandler:
-    """Return a hook that puts the root path before the address in `Location`."""
+def rooted(root_path: str) -> HeadEdit:
+    """Return a function that puts the root path before the address in `Location`."""
 
-    async def add(message: Message, _: Scope) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableScopeHeaders.from_message(message)
-            if headers.get("location", "").startswith("/"):
-                headers["location"] = root_path + headers["location"]
+    def add(head: HTTPResponseStartEvent, _: HTTPScope) -> None:
+        headers = MutableScopeHeaders.from_message(head)
+        if headers.get("location", "").startswith("/"):
+            headers["location"] = root_path + headers["location"]
 
     return add

@@ -1,7 +1,8 @@
-"""Gives each request an id, counts it, logs it, and traces it if traces are on."""
+"""Gives each request an id, counts, logs and traces it, and edits the head of its response."""
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from server.http.access import Access
+from server.http.headers import HeadEdit
 from server.http.request import CLIENT_LEFT
 from server.http.request_id import HEADER, identify, request_id
 from server.http.sse import EVENT_STREAM
@@ -44,11 +46,19 @@ class ResponseInfo:
 class RequestMiddleware:
     """Wraps the whole app, because Litestar's own middleware sees only requests with a route."""
 
-    def __init__(self, app: ASGIApp, access: Access, edge: HttpCollector, tracer: "Tracer | None") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access,
+        edge: HttpCollector,
+        tracer: "Tracer | None",
+        edits: Sequence[HeadEdit] = (),
+    ) -> None:
         self._app = app
         self._access = access
         self._edge = edge
         self._tracer = tracer
+        self._edits = edits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the app, and record the response."""
@@ -62,15 +72,17 @@ class RequestMiddleware:
         answer, start = ResponseInfo(), time.perf_counter()
 
         async def pass_on(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.body":
+                answer.bytes += len(message["body"])
+            elif message["type"] == "http.response.start":
                 told = MutableScopeHeaders.from_message(message)
                 told[HEADER] = id
+                for edit in self._edits:
+                    edit(message, scope)
                 answer.status = message["status"]
                 if told.get("content-type", "").startswith(EVENT_STREAM):
                     answer.stream = True
                     self._edge.streams += 1
-            elif message["type"] == "http.response.body":
-                answer.bytes += len(message["body"])
             await send(message)
 
         with self._tracer.request(scope["path"], headers) if self._tracer else nullcontext():

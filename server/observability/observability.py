@@ -1,7 +1,7 @@
 """Metrics, history and traces of an engine and its app."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from litestar.types import ASGIApp
 from server.engine import AnyEngine
 from server.extras import missing
 from server.http.access import Access
+from server.http.headers import HeadEdit
 from server.observability.history import History
 from server.observability.metrics import EngineCollector, HttpCollector, new_registry
 from server.observability.middleware import RequestMiddleware
@@ -37,9 +38,9 @@ class Observability:
         if self._tracer is not None:
             engine.observers.add(self._tracer)
 
-    def around(self, app: ASGIApp, access: Access) -> ASGIApp:
-        """Return the app, wrapped in the middleware."""
-        return RequestMiddleware(app, access, self._edge, self._tracer)
+    def around(self, app: ASGIApp, access: Access, edits: Sequence[HeadEdit]) -> ASGIApp:
+        """Return the app, wrapped in the middleware. edits: change the heads of its responses."""
+        return RequestMiddleware(app, access, self._edge, self._tracer, edits)
 
     @asynccontextmanager
     async def watching(self, _: Litestar) -> AsyncIterator[None]:

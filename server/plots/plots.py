@@ -86,7 +86,7 @@ class Plots:
         journal.readers += 1
         self._watch(journal)
 
-    async def leave(self, journal: Journal) -> None:
+    def leave(self, journal: Journal) -> None:
         """Count a reader no longer."""
         journal.readers -= 1
         self._watch(journal)

@@ -1,6 +1,7 @@
 """The routes of /api/plots, which docs/plots.md describes."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
@@ -16,7 +17,7 @@ from server.http.errors import headers_of, message_of, status_of
 from server.http.headers import NOT_INDEXED
 from server.http.rate_limit import WORK
 from server.http.responses import error_specs, response_spec
-from server.http.sse import EVENT_STREAM, event_stream
+from server.http.sse import EVENT_STREAM, EventStream
 from server.plots.events import frames
 from server.plots.place import EVENT_ID, LastEvent, TextDiffers
 from server.plots.plots import Plots
@@ -161,7 +162,7 @@ async def follow_plot(
         if journal.end is not None and position == (len(journal.feed.items), 0):
             return Response(None, status_code=204)
     plots.join(journal)
-    return event_stream(frames(journal, last, settings.heartbeat), plots.leave, journal)
+    return EventStream(frames(journal, last, settings.heartbeat), partial(plots.leave, journal))
 
 
 def last_event(in_header: str, in_query: str) -> LastEvent:

@@ -21,8 +21,10 @@ from server.settings import Settings
 def thawed() -> Iterator[None]:
     """Let later tests collect what the code under test froze."""
     gc.unfreeze()
+    thresholds = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'Replica.__del__'")  # only Ray Serve awaits it

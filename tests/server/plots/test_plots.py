@@ -99,9 +99,9 @@ def test_a_plot_is_written_for_as_long_as_somebody_follows() -> None:
         plots.join(journal)
         plots.join(journal)
         await asyncio.sleep(10 * GRACE)
-        await plots.leave(journal)
+        plots.leave(journal)
         await asyncio.sleep(10 * GRACE)
-        await plots.leave(journal)
+        plots.leave(journal)
         await asyncio.sleep(GRACE - 1)
         assert journal.end is None
         await asyncio.sleep(2)
@@ -129,7 +129,7 @@ def test_it_is_cancelled_when_there_was_no_sign_of_life_for_the_grace(life: list
                 plots.join(journal)
                 readers += 1
             elif readers:
-                await plots.leave(journal)
+                plots.leave(journal)
                 readers -= 1
             else:
                 continue
@@ -155,7 +155,7 @@ def test_a_plot_that_has_ended_can_be_read_for_its_time_and_no_longer() -> None:
             await plots.find(journal.id)
         # A reader who came in time reads on.
         assert [event async for events in journal.feed.follow(0, 15) for event in events] == journal.feed.items
-        await plots.leave(journal)
+        plots.leave(journal)
 
     plotted(scene)
 
