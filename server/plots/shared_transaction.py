@@ -13,10 +13,10 @@ class SharedTransaction(Generic[Change, Result]):
 
     Args:
         make: makes changes in one transaction. Its result, or its error, is that of each change.
-        seconds: how long the first change waits for others.
+        seconds: returns how long the first change waits for others.
     """
 
-    def __init__(self, make: Callable[[Sequence[Change]], Awaitable[Result]], seconds: float) -> None:
+    def __init__(self, make: Callable[[Sequence[Change]], Awaitable[Result]], seconds: Callable[[], float]) -> None:
         self._make = make
         self._seconds = seconds
         self._turn = asyncio.Lock()
@@ -31,7 +31,7 @@ class SharedTransaction(Generic[Change, Result]):
         return await asyncio.shield(self._next)
 
     async def _make_all(self) -> Result:
-        await asyncio.sleep(self._seconds)
+        await asyncio.sleep(self._seconds())
         async with self._turn:
             changes, self._waiting, self._next = self._waiting, [], None
             return await self._make(changes)

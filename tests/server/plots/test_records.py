@@ -1,6 +1,7 @@
 """The records of plots, in both databases."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,11 @@ import pytest
 from sqlalchemy import event, update
 from sqlalchemy.orm import Session
 
+from server.plots.changes import Change
 from server.plots.journal import Ending
 from server.plots.place import START, Digest, Place
-from server.plots.records import Record, Records
+from server.plots.records import AT_MOST, FOR_EACH, LATER, SOON, Record, Records
+from server.plots.shared_transaction import SharedTransaction
 from server.shelf import Shelf
 from server.shelf.models import RecordRow
 from server.writing.brief import LENGTHS, WILDNESSES, Brief
@@ -68,6 +71,30 @@ async def test_records_that_come_at_once_wait_for_the_disk_together(shelf: Shelf
         await asyncio.gather(*(records.end(f"{number:022}", ending) for number in range(64)))
         assert commits - before <= 4
         assert await records.find(f"{63:022}") == replace(RECORD, id=f"{63:022}", ending=ending)
+
+
+async def test_a_beginning_waits_the_longer_for_others_the_more_plots_are_in_progress(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    class Watched(SharedTransaction[Change, set[str]]):
+        def __init__(
+            self, make: Callable[[Sequence[Change]], Awaitable[set[str]]], seconds: Callable[[], float]
+        ) -> None:
+            super().__init__(make, lambda: waits.append(seconds()) or 0)  # type: ignore[func-returns-value]
+
+    async def began(records: Records, numbers: range) -> None:
+        await asyncio.gather(*(records.add(replace(RECORD, id=f"{number:022}")) for number in numbers))
+
+    monkeypatch.setattr("server.plots.records.SharedTransaction", Watched)
+    async with Records.open(shelf, 100, 10) as records:
+        await began(records, range(1))
+        await began(records, range(1, 9))
+        await began(records, range(9, 99))
+        await asyncio.gather(*(records.end(f"{number:022}", Ending("stop", place(5))) for number in range(98)))
+        await began(records, range(99, 100))
+    assert waits == pytest.approx([SOON + FOR_EACH, SOON + 9 * FOR_EACH, AT_MOST, LATER, SOON + 2 * FOR_EACH])
 
 
 async def test_the_end_that_is_furthest_in_the_text_counts(shelf: Shelf) -> None:
