@@ -61,14 +61,16 @@ async def back_to_desk() -> Redirect:
 
 @post("/desk", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
-    """Press a button: `do` is continue, keep, stop, undo, redo or go. With `read`, nothing is kept.
+    """Press a button.
+
+    `do` is continue, keep, stop, undo, redo, go, words or rewrite. With `read`, nothing is kept.
 
     `choose` is the passage to take, `taken` words of the model between `text` and `rest`, `go` the passage to go to.
     With `undone`, the writer has undone what they did after an earlier text. `known` are marks of the texts that the
     page knows: see `Shelf.keep`.
 
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
-    it; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
+    it, or to that of the other words or versions; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
     """
     typed = await desk_form(visit)
     script = for_script(visit.request)
@@ -87,10 +89,13 @@ async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[
         return await _refused(error, visit, typed, volume, script)
     if script:
         return Response(DeskState.of(volume, visit.root_path))
+    address = f"/shelf/{volume.id}"
     told = {"seed": typed["seed"]} if typed["seed"] else {}
     if volume.replaced is not None:
         told["replaced"] = str(volume.replaced)
-    return Redirect(f"/shelf/{volume.id}", status_code=303, query_params=told or None)
+    elif typed["do"] in ("words", "rewrite"):
+        address += f"/{typed['do']}"
+    return Redirect(address, status_code=303, query_params=told or None)
 
 
 async def _kept(visit: Visit, typed: dict[str, str]) -> Volume:

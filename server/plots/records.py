@@ -26,7 +26,7 @@ SWEEP = 60.0
 """Seconds between deletions of old records."""
 
 SOON, FOR_EACH, AT_MOST = 0.005, 0.001, 0.05
-"""Seconds for which the beginning of a plot waits for others: at least; for each plot in progress; at most.
+"""Seconds for which a beginning waits for others: at least, for each plot in progress, at most.
 
 The more plots are in progress, the longer the engine takes for the first text, which nobody can read before. A
 transaction takes 0.7 ms of a core, whether it has one plot or ten.

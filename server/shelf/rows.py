@@ -18,8 +18,8 @@ NAME = re.compile(r"[\w-]{22}", re.ASCII)
 """The form of plot ids and of link tokens: 128 random bits."""
 
 
-UNTOUCHED = (PlotRow.text == "", PlotRow.title == "", PlotRow.changed == PlotRow.created)
-"""Conditions of a plot in which nothing was ever written or taken."""
+UNTOUCHED = (PlotRow.searched == "\n", PlotRow.changed == PlotRow.created)
+"""Conditions of a plot in which nothing was ever written or taken, except perhaps white space."""
 
 ABANDONED = timedelta(days=1)
 """The age at which an untouched plot is deleted."""

@@ -63,14 +63,13 @@ export function steer() {
   if ((steered = plot.value)) soon();
 }
 
-// Puts words of the model into the text, and saves them as such.
-export function insert(at, length, taken) {
-  const { value } = sheet, text = value.slice(0, at), rest = value.slice(at + length), last = takes.at(-1);
-  sheet.put(at, length, taken, "m");
+// Saves words of the model as such.
+sheet.ontake = (at, taken) => {
+  const { value } = sheet, text = value.slice(0, at), rest = value.slice(at + taken.length), last = takes.at(-1);
   if (last && !last.leaves && last.text + last.taken === text && last.rest === rest) last.taken += taken;
   else takes.push({ text, taken, rest });
   if (!trying) plan(200);
-}
+};
 
 export function save() {
   timer = clearTimeout(timer);

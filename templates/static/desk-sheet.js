@@ -45,6 +45,7 @@ export const sheet = {
     const removed = this.value.slice(at, at + length);
     this.write(at, length, words);
     this.note(at, removed, words, by);
+    if (by) this.ontake(at, words);
   },
 
   // way: "undo" or "redo". Returns the edit, if there is one. The other stack gets its reverse.
@@ -56,6 +57,7 @@ export const sheet = {
     this.write(at, length, removed);
     this.authors = splice(this.authors, at, length, was);
     this.onchange();
+    if (way === "redo" && by === "m") this.ontake(at, removed);
     return edit;
   },
 

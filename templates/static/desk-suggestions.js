@@ -1,7 +1,7 @@
 // Three continuations of what stands before the caret: one is shown there as ghost text, all in the tray.
 
 import { $, count, explain, say, says, stored, tell } from "./desk-page.js";
-import { insert, name, refused, save, state } from "./desk-saving.js";
+import { name, refused, save, state } from "./desk-saving.js";
 import { events } from "./desk-server.js";
 import { sheet } from "./desk-sheet.js";
 
@@ -169,7 +169,7 @@ export function take(index = now.index) {
   const taken = words(index);
   if (!taken) return;
   now.set.stop?.();
-  insert(now.at, 0, taken);
+  sheet.put(now.at, 0, taken, "m");
   const last = [next, ...sets].findLast((set) => set?.place === place(before()));
   if (last === next) next = null;
   if (last) present(last);
@@ -183,7 +183,7 @@ export function takeWord() {
   if (!word) return;
   if (word === words().trimEnd() && !set.stop) return take();
   now = { ...now, given: given + word.length, at: at + word.length };
-  insert(at, 0, letter(sheet.value.slice(at)) ? `${word} ` : word);
+  sheet.put(at, 0, letter(sheet.value.slice(at)) ? `${word} ` : word, "m");
   sheet.select(now.at);
   draw();
 }

@@ -1,7 +1,6 @@
 // For a word the likeliest others, for a selection other versions.
 
 import { $, explain, says, tell } from "./desk-page.js";
-import { insert } from "./desk-saving.js";
 import { post } from "./desk-server.js";
 import { sheet } from "./desk-sheet.js";
 import { ask, rest } from "./desk-suggestions.js";
@@ -41,7 +40,7 @@ export async function showOthers(clicked) {
     each.onclick = () => {
       close();
       sheet.focus();
-      insert(start, (branches ? value.length : end) - start, word);
+      sheet.put(start, (branches ? value.length : end) - start, word, "m");
       if (branches) ask();
       $("cut").hidden = !branches || !value.slice(end).trim();
       tell(says("taken"));
@@ -54,8 +53,8 @@ export async function showOthers(clicked) {
   }));
   fork.showPopover();
   CSS.highlights.set("meant", new Highlight(sheet.range(start, end)));
-  const { left, top, bottom } = sheet.range(start, end).getBoundingClientRect(), below = bottom + 6, { offsetWidth, offsetHeight } = fork;
-  fork.style.left = `${Math.max(8, Math.min(left - 12, innerWidth - offsetWidth - 8))}px`;
+  const { left, top, bottom } = sheet.range(start, end).getBoundingClientRect(), below = bottom + 6, { offsetHeight } = fork;
+  fork.style.setProperty("--left", `${left - 12}px`);
   fork.style.top = `${(below + offsetHeight < innerHeight ? below : Math.max(8, top - offsetHeight - 6)) + scrollY}px`;
   if (!clicked) fork.firstChild.focus({ preventScroll: true });
 }

@@ -1,5 +1,7 @@
 """Other words for a word of the model, and other ways to say a selection, in a real browser."""
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import Route, expect
 
@@ -125,6 +127,24 @@ def test_a_selection_is_said_in_another_way(writer: Writer, desk: DictatedDesk) 
     assert not writer.faults
 
 
+def test_the_lists_stay_on_a_phone_wherever_the_words_are(writers: Callable[..., Writer]) -> None:
+    writer = writers(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    DictatedDesk(writer.page)
+    writer.open("/")
+    writer.text.fill("A judge and a keeper of the light meet. He says so.")
+    for name, keys in (("Other words", ""), ("Other versions", "Control+Shift+ArrowLeft")):
+        writer.text.press("Control+Home")
+        writer.text.press("End")  # of the first line, at the right
+        if keys:
+            writer.text.press(keys)
+        writer.text.press("Alt+ArrowDown")
+        place = writer.page.get_by_role("group", name=name).bounding_box()
+        assert place
+        assert 0 < place["x"] < place["x"] + place["width"] < 390
+        assert writer.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+        writer.page.keyboard.press("Escape")
+
+
 def test_control_enter_is_for_what_is_selected(writer: Writer, desk: DictatedDesk) -> None:
     writer.text.press("Control+Shift+ArrowLeft")
     writer.text.press("Control+Enter")
@@ -184,6 +204,27 @@ def test_words_that_are_taken_while_others_are_on_their_way_are_the_models_too(
     writer.page.reload()
     writer.expect_text(f"{BEGINNING}{WAYS[0]} {words[0]} {words[1]}")
     assert writer.page.evaluate(MARKED) == [f"{WAYS[0]} {words[0]} {words[1]}"]
+
+
+def test_words_that_are_taken_one_by_one_and_redone_stay_the_models(writer: Writer, desk: DictatedDesk) -> None:
+    whole = f"{BEGINNING}{WAYS[0]}"
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    words = [f" {word}" for word in (writer.ghost.get_attribute("data-words") or "").split()[:3]]
+    for _ in words:
+        writer.text.press("ArrowRight")
+        writer.expect_saved()
+    for key, texts in (("z", (words[:2], words[:1], [])), ("Shift+z", (words[:1], words[:2], words))):
+        for text in texts:
+            writer.text.press(f"Control+{key}")
+            writer.expect_text(whole + "".join(text))
+            writer.expect_saved()
+    writer.page.keyboard.type(" hard")
+    writer.expect_saved()
+    for _ in range(2):
+        assert writer.page.evaluate(MARKED) == [WAYS[0] + "".join(words)]
+        writer.page.reload()
+        writer.expect_text(f"{whole}{''.join(words)} hard")
 
 
 def test_the_words_of_the_model_stay_marked_if_the_page_is_left_before_the_next_save(

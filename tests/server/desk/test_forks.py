@@ -24,6 +24,15 @@ def hidden(page: str) -> dict[str, str]:
     return {name: unescape(value) for name, value in (inputs | areas).items()}
 
 
+@pytest.mark.parametrize("do", ["words", "rewrite"])
+def test_the_text_is_kept_on_the_way_to_others(writer: Visitor, do: str) -> None:
+    plot = writer.keep(TEXT[:20])["plot"]
+    answer = writer.send({"do": do, "plot": plot, "text": TEXT})
+    assert answer.headers["location"] == f"/shelf/{plot}/{do}"
+    assert "stranger" in writer.client.get(answer.headers["location"]).text
+    assert typed(writer.client.get(f"/shelf/{plot}").text) == TEXT
+
+
 def test_each_word_leads_to_others_and_one_of_them_to_a_new_branch(writer: Visitor) -> None:
     plot = writer.keep(TEXT[:20])["plot"]
     taken = {"plot": plot, "text": TEXT[:20], "taken": TEXT[20:]}

@@ -38,6 +38,7 @@ async def test_every_part_of_a_list_continues_the_one_before(shelf: Shelf, sort:
 
 
 async def test_a_plot_in_which_nothing_was_written_is_not_listed(shelf: Shelf) -> None:
+    await shelf.begin("me", " \n\t ")
     plot = await shelf.begin("me")
     (offered,) = await shelf.offer("me", plot.id, 0, ["A fox"])
     assert await shelf.browse("me") == ([], 0)
