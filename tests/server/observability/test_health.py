@@ -47,7 +47,7 @@ def test_a_database_that_fails_is_logged_counted_and_not_ready_until_it_works_ag
     monkeypatch.setattr(database, "RECHECK", 0.01)
     file = tmp_path / "shelf.sqlite"
     with serving(bundle, Settings(database=str(file))) as live, httpx.Client(base_url=live.address) as client:
-        typed = form(client, text="A secret fox", do="keep")
+        typed = form(client, text="A vixen waits", do="keep")
         assert client.get("/readyz").json() == {"status": "ready"}
         with sqlite3.connect(file) as other:
             other.execute("ALTER TABLE passages RENAME TO lost")
@@ -58,7 +58,7 @@ def test_a_database_that_fails_is_logged_counted_and_not_ready_until_it_works_ag
         assert (found["plotify:database_ready"], found["plotify:database_failures_total"]) == (0, 1)
         (said,) = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert f"The database {file} cannot be used: no such table: passages" in said.getMessage()
-        assert "secret" not in caplog.text
+        assert "vixen" not in caplog.text
         with sqlite3.connect(file) as other:
             other.execute("ALTER TABLE lost RENAME TO passages")
         until = time.monotonic() + 30
