@@ -19,6 +19,7 @@ export const sheet = {
   end: area.value.length,
   onchange() {},
   onmove() {},
+  ontake() {},
 
   // runs: [characters, author], of a text from the server.
   begin(runs) {
