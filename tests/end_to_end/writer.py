@@ -130,7 +130,8 @@ class Writer:
             self.page.keyboard.press("Control+s")
             self.expect_saved()
         else:
-            self.press("Save")
+            with self.page.expect_navigation(timeout=PATIENCE):
+                self.press("Save")
         self.page.wait_for_url("**/shelf/*", timeout=PATIENCE)
         return self.page.url.removesuffix("#offers").removeprefix(self.address)
 
