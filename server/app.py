@@ -63,7 +63,6 @@ def create_app(engine: AnyEngine, settings: Settings, name: str = "") -> Litesta
     sites = Sites(listed(settings.hosts), keys.configured, cors_config)
     pictures = Pictures(settings)
     shared = {
-        "access": access,
         "engine": engine,
         "history": observability.history,
         "metrics_registry": observability.registry,

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from server.completions.errors import RequestError, UnknownModel, openai_error
@@ -14,7 +14,7 @@ from server.completions.parsed_request import ParsedRequest
 from server.completions.running import RunningCompletion
 from server.completions.schema import Completion, CompletionRequest, ErrorResponse, Model, ModelList
 from server.engine import AnyEngine
-from server.http.access import Access, for_completion
+from server.http.access import client_of, for_completion
 from server.http.dependency import EngineDependency
 from server.http.rate_limit import WORK
 from server.http.request import CLIENT_LEFT, TimedRequest
@@ -22,6 +22,9 @@ from server.http.responses import ERRORS, error_specs, response_spec
 from server.http.sse import EventStream
 
 ANOTHER_MODEL = {404: "The server has another model."}
+
+SHORT = 512
+"""Bytes of a request that the event loop reads itself, because handing it to a thread takes as long."""
 
 STARTED = int(time.time())
 
@@ -63,15 +66,15 @@ async def complete(
     data: JSONBody[CompletionRequest],
     request: Request[Any, Any, Any],
     engine: EngineDependency,
-    access: NamedDependency[Access],
 ) -> Response[Any]:
     """Continues one or several prompts, in one piece, or with `stream` as server-sent events.
 
     Each event is `data: {…}` with a chunk of the same form, and the last one `data: [DONE]`. If the engine fails in
     between, the last event is `data: {"error": …}`.
     """
-    # In a thread: a long prompt takes a tenth of a second to tokenize, and other streams must go on.
-    parsed = await asyncio.to_thread(ParsedRequest.read, data, engine, access.client_of(request))
+    reading = partial(ParsedRequest.read, data, engine, client_of(request))
+    # A long prompt takes a tenth of a second to tokenize, and other streams must go on.
+    parsed = await asyncio.to_thread(reading) if len(await request.body()) > SHORT else reading()
     running = RunningCompletion(engine, parsed)
     if parsed.stream:
         return EventStream(running.events(), running.cancel)

@@ -1,7 +1,7 @@
 """A completion in progress, and its response: in one piece, or as server-sent events."""
 
 import asyncio
-import secrets
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -14,7 +14,7 @@ from server.completions.errors import RequestError, error_response
 from server.completions.parsed_request import ParsedRequest
 from server.completions.schema import Choice, Completion
 from server.engine import AnyEngine, EngineError, InvalidRequest, merged
-from server.http.sse import client_left, event
+from server.http.sse import ENCODER, client_left, event
 from server.writing.usage import Usage
 
 DONE = event(Raw(b"[DONE]"))
@@ -30,7 +30,7 @@ class RunningCompletion:
     def __init__(self, engine: AnyEngine, parsed: ParsedRequest) -> None:
         self.parsed = parsed
         self.continuations: list[Continuation] = []
-        self._id = f"cmpl-{secrets.token_hex(16)}"
+        self._id = f"cmpl-{random.getrandbits(128):032x}"
         self._created = int(time.time())
         self._model = engine.bundle.manifest.name
         self._prompt_tokens = 0
@@ -75,6 +75,8 @@ class RunningCompletion:
         If the engine fails in one continuation, an event with the error ends the stream in place of [DONE].
         """
         usage = None if self.parsed.include_usage else UNSET
+        # What all chunks share is encoded once, which makes an event in half the time.
+        before, after = event(self._completion([], usage)).rsplit(b"[]", 1)
         unfinished = len(self.continuations)
         try:
             async for ready in merged([continuation.stream for continuation in self.continuations]):
@@ -83,7 +85,8 @@ class RunningCompletion:
                     if isinstance(item, EngineError):
                         yield bytes(piece + event(error_response(item)))
                         return
-                    piece += event(self._completion([self.continuations[index].choice(item, index)], usage))
+                    choice = ENCODER.encode(self.continuations[index].choice(item, index))
+                    piece += b"%b[%b]%b" % (before, choice, after)
                     unfinished -= item.finish_reason is not None
                 if not unfinished:
                     if self.parsed.include_usage:

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 
 from server.desk.answers import EXPLAINED, explanation, refusal
 from server.desk.visit import Visit, Visiting
-from server.http.access import Access, for_desk
+from server.http.access import client_of, for_desk
 from server.http.rate_limit import count_text
 from server.http.sse import EventStream
 from server.settings import Settings
@@ -38,9 +38,7 @@ async def desk_form(visit: Visit) -> dict[str, str]:
 
 
 @post("/desk/suggest", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
-async def suggest(
-    visit: Visiting, access: NamedDependency[Access], settings: NamedDependency[Settings]
-) -> Response[Any]:
+async def suggest(visit: Visiting, settings: NamedDependency[Settings]) -> Response[Any]:
     """Three continuations of `text`, as server-sent events: `begun`, each `piece`, and `settled`.
 
     Nothing is kept. With `ahead` nobody has asked for them yet. They don't count against the rate, and they make way
@@ -52,27 +50,25 @@ async def suggest(
         visit.check(form)
         if not ahead:
             count_text(visit.request)
-        begun, suggestions = await visit.desk.suggest(form, access.client_of(visit.request), ahead)
+        begun, suggestions = await visit.desk.suggest(form, client_of(visit.request), ahead)
     except EXPLAINED as error:
         return refusal(error, *explanation(error))
     return EventStream(suggestions.frames(begun, settings.heartbeat), suggestions.stop)
 
 
 @post("/desk/words", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
-async def words(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
+async def words(visit: Visiting) -> Response[Any]:
     """The likeliest words after `text`, and the probability of `word`, which stands there now."""
-    return await _told(visit, access, "words", visit.desk.words)
+    return await _told(visit, "words", visit.desk.words)
 
 
 @post("/desk/rewrite", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
-async def rewrite(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
+async def rewrite(visit: Visiting) -> Response[Any]:
     """Other ways to say `selected`, which stands between `text` and `rest`."""
-    return await _told(visit, access, "rewritten", visit.desk.rewrite)
+    return await _told(visit, "rewritten", visit.desk.rewrite)
 
 
-async def _told(
-    visit: Visit, access: Access, name: str, ask: Callable[[Mapping[str, str], str], Awaitable[object]]
-) -> Response[Any]:
+async def _told(visit: Visit, name: str, ask: Callable[[Mapping[str, str], str], Awaitable[object]]) -> Response[Any]:
     """Return what the desk tells about the form, under a name in JSON.
 
     ask: takes the form and the client.
@@ -81,7 +77,7 @@ async def _told(
     try:
         visit.check(form)
         count_text(visit.request)
-        return Response({name: await ask(form, access.client_of(visit.request))})
+        return Response({name: await ask(form, client_of(visit.request))})
     except EXPLAINED as error:
         return refusal(error, *explanation(error))
 

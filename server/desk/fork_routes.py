@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import islice
 
 from litestar import Response, get
-from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from server.desk.caret_routes import FIELDS
@@ -14,7 +13,7 @@ from server.desk.rewriting import LONGEST
 from server.desk.shelf_routes import passage_number
 from server.desk.visit import Visiting
 from server.desk.window import SENTENCE
-from server.http.access import Access, for_desk
+from server.http.access import client_of, for_desk
 from server.http.rate_limit import count_text
 from server.shelf import Volume, authorship
 from server.writing.brief import ANY_GENRE
@@ -56,7 +55,6 @@ class Part:
 async def other_words(
     plot_id: FromPath[str],
     visit: Visiting,
-    access: NamedDependency[Access],
     at: FromQuery[str] = "",
     part: FromQuery[str] = "",
 ) -> Response[str]:
@@ -69,7 +67,7 @@ async def other_words(
     if found:
         count_text(visit.request)
         asked = _typed(volume) | {"text": volume.text[: found.start()], "word": found[0]}
-        words = await visit.desk.words(asked, access.client_of(visit.request))
+        words = await visit.desk.words(asked, client_of(visit.request))
         rest = _rest_to_keep(volume, found.end())
     shown = Part.of(volume.text, part, number)
     return await visit.page(
@@ -85,9 +83,7 @@ async def other_words(
 
 
 @get("/shelf/{plot_id:str}/rewrite", guards=[for_desk])
-async def other_ways(
-    plot_id: FromPath[str], visit: Visiting, access: NamedDependency[Access], part: FromQuery[str] = ""
-) -> Response[str]:
+async def other_ways(plot_id: FromPath[str], visit: Visiting, part: FromQuery[str] = "") -> Response[str]:
     """The sentences of a plot as links. `from`, `to`: words to show other ways to say."""
     volume = await visit.read(plot_id)
     text, query = volume.text, visit.request.query_params
@@ -100,7 +96,7 @@ async def other_ways(
         end = start + len(text[start:end].rstrip())
         selection = (text[:start], text[start:end], text[end:])
         asked = _typed(volume) | dict(zip(("text", "selected", "rest"), selection, strict=True))
-        ways = await visit.desk.rewrite(asked, access.client_of(visit.request))
+        ways = await visit.desk.rewrite(asked, client_of(visit.request))
     shown = Part.of(text, part, first)
     return await visit.page(
         "rewrite.html",

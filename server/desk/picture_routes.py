@@ -12,7 +12,7 @@ from msgspec import Struct
 from server.desk import Desk
 from server.desk.shelf_routes import plot_page
 from server.desk.visit import Visit, Visiting
-from server.http.access import Access, for_desk, for_holders
+from server.http.access import client_of, for_desk, for_holders
 from server.http.headers import NOT_INDEXED
 from server.http.rate_limit import WORK
 from server.pictures import Picture, PictureError, Pictures, cover, preview
@@ -33,13 +33,11 @@ class PictureStatus(Struct, frozen=True):
 
 
 @post("/shelf/{plot_id:str}/picture", status_code=200, guards=[for_desk], opt={WORK: True})
-async def illustrate(
-    plot_id: FromPath[str], visit: Visiting, pictures: NamedDependency[Pictures], access: NamedDependency[Access]
-) -> Stream:
+async def illustrate(plot_id: FromPath[str], visit: Visiting, pictures: NamedDependency[Pictures]) -> Stream:
     """The plot's page, streamed with the progress of its picture."""
     visit.check(await visit.form())
     plot, _ = await visit.desk.shelf.written(visit.owner, plot_id)
-    drawing = _drawn(visit, pictures, plot_id, plot, access.client_of(visit.request))
+    drawing = _drawn(visit, pictures, plot_id, plot, client_of(visit.request))
     return visit.stream("plot.html", **await plot_page(visit, pictures, plot_id), drawing=drawing)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from litestar import Response, Router, get, post
 from litestar.background_tasks import BackgroundTask
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 from litestar.exceptions import TooManyRequestsException
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -24,7 +24,7 @@ from server.desk.picture_routes import picture_pages
 from server.desk.shelf_routes import passage_number, shelf_pages
 from server.desk.visit import Visit, Visiting
 from server.engine import EngineBusy
-from server.http.access import Access, for_desk
+from server.http.access import client_of, for_desk
 from server.http.errors import for_script, headers_of, status_of
 from server.http.rate_limit import count_text
 from server.shelf import Volume
@@ -60,7 +60,7 @@ async def back_to_desk() -> Redirect:
 
 
 @post("/desk", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
-async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[Any]:
+async def at_desk(visit: Visiting) -> Response[Any]:
     """Press a button.
 
     `do` is continue, keep, stop, undo, redo, go, words or rewrite. With `read`, nothing is kept.
@@ -81,7 +81,7 @@ async def at_desk(visit: Visiting, access: NamedDependency[Access]) -> Response[
         typed |= {"text": volume.text, "rest": "", "taken": ""}
         if typed["do"] == "continue":
             count_text(visit.request)
-            offer = await visit.desk.offer(visit.owner, volume, typed, access.client_of(visit.request))
+            offer = await visit.desk.offer(visit.owner, volume, typed, client_of(visit.request))
             stop = BackgroundTask(offer.stop)
             known = mark(volume.text)
             return visit.stream("desk.html", stop, typed=typed, plot=volume, known=known, offer=_events(offer))

@@ -2,6 +2,7 @@
 
 import base64
 import ipaddress
+from functools import lru_cache
 from typing import Any
 
 from litestar import HttpMethod
@@ -109,6 +110,11 @@ async def for_holders(_: Connection, __: BaseRouteHandler) -> None:
     """Mark a route as open to anyone with its address, because that has 128 random bits."""
 
 
+def client_of(connection: Connection) -> str:
+    """Return the name of a client, as `Access.client_of` does."""
+    return _access(connection).client_of(connection)
+
+
 def _access(connection: Connection) -> Access:
     access: Access = connection.app.state.access
     return access
@@ -135,7 +141,11 @@ def _address_of(connection: Connection) -> ipaddress.IPv4Address | ipaddress.IPv
 
     For a Unix socket, return its name.
     """
-    host = connection.client.host if connection.client else ""
+    return _parsed(connection.client.host if connection.client else "")
+
+
+@lru_cache(maxsize=4096)
+def _parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -8,6 +8,8 @@ from typing import Any
 from litestar import Request
 from litestar.exceptions import TooManyRequestsException
 
+from server.http.access import client_of
+
 WORK = "work"
 """The option of routes with a rate limit."""
 
@@ -46,5 +48,4 @@ class RateLimit:
 
 def count_text(request: Request[Any, Any, Any]) -> None:
     """Count a request for text. Raises TooManyRequestsException (429)."""
-    state = request.app.state
-    state.rate_limit.count(state.access.client_of(request))
+    request.app.state.rate_limit.count(client_of(request))

@@ -13,6 +13,7 @@ from litestar.types import Receive, Send
 EVENT_STREAM = "text/event-stream"
 
 ENCODER = msgspec.json.Encoder()
+"""Writes JSON on one line, as an event's data must be."""
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """Headers of streamed responses: no cache may store them, and no proxy may buffer them."""
@@ -27,7 +28,7 @@ HEARTBEAT = b":\n"
 
 
 def event(value: object, name: str | None = None, id: str | None = None) -> bytes:
-    """Return an event with the JSON of a value as its data, which msgspec writes on one line."""
+    """Return an event with the JSON of a value as its data."""
     lines = b"" if id is None else b"id: %b\n" % id.encode()
     if name is not None:
         lines += b"event: %b\n" % name.encode()

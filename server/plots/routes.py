@@ -11,7 +11,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET
 
 from server.engine import EngineUnavailable
-from server.http.access import Access, for_all, for_completion, for_holders
+from server.http.access import client_of, for_all, for_completion, for_holders
 from server.http.dependency import EngineDependency
 from server.http.errors import headers_of, message_of, status_of
 from server.http.headers import NOT_INDEXED
@@ -68,14 +68,13 @@ LastEventIdInQuery: TypeAlias = Annotated[
 async def start_plot(
     data: JSONBody[PlotRequest],
     request: Request[Any, Any, Any],
-    access: NamedDependency[Access],
     plots: NamedDependency[Plots],
     engine: EngineDependency,
     settings: NamedDependency[Settings],
 ) -> Response[Started]:
     """Starts a plot. Without a reader, the server cancels it after a grace period."""
     brief = Brief.read(data.typed, engine.bundle.manifest).limited(settings.max_tokens)
-    journal = await plots.start(brief, access.client_of(request))
+    journal = await plots.start(brief, client_of(request))
     path = f"/api/plots/{journal.id}"
     address = settings.root_path + path
     started = Started(journal.id, journal.seed, address, f"{address}/events")
