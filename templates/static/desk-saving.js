@@ -174,9 +174,9 @@ function recall() {
   }
 }
 
-window.ononline = save;
+ononline = save;
 // Another tab may have changed the text.
-document.onvisibilitychange = window.onfocus = () => { if (!document.hidden && plot.value) travel({ do: "read" }); };
+document.onvisibilitychange = onfocus = () => { if (!document.hidden && plot.value) travel({ do: "read" }); };
 // The next page shows what is saved.
 $("more").onclick = async (event) => {
   if (!unsaved()) return;
@@ -184,14 +184,14 @@ $("more").onclick = async (event) => {
   await save();
   location = $("more").href;
 };
-window.onpagehide = () => {
+onpagehide = () => {
   if (!unsaved()) return;
   const [take] = takes, what = { ...plain(), ...(take && whole(take) === sheet.value && take) };
   send(sheet.value);
   // A browser refuses more than 64 KiB.
   keepDraft(navigator.onLine && !trying && navigator.sendBeacon(form.action, fields(what)));
 };
-window.onpageshow = soon;  // after Back, too
+onpageshow = soon;  // after Back, too
 const last = stored(name(), undefined, true);
 recall();
 if (last?.value === sheet.value) {

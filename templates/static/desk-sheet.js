@@ -97,7 +97,7 @@ export const sheet = {
 
   locate() {
     const selection = getSelection(), { start, end } = this;
-    if (!selection.rangeCount || !element.contains(selection.anchorNode)) return;
+    if (!element.contains(selection.anchorNode)) return;
     const selected = selection.getRangeAt(0), before = selected.cloneRange();
     before.setStart(element, 0);
     this.end = String(before).length;

@@ -62,7 +62,8 @@ export async function showOthers(clicked) {
 fork.onbeforetoggle = () => { CSS.highlights.delete("meant"); };  // false cancels it
 fork.onkeydown = (event) => {
   const to = { ArrowDown: "nextSibling", ArrowUp: "previousSibling" }[event.key];
-  if (!to) return;
-  event.preventDefault();
-  document.activeElement[to]?.focus();
+  if (to) {
+    event.preventDefault();
+    document.activeElement[to]?.focus();
+  } else if (/^\S$/.test(event.key)) sheet.focus();  // a letter goes there
 };

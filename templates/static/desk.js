@@ -140,7 +140,7 @@ for (const box of [pausing, colouring]) {
 $("notes")?.setSelectionRange(1e6, 1e6);  // else Tab would lead to before the old notes
 
 // A key presses the button that names it. Any other key ends a suggestion.
-window.onkeydown = (event) => {
+onkeydown = (event) => {
   const { key, keyCode } = event, there = text.matches(":focus");
   if (!key || event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter
   sheet.follow();
@@ -154,7 +154,7 @@ window.onkeydown = (event) => {
   } else if (shown() && there && !MODIFIERS.includes(key)) rest();
 };
 
-window.onpointermove = text.onblur = calm;
+onpointermove = text.onblur = calm;
 
 // What is fixed at the bottom stays above a phone's keyboard.
 visualViewport.onresize = () => {

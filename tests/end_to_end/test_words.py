@@ -186,6 +186,16 @@ def test_ones_own_words_stay_with_escape(writer: Writer, desk: DictatedDesk) -> 
     writer.expect_text(BEGINNING + WAYS[0])
 
 
+def test_a_letter_that_is_typed_in_the_list_goes_into_the_text(writer: Writer, desk: DictatedDesk) -> None:
+    at_lamp(writer)
+    writer.text.press("Alt+ArrowDown")
+    others = writer.page.get_by_role("group", name="Other words")
+    expect(others.get_by_role("button").first).to_be_focused()
+    writer.page.keyboard.type("c or c")
+    expect(others).to_be_hidden()
+    writer.expect_text(f"{BEGINNING}{WAYS[0][:TO_LAMP]}c or c{WAYS[0][TO_LAMP:]}")
+
+
 def test_words_that_are_taken_while_others_are_on_their_way_are_the_models_too(
     writer: Writer, desk: DictatedDesk
 ) -> None:
