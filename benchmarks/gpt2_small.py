@@ -15,6 +15,8 @@ from pathlib import Path
 import click
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from silence import silent
+
 FOLDER = Path("build/gpt2-small")
 PRECISIONS = ("fp32", "int8", "fp16")
 
@@ -77,10 +79,13 @@ def write_checkpoint(folder: Path) -> None:
     import export.convert  # noqa: F401  (it sets how TensorFlow and transformers load)
 
     # isort: split
-    import tensorflow as tf
-    from transformers import GPT2Config, TFGPT2LMHeadModel
+    with silent():
+        import tensorflow as tf
+    from transformers import GPT2Config, TFGPT2LMHeadModel, logging
 
     from training.checkpoint import round_matrices
+
+    logging.set_verbosity_error()
 
     tokenizer = make_tokenizer()
     end_of_text = tokenizer.token_to_id(END_OF_TEXT)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 # Read when TensorFlow is first imported. transformers needs Keras 2, and the log is for developers of TensorFlow.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Optimum imports diffusers if it is there, which takes optimum-onnx for a second Optimum.
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 
 import numpy as np
 
