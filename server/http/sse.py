@@ -43,7 +43,7 @@ class EventStream(Response[None]):
         after: is called at the end, or when the client leaves, even if that is before the first event.
     """
 
-    def __init__(self, events: AsyncIterator[bytes], after: Callable[[], None]) -> None:
+    def __init__(self, events: AsyncIterator[bytes], after: Callable[[], None] = lambda: None) -> None:
         super().__init__(None, headers=STREAM_HEADERS)
         self._events, self._after = events, after
 

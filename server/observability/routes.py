@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from litestar import MediaType, Request, Response, Router, get
 from litestar.di import NamedDependency
-from litestar.response import Stream
 from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -15,13 +14,11 @@ from server.http.access import for_all, for_operators
 from server.http.dependency import EngineDependency
 from server.http.errors import json_error
 from server.http.responses import response_spec
-from server.http.sse import EVENT_STREAM, STREAM_HEADERS, event
+from server.http.sse import EVENT_STREAM, EventStream, event
 from server.observability.history import History
 from server.observability.status import constants, status_view
 from server.rendering import Pages
 from server.shelf import DatabaseHealth
-
-HEADERS = STREAM_HEADERS | {"Vary": "Accept"}
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -92,15 +89,15 @@ async def metrics(metrics_registry: NamedDependency[CollectorRegistry]) -> Respo
     return Response(generate_latest(metrics_registry), headers=headers)
 
 
-@get("/status", guards=[for_operators])
+@get("/status", guards=[for_operators], response_headers={"Vary": "Accept"})
 async def status(
     request: Request[Any, Any, Any], pages: NamedDependency[Pages], history: NamedDependency[History]
 ) -> Response[Any]:
     """The status page; for clients that accept events, its figures each second."""
     if EVENT_STREAM in request.headers.get("accept", ""):
-        return Stream(_events(history), media_type=EVENT_STREAM, headers=HEADERS)
+        return EventStream(_events(history))
     page = await pages.render("status.html", shown=status_view(history), constants=constants(history))
-    return Response(page, media_type=MediaType.HTML, headers=HEADERS)
+    return Response(page, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"})
 
 
 async def _events(history: History) -> AsyncIterator[bytes]:

@@ -58,6 +58,8 @@ def test_the_page_shows_what_the_engine_does(slow_live: LiveServer) -> None:
 def test_its_stream_says_the_same_for_every_place_and_ends_with_the_engine(slow_live: LiveServer) -> None:
     page = httpx.get(f"{slow_live.address}/status").text
     with httpx.Client(timeout=30) as client, connect_sse(client, "GET", f"{slow_live.address}/status") as source:
+        headers = source.response.headers
+        assert (headers["vary"], headers["cache-control"], headers["x-accel-buffering"]) == ("Accept", "no-store", "no")
         events = source.iter_sse()
         first, second = json.loads(next(events).data), json.loads(next(events).data)
         assert first["values"].keys() | first["lines"].keys() == shown(page).keys() - {"connection"} | set(
