@@ -90,7 +90,8 @@ def put(session: Session, plot: PlotRow, start: int, stop: int, words: str, by: 
 def unwind(session: Session, plot: PlotRow, text: str) -> PassageRow | None:
     """Go back to a text that the plot had earlier, also while a passage grew. Return its last passage.
 
-    Undo goes back from there, and redo to where the plot is now. Return None if undo leads to no such text.
+    Undo goes back from there, and redo to where the plot is now. If whole passages had been deleted, the text is that
+    of a passage to which redo leads, and nothing else changes. Return None if neither leads to such a text.
     """
     stood, number, stands, grown = plot.current, plot.current, plot.text, True
     origin: int | None = None  # where undo leads from a passage that grew from this text
@@ -107,13 +108,30 @@ def unwind(session: Session, plot: PlotRow, text: str) -> PassageRow | None:
             way[-1].redo = stood
             return way[-1]
     if origin is None:
-        return None
+        return _wind(session, plot, text)
     passages, (start, same) = plot.passages, changed(plot.text, text)
     last = put(session, plot, start, len(plot.text) - same, "", "writer")
     if plot.passages > passages:
         last.revises = origin if origin != last.parent else None
     last.redo = stood
     return last
+
+
+def _wind(session: Session, plot: PlotRow, text: str) -> PassageRow | None:
+    """Go forward to a text to which redo leads, and return its last passage; None if redo leads to no such text."""
+    found = select(PassageRow.number, PassageRow.redo).where(PassageRow.plot_id == plot.id)
+    onward = dict(session.execute(found).all())
+    ahead: dict[int, None] = {}
+    step = onward[plot.current]
+    while step is not None and step not in ahead:
+        ahead[step] = None
+        step = onward[step]
+    for number in list(ahead)[: -UNWOUND - 1 : -1]:  # most often it is the last one
+        way = path(session, plot, number)
+        if "".join(passage.text for passage in way) == text:
+            end(plot, way, text)
+            return way[-1]
+    return None
 
 
 def _grew(before: str, after: str) -> bool:

@@ -76,6 +76,19 @@ async def test_a_word_that_was_replaced_stands_there_again(shelf: Shelf) -> None
     assert await back(shelf, id) == ["A red fox.", ""]
 
 
+async def test_whole_passages_that_were_deleted_come_back_as_they_were(shelf: Shelf) -> None:
+    id = await typed(shelf, "One.")
+    for text, more in (("One.", " Two."), ("One. Two.", " Three.")):
+        await shelf.take(ME, id, text, more, "")
+    before = await shelf.read(ME, id)
+    for left in ("", "One.", "One. Two."):
+        await shelf.keep(ME, id, left, "writer")
+        await undone(shelf, id, before.text)
+        volume = await shelf.read(ME, id)
+        assert [(each.number, each.by) for each in volume.path] == [(each.number, each.by) for each in before.path]
+    assert await back(shelf, id) == ["One. Two.", "One.", ""]
+
+
 async def test_a_text_that_the_plot_never_had_is_an_edit(shelf: Shelf) -> None:
     id = await typed(shelf, "One. Two.")
     await shelf.keep(ME, id, "Three. Four.", "writer", undone=True)
