@@ -118,7 +118,7 @@ def unwind(session: Session, plot: PlotRow, text: str) -> PassageRow | None:
 
 
 def _wind(session: Session, plot: PlotRow, text: str) -> PassageRow | None:
-    """Go forward to a text to which redo leads, and return its last passage; None if redo leads to no such text."""
+    """Go forward to a text to which redo leads. Return its last passage; None if there is none."""
     found = select(PassageRow.number, PassageRow.redo).where(PassageRow.plot_id == plot.id)
     onward = dict(session.execute(found).all())
     ahead: dict[int, None] = {}
