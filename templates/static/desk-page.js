@@ -5,10 +5,10 @@ export const says = (name, ...values) => form.dataset[name].replace(/{}/g, () =>
 export const count = (text) => (text.match(/\S+/g) ?? []).length;
 
 // For screen readers: each event once, not word by word.
-export const tell = (words) => { $("told").textContent = words; };
-export const say = (words) => { $("notice").textContent = words; };
+export const tell = (words) => $("told").textContent = words;
+export const say = (words) => $("notice").textContent = words;
 
-// Shows what is wrong at its field. which: a selector; the other problems stay as they are.
+// Shows what is wrong at its field. which: a selector; other problems stay.
 export function explain({ message = "", problems = {} }, which = "") {
   for (const each of [...form.querySelectorAll(`.problem[id]${which}`)].reverse()) {
     const name = each.id.replace("-problem", ""), field = $(name), wrong = name in problems;

@@ -27,7 +27,7 @@ export const state = {
 
 const takes = [];  // what the model wrote and the server does not know yet
 let steered, timer;  // the options changed since the last save; the next save or try
-let sent = Promise.resolve();  // requests wait for the one before, so they arrive in order
+let sent = Promise.resolve();  // so that requests arrive in order
 let trying, told, tries = 0;  // told: a refusal is on the page
 
 export const unsaved = () => new Set(known).add(mark(sheet.value)).size > 1;
@@ -134,7 +134,7 @@ export function refused(answer) {
   const { status: code, after, message } = answer;
   if (![0, 408, 429, 500, 502, 503, 504].includes(code)) return explain(answer);
   // It may succeed later, but not all at once.
-  const seconds = after || Math.ceil(Math.min(2 ** ++tries, 60) * (0.5 + Math.random() / 2));
+  const seconds = after || Math.ceil(Math.min(2 ** ++tries, 60) * (.5 + Math.random() / 2));
   if (!code) status("offline");
   say(code === 503 ? says(unsaved() ? "busy" : "waiting", seconds) : says("later", message, seconds));
   return seconds;
@@ -168,7 +168,7 @@ function recall() {
         const answer = await post("", { ...typed, do: "keep" });
         if (answer.status !== 200) return explain(answer);
         stored(key, null);
-        location.assign(answer.address);
+        location = answer.address;
       };
     }
   }
@@ -176,7 +176,7 @@ function recall() {
 
 ononline = save;
 // Another tab may have changed the text.
-document.onvisibilitychange = onfocus = () => { if (!document.hidden && plot.value) travel({ do: "read" }); };
+document.onvisibilitychange = onfocus = () => !document.hidden && plot.value && travel({ do: "read" });
 // The next page shows what is saved.
 $("more").onclick = async (event) => {
   if (!unsaved()) return;

@@ -13,7 +13,7 @@ const send = (path, more, signal, Accept) => fetch(form.action + path, { method:
 
 // A proxy on the way may answer with something else than JSON.
 async function read(answer) {
-  const { status, ok, headers } = answer, after = Number(headers.get("Retry-After"));
+  const { status, ok, headers } = answer, after = +headers.get("Retry-After");
   try {
     return { ...await answer.json(), status, after };
   } catch {

@@ -165,12 +165,12 @@ export const sheet = {
 
 element.setAttribute("aria-labelledby", "text-label");
 $("text-label").htmlFor = "";
-element.addEventListener("input", ({ isComposing }) => { if (!isComposing) sheet.read(); });
+element.addEventListener("input", ({ isComposing }) => isComposing || sheet.read());
 element.addEventListener("compositionend", () => sheet.read());
 element.onfocus = () => sheet.select(sheet.start, sheet.end);  // a click moves the caret after that
 element.addEventListener("beforeinput", (event) => {
   // Browsers differ in what they make of a new line, typed or pasted.
-  const given = event.data ?? event.dataTransfer?.getData("text/plain") ?? "";
+  const given = event.data ?? event.dataTransfer?.getData("text") ?? "";
   const words = /Paragraph|LineBreak/.test(event.inputType) ? "\n" : given.replace(/\r\n?/g, "\n");
   if (!words.includes("\n") || event.isComposing) return;
   event.preventDefault();

@@ -172,8 +172,7 @@ export function take(index = now.index) {
   sheet.put(now.at, 0, taken, "m");
   const last = [next, ...sets].findLast((set) => set?.place === place(before()));
   if (last === next) next = null;
-  if (last) present(last);
-  else ask(true);
+  last ? present(last) : ask(true);
   tell(says("taken") + (last && !last.stop ? ` ${says("arrived", full(last))}` : ""));
 }
 
@@ -200,8 +199,8 @@ export function other(step) {
 
 export const again = () => present(offered());
 
-cards.forEach((card, at) => { card.onclick = () => take(at); });
-addEventListener("online", () => { if (tries) ask(); });
+cards.forEach((card, at) => card.onclick = () => take(at));
+addEventListener("online", () => tries && ask());
 addEventListener("pagehide", () => {
   stop();
   remember();

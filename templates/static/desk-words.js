@@ -16,7 +16,7 @@ export function chosen() {
   return end > start && [start, end];
 }
 
-export const selected = () => sheet.start !== sheet.end;
+export const selected = () => sheet.start < sheet.end;
 export const close = () => fork.hidePopover();
 
 // clicked: only for a word of the model, and the keys stay in the text.
@@ -31,7 +31,7 @@ export async function showOthers(clicked) {
   if (value !== sheet.value || from !== sheet.start) return;  // it has changed meanwhile
   rest();
   const list = answer.words ?? answer.rewritten.map((word) => ({ word }));
-  if (!list.length) return tell(says("none"));
+  if (!list[0]) return tell(says("none"));
   fork.classList.toggle("ways", ways);
   fork.replaceChildren(...list.map(({ word, probability }) => {
     const each = $("likely").content.firstElementChild.cloneNode(true), [share, bar] = each.children;
@@ -46,7 +46,7 @@ export async function showOthers(clicked) {
       tell(says("taken"));
     };
     if (!ways) {
-      share.textContent = probability < 0.01 ? "< 1%" : `${Math.round(probability * 100)}%`;
+      share.textContent = probability < .01 ? "< 1%" : `${Math.round(probability * 100)}%`;
       bar.style.inlineSize = `${probability * 100}%`;
     }
     return each;

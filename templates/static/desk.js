@@ -8,7 +8,7 @@ const text = sheet.element, pausing = $("pausing"), colouring = $("colouring"), 
 let pause;
 
 // The keys of a suggestion work in the text. On a phone, that would call up a keyboard.
-const toText = () => { if (matchMedia("(hover: hover)").matches) sheet.focus(); };
+const toText = () => matchMedia("(hover: hover)").matches && sheet.focus();
 
 // To the suggestions before or after these: here, or where the taken words begin or end.
 function way(step) {
@@ -107,11 +107,13 @@ text.oninput = () => {
   rest();
   form.classList.add("writing");
   clearTimeout(pause);
-  if (pausing.checked) pause = setTimeout(() => { if (text.matches(":focus") && !shown()) ask(true); }, 1500);
+  if (pausing.checked) pause = setTimeout(() => text.matches(":focus") && !shown() && ask(true), 1500);
 };
-text.onclick = () => {
+// Beside the text, a click only moves the caret.
+text.onclick = ({ x, y }) => {
   sheet.follow();
-  showOthers(true);
+  const { right, bottom } = sheet.range(...chosen() || []).getBoundingClientRect();
+  if (x < right && y < bottom) showOthers(true);
 };
 
 // A button that is hidden or disabled by its action would leave the focus nowhere.
@@ -127,7 +129,7 @@ form.onclick = async (event) => {
 form.onmousedown = (event) => {
   if (event.target.matches(".found *, .tools, .tools *, .tray *, .fork *, .page, .paper")) event.preventDefault();
 };
-form.onchange = ({ target }) => { if (target.name) steer(); };
+form.onchange = ({ target }) => target.name && steer();
 for (const box of [pausing, colouring]) {
   const name = `plotify ${box.id}`;
   box.checked = stored(name) ?? box.checked;
@@ -141,8 +143,8 @@ $("notes")?.setSelectionRange(1e6, 1e6);  // else Tab would lead to before the o
 
 // A key presses the button that names it. Any other key ends a suggestion.
 onkeydown = (event) => {
-  const { key, keyCode } = event, there = text.matches(":focus");
-  if (!key || event.isComposing || keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter
+  const { key } = event, there = text.matches(":focus");
+  if (!key || event.isComposing || event.keyCode === 229 || event.getModifierState("AltGraph")) return;  // of a form that fills itself in, an IME, a letter
   sheet.follow();
   const keys = [...MODIFIERS.filter((each) => event.getModifierState(each)), key[1] ? key : key.toUpperCase()].join("+");
   const button = form.querySelector(`button[aria-keyshortcuts~="${CSS.escape(keys)}"]`);
@@ -157,8 +159,7 @@ onkeydown = (event) => {
 onpointermove = text.onblur = calm;
 
 // What is fixed at the bottom stays above a phone's keyboard.
-visualViewport.onresize = () => {
+visualViewport.onresize = () =>
   form.style.setProperty("--keyboard", `${Math.max(0, innerHeight - visualViewport.height * visualViewport.scale)}px`);
-};
 
 sheet.onchange();

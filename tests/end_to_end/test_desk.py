@@ -145,7 +145,7 @@ def test_one_is_taken_after_the_text_was_edited(writer: Writer) -> None:
 @pytest.mark.parametrize("genre", ["Any", "Horror"])
 def test_a_first_line_comes_from_nothing(writer: Writer, genre: str) -> None:
     writer.page.get_by_label("Genre").select_option(genre)
-    expect(writer.page.get_by_role("button", name="Three first lines")).to_be_visible()
+    expect(writer.page.get_by_role("button", name="Three opening lines")).to_be_visible()
     ways = writer.asked()
     assert all(way and way == way.lstrip() for way in ways)
     writer.take(0)

@@ -34,7 +34,7 @@ def other(writer: Writer) -> Writer:
 def told(writer: Writer) -> Locator:
     """Return the sentence that says it."""
     return writer.page.get_by_text(
-        "Another tab or page had changed this plot. Your text is saved, and the other one is"
+        "Another tab or page has changed this plot. Your text is saved, and the other one is"
     )
 
 

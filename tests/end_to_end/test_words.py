@@ -9,6 +9,13 @@ from tests.end_to_end.dictated import LIKELY, REWRITTEN, WAYS, DictatedDesk, sug
 from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 
 TO_LAMP = len(" He opened it under the l")
+AT_END = """() => {
+    const sheet = document.getElementById("sheet"), before = getSelection().getRangeAt(0).cloneRange();
+    before.setStart(sheet, 0);
+    return String(before) === sheet.textContent;
+}"""
+"""True if the caret is at the end."""
+
 MARKED = "[...CSS.highlights.get('model')].map(String)"
 """Returns the words in the model's colour."""
 
@@ -66,7 +73,7 @@ def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: 
     expect(writer.takes).to_have_count(3)
     writer.expect_saved()
     assert desk.of("take")[-1]["taken"] == "moon"
-    expect(writer.page.get_by_text("The old rest is in the tree now.")).to_be_in_viewport()
+    expect(writer.page.get_by_text("What came after it is kept in the tree.")).to_be_in_viewport()
     assert writer.page.evaluate("CSS.highlights.has('meant')") is False
     writer.press("Undo that")
     writer.expect_text(BEGINNING + WAYS[0])
@@ -184,6 +191,37 @@ def test_ones_own_words_stay_with_escape(writer: Writer, desk: DictatedDesk) -> 
     expect(others).to_be_hidden()
     expect(writer.text).to_be_focused()
     writer.expect_text(BEGINNING + WAYS[0])
+
+
+def test_a_click_beside_the_text_only_moves_the_caret(writer: Writer, desk: DictatedDesk) -> None:
+    others = writer.page.get_by_role("group", name="Other words")
+    writer.text.press("Backspace")  # the text ends with a word of the model now
+    text = (BEGINNING + WAYS[0])[:-1]
+    writer.expect_text(text)
+    x, y = place_of(writer, len(text) - 1)
+    for beside in ((x, y + 100), (x + 100, y)):
+        writer.text.press("Control+Home")
+        writer.page.mouse.click(*beside)
+        writer.page.wait_for_function(AT_END)
+        expect(others).to_be_hidden()
+    assert not desk.of("words")
+    writer.page.mouse.click(x, y)
+    expect(others).to_be_visible()
+
+
+def test_words_that_were_deleted_and_come_back_are_the_models_still(writer: Writer, desk: DictatedDesk) -> None:
+    writer.expect_saved()
+    writer.text.press("Control+a")
+    writer.text.press("Delete")
+    writer.expect_text("")
+    writer.expect_saved()
+    writer.text.press("Control+z")
+    writer.expect_text(BEGINNING + WAYS[0])
+    writer.expect_saved()
+    writer.page.evaluate("sessionStorage.clear(); localStorage.clear()")
+    writer.page.reload()
+    writer.expect_text(BEGINNING + WAYS[0])
+    assert writer.page.evaluate(MARKED) == [WAYS[0]]
 
 
 def test_a_letter_that_is_typed_in_the_list_goes_into_the_text(writer: Writer, desk: DictatedDesk) -> None:
