@@ -88,7 +88,7 @@ class CompletionRequest(Struct, frozen=True):
 
 
 FIELDS = msgspec.structs.fields(CompletionRequest)
-"""To find these takes longer than to read a request."""
+"""Found once, because finding them takes longer than reading a request."""
 
 
 def with_defaults(request: CompletionRequest) -> CompletionRequest:

@@ -20,7 +20,7 @@ SITTING = timedelta(minutes=10)
 """A passage does not grow after a longer pause: one undo takes back one sitting."""
 
 UNWOUND = 50
-"""Steps of undo to look through for an earlier text."""
+"""Steps of undo, and of redo, to look through for a text."""
 
 
 def numbers(session: Session, plot: PlotRow, number: int) -> list[int]:
