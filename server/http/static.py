@@ -1,11 +1,12 @@
 """The static files of the pages: styles, scripts, a font, the icon.
 
-They are in memory, as they are and compressed.
+They are in memory, uncompressed and compressed, and without the comments, which are for those who read the source.
 """
 
 import gzip
 import hashlib
 import mimetypes
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,21 @@ from litestar.params import FromPath
 from server.http.access import for_all
 
 STATIC = Path(__file__).resolve().parents[2] / "templates" / "static"
-FILES = {file.name: file.read_bytes() for file in sorted(STATIC.iterdir())}
+
+COMMENT = {
+    ".css": re.compile(rb"\s*/\*.*?\*/", re.DOTALL),
+    ".js": re.compile(rb"^\s*//.*\n|\s+//.*$", re.MULTILINE),
+}
+"""A comment and the space before it, by the suffix of a file. An address such as https://… has no space before //."""
+
+
+def served(name: str, content: bytes) -> bytes:
+    """Return what browsers get of a file."""
+    comment = COMMENT.get(Path(name).suffix)
+    return comment.sub(b"", content).lstrip() if comment else content
+
+
+FILES = {file.name: served(file.name, file.read_bytes()) for file in sorted(STATIC.iterdir())}
 COMPRESSED = {name: gzip.compress(content, mtime=0) for name, content in FILES.items() if not name.endswith(".woff2")}
 
 VERSION = hashlib.sha256(b"".join(FILES.values())).hexdigest()[:12]
