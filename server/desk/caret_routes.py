@@ -24,7 +24,7 @@ A character of the text takes up to four bytes, and a form writes each of them a
 """
 
 FIELDS = DEFAULTS | dict.fromkeys(
-    ("text", "rest", "plot", "page", "do", "choose", "taken", "undone", "known", "go", "ahead", "word", "selected"), ""
+    ("text", "rest", "plot", "page", "do", "choose", "taken", "undone", "known", "go", "ahead", "selected"), ""
 )
 """The fields of the desk's form, and their values where they are absent."""
 
@@ -58,18 +58,22 @@ async def suggest(visit: Visiting, settings: NamedDependency[Settings]) -> Respo
 
 @post("/desk/words", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def words(visit: Visiting) -> Response[Any]:
-    """The likeliest words after `text`, and the probability of `word`, which stands there now."""
-    return await _told(visit, "words", visit.desk.words)
+    """The likeliest words after `text`, and the probability of `selected`, which stands there now."""
+    return await _others(visit, visit.desk.words)
 
 
 @post("/desk/rewrite", status_code=200, guards=[for_desk], request_max_body_size=MAX_FORM)
 async def rewrite(visit: Visiting) -> Response[Any]:
     """Other ways to say `selected`, which stands between `text` and `rest`."""
-    return await _told(visit, "rewritten", visit.desk.rewrite)
+
+    async def ask(form: Mapping[str, str], client: str) -> list[dict[str, str]]:
+        return [{"word": way} for way in await visit.desk.rewrite(form, client)]
+
+    return await _others(visit, ask)
 
 
-async def _told(visit: Visit, name: str, ask: Callable[[Mapping[str, str], str], Awaitable[object]]) -> Response[Any]:
-    """Return what the desk tells about the form, under a name in JSON.
+async def _others(visit: Visit, ask: Callable[[Mapping[str, str], str], Awaitable[object]]) -> Response[Any]:
+    """Return what could stand in place of `selected`, as JSON.
 
     ask: takes the form and the client.
     """
@@ -77,7 +81,7 @@ async def _told(visit: Visit, name: str, ask: Callable[[Mapping[str, str], str],
     try:
         visit.check(form)
         count_text(visit.request)
-        return Response({name: await ask(form, client_of(visit.request))})
+        return Response({"others": await ask(form, client_of(visit.request))})
     except EXPLAINED as error:
         return refusal(error, *explanation(error))
 

@@ -131,11 +131,11 @@ class Desk:
 
         Raises BriefError and EngineBusy.
         """
-        text, word = typed["text"], typed["word"].strip()
+        text, word = typed["text"], typed["selected"].strip()
         brief = await self.brief(text, typed)
         bare = ends_bare(text)
         # Two letters in a row would be one word.
-        due = bare or typed["word"][:1].isspace() or (text[-1:].isalnum() and word[:1].isalnum())
+        due = bare or typed["selected"][:1].isspace() or (text[-1:].isalnum() and word[:1].isalnum())
         request = brief.request(self.engine.bundle.manifest, self.max_tokens, client)
         standing = f" {word}" if word and due else word
         return await likeliest_words(self.engine, request, bare, standing, brief.avoid)

@@ -66,7 +66,7 @@ async def other_words(
     rest = ""
     if found:
         count_text(visit.request)
-        asked = _typed(volume) | {"text": volume.text[: found.start()], "word": found[0]}
+        asked = _typed(volume) | {"text": volume.text[: found.start()], "selected": found[0]}
         words = await visit.desk.words(asked, client_of(visit.request))
         rest = _rest_to_keep(volume, found.end())
     shown = Part.of(volume.text, part, number)

@@ -9,10 +9,10 @@ export const tell = (words) => $("told").textContent = words;
 export const say = (words) => $("notice").textContent = words;
 
 // Shows what is wrong at its field. which: a selector; other problems stay.
-export function explain({ message = "", problems = {} }, which = "") {
+export function explain({ message, problems = {} }, which = "") {
   for (const each of [...form.querySelectorAll(`.problem[id]${which}`)].reverse()) {
     const name = each.id.replace("-problem", ""), field = $(name), wrong = name in problems;
-    each.textContent = problems[name] ?? "";
+    each.textContent = problems[name];
     if (field) field.ariaInvalid = wrong || null;
     if (!wrong) continue;
     each.closest("details")?.setAttribute("open", "");

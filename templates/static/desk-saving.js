@@ -132,7 +132,7 @@ export const travel = (where) => (sent = save().then(() => !unsaved() && deliver
 // Returns the seconds until the next try, if there is one.
 export function refused(answer) {
   const { status: code, after, message } = answer;
-  if (![0, 408, 429, 500, 502, 503, 504].includes(code)) return explain(answer);
+  if (!/^(0|408|429|50[0234])$/.test(code)) return explain(answer);
   // It may succeed later, but not all at once.
   const seconds = after || Math.ceil(Math.min(2 ** ++tries, 60) * (.5 + Math.random() / 2));
   if (!code) status("offline");
@@ -195,6 +195,7 @@ onpageshow = soon;  // after Back, too
 const last = stored(name(), undefined, true);
 recall();
 if (last?.value === sheet.value) {
-  Object.assign(sheet, { edits: last.edits, closed: last.edits.undo.at(-1) });
+  sheet.edits = last.edits;
+  sheet.closed = last.edits.undo.at(-1);
   sheet.select(last.end);
 }

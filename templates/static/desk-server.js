@@ -1,7 +1,7 @@
 import { form, says } from "./desk-page.js";
 
 const SILENCE = 120_000;  // milliseconds without a byte, after which a request has failed
-const lost = { status: 0, message: says("lost") };
+export const lost = { status: 0, message: says("lost") };
 
 export function fields(more) {
   const all = new URLSearchParams(new FormData(form));

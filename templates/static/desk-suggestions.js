@@ -2,10 +2,10 @@
 
 import { $, count, explain, say, says, stored, tell } from "./desk-page.js";
 import { name, refused, save, state } from "./desk-saving.js";
-import { events } from "./desk-server.js";
+import { events, lost } from "./desk-server.js";
 import { sheet } from "./desk-sheet.js";
 
-const KEPT = "plotify suggestions ", MOST = 60, PLOTS = 20;  // sets that the browser keeps of a plot, and plots
+const KEPT = "plotify suggestions ", ASKED = "plotify asked", MOST = 60, PLOTS = 20;  // sets that the browser keeps of a plot, and plots
 const WORDS = new Intl.Segmenter("en", { granularity: "word" });
 const tray = $("tray"), cards = tray.querySelectorAll(".way");
 
@@ -76,7 +76,7 @@ export function present(set) {
   if (now) now.set.away = true;
   set.away = false;
   now = { set, index: 0, given: 0, at: sheet.end };
-  if (!set.stop) remember();
+  remember();
   draw();
   inAdvance();
 }
@@ -92,7 +92,7 @@ export function rest() {
 
 export function stop() {
   clearTimeout(timer);
-  if (tries) say("");
+  if (tries) say();
   tries = false;
   now?.set.stop?.();
   next?.stop?.();
@@ -121,7 +121,7 @@ async function write(set, text, quiet, writing) {
       if (event === "settled") Object.assign(set, { stop: null, failure });
       if (now?.set === set) draw();
     }
-    if (set.stop) throw { status: 0, message: says("broken") };
+    if (set.stop) throw lost;
   } catch (error) {
     refusal = error;
   }
@@ -129,14 +129,16 @@ async function write(set, text, quiet, writing) {
   set.stop = null;
   if (next === set && (refusal || set.failure)) next = null;
   if (now?.set !== set) return;
-  const yields = quiet && refusal?.status === 503;
-  if (refusal && !full(set) && !yields) now = null;
+  if (refusal) {
+    const yields = quiet && refusal.status === 503;
+    if (!full(set) && !yields) now = null;
+    tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
+    if (tries) timer = setTimeout(ask, tries * 1000, quiet);
+  }
   remember();
   draw();
-  if (refusal) tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
-  if (tries) timer = setTimeout(ask, tries * 1000, quiet);
-  if (refusal) return draw();
-  if (!quiet) explain({ message: set.failure ?? "" }, ":not(#text-problem)");
+  if (refusal) return;
+  if (!quiet) explain({ message: set.failure }, ":not(#text-problem)");
   tell(full(set) ? says("arrived", full(set)) : says("none"));
   inAdvance(0);
 }
@@ -201,10 +203,13 @@ export const again = () => present(offered());
 
 cards.forEach((card, at) => card.onclick = () => take(at));
 addEventListener("online", () => tries && ask());
+// After a reload, what was being written is written anew.
 addEventListener("pagehide", () => {
+  stored(ASKED, busy() ? place(before()) : null, true);
   stop();
   remember();
 });
+addEventListener("pageshow", () => stored(ASKED, undefined, true) === place(before()) && ask());
 state.onshow = () => {
   remember();  // under the name of the plot, which may be new
   draw();

@@ -25,15 +25,14 @@ export async function showOthers(clicked) {
   if (!end || (clicked && (ways || sheet.authors[start] !== "m"))) return;
   const standing = value.slice(start, end), branches = !ways && ![...sheet.authors].some((by, at) => at >= end && by === "w" && value[at].trim());
   button.ariaBusy = true;
-  const answer = await post(ways ? "/rewrite" : "/words", { text: value.slice(0, start), [ways ? "selected" : "word"]: standing, rest: value.slice(end) });
+  const answer = await post(ways ? "/rewrite" : "/words", { text: value.slice(0, start), selected: standing, rest: value.slice(end) });
   button.ariaBusy = false;
   if (answer.status !== 200) return explain(answer);
   if (value !== sheet.value || from !== sheet.start) return;  // it has changed meanwhile
   rest();
-  const list = answer.words ?? answer.rewritten.map((word) => ({ word }));
-  if (!list[0]) return tell(says("none"));
+  if (!answer.others[0]) return tell(says("none"));
   fork.classList.toggle("ways", ways);
-  fork.replaceChildren(...list.map(({ word, probability }) => {
+  fork.replaceChildren(...answer.others.map(({ word, probability }) => {
     const each = $("likely").content.firstElementChild.cloneNode(true), [share, bar] = each.children;
     each.prepend(word.trim());
     each.ariaCurrent = word === standing;

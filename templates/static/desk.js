@@ -45,7 +45,7 @@ const actions = {
   none() {
     calm();
     rest();
-    tell("");
+    tell();
   },
   all: take,
   word: takeWord,
@@ -160,6 +160,6 @@ onpointermove = text.onblur = calm;
 
 // What is fixed at the bottom stays above a phone's keyboard.
 visualViewport.onresize = () =>
-  form.style.setProperty("--keyboard", `${Math.max(0, innerHeight - visualViewport.height * visualViewport.scale)}px`);
+  form.style.setProperty("--keyboard", `${innerHeight - visualViewport.height * visualViewport.scale}px`);
 
 sheet.onchange();

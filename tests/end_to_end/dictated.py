@@ -72,11 +72,11 @@ class DictatedDesk:
     def _words(self, route: Route) -> None:
         self._fields(route)
         words = [{"word": word, "probability": probability} for word, probability in LIKELY.items()]
-        route.fulfill(json={"words": words, "space": False})
+        route.fulfill(json={"others": words})
 
     def _rewrite(self, route: Route) -> None:
         self._fields(route)
-        route.fulfill(json={"rewritten": list(REWRITTEN)})
+        route.fulfill(json={"others": [{"word": way} for way in REWRITTEN]})
 
 
 def _fields(request: Request) -> dict[str, str]:

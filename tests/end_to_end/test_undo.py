@@ -131,6 +131,37 @@ def test_a_reload_and_back_lose_none(writer: Writer, desk: DictatedDesk) -> None
     expect(writer.offers).to_be_hidden()
 
 
+BEGINNING_OF_ONE = """() => {
+    const events = 'event: begun\\ndata: {"read": 21, "notes": 0}\\n\\n'
+        + 'event: piece\\ndata: {"index": 0, "text": " He op"}\\n\\n';
+    const body = new ReadableStream({ start: (begun) => begun.enqueue(new TextEncoder().encode(events)) });
+    window.fetch = () => Promise.resolve(new Response(body));
+}"""
+"""Answers the next request with the beginning of a suggestion, and never with more."""
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_reload_has_written_anew_what_was_being_written(writer: Writer, desk: DictatedDesk, begun: bool) -> None:
+    writer.expect_saved()
+    writer.page.evaluate(BEGINNING_OF_ONE if begun else "() => { window.fetch = () => new Promise(() => {}); }")
+    writer.text.press("Control+Enter")
+    expect(writer.offers).to_have_attribute("aria-busy", "true")
+    if begun:
+        expect(writer.ghost).to_have_attribute("data-words", " He op")
+    writer.page.reload()
+    assert writer.until_offered() == list(WAYS)
+    if begun:
+        writer.text.press("PageUp")
+        assert writer.ways() == [" He op", "", ""]
+    writer.text.press("Escape")
+    asked = len(desk.of("suggest"))
+    writer.page.reload()
+    writer.expect_text(BEGINNING)
+    expect(writer.page.get_by_role("button", name="Last three")).to_be_enabled()
+    expect(writer.offers).to_be_hidden()
+    assert len(desk.of("suggest")) == asked
+
+
 def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     writer.text.press("Tab")

@@ -65,7 +65,7 @@ def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: 
     assert widths == sorted(widths, reverse=True)
     assert writer.page.evaluate("[...CSS.highlights.get('meant')].map(String)") == ["lamp"]
     before = f"{BEGINNING} He opened it under the "
-    assert (desk.of("words")[0]["text"], desk.of("words")[0]["word"]) == (before, "lamp")
+    assert (desk.of("words")[0]["text"], desk.of("words")[0]["selected"]) == (before, "lamp")
     writer.page.keyboard.press("ArrowDown")
     writer.page.keyboard.press("Enter")
     writer.expect_text(f"{before}moon")
@@ -107,7 +107,7 @@ def test_a_click_on_a_word_of_the_model_shows_them(writer: Writer, desk: Dictate
     writer.page.mouse.click(*place_of(writer, 0))  # a word of the writer's own
     writer.text.press("Alt+ArrowDown")
     expect(others.get_by_role("button")).to_have_count(len(LIKELY))
-    assert [asked["word"] for asked in desk.of("words")] == ["lamp", BEGINNING.split()[0]]
+    assert [asked["selected"] for asked in desk.of("words")] == ["lamp", BEGINNING.split()[0]]
     writer.expect_text(BEGINNING + WAYS[0])
 
 

@@ -19,12 +19,12 @@ TEXT = "A lighthouse keeper finds"
 def words(writer: Visitor, **fields: str) -> list[dict[str, Any]]:
     answer = writer.post("words", **({"text": TEXT} | fields))
     assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["words"]
+    found: list[dict[str, Any]] = answer.json()["others"]
     return found
 
 
 def test_the_likeliest_words_come_first_and_the_one_that_stands_there_is_among_them(writer: Visitor) -> None:
-    found = words(writer, word="zebra")
+    found = words(writer, selected="zebra")
     *likeliest, last = found
     assert last["word"] == "zebra"
     assert 1 <= len(likeliest) <= SHOWN
@@ -32,7 +32,7 @@ def test_the_likeliest_words_come_first_and_the_one_that_stands_there_is_among_t
     assert probabilities == sorted(probabilities, reverse=True)
     assert all(0 < each <= 1 for each in probabilities)
     assert len({each["word"] for each in found}) == len(found)
-    assert words(writer, word=likeliest[0]["word"], text=f"{TEXT} " if likeliest[0]["space"] else TEXT)
+    assert words(writer, selected=likeliest[0]["word"], text=f"{TEXT} " if likeliest[0]["space"] else TEXT)
 
 
 def test_a_space_is_due_only_where_none_stands(writer: Visitor) -> None:
@@ -102,8 +102,7 @@ def rewritten(writer: Visitor, **fields: str) -> list[str]:
     selected = {"text": f"{TEXT} ", "selected": "a letter under the old harbour", "rest": " and nobody believes it."}
     answer = writer.post("rewrite", **(selected | {"seed": "7"} | fields))
     assert answer.status_code == 200, answer.text
-    found: list[str] = answer.json()["rewritten"]
-    return found
+    return [each["word"] for each in answer.json()["others"]]
 
 
 def test_three_other_ways_differ_from_the_selection_and_from_each_other(writer: Visitor) -> None:
