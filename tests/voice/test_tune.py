@@ -12,19 +12,20 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from litestar.testing import TestClient
+from tokenizers import Tokenizer
 
 from benchmarks.openings import opening
 from server.app import create_app
 from server.bundle import Bundle
 from server.cli import plotify
 from server.engine import Engine
-from server.settings import Settings
+from server.settings import SHIPPED_MODEL, Settings
 from tests.conftest import PYTHON
 from training.prepare import read_split
 from voice import tune as tuning
 from voice.manuscripts import Manuscript
 from voice.passages import LONGEST
-from voice.tune import write_data
+from voice.tune import knows, write_data
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,16 @@ def test_texts_it_cannot_learn_from_are_refused_before_any_work(
     assert done.exit_code == 1
     assert reason in done.output
     assert not (tmp_path / "out").exists()
+
+
+QUICK = "“I— No!” he said. “Go on, Jim.” “Ah,” said Ole. “I do.” “So?” “No. Er— go.” “OH!” “Ssh!” "
+GERMAN = "Sie blieben lange schweigend auf der Brücke stehen, während unter ihnen die Lichter erloschen. "
+
+
+@pytest.mark.parametrize(("words", "known"), [(QUICK, True), (QUICK.upper(), True), (GERMAN, False)])
+def test_the_shipped_model_knows_english_in_any_style(words: str, known: bool) -> None:
+    """Quick dialogue has short words, many names and signs, and so few characters for a token."""
+    assert knows(Tokenizer.from_file(str(Path(SHIPPED_MODEL) / "tokenizer.json")), words) is known
 
 
 def test_an_existing_folder_is_refused(texts: Path, tiny_bundle: Path, tmp_path: Path) -> None:
