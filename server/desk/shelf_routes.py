@@ -151,7 +151,7 @@ async def change_plot(plot_id: FromPath[str], visit: Visiting) -> Redirect:
             return await _deleted(visit, plot_id)
         case {"do": "rename"}:
             await shelf.rename(owner, plot_id, form["title"])
-            address += "#new-title"
+            address += "#renamed"
         case {"do": "cover"}:
             await shelf.cover(owner, plot_id)
             address += "#picture"

@@ -129,15 +129,15 @@ async function write(set, text, quiet, writing) {
   set.stop = null;
   if (next === set && (refusal || set.failure)) next = null;
   if (now?.set !== set) return;
-  if (refusal) {
-    const yields = quiet && refusal.status === 503;
-    if (!full(set) && !yields) now = null;
-    tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
-    if (tries) timer = setTimeout(ask, tries * 1000, quiet);
-  }
+  const yields = quiet && refusal?.status === 503;
+  if (refusal && !full(set) && !yields) now = null;
   remember();
-  draw();
-  if (refusal) return;
+  draw();  // shows the options, one of which may be refused
+  if (refusal) {
+    tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
+    timer = tries && setTimeout(ask, tries * 1000, quiet);
+    return draw();
+  }
   if (!quiet) explain({ message: set.failure }, ":not(#text-problem)");
   tell(full(set) ? says("arrived", full(set)) : says("none"));
   inAdvance(0);

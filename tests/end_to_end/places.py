@@ -44,7 +44,7 @@ def places(writer: Writer, beginning: str = BEGINNING) -> Iterator[Place]:
     page.locator("[aria-invalid]").wait_for()
     yield at("mistake")
     page.get_by_label("Seed").fill("")
-    writer.press("Last three")
+    writer.press("Show again")
     writer.take(1)
     writer.keep()
     about = page.locator("#more").get_attribute("href")

@@ -137,7 +137,7 @@ def test_one_is_taken_after_the_text_was_edited(writer: Writer) -> None:
         expect(writer.page.locator("#saved")).to_have_text("Saving…")
         writer.expect_saved()
         writer.press("Undo")
-        writer.press("Last three")
+        writer.press("Show again")
     writer.takes.nth(2).click()
     writer.expect_text((BEGINNING if writer.script else "A baker in Porto") + way)
 

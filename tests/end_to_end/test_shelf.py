@@ -83,7 +83,9 @@ def test_a_plot_is_renamed(writer: Writer) -> None:
     writer.page.get_by_label("Title").fill("The clock of ice")
     deed(writer, "Rename")
     expect(writer.page.get_by_role("heading", level=1)).to_have_text("The clock of ice")
-    expect(writer.page.get_by_label("Title")).to_be_focused()
+    expect(writer.page.get_by_text("Renamed.")).to_be_focused()
+    writer.open(f"{address}/about")
+    expect(writer.page.get_by_text("Renamed.")).to_be_hidden()
     writer.open("/shelf")
     expect(writer.page.get_by_role("link", name="The clock of ice", exact=True)).to_be_visible()
 

@@ -218,7 +218,7 @@ def test_every_key_has_a_button(writer: Writer, desk: DictatedDesk) -> None:
     expect(writer.text).to_be_focused()
     writer.press("None of these")
     expect(writer.offers).to_be_hidden()
-    writer.page.get_by_role("button", name="Last three").press("Enter")
+    writer.page.get_by_role("button", name="Show again").press("Enter")
     expect(writer.offers).to_be_visible()
     expect(writer.text).to_be_focused()
     writer.text.press("Escape")

@@ -110,7 +110,7 @@ def test_undo_takes_back_what_was_taken_last_and_offers_nothing(writer: Writer, 
     writer.page.reload()
     writer.expect_text(BEGINNING)
     expect(writer.offers).to_be_hidden()
-    writer.press("Last three")
+    writer.press("Show again")
     assert writer.ways() == list(WAYS)
 
 
@@ -127,7 +127,7 @@ def test_a_reload_and_back_lose_none(writer: Writer, desk: DictatedDesk) -> None
     writer.until_offered()
     writer.press("None of these")
     writer.page.reload()
-    expect(writer.page.get_by_role("button", name="Last three")).to_be_enabled()
+    expect(writer.page.get_by_role("button", name="Show again")).to_be_enabled()
     expect(writer.offers).to_be_hidden()
 
 
@@ -157,7 +157,7 @@ def test_a_reload_has_written_anew_what_was_being_written(writer: Writer, desk: 
     asked = len(desk.of("suggest"))
     writer.page.reload()
     writer.expect_text(BEGINNING)
-    expect(writer.page.get_by_role("button", name="Last three")).to_be_enabled()
+    expect(writer.page.get_by_role("button", name="Show again")).to_be_enabled()
     expect(writer.offers).to_be_hidden()
     assert len(desk.of("suggest")) == asked
 
@@ -372,7 +372,7 @@ def test_one_step_back_passes_over_words_taken_one_by_one(writer: Writer, desk: 
 def test_the_last_three_are_shown_where_they_belong(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     writer.text.press("Escape")
-    last = writer.page.get_by_role("button", name="Last three")
+    last = writer.page.get_by_role("button", name="Show again")
     expect(last).to_be_enabled()
     writer.text.press("Home")
     expect(last).to_be_disabled()
