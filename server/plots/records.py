@@ -25,18 +25,21 @@ from server.writing.brief import Brief
 SWEEP = 60.0
 """Seconds between deletions of old records."""
 
-SOON, FOR_EACH, AT_MOST = 0.005, 0.001, 0.05
+SOON, FOR_EACH, AT_MOST = 0.005, 0.0015, 0.1
 """Seconds for which a beginning waits for others: at least, for each plot in progress, at most.
 
 The more plots are in progress, the longer the engine takes for the first text, which nobody can read before. A
 transaction takes 0.7 ms of a core, whether it has one plot or ten.
 """
 
-LATER = 0.25
+LATER = 1.0
 """Seconds for which an end waits for others if the seed decides about it.
 
-Nobody waits for its record.
+Nobody waits for its record. A server that dies meanwhile counts as one crash of the plot.
 """
+
+ENOUGH = 16
+"""Changes that wait for no more others."""
 
 STOPPED = Ending("cancelled", START)
 """The end of a plot that was stopped on a server without it. One that generates it moves the end."""
@@ -92,8 +95,8 @@ class Records:
         self._presence = presence(shelf.engine)
         self._seconds = timedelta(seconds=seconds)
         self._ttl = timedelta(seconds=ttl)
-        self._soon = SharedTransaction(self._make, self._soon_seconds)
-        self._later = SharedTransaction(self._make, lambda: LATER)
+        self._soon = SharedTransaction(self._make, self._soon_seconds, ENOUGH)
+        self._later = SharedTransaction(self._make, lambda: LATER, ENOUGH)
         self._in_progress = set[str]()
 
     @classmethod

@@ -80,9 +80,9 @@ async def test_a_beginning_waits_the_longer_for_others_the_more_plots_are_in_pro
 
     class Watched(SharedTransaction[Change, set[str]]):
         def __init__(
-            self, make: Callable[[Sequence[Change]], Awaitable[set[str]]], seconds: Callable[[], float]
+            self, make: Callable[[Sequence[Change]], Awaitable[set[str]]], seconds: Callable[[], float], enough: int
         ) -> None:
-            super().__init__(make, lambda: waits.append(seconds()) or 0)  # type: ignore[func-returns-value]
+            super().__init__(make, lambda: waits.append(seconds()) or 0, enough)  # type: ignore[func-returns-value]
 
     async def began(records: Records, numbers: range) -> None:
         await asyncio.gather(*(records.add(replace(RECORD, id=f"{number:022}")) for number in numbers))

@@ -24,7 +24,7 @@ async def test_what_comes_during_a_transaction_waits_for_the_next_one() -> None:
         await go_on.wait()
         return len(made)
 
-    shared = SharedTransaction(make, lambda: 0)
+    shared = SharedTransaction(make, lambda: 0, 100)
     first = [asyncio.create_task(shared.make(number)) for number in (1, 2)]
     while not made:
         await asyncio.sleep(0)
@@ -34,12 +34,24 @@ async def test_what_comes_during_a_transaction_waits_for_the_next_one() -> None:
     assert made == [[1, 2], [3, 4, 5]]
 
 
+async def test_enough_changes_wait_no_longer() -> None:
+    made: list[list[int]] = []
+
+    async def make(changes: Sequence[int]) -> None:
+        made.append(list(changes))
+
+    shared = SharedTransaction(make, lambda: 3600, 2)
+    await asyncio.gather(*(shared.make(number) for number in range(4)))
+    await asyncio.gather(shared.make(4), shared.make(5))
+    assert made == [[0, 1, 2, 3], [4, 5]]
+
+
 async def test_an_error_is_that_of_each_change_and_the_next_transaction_works() -> None:
     async def make(changes: Sequence[int]) -> None:
         if 1 in changes:
             raise OSError("the disk is full")
 
-    shared = SharedTransaction(make, lambda: 0)
+    shared = SharedTransaction(make, lambda: 0, 100)
     found = await asyncio.gather(shared.make(1), shared.make(2), return_exceptions=True)
     assert list(map(str, found)) == ["the disk is full"] * 2
     await shared.make(3)
@@ -51,7 +63,7 @@ async def test_the_change_of_a_caller_who_is_cancelled_is_made() -> None:
     async def make(changes: Sequence[int]) -> None:
         made.extend(changes)
 
-    shared = SharedTransaction(make, lambda: 0)
+    shared = SharedTransaction(make, lambda: 0, 100)
     leaving, staying = (asyncio.create_task(shared.make(number)) for number in (1, 2))
     await asyncio.sleep(0)
     leaving.cancel()
