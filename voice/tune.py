@@ -153,7 +153,7 @@ def longest_passage(manuscripts: Sequence[Manuscript], checkpoint: str, base: st
 
 
 def knows(tokenizer: Tokenizer, text: str) -> bool:
-    """Return False if a text seems to be in a language for which the tokenizer was not made. See `ENGLISH`."""
+    """Return False if a text seems to be in a language that the tokenizer does not know. See `ENGLISH`."""
     return _cut(tokenizer, text) <= (1 + _cut(tokenizer, ENGLISH)) / 2
 
 

@@ -22,7 +22,10 @@ COMMENT = {
     ".css": re.compile(rb"\s*/\*.*?\*/", re.DOTALL),
     ".js": re.compile(rb"^\s*//.*\n|\s+//.*$", re.MULTILINE),
 }
-"""A comment and the space before it, by the suffix of a file. An address such as https://… has no space before //."""
+"""A comment and the space before it, by the suffix of a file.
+
+An address such as https://… has no space before //.
+"""
 
 
 def served(name: str, content: bytes) -> bytes:

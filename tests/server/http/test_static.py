@@ -1,4 +1,4 @@
-"""What browsers get of the static files."""
+"""The static files, as browsers get them."""
 
 import pytest
 
