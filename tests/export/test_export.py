@@ -20,12 +20,11 @@ from export.errors import ExportError
 ROOT = Path(__file__).parents[2]
 
 STOPPED_AT_VERIFICATION = """
-import os, sys, time
+import signal, sys
 from export import bundle
 from export.cli import export
 def stop(*arguments):
-    os.kill(os.getpid(), {signal})
-    time.sleep(60)  # another thread may have got it
+    signal.raise_signal({signal})  # to this thread: another one might take a signal to the process
 bundle.verify = stop
 export.main(sys.argv[1:])
 """
