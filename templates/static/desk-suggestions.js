@@ -5,7 +5,7 @@ import { name, refused, save, state } from "./desk-saving.js";
 import { events, lost } from "./desk-server.js";
 import { sheet } from "./desk-sheet.js";
 
-const KEPT = "plotify suggestions ", ASKED = "plotify asked", MOST = 60, PLOTS = 20;  // sets that the browser keeps of a plot, and plots
+const KEPT = "plotify suggestions ", MOST = 60, PLOTS = 20;  // sets that the browser keeps of a plot, and plots
 const WORDS = new Intl.Segmenter("en", { granularity: "word" });
 const tray = $("tray"), cards = tray.querySelectorAll(".way");
 
@@ -203,13 +203,13 @@ export const again = () => present(offered());
 
 cards.forEach((card, at) => card.onclick = () => take(at));
 addEventListener("online", () => tries && ask());
-// After a reload, what was being written is written anew.
+// After a reload, what was being written is written anew: the tab keeps its place.
 addEventListener("pagehide", () => {
-  stored(ASKED, busy() ? place(before()) : null, true);
+  stored(KEPT + name(), busy() ? place(before()) : null, true);
   stop();
   remember();
 });
-addEventListener("pageshow", () => stored(ASKED, undefined, true) === place(before()) && ask());
+addEventListener("pageshow", () => stored(KEPT + name(), undefined, true) === place(before()) && ask());
 state.onshow = () => {
   remember();  // under the name of the plot, which may be new
   draw();

@@ -162,6 +162,19 @@ def test_a_reload_has_written_anew_what_was_being_written(writer: Writer, desk: 
     assert len(desk.of("suggest")) == asked
 
 
+def test_another_plot_asks_for_nothing_that_was_being_written(writer: Writer, desk: DictatedDesk) -> None:
+    """Both are blank pages, so the place in the text is the same."""
+    writer.open("/")
+    writer.page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")
+    writer.text.press("Control+Enter")
+    expect(writer.offers).to_have_attribute("aria-busy", "true")
+    writer.page.get_by_role("link", name="New plot").click()
+    expect(writer.page.locator("#tray")).to_have_attribute("aria-busy", "false")  # the script has run
+    writer.text.press_sequentially(BEGINNING)
+    writer.expect_saved()
+    assert not desk.of("suggest")
+
+
 def test_typing_and_taking_are_on_one_stack(writer: Writer, desk: DictatedDesk) -> None:
     suggested(writer)
     writer.text.press("Tab")
