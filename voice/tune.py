@@ -30,9 +30,10 @@ ENGLISH = (
 )
 """An easy text: a tokenizer made for English cuts none of its words.
 
-It cuts at most 0.33 of the words of an English story, and at least 0.62 of those in eight other languages (measured
-with the shipped tokenizer on every prose text of 1,000 words or more, and on a paragraph of each language). So a text
-is in another language if it is nearer to one whose words are all cut. A base that does not know English refuses none.
+Such a tokenizer cuts at most 0.33 of the words of an English story, and at least 0.62 of those in eight other languages
+(measured with the shipped one on every prose text of 1,000 words or more, and on a paragraph of each language). So a
+text counts as another language if more than half of its words are cut. If the base does not know English either, the
+bound is higher.
 """
 
 WORD = re.compile(r"[^\W\d_]+")

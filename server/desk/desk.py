@@ -127,7 +127,7 @@ class Desk:
         return begun, Suggestions(self.engine, brief, plots, ends_bare(text), typed["rest"], client, prefetches)
 
     async def words(self, typed: Mapping[str, str], client: str) -> list[Word]:
-        """Return the likeliest words after `text`, and `word` as it stands there.
+        """Return the likeliest words after `text`, and `selected`, which stands there.
 
         Raises BriefError and EngineBusy.
         """

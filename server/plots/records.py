@@ -39,7 +39,7 @@ Nobody waits for its record. A server that dies meanwhile counts as one crash of
 """
 
 ENOUGH = 16
-"""Changes that wait for no more others."""
+"""Changes that wait no longer: their transaction begins."""
 
 STOPPED = Ending("cancelled", START)
 """The end of a plot that was stopped on a server without it. One that generates it moves the end."""

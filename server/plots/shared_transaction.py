@@ -15,7 +15,7 @@ class SharedTransaction(Generic[Change, Result]):
     Args:
         make: makes changes in one transaction. Its result, or its error, is that of each change.
         seconds: returns how long the first change waits for others.
-        enough: number of changes that wait no longer.
+        enough: number of changes for which the transaction begins at once.
     """
 
     def __init__(

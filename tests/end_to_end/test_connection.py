@@ -170,7 +170,8 @@ def test_suggestions_that_break_off_are_asked_for_again(writer: Writer) -> None:
     event = 'event: piece\ndata: {"index": 0, "text": " Half a"}\n\n'
     answer_once(writer.page, 200, event, "/suggest", **{"Content-Type": "text/event-stream"})
     writer.page.locator("#continue").click()
-    expect(writer.page.get_by_role("alert")).to_contain_text("lost. Your text is here. Trying again")
+    lost = "The connection to Plotify was lost. Your text is here."
+    expect(writer.page.get_by_role("alert")).to_contain_text(f"{lost} Trying again")
     expect(writer.takes).to_have_count(1)
     writer.until_offered()
     expect(writer.page.get_by_role("alert")).to_be_hidden()

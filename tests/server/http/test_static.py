@@ -19,7 +19,7 @@ def test_comments_stay_in_the_source(name: str, source: str, got: str) -> None:
     assert served(name, source.encode()).decode() == got
 
 
-def test_nothing_but_comments_is_missing() -> None:
+def test_no_comment_is_left_and_nothing_is_added() -> None:
     for name, got in FILES.items():
         source = (STATIC / name).read_bytes().splitlines()
         assert all(any(line in whole for whole in source) for line in got.splitlines())
