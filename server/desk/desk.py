@@ -31,6 +31,9 @@ NOTES_SHARE = 8
 MIN_TOKENS = 8
 """Tokens of a continuation, at least: after a whole sentence, the model often ends the text at once."""
 
+PROBABLY = 0.5
+"""A suggestion lengthens the last word if this is likelier. Else the writer has probably ended it."""
+
 LONGEST_LENGTH = max(LENGTHS, key=lambda length: LENGTHS[length].most)
 """The length that leaves enough of the context for any selection."""
 
@@ -117,7 +120,7 @@ class Desk:
         text = typed["text"]
         brief = await self.brief(text, typed)
         if typed["rest"][:1].isspace():
-            brief = replace(brief, whole_word=True)
+            brief = replace(brief, min_lengthening=1.0)
         count = at_once(self.engine, brief, CANDIDATES)
         prefetches = Prefetches(self.engine) if ahead else None
         if prefetches:
@@ -159,8 +162,8 @@ class Desk:
         room = max(context - min(brief.length.most, self.max_tokens) - ROOM - taken, context // 2 - taken)
         read = await asyncio.to_thread(window, text, tokenizer, room)
         brief = Brief.read({**typed, "prompt": read}, manifest, blank=True)
-        words, whole = len(text.split()), text[-1:].isspace()
-        return replace(brief, notes=notes, least=MIN_TOKENS, words=words, whole_word=whole)
+        lengthening = 1.0 if text[-1:].isspace() else PROBABLY
+        return replace(brief, notes=notes, least=MIN_TOKENS, words=len(text.split()), min_lengthening=lengthening)
 
     def _kept(self, typed: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         """Return the genre and the steering to keep. A page without a field for notes changes none."""

@@ -34,7 +34,8 @@ class Sampling:
         bad_words: words or phrases to keep out of the text; at most 32, of 1 to 64 characters each. Only the
             tokenizer's own tokens for a word are matched, so the model can still spell it with others.
         min_tokens: the text does not end before it has this many new tokens.
-        whole_word: the last word of the prompt is whole, so the first token does not lengthen it.
+        min_lengthening: 0 to 1; the first token lengthens the last word of the prompt only if all tokens that would do
+            so have more than this probability together. 0 always lets it do so, and 1 never.
         ignore_end: never end the text before `max_tokens`. For benchmarks.
         logprobs: return the log probabilities of each token and of the k likeliest in its place; k is 0 to 20. None
             returns none.
@@ -58,7 +59,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     bad_words: tuple[str, ...] = ()
     min_tokens: int = 0
-    whole_word: bool = False
+    min_lengthening: float = 0.0
     ignore_end: bool = False
     logprobs: int | None = None
     guidance: float = 1.0
@@ -82,9 +83,9 @@ class Sampling:
             self, "bad_words", _checked_strings("bad_words", self.bad_words, MAX_BAD_WORDS, MAX_BAD_WORD_LENGTH)
         )
         _check_whole("min_tokens", self.min_tokens, 0)
-        for name in ("whole_word", "ignore_end"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise InvalidRequest(f"{name} must be true or false; got {value!r}")
+        _check_number("min_lengthening", self.min_lengthening, 0.0, 1.0)
+        if not isinstance(self.ignore_end, bool):
+            raise InvalidRequest(f"ignore_end must be true or false; got {self.ignore_end!r}")
         if self.logprobs is not None:
             _check_whole("logprobs", self.logprobs, 0, MAX_LOGPROBS)
         _check_number("guidance", self.guidance, 1.0, 10.0)

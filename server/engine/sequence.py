@@ -179,7 +179,7 @@ class SequenceGroup:
         limit = min(sampling.max_tokens, shape.context - max(map(len, prompts)))
         logprobs = None if wanted is None else PromptLogprobs(prompt, wanted, tokenizer.size)
         bad_words = [spelling for word in sampling.bad_words for spelling in tokenizer.spellings(word)]
-        not_first = tokenizer.lengthening if sampling.whole_word else None
+        lengthening = tokenizer.lengthening if sampling.min_lengthening else None
         penalised = prompt[len(tokenizer.encode(request.unpenalised)) :] if request.unpenalised else prompt
         openings = request.openings or ((),) * len(seeds)
         deadline = time.monotonic() + config.deadline
@@ -196,7 +196,7 @@ class SequenceGroup:
                     shape.end_of_text,
                     bad_words,
                     opening,
-                    not_first,
+                    lengthening,
                 ),
                 text=OutputText(tokenizer.token_bytes, sampling.stop),
                 stats=SequenceStats(observer, request.id, len(prompt)),

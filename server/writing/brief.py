@@ -98,7 +98,7 @@ class Brief:
 
     notes: names and the like to keep in mind; () if the model has no place for them. least: tokens of the plot, at
     least. words: the number of words of the whole text, if the prompt is only its end; None if it is all of it.
-    whole_word: the prompt's last word is whole.
+    min_lengthening: see `Sampling`.
     """
 
     prompt: str
@@ -110,7 +110,7 @@ class Brief:
     notes: tuple[str, ...] = ()
     least: int = 0
     words: int | None = None
-    whole_word: bool = False
+    min_lengthening: float = 0.0
 
     @classmethod
     def read(cls, typed: dict[str, str], manifest: Manifest, blank: bool = False) -> "Brief":
@@ -189,7 +189,7 @@ class Brief:
             max_tokens=min(self.length.most, max_tokens),
             bad_words=self.avoid,
             min_tokens=self.least,
-            whole_word=self.whole_word,
+            min_lengthening=self.min_lengthening,
             seed=self.seed,
         )
         against = fill(None) if self.genre else None

@@ -1,5 +1,6 @@
 """The sampler of one sequence: bias and penalties before each token, log probabilities after it."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ class Sampler:
         end_of_text: the token excluded by `Sampling.ignore_end` and `Sampling.min_tokens`.
         bad_words: the spellings of `Sampling.bad_words`.
         opening: the first tokens, in place of sampled ones.
-        not_first: the tokens that cannot come first, because of `Sampling.whole_word`.
+        lengthening: the tokens that may come first only as `Sampling.min_lengthening` allows; None if all may.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Sampler:
         end_of_text: int,
         bad_words: Sequence[Sequence[int]] = (),
         opening: Sequence[int] = (),
-        not_first: npt.NDArray[np.intp] | None = None,
+        lengthening: npt.NDArray[np.intp] | None = None,
     ) -> None:
         self._sampling = sampling
         # Requests may have neighbouring seeds, or seeds of more than 64 bits.
@@ -64,7 +65,7 @@ class Sampler:
         self._bias = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
         self._bad_words = BadWords(bad_words)
         self._opening = opening
-        self._not_first = not_first
+        self._not_first = lengthening
         self._generated = 0
         penalties = (sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty)
         self._occurrences = _Occurrences(prompt) if penalties != (1, 0, 0) else None
@@ -110,9 +111,17 @@ class Sampler:
         # Not -inf: if guidance has set all other tokens to -inf, one of these must still be drawn.
         self._bad_words.exclude(scores, LOWEST)
         if self._not_first is not None and not self._generated:
-            scores[self._not_first] = LOWEST
+            if self._lengthens(scores[self._not_first], scores[: self._vocab_size]):
+                self._not_first = None
+            else:
+                scores[self._not_first] = LOWEST
         if self._endless:
             scores[self._end_of_text] = LOWEST
+
+    def _lengthens(self, lengthening: Floats, scores: Floats) -> bool:
+        """Return True if the last word of the prompt is probably not whole."""
+        least = self._sampling.min_lengthening
+        return least < 1 and math.exp(log_sum_exp(lengthening) - log_sum_exp(scores)) > least
 
     @property
     def _endless(self) -> bool:

@@ -15,7 +15,7 @@ from server.bundle import Bundle
 from server.desk.desk import NOTES_SHARE
 from server.desk.suggestions import MADE_WAY, Prefetches
 from server.engine import Engine, EngineBusy, EngineConfig
-from server.settings import Settings
+from server.settings import SHIPPED_MODEL, Settings
 from server.shelf import bounds
 from server.writing.brief import LENGTHS, Brief
 from server.writing.plot import Plot
@@ -78,10 +78,19 @@ def test_a_whole_word_is_not_lengthened(writer: Visitor) -> None:
     def begun(**fields: str) -> list[str]:
         return [suggested(writer, **fields, seed=str(seed))[1][0] for seed in range(7, 15)]
 
-    assert any(text[0].isalnum() for text in begun())
     whole = begun(rest=" jumps.")
     assert not any(text[0].isalnum() for text in whole)
     assert begun(text="A fox ") == [text.lstrip() for text in whole]
+
+
+def test_the_shipped_model_lengthens_only_words_that_are_probably_not_whole() -> None:
+    cases = {"She plays a part": False, "They meet at two.": False, "Anna finds the bod": True}
+    with serving(Bundle.load(SHIPPED_MODEL)) as live, httpx.Client(base_url=live.address) as client:
+        writer = Visitor(client)
+        for text, lengthened in cases.items():
+            for seed in range(0, 24, 6):
+                _, texts, _ = suggested(writer, text=text, seed=str(seed), wildness="5")
+                assert {each[0].isalnum() for each in texts} == {lengthened}, (text, texts)
 
 
 def test_the_best_candidate_comes_first_if_nobody_waits_for_it(

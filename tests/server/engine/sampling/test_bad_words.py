@@ -34,11 +34,24 @@ def test_the_beginning_of_a_word_is_drawn_still() -> None:
     assert [draw(sampler, logits).token for _ in range(4)] == [1, 2, 1, 2]
 
 
-def test_a_whole_word_is_not_lengthened_by_the_first_token() -> None:
-    logits = np.array([0, 9, 8, 0], np.float32)
-    for not_first, first in ((np.array([1]), 2), (None, 1)):
-        sampler = Sampler(Sampling(temperature=0), 0, [], 4, 3, not_first=not_first)
-        assert [draw(sampler, logits.copy()).token for _ in range(2)] == [first, 1]
+@pytest.mark.parametrize(("least", "first"), [(0.2, 0), (0.8, 0), (0.9, 2), (1.0, 2)])
+def test_the_first_token_lengthens_a_word_only_if_that_is_likely_enough(least: float, first: int) -> None:
+    """The first two tokens would do so, with 0.4 and 0.44 of the probability."""
+    logits = np.log(np.array([0.44, 0.4, 0.1, 0.06], np.float32))
+    lengthening = np.array([0, 1])
+    sampler = Sampler(Sampling(temperature=0, min_lengthening=least), 0, [], 4, 3, lengthening=lengthening)
+    assert [draw(sampler, logits.copy()).token for _ in range(2)] == [first, 0]
+
+
+def test_guidance_does_not_decide_about_lengthening() -> None:
+    """The first token is likely enough without guidance, and not with it."""
+    own, guided = (np.log(np.array(each, np.float32)) for each in ([0.6, 0.3, 0.1], [0.4, 0.3, 0.3]))
+    sampling = Sampling(temperature=0, min_lengthening=0.5)
+    for steps, first in (([guided], 1), ([own, guided], 0)):
+        sampler = Sampler(sampling, 0, [], 3, 2, lengthening=np.array([0]))
+        for logits in steps[:-1]:
+            sampler.exclude(logits.copy())
+        assert draw(sampler, guided.copy()).token == first
 
 
 def test_a_word_is_spelled_as_it_may_stand_in_a_text(bundle: Bundle) -> None:
