@@ -21,8 +21,7 @@ let known = [mark(served)];  // marks of the text that the server has, and of th
 export const state = {
   undo: !$("undo").disabled,
   redo: !$("redo").disabled,
-  onshow() {},  // the server has a new text
-  onchange() {},  // other controls may be of use
+  onchange() {},  // other controls may be of use; onshow, set later: the server has a new text
 };
 
 const takes = [];  // what the model wrote and the server does not know yet
@@ -65,9 +64,8 @@ export function steer() {
 
 // Saves words of the model as such.
 sheet.ontake = (at, taken) => {
-  const { value } = sheet, text = value.slice(0, at), rest = value.slice(at + taken.length), last = takes.at(-1);
-  if (last && !last.leaves && last.text + last.taken === text && last.rest === rest) last.taken += taken;
-  else takes.push({ text, taken, rest });
+  const { value } = sheet;
+  takes.push({ text: value.slice(0, at), taken, rest: value.slice(at + taken.length) });
   if (!trying) plan(200);
 };
 
@@ -186,7 +184,8 @@ $("more").onclick = async (event) => {
 };
 onpagehide = () => {
   if (!unsaved()) return;
-  const [take] = takes, what = { ...plain(), ...(take && whole(take) === sheet.value && take) };
+  const all = { ...takes[0], taken: takes.map(({ taken }) => taken).join("") };
+  const what = { ...plain(), ...(whole(all) === sheet.value && all) };
   send(sheet.value);
   // A browser refuses more than 64 KiB.
   keepDraft(navigator.onLine && !trying && navigator.sendBeacon(form.action, fields(what)));

@@ -17,14 +17,12 @@ export const sheet = {
   value: area.value,
   start: area.value.length,  // of the selection; both are the caret if nothing is selected
   end: area.value.length,
-  onchange() {},
-  onmove() {},
-  ontake() {},
+  onchange() {},  // beside it, onmove and ontake, which other modules set
 
   // runs: [characters, author], of a text from the server.
   begin(runs) {
-    const { length } = this.value, authors = runs.map(([count, by]) => by[0].repeat(count)).join("");
-    this.authors = authors.padEnd(length, "w").slice(0, length);
+    const { length } = this.value;
+    this.authors = runs.map(([count, by]) => by[0].repeat(count)).join("").padEnd(length, "w").slice(0, length);
     this.edits = { undo: [], redo: [] };
     this.onchange();
   },

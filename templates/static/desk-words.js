@@ -7,10 +7,11 @@ import { ask, rest } from "./desk-suggestions.js";
 
 const fork = $("fork"), LETTER = /[\p{L}\p{N}\p{M}’'-]/u;
 
-// Returns the beginning and end of the word at the caret, or of the selected words.
+// Returns the beginning and end of the word at the caret or before it, or of the selected words.
 export function chosen() {
   let { start, end, value } = sheet;
   const letter = (at) => LETTER.test(value[at] ?? "");
+  while (start && start === end && !letter(start) && !letter(start - 1)) start = --end;
   while (letter(start - 1) && (start === end || letter(start))) start--;
   while (letter(end) && (start === end || letter(end - 1))) end++;
   return end > start && [start, end];

@@ -275,6 +275,43 @@ def test_words_that_are_taken_one_by_one_and_redone_stay_the_models(writer: Writ
         writer.expect_text(f"{whole}{''.join(words)} hard")
 
 
+def test_words_that_are_taken_and_undone_at_once_are_the_models_in_the_tree(writer: Writer, desk: DictatedDesk) -> None:
+    writer.expect_saved()
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    for key in (*["ArrowRight"] * 3, *["Control+z"] * 3, *["Control+Shift+z"] * 2):
+        writer.text.press(key)
+    writer.expect_saved()
+    writer.page.get_by_role("link", name="Share, export, tree…").click()
+    expect(writer.page.locator(".words.model")).to_have_count(4, timeout=PATIENCE)
+    expect(writer.page.locator(".words.writer")).to_have_text(["The blank page", BEGINNING])
+
+
+def test_words_that_are_taken_as_the_page_is_left_are_the_models_in_the_tree(
+    writer: Writer, desk: DictatedDesk
+) -> None:
+    writer.expect_saved()
+    writer.text.press("Control+Enter")
+    expect(writer.takes).to_have_count(3)
+    words = (writer.ghost.get_attribute("data-words") or "").split()[:2]
+    plot = writer.page.url
+    for _ in words:
+        writer.text.press("ArrowRight")
+    writer.open("/about")
+    writer.page.goto(plot)
+    writer.expect_text(f"{BEGINNING}{WAYS[0]} {' '.join(words)}")
+    writer.page.goto(f"{plot}/about")
+    expect(writer.page.locator(".here > .passage > .words.model")).to_be_visible()
+    expect(writer.page.locator(".words.writer")).to_have_text(["The blank page", BEGINNING])
+
+
+def test_behind_a_word_and_its_full_stop_there_are_others_for_it(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.press("Control+End")
+    writer.text.press("Alt+ArrowDown")
+    expect(writer.page.get_by_role("button", name="moon")).to_be_visible()
+    assert desk.of("words")[-1]["selected"] == "name"
+
+
 def test_the_words_of_the_model_stay_marked_if_the_page_is_left_before_the_next_save(
     writer: Writer, desk: DictatedDesk
 ) -> None:
