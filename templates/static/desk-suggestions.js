@@ -6,6 +6,7 @@ import { events, lost } from "./desk-server.js";
 import { sheet } from "./desk-sheet.js";
 
 const KEPT = "plotify suggestions ", MOST = 60, PLOTS = 20;  // sets that the browser keeps of a plot, and plots
+export const AHEAD = { ahead: 1 };
 const WORDS = new Intl.Segmenter("en", { granularity: "word" });
 const tray = $("tray"), cards = tray.querySelectorAll(".way");
 
@@ -27,7 +28,7 @@ const place = (text) => `${text.length} ${text.slice(-50)}`;
 const known = (where = now?.set.place) => sets.filter((set) => set.place === where);
 export const offered = (text = before()) => known(place(text)).at(-1);
 
-// stop: ends the writing; null once it has ended.
+// stop: ends the writing; none once it has ended.
 const blank = (text, stop = null) => ({ place: place(text), ways: ["", "", ""], stop });
 
 export const beside = (step) => known()[known().indexOf(now?.set) + step];
@@ -37,8 +38,8 @@ export const reading = () => sets.findLast(({ read, place }) => read >= 0 && Mat
 
 // Keeps the sets, beside those of other tabs.
 function remember() {
-  const key = KEPT + name(), all = [...(stored(key) ?? []), ...sets], plots = (stored(KEPT) ?? []).filter((each) => each !== key);
-  sets = [...new Map(all.map((set) => [set.place + set.ways, set])).values()].filter((set) => full(set) || set.stop);
+  const key = KEPT + name(), plots = (stored(KEPT) ?? []).filter((each) => each !== key);
+  sets = [...new Map([...(stored(key) ?? []), ...sets].map((set) => [set.place + set.ways, set])).values()].filter((set) => full(set) || set.stop);
   const ended = sets.filter((set) => full(set) && !set.stop).slice(-MOST);
   if (!ended.length) return;
   stored(key, ended);
@@ -92,8 +93,7 @@ export function rest() {
 
 export function stop() {
   clearTimeout(timer);
-  if (tries) say();
-  tries = false;
+  tries &&= say();
   now?.set.stop?.();
   next?.stop?.();
   next = null;
@@ -101,24 +101,22 @@ export function stop() {
   draw();
 }
 
-// quiet: nobody asked, so it yields to everybody, and says nothing if it is refused.
-function written(text, quiet) {
-  const writing = new AbortController(), set = blank(text, () => {
-    set.stop = null;
-    writing.abort();
-  });
-  write(set, text, quiet, writing);
+// more: fields of the request. With `ahead`, nobody asked, so it yields to everybody, and says nothing if it is refused.
+// A `seed` gives the same ones as before.
+function written(text, more) {
+  const writing = new AbortController(), set = blank(text, () => set.stop = writing.abort());
+  write(set, text, more, writing);
   return set;
 }
 
-async function write(set, text, quiet, writing) {
-  const fields = { text, rest: sheet.value.slice(sheet.end), ...(quiet && { ahead: 1 }) };
+async function write(set, text, more, writing) {
+  const quiet = more?.ahead;
   let refusal;
   try {
-    for await (const [event, { read, notes, index, text: piece, failure }] of events("/suggest", fields, writing)) {
-      if (event === "begun") Object.assign(set, { notes, all: read >= text.trim().length, read: count(text.slice(-read)) });
-      if (event === "piece") set.ways[index] += piece;
-      if (event === "settled") Object.assign(set, { stop: null, failure });
+    for await (const [event, data] of events("/suggest", { text, rest: sheet.value.slice(sheet.end), ...more }, writing)) {
+      if (event === "begun") Object.assign(set, data, { all: data.read >= text.trim().length, read: count(text.slice(-data.read)) });
+      if (event === "piece") set.ways[data.index] += data.text;
+      if (event === "settled") Object.assign(set, data, { stop: null });
       if (now?.set === set) draw();
     }
     if (set.stop) throw lost;
@@ -135,7 +133,7 @@ async function write(set, text, quiet, writing) {
   draw();  // shows the options, one of which may be refused
   if (refusal) {
     tries = yields ? refusal.after || 2 : !quiet && refused(refusal);
-    timer = tries && setTimeout(ask, tries * 1000, quiet);
+    timer = tries && setTimeout(ask, tries * 1000, more);
     return draw();
   }
   if (!quiet) explain({ message: set.failure }, ":not(#text-problem)");
@@ -144,15 +142,15 @@ async function write(set, text, quiet, writing) {
 }
 
 // Inside a word, the text goes on behind the word. A writer who pauses there is correcting it.
-export function ask(quiet) {
+export function ask(more) {
   rest();
   const { index, segment, isWordLike } = WORDS.segment(sheet.value).containing(sheet.end) ?? {};
   const inside = isWordLike && index < sheet.end;
-  if (quiet && inside) return;
+  if (more?.ahead && inside) return;
   save();
   sheet.select(inside ? index + segment.length : sheet.end);
-  present(written(before(), quiet));
-  if (!quiet) tell(says("writing"));
+  present(written(before(), more));
+  if (!more?.ahead) tell(says("writing"));
 }
 
 // Has the next three written before this one is taken.
@@ -163,7 +161,7 @@ function inAdvance(pause = 300) {
     const text = before() + words();
     if (!words() || next?.place === place(text) || offered(text)) return;
     next?.stop?.();
-    next = written(text, true);
+    next = written(text, AHEAD);
   }, pause);
 }
 
@@ -174,7 +172,7 @@ export function take(index = now.index) {
   sheet.put(now.at, 0, taken, "m");
   const last = [next, ...sets].findLast((set) => set?.place === place(before()));
   if (last === next) next = null;
-  last ? present(last) : ask(true);
+  last ? present(last) : ask(AHEAD);
   tell(says("taken") + (last && !last.stop ? ` ${says("arrived", full(last))}` : ""));
 }
 
@@ -203,13 +201,17 @@ export const again = () => present(offered());
 
 cards.forEach((card, at) => card.onclick = () => take(at));
 addEventListener("online", () => tries && ask());
-// After a reload, what was being written is written anew: the tab keeps its place.
+// After a reload, what was being written is written again from its seed, not kept in part: the tab keeps its place.
 addEventListener("pagehide", () => {
-  stored(KEPT + name(), busy() ? place(before()) : null, true);
+  stored(KEPT + name(), busy() ? [place(before()), { seed: now?.set.seeds?.[0] }] : null, true);
+  if (now?.set.stop) sets.pop();
   stop();
   remember();
 });
-addEventListener("pageshow", () => stored(KEPT + name(), undefined, true) === place(before()) && ask());
+addEventListener("pageshow", () => {
+  const [where, seed] = stored(KEPT + name(), undefined, true) ?? [];
+  if (where === place(before())) ask(seed);
+});
 state.onshow = () => {
   remember();  // under the name of the plot, which may be new
   draw();

@@ -1,7 +1,7 @@
 import { $, count, form, says, stored, tell } from "./desk-page.js";
 import { save, soon, state, steer, travel } from "./desk-saving.js";
 import { sheet } from "./desk-sheet.js";
-import { again, ask, beside, offered, other, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
+import { AHEAD, again, ask, beside, offered, other, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
 import { chosen, close, selected, showOthers } from "./desk-words.js";
 
 const text = sheet.element, pausing = $("pausing"), colouring = $("colouring"), MODIFIERS = ["Control", "Meta", "Alt", "Shift"];
@@ -107,7 +107,7 @@ text.oninput = () => {
   rest();
   form.classList.add("writing");
   clearTimeout(pause);
-  if (pausing.checked) pause = setTimeout(() => text.matches(":focus") && !shown() && ask(true), 1500);
+  if (pausing.checked) pause = setTimeout(() => text.matches(":focus") && !shown() && ask(AHEAD), 1500);
 };
 // Beside the text, a click only moves the caret.
 text.onclick = ({ x, y }) => {
