@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.end_to_end.writer import BEGINNING, Writer
+from tests.end_to_end.writer import BEGINNING, PATIENCE, Writer
 from tests.server.live import LiveServer, fill_up, wait_until_idle
 
 MARKUP = "<script>document.title = 'taken'</script></textarea><b>&amp;"
@@ -269,6 +269,7 @@ def test_the_keyboard_is_enough(writer: Writer) -> None:
     keyboard.press("Tab")
     keyboard.press("Enter")
     ways = writer.until_offered()
+    expect(writer.page.get_by_role("button", name="Stop")).to_be_hidden(timeout=PATIENCE)
     writer.text.focus()
     for _ in range(9):
         if writer.takes.first.evaluate("button => button === document.activeElement"):

@@ -138,11 +138,11 @@ def test_what_serves_the_text_fades_while_one_writes_and_stays_in_reach(writer: 
     options, navigation = writer.page.locator("#steering"), writer.page.get_by_role("navigation")
     writer.page.keyboard.type("!")
     for faded in (options, navigation):
-        expect(faded).to_have_css("opacity", "0.45")
+        expect(faded).to_have_css("opacity", "0.6")
     writer.page.mouse.move(*writer.page.evaluate("[steering.getBoundingClientRect().x + 20, 200]"))
     expect(options).to_have_css("opacity", "1")
     writer.page.keyboard.type("!")
-    expect(navigation).to_have_css("opacity", "0.45")
+    expect(navigation).to_have_css("opacity", "0.6")
     expect(options).to_have_css("opacity", "1")
     writer.text.press("Control+Enter")
     expect(writer.takes).to_have_count(3)
