@@ -8,6 +8,7 @@ from server.desk.continuations import TYPED, at_once
 from server.engine import AnyEngine, Request, Sampling, Stream
 from server.errors import PlotifyError
 from server.writing.brief import Brief
+from server.writing.notes import names
 
 CANDIDATES = 8
 """Ways to generate at once."""
@@ -16,10 +17,13 @@ WAYS = 3
 """Ways to return."""
 
 ROUNDS = 3
-"""Attempts at so many different ways. Of one word there may be few."""
+"""Attempts at so many different ways that keep a name. Of one word there may be few."""
 
 LONGEST = 100
 """Words of a selection, at most."""
+
+NAMES = 3
+"""Names of a selection to keep in mind, at most. The model learned to use so many."""
 
 BEFORE, BEHIND = 600, 48
 """Characters before the selection, and tokens behind it, by which the ways are ranked."""
@@ -77,8 +81,9 @@ class Selection:
 async def rewritten(engine: AnyEngine, brief: Brief, selection: Selection, client: str) -> list[str]:
     """Return up to `WAYS` different texts in place of a selection, the best first.
 
-    The model continues the text before the selection several times. The best candidate is the one after which the text
-    behind the selection is likeliest.
+    The model continues the text before the selection several times, with the names in the selection as notes. The best
+    candidate is the one after which the text behind the selection is likeliest. Candidates with one of the names come
+    first.
 
     Args:
         brief: with the end of the text before the selection.
@@ -90,19 +95,22 @@ async def rewritten(engine: AnyEngine, brief: Brief, selection: Selection, clien
     words = len(selection.selected.split())
     if not 1 <= words <= LONGEST:
         raise SelectionError(f"Select from 1 to {LONGEST} words; you have selected {words}.")
+    kept = names(selection.selected)[:NAMES] if engine.bundle.manifest.prompt.has_notes else []
+    named = replace(brief, notes=tuple(dict.fromkeys((*brief.notes, *kept))))
     ways: dict[str, str] = {_key(selection.selected): ""}
     for attempt in range(ROUNDS):
-        for written in await _written(engine, brief, selection, client, attempt):
+        for written in await _written(engine, named, selection, client, attempt):
             way = selection.cut(written)
             if key := _key(way):
                 ways.setdefault(key, way)
-        if len(ways) > WAYS:
+        found = list(filter(None, ways.values()))
+        lost = {way: bool(kept) and not any(name in way for name in kept) for way in found}
+        if list(lost.values()).count(False) >= WAYS:
             break
-    found = list(filter(None, ways.values()))
     scores = {way: await _score(engine, brief, selection, way, client) for way in found}
     # Where the selection is a part of a sentence, the end of one is out of place.
     broken = {way: bool(SENTENCE_END.search(way)) and not SENTENCE_END.search(selection.selected) for way in found}
-    return sorted(found, key=lambda way: (broken[way], -scores[way]))[:WAYS]
+    return sorted(found, key=lambda way: (broken[way], lost[way], -scores[way]))[:WAYS]
 
 
 async def _written(engine: AnyEngine, brief: Brief, selection: Selection, client: str, attempt: int) -> list[str]:

@@ -6,9 +6,16 @@ from itertools import groupby
 LONGEST = 4
 """Words of an item to read as it is. A longer one is a sentence; its names are read instead."""
 
-WORD = re.compile(r"[^\W\d_][\w'’-]*")
+WORD = re.compile(r"[^\W\d_][\w'’-]*|[^\w\s]")
+"""A word, or a mark between words."""
 
-OPENINGS = frozenset(("A", "An", "And", "At", "But", "He", "Her", "His", "I", "In", "It", "On", "She", "The", "They"))
+POSSESSIVE = re.compile(r"['’]s$")
+
+OPENINGS = frozenset((
+    "A", "After", "An", "And", "As", "At", "Before", "But", "He", "Her", "His", "How", "However", "I", "If", "In", "It",
+    "Its", "My", "Now", "On", "One", "Our", "She", "So", "Soon", "That", "The", "Their", "Then", "There", "They",
+    "This", "To", "We", "What", "When", "Where", "While", "Who", "With", "You", "Your",
+))  # fmt: skip
 """Words with a capital at the beginning of many sentences. They are no names."""
 
 
@@ -20,10 +27,14 @@ def noted(notes: str) -> tuple[str, ...]:
 
 def _parts(item: str) -> list[str]:
     """Return an item, or the names in a sentence: from lists of names the model learned to use notes."""
-    return [item] if len(item.split()) <= LONGEST else _names(item) or [item]
+    return [item] if len(item.split()) <= LONGEST else names(item) or [item]
 
 
-def _names(sentence: str) -> list[str]:
-    """Return the capitalized words of a sentence, neighbours as one name."""
-    words = groupby(WORD.findall(sentence), key=lambda word: word[0].isupper() and word not in OPENINGS)
-    return [" ".join(name) for capitalized, name in words if capitalized]
+def names(text: str) -> list[str]:
+    """Return the names in a text, each once.
+
+    A name is a capitalized word, or several that stand together without a mark between them.
+    """
+    words = groupby(WORD.findall(text), key=lambda word: word[0].isupper() and word not in OPENINGS)
+    found = (" ".join(name) for capitalized, name in words if capitalized)
+    return list(dict.fromkeys(POSSESSIVE.sub("", name) for name in found))

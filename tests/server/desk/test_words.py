@@ -5,13 +5,16 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
+from server.bundle import Bundle
 from server.desk.rewriting import LONGEST, Selection
 from server.desk.words import SHOWN, WORD, _listed, likeliest_words
 from server.engine import Engine, Request, Sampling
+from server.settings import SHIPPED_MODEL
 from tests.server.desk.visiting import Visitor
-from tests.server.live import wait_until_idle
+from tests.server.live import serving, wait_until_idle
 
 TEXT = "A lighthouse keeper finds"
 
@@ -127,6 +130,19 @@ def test_ways_are_ranked_by_the_text_behind_them(writer: Visitor, roomy: Engine)
     whole = [way for way in found if not {".", "!", "?", "…"} & set(way)]
     scores = [score(way) for way in whole]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_most_ways_are_about_the_same_people() -> None:
+    sentence = "Anna finds a letter under the old harbour of Lisbon. "
+    with serving(Bundle.load(SHIPPED_MODEL)) as live, httpx.Client(base_url=live.address) as client:
+        writer = Visitor(client)
+        ways = [
+            way
+            for seed in range(0, 40, 8)
+            for before in ("", "The war is over. ")
+            for way in rewritten(writer, text=before, selected=sentence, rest="", seed=str(seed))
+        ]
+    assert sum("Anna" in way or "Lisbon" in way for way in ways) > 0.5 * len(ways)
 
 
 @pytest.mark.parametrize(("selected", "status"), [("", 422), ("  ", 422), ("x " * (LONGEST + 1), 422)])

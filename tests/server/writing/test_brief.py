@@ -107,6 +107,7 @@ def test_notes_stand_before_the_text_if_the_model_has_a_place_for_them(bundle: B
         ("Anna,  Lisbon\r\nthe old harbour; Anna", ("Anna", "Lisbon", "the old harbour")),
         ("Anna is a nurse from Nova Goa and loves Tom.", ("Anna", "Nova Goa", "Tom")),
         ("The letter was never sent to Zoë O’Hara", ("Zoë O’Hara",)),
+        ("Then Tom’s brother and Zoë went to Goa", ("Tom", "Zoë", "Goa")),
         ("the letter must not be found", ("the letter must not be found",)),
     ],
 )
