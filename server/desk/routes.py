@@ -63,14 +63,15 @@ async def back_to_desk() -> Redirect:
 async def at_desk(visit: Visiting) -> Response[Any]:
     """Press a button.
 
-    `do` is continue, keep, stop, undo, redo, go, words or rewrite. With `read`, nothing is kept.
+    `do` is continue, keep, stop, undo, redo, go, words, rewrite or about. With `read`, nothing is kept.
 
     `choose` is the passage to take, `taken` words of the model between `text` and `rest`, `go` the passage to go to.
     With `undone`, the writer has undone what they did after an earlier text. `known` are marks of the texts that the
     page knows: see `Shelf.keep`.
 
     The server keeps the text before anything else. The response is the page, streamed with its offer, or a redirect to
-    it, or to that of the other words or versions; for mistakes (403, 413, 422, 429, 503) the page with an explanation.
+    it, or to the page of other words, of other versions, or of all about the plot. For mistakes (403, 413, 422, 429,
+    503) it is the page with an explanation.
     """
     typed = await desk_form(visit)
     script = for_script(visit.request)
@@ -93,7 +94,7 @@ async def at_desk(visit: Visiting) -> Response[Any]:
     told = {"seed": typed["seed"]} if typed["seed"] else {}
     if volume.replaced is not None:
         told["replaced"] = str(volume.replaced)
-    elif typed["do"] in ("words", "rewrite"):
+    elif typed["do"] in ("words", "rewrite", "about"):
         address += f"/{typed['do']}"
     return Redirect(address, status_code=303, query_params=told or None)
 

@@ -5,6 +5,7 @@ way stays in the strand, and the others are strands beside it. The way that stay
 else the one with the most passages: so strands lie in each other no deeper than the logarithm of their number.
 """
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from msgspec import Struct
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.shelf.authorship import By, shared
+from server.shelf.authorship import By, Run, part, shared
 from server.shelf.errors import NotOnShelf
 from server.shelf.models import PassageRow, PlotRow
 
@@ -28,6 +29,8 @@ READ = 8_000
 CONTEXT = 30
 """Characters before a difference, or up to a word more."""
 
+SPACE = re.compile(r"\s+")
+
 
 class Gap(Struct, frozen=True):
     """Passages that are too far away to be shown. count: their number. number: the nearest of them."""
@@ -39,19 +42,23 @@ class Gap(Struct, frozen=True):
 class Twig(Struct, frozen=True):
     """A passage in an outline.
 
-    text: its beginning, with an ellipsis if there is more. After a change in the middle of a plot, the new passage
-    begins like the old one. Then this is the part that differs, behind an ellipsis. on_path: it is a part of the plot's
-    text. ways: the ways on from it, besides the next passage in its strand. beside: the number of all passages on these
-    ways. unfolded: they are shown at once.
+    words: its beginning, with an ellipsis if there is more: pieces of text, each with its author. After a change in the
+    middle of a plot, the new passage begins like the old one. Then this is the part that differs, behind an ellipsis.
+    on_path: it is a part of the plot's text. ways: the ways on from it, besides the next passage in its strand.
+    beside: the number of all passages on these ways. unfolded: they are shown at once.
     """
 
     number: int
-    by: By
-    text: str
+    words: list[tuple[By, str]]
     on_path: bool
     ways: "list[Strand | Gap]"
     beside: int
     unfolded: bool
+
+    @property
+    def text(self) -> str:
+        """Its words, whoever wrote them."""
+        return "".join(text for _, text in self.words)
 
 
 class Strand(Struct, frozen=True):
@@ -96,11 +103,14 @@ class _Drawing:
         self.shown = set(self._nearest())
         self.sizes = self._sizes(parents)
         self.shown_sizes = self._sizes(self.shown)
-        part = func.substr(PassageRow.text, 1, READ)
-        texts = select(PassageRow.number, PassageRow.by, part).where(
+        beginning = func.substr(PassageRow.text, 1, READ)
+        texts = select(PassageRow.number, PassageRow.by, PassageRow.runs, beginning).where(
             PassageRow.plot_id == plot.id, PassageRow.number.in_(self.shown)
         )
-        self.texts: dict[int, tuple[By, str]] = {number: (by, text) for number, by, text in session.execute(texts)}
+        self.texts: dict[int, str] = {}
+        self.authors: dict[int, list[Run]] = {}
+        for each, by, runs, text in session.execute(texts):
+            self.texts[each], self.authors[each] = text, runs or [(len(text), by)]
 
     def outline(self) -> Outline:
         top = min(self.shown)  # a passage is newer than its parent, so its number is higher
@@ -156,27 +166,36 @@ class _Drawing:
         return largest if len(self.children[number]) == 1 or self.shown_sizes[largest] > 1 else None
 
     def _twig(self, number: int, following: int | None) -> Twig:
-        by, text = self.texts[number]
-        start = self._start(number)
-        words = ("…" if start else "") + " ".join(text[start : start + EXCERPT].split())
-        words += "…" if len(text) > start + EXCERPT else ""
         others = [child for child in self.children[number] if child != following]
         near = number in {self.at, self.plot.current, self.parents[self.plot.current]}
         return Twig(
             number,
-            by,
-            words,
+            list(self._words(number)),
             number in self.path,
             ways=list(self._ways(others)),
             beside=sum(self.sizes[child] for child in others),
             unfolded=near or any(child in self.middle for child in others),
         )
 
+    def _words(self, number: int) -> Iterator[tuple[By, str]]:
+        """Yield the pieces of an excerpt, on one line, with their authors."""
+        text, start = self.texts[number], self._start(number)
+        shown = text[start : start + EXCERPT]
+        begin, last = 0, len(shown.rstrip())
+        for length, by in part(self.authors[number], start, start + len(shown)):
+            piece = SPACE.sub(" ", shown[begin : begin + length])
+            before = "…" if start and not begin else ""
+            after = "…" if begin + length >= len(shown) and len(text) > start + EXCERPT else ""
+            piece = piece.lstrip() if not begin else piece
+            piece = piece.rstrip() if begin + length >= last else piece
+            yield by, before + piece + after
+            begin += length
+
     def _start(self, number: int) -> int:
         """Return where a passage differs from the older ones at its place, or 0 if it does at once."""
-        text = self.texts[number][1]
+        text = self.texts[number]
         older = (each for each in self.children[self.parents[number]] if each < number and each in self.shown)
-        same = max((shared(text, self.texts[each][1]) for each in older), default=0)
+        same = max((shared(text, self.texts[each]) for each in older), default=0)
         return text.rfind(" ", 0, same - CONTEXT) + 1 if same > 2 * CONTEXT else 0
 
     def _ways(self, children: list[int]) -> "Iterator[Strand | Gap]":

@@ -68,11 +68,11 @@ class Entry(Struct, frozen=True):
 
     @property
     def rest(self) -> str:
-        """The opening on one line, without its first words if they are the title."""
+        """The opening on one line. If the title is its first words, it goes on from them, behind an ellipsis."""
         words = " ".join(self.opening.split())
         if self.title != heading("", self.opening):
             return words
-        return "" if words == self.title else words[len(self.title) - 1 :].lstrip()
+        return "" if words == self.title else f"…{words[len(self.title) - 1 :].lstrip()}"
 
 
 class Written(Struct, frozen=True, kw_only=True):

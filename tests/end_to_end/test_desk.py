@@ -119,7 +119,7 @@ def test_what_is_edited_in_between_is_a_passage_beside_the_other(writer: Writer)
     for text in (edited, longer):
         writer.press("Redo")
         writer.expect_text(text)
-    writer.page.get_by_role("link", name="Share, export, tree").click()
+    writer.see_all()
     tree = writer.page.locator("#tree")
     tree.locator("details").evaluate_all("folds => folds.forEach(fold => { fold.open = true; })")
     tree.get_by_role("button", name=BEGINNING, exact=True).click()

@@ -96,7 +96,7 @@ def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> No
     ways = [" ".join(way.split()) for way in found]
     writer.take(0)
     writer.expect_saved()
-    writer.page.get_by_role("link", name="Share, export, tree").click()
+    writer.see_all()
     tree = writer.page.locator("#tree")
     here = tree.locator("[aria-current=step] > .passage")
     expect(here).to_contain_text(ways[0][:100])
@@ -107,7 +107,7 @@ def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> No
     assert writer.asked("8") == found
     writer.take(2)
     writer.expect_saved()
-    writer.page.get_by_role("link", name="Share, export, tree").click()
+    writer.see_all()
     expect(here).to_contain_text(ways[2][:100])
     tried = tree.get_by_role("button", name=ways[0][:40])
     fold = tree.get_by_text("Also tried here")
@@ -116,9 +116,8 @@ def test_the_tree_of_what_was_tried_is_walked_and_branched(writer: Writer) -> No
     fold.click()
     tried.click()
     writer.expect_text(BEGINNING + found[0])
-    writer.page.get_by_role("link", name="Share, export, tree").click()
+    writer.see_all()
     beginning = tree.locator(".passage").filter(has=writer.page.get_by_role("button", name=BEGINNING, exact=True))
-    beginning.hover()
     beginning.get_by_role("button", name="New plot from here").click()
     writer.expect_text(BEGINNING)
     expect(writer.page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\(branch\)$"))

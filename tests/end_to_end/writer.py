@@ -135,6 +135,10 @@ class Writer:
         self.page.wait_for_url("**/shelf/*", timeout=PATIENCE)
         return self.page.url.removesuffix("#offers").removeprefix(self.address)
 
+    def see_all(self) -> None:
+        """Go from the desk to the page with the tree of the plot."""
+        self.page.get_by_role("link" if self.script else "button", name="Share, export, tree").click()
+
     def download(self, name: str) -> str:
         """Download the file behind a link, and return its content."""
         with self.page.expect_download() as file:

@@ -24,7 +24,7 @@ def hidden(page: str) -> dict[str, str]:
     return {name: unescape(value) for name, value in (inputs | areas).items()}
 
 
-@pytest.mark.parametrize("do", ["words", "rewrite"])
+@pytest.mark.parametrize("do", ["words", "rewrite", "about"])
 def test_the_text_is_kept_on_the_way_to_others(writer: Visitor, do: str) -> None:
     plot = writer.keep(TEXT[:20])["plot"]
     answer = writer.send({"do": do, "plot": plot, "text": TEXT})

@@ -107,7 +107,7 @@ async def test_a_writer_searches_once_at_a_time_beside_others(shelf: Shelf, monk
     ("title", "text", "rest"),
     [
         ("", "A fox\nruns.", ""),
-        ("", "A fox runs. " * 9, "A fox runs. A fox runs. A fox runs. A fox runs."),
+        ("", "A fox runs. " * 9, "…A fox runs. A fox runs. A fox runs. A fox runs."),
         ("", "A fox runs…", ""),
         ("A fox", "A fox runs.", "A fox runs."),
         ("The end", "A  fox runs.", "A fox runs."),

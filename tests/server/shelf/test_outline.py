@@ -48,7 +48,7 @@ async def test_a_small_tree_is_shown_whole(shelf: Shelf) -> None:
     twigs = {part.number: part for _, part in parts(outline.strand) if isinstance(part, Twig)}
     assert {number for number, twig in twigs.items() if twig.on_path} == {0, 1, 2, 5}
     assert {number for number, twig in twigs.items() if twig.unfolded} == {2, 5}
-    assert [(twigs[1].by, twigs[1].text, twigs[1].beside), twigs[2].text] == [("writer", "One", 2), "two"]
+    assert [(twigs[1].words, twigs[1].beside), twigs[2].words] == [([("writer", "One")], 2), [("model", "two")]]
     await shelf.choose("me", plot.id, 4)
     assert numbers((await shelf.outline("me", plot.id)).strand) == [0, 1, [[2, 5, [[6], [7]]], [3]], 4]
 
@@ -70,6 +70,17 @@ async def test_a_long_passage_is_cut(shelf: Shelf) -> None:
     await shelf.keep("me", plot.id, "x" * EXCERPT + "y" * EXCERPT + "\n z", "model")
     _, whole, cut = (await shelf.outline("me", plot.id)).strand.twigs
     assert (whole.text, cut.text) == ("x" * EXCERPT, "y" * EXCERPT + "…")
+
+
+async def test_each_word_has_its_author(shelf: Shelf) -> None:
+    """Also in a passage that a change inside the text has made."""
+    plot = await shelf.begin("me", "A fox jumps over\n the dog. ")
+    await shelf.take("me", plot.id, "A ", "hen", " jumps over\n the dog. ")
+    _, changed = (await shelf.outline("me", plot.id)).strand.twigs
+    assert changed.words == [("writer", "A "), ("model", "hen"), ("writer", " jumps over the dog.")]
+    await shelf.keep("me", plot.id, f"{'x' * EXCERPT} jumps over\n the dog. ", "writer")
+    _, cut = (await shelf.outline("me", plot.id)).strand.twigs
+    assert cut.words == [("writer", "x" * EXCERPT + "…")]
 
 
 SHAPES: dict[str, Callable[[int], int]] = {
