@@ -16,6 +16,9 @@ from transformers import TFGPT2LMHeadModel
 
 Loss = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
+ATTENTION_PARTS = 4
+"""Number of parts of a row. The queries of a part are compared only with the keys up to its end."""
+
 LOSS_CHUNKS = 8
 """Number of parts of a batch whose logits are computed one after another."""
 
@@ -46,18 +49,76 @@ def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     return call  # type: ignore[no-any-return]
 
 
-@fused
-def attention_weights(scores: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
-    """Apply a softmax over the tokens each token can see: itself and those before it in its document.
+@tf.function(jit_compile=True)
+def masked(scores: tf.Tensor, starts: tf.Tensor, scale: float) -> tf.Tensor:
+    """Scale the scores, and replace those of unseen keys by the lowest number.
+
+    A token sees itself and those before it in its document.
 
     Args:
-        scores: [rows, heads, length, length], scaled. The result has the same dtype, but is computed in float32.
+        scores: [rows, heads, queries, keys]. The queries are the last of the keys.
+        starts: [rows, queries] int32, the place where each query's document begins.
+    """
+    keys = tf.range(tf.shape(scores)[3])
+    queries = keys[tf.shape(scores)[3] - tf.shape(scores)[2] :]
+    seen = (starts[:, None, :, None] <= keys) & (keys <= queries[:, None])
+    return tf.where(seen, tf.cast(tf.cast(scores, tf.float32) * scale, scores.dtype), scores.dtype.min)
+
+
+@tf.function(jit_compile=True)
+def scores_gradient(
+    weights: tf.Tensor, of_weights: tf.Tensor, attended: tf.Tensor, of_attended: tf.Tensor, scale: float
+) -> tf.Tensor:
+    """Return the gradient of the scores before `masked`.
+
+    It needs, for each query, the sum of the weights times their gradients. The sum of the attended values times their
+    gradients is the same number, from shorter rows.
+
+    Args:
+        weights, of_weights: the attention weights and their gradient, [rows, heads, queries, keys].
+        attended, of_attended: the weighted values and their gradient, [rows, heads, queries, width].
+
+    Source: Dao et al. 2022, "FlashAttention".
+    """
+    weighted = tf.reduce_sum(tf.cast(attended, tf.float32) * tf.cast(of_attended, tf.float32), -1, keepdims=True)
+    gradient = tf.cast(weights, tf.float32) * (tf.cast(of_weights, tf.float32) - weighted) * scale
+    return tf.cast(gradient, weights.dtype)
+
+
+@tf.custom_gradient
+def attention(
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, starts: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
+    """Return for each token the weighted sum of the values that it sees.
+
+    These are its own and those before it in its document.
+
+    Args:
+        query, key, value: [rows, heads, length, width].
         starts: [rows, length] int32, the place where each token's document begins.
     """
-    place = tf.range(tf.shape(starts)[1])
-    seen = (starts[:, None, :, None] == starts[:, None, None, :]) & (place[:, None] >= place[None, :])
-    masked = tf.where(seen, tf.cast(scores, tf.float32), tf.constant(-1e9))
-    return tf.cast(tf.nn.softmax(masked), scores.dtype)
+    length, scale = tf.shape(starts)[1], query.shape[-1] ** -0.5
+    edges = [length * part // ATTENTION_PARTS for part in range(ATTENTION_PARTS + 1)]
+    parts = list(pairwise(edges))
+    weights, attended = [], []
+    for first, end in parts:
+        scores = tf.matmul(query[:, :, first:end], key[:, :, :end], transpose_b=True)
+        weights.append(tf.nn.softmax(masked(scores, starts[:, first:end], scale)))
+        attended.append(tf.matmul(weights[-1], value[:, :, :end]))
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        of_query, of_key, of_value = [], [], []
+        for (first, end), shares, read in zip(parts, weights, attended, strict=True):
+            above = upstream[:, :, first:end]
+            of_shares = tf.matmul(above, value[:, :, :end], transpose_b=True)
+            of_scores = scores_gradient(shares, of_shares, read, above, scale)
+            of_query.append(tf.matmul(of_scores, key[:, :, :end]))
+            behind = [(0, 0), (0, 0), (0, length - end), (0, 0)]
+            of_key.append(tf.pad(tf.matmul(of_scores, query[:, :, first:end], transpose_a=True), behind))
+            of_value.append(tf.pad(tf.matmul(shares, above, transpose_a=True), behind))
+        return tf.concat(of_query, 2), tf.add_n(of_key), tf.add_n(of_value), None
+
+    return tf.concat(attended, 2), gradient
 
 
 @fused
@@ -140,8 +201,7 @@ class Network:
             projected = self.product(self.normal(stream, block.ln_1), block.attn.c_attn)
             projected = tf.transpose(tf.reshape(projected, [rows, length, 3, heads, width // heads]), [2, 0, 3, 1, 4])
             query, key, value = tf.unstack(projected)
-            scores = tf.matmul(query * tf.cast((width // heads) ** -0.5, self.dtype), key, transpose_b=True)
-            attended = tf.transpose(tf.matmul(attention_weights(scores, starts), value), [0, 2, 1, 3])
+            attended = tf.transpose(attention(query, key, value, starts), [0, 2, 1, 3])
             out = self.product(tf.reshape(attended, [-1, width]), block.attn.c_proj)
             stream += drop(tf.cast(out, tf.float32), self.config.resid_pdrop, training)
             inner = tf.matmul(self.normal(stream, block.ln_2), tf.cast(block.mlp.c_fc.weight, self.dtype))
