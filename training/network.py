@@ -8,6 +8,7 @@ attend to one another.
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -19,32 +20,29 @@ Loss = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 ATTENTION_PARTS = 4
 """Number of parts of a row. The queries of a part are compared only with the keys up to its end."""
 
+STEEPNESS = (8 / math.pi) ** 0.5
+
 LOSS_CHUNKS = 8
 """Number of parts of a batch whose logits are computed one after another."""
 
 
 def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """Compile a function of tensors and its gradient with XLA.
+    """Compile a function of float tensors and its gradient with XLA.
 
-    The gradient is computed from the inputs alone. Integer tensors among the inputs have no gradient.
+    The gradient is computed from the inputs alone.
     """
     forward = tf.function(function, jit_compile=True)
 
     @tf.function(jit_compile=True)
     def backward(inputs: tuple[tf.Tensor, ...], upstream: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            real = [each for each in inputs if each.dtype.is_floating]
-            tape.watch(real)
+            tape.watch(inputs)
             output = function(*inputs)
-        return tape.gradient(output, real, upstream)  # type: ignore[no-any-return]
+        return tape.gradient(output, inputs, upstream)  # type: ignore[no-any-return]
 
     @tf.custom_gradient
-    def call(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor | None]]]:
-        def gradient(upstream: tf.Tensor) -> list[tf.Tensor | None]:
-            gradients = iter(backward(inputs, upstream))
-            return [next(gradients) if each.dtype.is_floating else None for each in inputs]
-
-        return forward(*inputs), gradient
+    def call(*inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:
+        return forward(*inputs), lambda upstream: backward(inputs, upstream)
 
     return call  # type: ignore[no-any-return]
 
@@ -121,15 +119,41 @@ def attention(
     return tf.concat(attended, 2), gradient
 
 
-@fused
-def gelu(values: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+@tf.function(jit_compile=True)
+def gelu_and_slope(values: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    real = tf.cast(values, tf.float32) + bias
+    square = 0.044715 * real * real
+    share = tf.sigmoid(STEEPNESS * real * (1 + square))
+    slope = share * (1 + STEEPNESS * real * (1 - share) * (1 + 3 * square))
+    return tf.cast(real * share, values.dtype), tf.cast(slope, values.dtype)
+
+
+@tf.custom_gradient
+def gelu(values: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
     """Apply GELU in its tanh approximation to values plus bias.
 
-    The result has the dtype of `values`, but is computed in float32.
+    The result has the dtype of `values`, but is computed in float32. The slope is kept for the gradient, in place of
+    the values.
+
+    Args:
+        values: [tokens, width].
 
     Source: Hendrycks and Gimpel 2016.
     """
-    return tf.cast(tf.nn.gelu(tf.cast(values, tf.float32) + bias, approximate=True), values.dtype)
+    output, slope = gelu_and_slope(values, bias)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        of_values = upstream * slope
+        ones = tf.ones([1, tf.shape(values)[0]], values.dtype)
+        return of_values, tf.cast(tf.matmul(ones, of_values)[0], tf.float32)
+
+    return output, gradient
+
+
+def mean(values: tf.Tensor) -> tf.Tensor:
+    """Return the mean over the last axis, which is kept. XLA computes a product faster than a reduction."""
+    width = values.shape[-1]
+    return tf.matmul(values, tf.fill([width, 1], 1 / width))
 
 
 def normalizer(dtype: tf.DType, epsilon: float) -> Callable[..., tf.Tensor]:
@@ -142,9 +166,8 @@ def normalizer(dtype: tf.DType, epsilon: float) -> Callable[..., tf.Tensor]:
 
     @fused
     def normalize(values: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-        centred = values - tf.reduce_mean(values, -1, keepdims=True)
-        variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
-        return tf.cast(centred * tf.math.rsqrt(variance + epsilon) * scale + shift, dtype)
+        centred = values - mean(values)
+        return tf.cast(centred * tf.math.rsqrt(mean(centred * centred) + epsilon) * scale + shift, dtype)
 
     return normalize
 
@@ -221,18 +244,28 @@ def drop(values: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
     return tf.nn.dropout(values, rate) if training and rate else values
 
 
-@tf.function(jit_compile=True)
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the weighted sum of the cross-entropies (nats, float32) and its gradient.
 
     The gradient has the dtype of the logits.
     """
-    real = tf.cast(logits, tf.float32)
-    log_sum = tf.reduce_logsumexp(real, -1, keepdims=True)
-    hit = tf.range(tf.shape(real)[1])[None] == targets[:, None]
-    losses = log_sum[:, 0] - tf.reduce_sum(tf.where(hit, real, 0.0), -1)
-    gradient = (tf.exp(real - log_sum) - tf.cast(hit, tf.float32)) * weights[:, None]
-    return tf.reduce_sum(losses * weights), tf.cast(gradient, logits.dtype)
+    # XLA's maximum of bfloat16 takes longer than all the rest
+    highest, hit = tf.reduce_max(logits, -1), tf.gather(logits, targets, batch_dims=1)
+    return compared(logits, highest, hit, targets, weights)  # type: ignore[no-any-return]
+
+
+@tf.function(jit_compile=True)
+def compared(
+    logits: tf.Tensor, highest: tf.Tensor, hit: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return what `cross_entropy` does. `highest` are the highest logits, and `hit` those of the targets."""
+    highest, hit = tf.cast(highest, tf.float32), tf.cast(hit, tf.float32)
+    powers = tf.exp(tf.cast(logits, tf.float32) - highest[:, None])
+    total = tf.reduce_sum(powers, -1)
+    shares = powers * (weights / total)[:, None]
+    is_target = tf.range(tf.shape(logits)[1])[None] == targets[:, None]
+    gradient = tf.where(is_target, shares - weights[:, None], shares)
+    return tf.reduce_sum((highest + tf.math.log(total) - hit) * weights), tf.cast(gradient, logits.dtype)
 
 
 def chunks(*tensors: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
