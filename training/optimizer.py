@@ -68,9 +68,10 @@ def orthogonalize(matrix: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     rows, columns = matrix.shape
     x = tf.cast(matrix / (tf.norm(matrix) + 1e-7), dtype)
     x = tf.transpose(x) if rows > columns else x
+    identity = a * tf.eye(min(rows, columns), dtype=dtype)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = tf.matmul(x, x, transpose_b=True)
-        x = a * x + tf.matmul(b * gram + c * tf.matmul(gram, gram), x)
+        x = tf.matmul(identity + b * gram + c * tf.matmul(gram, gram), x)
     return tf.cast(tf.transpose(x) if rows > columns else x, tf.float32)
 
 
