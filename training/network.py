@@ -21,6 +21,7 @@ ATTENTION_PARTS = 4
 """Number of parts of a row. The queries of a part are compared only with the keys up to its end."""
 
 STEEPNESS = (8 / math.pi) ** 0.5
+"""GELU's tanh approximation of x is x sigmoid(STEEPNESS (x + 0.044715 x³))."""
 
 LOSS_CHUNKS = 8
 """Number of parts of a batch whose logits are computed one after another."""
@@ -121,6 +122,7 @@ def attention(
 
 @tf.function(jit_compile=True)
 def gelu_and_slope(values: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return GELU of values plus bias, and its derivative there."""
     real = tf.cast(values, tf.float32) + bias
     square = 0.044715 * real * real
     share = tf.sigmoid(STEEPNESS * real * (1 + square))
