@@ -24,12 +24,12 @@ export const state = {
   onchange() {},  // other controls may be of use; onshow, set later: the server has a new text
 };
 
-const takes = [];  // what the model wrote and the server does not know yet
+const takes = [];  // what the model wrote, and texts that were undone, which the server does not know yet
 let steered, timer;  // the options changed since the last save; the next save or try
 let sent = Promise.resolve();  // so that requests arrive in order
 let trying, told, tries = 0;  // told: a refusal is on the page
 
-export const unsaved = () => new Set(known).add(mark(sheet.value)).size > 1;
+export const unsaved = () => steered || new Set(known).add(mark(sheet.value)).size > 1;
 const status = (word) => $("saved").textContent = says(word);
 const whole = ({ text, taken, rest }) => text + taken + rest;
 const plain = () => ({ do: "keep", undone: sheet.edits.redo.length || "", known });
@@ -39,7 +39,7 @@ export const name = () => plot.value || page.value;
 function keepDraft(leaves) {
   const { token, ...typed } = Object.fromEntries(new FormData(form)), { value, authors, edits, end } = sheet;
   stored(draft, unsaved() ? { typed, authors, known, leaves, at: Date.now() } : null);
-  stored(name(), { value, edits, end }, true);
+  stored(name(), { value, edits, end }, 1);
 }
 
 // From now on, the server may have it.
@@ -49,7 +49,7 @@ export function soon() {
   keepDraft();
   if (unsaved()) status(navigator.onLine ? "saving" : "offline");
   else if (plot.value) status("saved");
-  if (!timer) plan(1500);
+  timer || plan(1500);
 }
 
 function plan(pause, again) {
@@ -62,10 +62,10 @@ export function steer() {
   if ((steered = plot.value)) soon();
 }
 
-// Saves words of the model as such.
+// Saves words of the model as such, or with none the text as it is now.
 sheet.ontake = (at, taken) => {
   const { value } = sheet;
-  takes.push({ text: value.slice(0, at), taken, rest: value.slice(at + taken.length) });
+  takes.push({ text: value.slice(0, at), taken, rest: value.slice(at + taken.length), undone: "" });
   if (!trying) plan(200);
 };
 
@@ -74,13 +74,13 @@ export function save() {
   trying = false;
   return (sent = sent.then(async () => {
     while (takes.length) if (!await deliver(takes[0])) return;
-    if (unsaved() || steered) await deliver({});  // not before: what is taken meanwhile would count as typed
+    if (unsaved()) await deliver({});  // not before: what is taken meanwhile would count as typed
   }));
 }
 
 async function deliver(what) {
   if (trying) return;  // the one before was refused
-  const text = what.taken ? whole(what) : sheet.value;
+  const first = what === takes[0], text = first ? whole(what) : sheet.value;
   what.leaves = true;
   steered &&= what.do === "read";
   send(text);
@@ -89,6 +89,7 @@ async function deliver(what) {
     if (what.do === "read") return;
     const seconds = what.do ? explain(answer) : refused(answer);
     told = true;
+    steered = seconds && plot.value;
     if (seconds) plan(seconds * 1000, true);
     else {
       takes.length = 0;  // the text is saved as it is, after the next change
@@ -96,7 +97,7 @@ async function deliver(what) {
     }
     return;
   }
-  if (what.taken) takes.shift();
+  if (first) takes.shift();
   if (answer.text !== text) {
     if (sheet.value === text) {
       sheet.write(0, text.length, answer.text);
@@ -191,7 +192,7 @@ onpagehide = () => {
   keepDraft(navigator.onLine && !trying && navigator.sendBeacon(form.action, fields(what)));
 };
 onpageshow = soon;  // after Back, too
-const last = stored(name(), undefined, true);
+const last = stored(name(), undefined, 1);
 recall();
 if (last?.value === sheet.value) {
   sheet.edits = last.edits;

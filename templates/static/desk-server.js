@@ -1,6 +1,6 @@
 import { form, says } from "./desk-page.js";
 
-const SILENCE = 120_000;  // milliseconds without a byte, after which a request has failed
+const SILENCE = 12e4;  // milliseconds without a byte, after which a request has failed
 export const lost = { status: 0, message: says("lost") };
 
 export function fields(more) {

@@ -6,7 +6,7 @@ import { $, form } from "./desk-page.js";
 const area = $("text"), element = $("sheet"), ghost = $("ghost");
 if (element.contentEditable !== "plaintext-only") {
   form.classList.add("scriptless");
-  throw new Error("no plaintext-only");
+  throw new Error("old browser");
 }
 
 const ENDS = /[.!?…\n]["”’)]*\s*$/;

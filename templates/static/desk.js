@@ -1,5 +1,5 @@
 import { $, count, form, says, stored, tell } from "./desk-page.js";
-import { save, soon, state, steer, travel } from "./desk-saving.js";
+import { save, soon, state, steer, travel, unsaved } from "./desk-saving.js";
 import { sheet } from "./desk-sheet.js";
 import { AHEAD, again, ask, beside, offered, other, present, reading, rest, shown, stop, take, takeWord } from "./desk-suggestions.js";
 import { chosen, close, selected, showOthers } from "./desk-words.js";
@@ -45,7 +45,6 @@ const actions = {
   none() {
     calm();
     rest();
-    tell();
   },
   all: take,
   word: takeWord,
@@ -62,11 +61,14 @@ async function back(to, times) {
   const top = () => $(to).getBoundingClientRect().top, before = top();
   rest();
   close();
+  // Else only this page could redo it, until it goes further back on the server.
+  if (to === "undo" && !sheet.edits.redo[0] && unsaved()) sheet.ontake(sheet.end, "");
   for (let n = 1; n < times; n++) sheet.go(to);
   if (sheet.go(to) || (possible(to) && await travel({ do: to }))) {
     sheet.show();
+    tell(says(to));
     if (times) again();
-    else if (before) scrollBy(0, top() - before);
+    else scrollBy(0, before && top() - before);
   }
 }
 
@@ -129,7 +131,7 @@ form.onclick = async (event) => {
 form.onmousedown = (event) => {
   if (event.target.matches(".found *, .tools, .tools *, .tray *, .fork *, .page, .paper")) event.preventDefault();
 };
-form.onchange = ({ target }) => target.name && steer();
+form.oninput = ({ target }) => target.name && steer();
 for (const box of [pausing, colouring]) {
   const name = `plotify ${box.id}`;
   box.checked = stored(name) ?? box.checked;

@@ -1,6 +1,7 @@
 """Typing in the element that is the text: an IME, paste, line feeds, directions, old browsers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
@@ -40,6 +41,18 @@ def test_a_writer_can_type_at_once(writers: Callable[..., Writer]) -> None:
     writer.expect_text(BEGINNING)
     writer.open(writer.keep())
     expect(writer.text).to_be_focused()
+
+
+@pytest.mark.parametrize("served", [SHIPPED_MODEL], ids=["shipped"])  # it reads notes
+def test_notes_are_saved_while_they_are_typed(writer: Writer) -> None:
+    writer.text.fill(BEGINNING)
+    address = writer.keep()
+    writer.page.get_by_label("Keep in mind").press_sequentially("Rui")
+    expect(writer.page.locator("#saved")).to_have_text("Saving…")
+    writer.expect_saved()
+    other = replace(writer, page=writer.page.context.new_page())
+    other.open(address)
+    expect(other.page.get_by_label("Keep in mind")).to_have_value("Rui")
 
 
 @pytest.mark.parametrize("served", [SHIPPED_MODEL], ids=["shipped"])  # it reads notes

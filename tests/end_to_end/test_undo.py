@@ -394,6 +394,22 @@ def test_the_last_three_are_shown_where_they_belong(writer: Writer, desk: Dictat
     expect(last).to_be_disabled()
 
 
+def test_words_undone_before_they_were_saved_come_back_after_a_longer_way(writer: Writer, desk: DictatedDesk) -> None:
+    suggested(writer)
+    writer.text.press("Tab")
+    writer.expect_text(BEGINNING + WAYS[0])
+    writer.expect_saved()
+    writer.see_all()
+    writer.page.locator("#tree").get_by_role("button", name=BEGINNING, exact=True).click()
+    writer.expect_text(BEGINNING)
+    writer.text.press("Control+End")
+    writer.page.keyboard.type(" sleeps.")
+    for key, text in (("z", BEGINNING), ("z", ""), ("Shift+z", BEGINNING), ("Shift+z", f"{BEGINNING} sleeps.")):
+        writer.text.press(f"Control+{key}")
+        writer.expect_text(text)
+    writer.expect_saved()
+
+
 def test_a_space_belongs_to_the_sentence_before_it(writer: Writer, desk: DictatedDesk) -> None:
     writer.text.press("End")
     writer.page.keyboard.type(" waits. She sings. ")
