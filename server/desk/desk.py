@@ -31,8 +31,8 @@ NOTES_SHARE = 8
 MIN_TOKENS = 8
 """Tokens of a continuation, at least: after a whole sentence, the model often ends the text at once."""
 
-PROBABLY = 0.5
-"""A suggestion lengthens the last word if this is likelier. Else the writer has probably ended it."""
+PROBABLY = 0.7
+"""A suggestion lengthens the last word if the model gives that a higher probability."""
 
 LONGEST_LENGTH = max(LENGTHS, key=lambda length: LENGTHS[length].most)
 """The length that leaves enough of the context for any selection."""

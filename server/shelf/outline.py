@@ -180,16 +180,22 @@ class _Drawing:
     def _words(self, number: int) -> Iterator[tuple[By, str]]:
         """Yield the pieces of an excerpt, on one line, with their authors."""
         text, start = self.texts[number], self._start(number)
-        shown = text[start : start + EXCERPT]
+        shown = self._cut(text[start:])
         begin, last = 0, len(shown.rstrip())
         for length, by in part(self.authors[number], start, start + len(shown)):
             piece = SPACE.sub(" ", shown[begin : begin + length])
             before = "…" if start and not begin else ""
-            after = "…" if begin + length >= len(shown) and len(text) > start + EXCERPT else ""
+            after = "…" if begin + length >= len(shown) and start + len(shown) < len(text) else ""
             piece = piece.lstrip() if not begin else piece
             piece = piece.rstrip() if begin + length >= last else piece
             yield by, before + piece + after
             begin += length
+
+    def _cut(self, text: str) -> str:
+        """Return the beginning of a text, cut between two words if it can be."""
+        if len(text) <= EXCERPT:
+            return text
+        return text[: max(text.rfind(" ", 0, EXCERPT + 1), 0) or EXCERPT]
 
     def _start(self, number: int) -> int:
         """Return where a passage differs from the older ones at its place, or 0 if it does at once."""

@@ -309,8 +309,9 @@ class Shelf:
         """
         plot = rows.find(session, owner, id)
         way = rows.way(session, plot, passage)
-        title = heading(plot.title, plot.text).removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
         texts = [(original.text, original.by, original.runs) for original in way[1:]]
+        named = heading(plot.title, "".join(text for text, _, _ in texts))
+        title = named.removesuffix(BRANCH)[: bounds.TITLE - len(BRANCH)] + BRANCH
         if (spare := len(texts) - bounds.PASSAGES // 2) > 0:
             first = [tree.value(original) for original in way[1 : spare + 2]]
             authors = joined(run for passage in first for run in passage.authors)

@@ -10,6 +10,9 @@ from server.shelf.authorship import By, Run, joined
 
 UNTITLED = "Untitled"
 
+MARKS = " .,;:!?…"
+"""Characters that don't stand before the ellipsis of a title, or behind that of the words after it."""
+
 HEADING = 60
 """Characters of a title from the first words of a text."""
 
@@ -72,7 +75,8 @@ class Entry(Struct, frozen=True):
         words = " ".join(self.opening.split())
         if self.title != heading("", self.opening):
             return words
-        return "" if words == self.title else f"…{words[len(self.title) - 1 :].lstrip()}"
+        rest = "" if words == self.title else words[len(self.title) - 1 :].lstrip(MARKS)
+        return f"…{rest}" if rest else ""
 
 
 class Written(Struct, frozen=True, kw_only=True):
@@ -128,7 +132,7 @@ def heading(title: str, text: str) -> str:
     if title or len(words) <= HEADING:
         return title or words or UNTITLED
     # Some scripts have no spaces between words.
-    return (words[: HEADING + 1].rpartition(" ")[0] or words[:HEADING]) + "…"
+    return (words[: HEADING + 1].rpartition(" ")[0] or words[:HEADING]).rstrip(MARKS) + "…"
 
 
 def _escaped(line: str) -> str:

@@ -267,6 +267,16 @@ async def test_words_take_the_place_of_others_in_one_step(shelf: Shelf) -> None:
     assert branch.authors == taken.authors == (await shelf.read(ME, branch.id)).authors
 
 
+async def test_a_branch_of_a_plot_without_a_title_is_named_by_its_own_words(shelf: Shelf) -> None:
+    plot = await shelf.begin(ME, "A fox runs.")
+    await shelf.keep(ME, plot.id, "A hen sleeps.", "writer")
+    assert [(await shelf.branch(ME, plot.id, number)).title for number in (0, 1, 2)] == [
+        "Untitled (branch)",
+        "A fox runs. (branch)",
+        "A hen sleeps. (branch)",
+    ]
+
+
 async def test_a_branch_is_a_plot_of_its_own(shelf: Shelf) -> None:
     id = (await shelf.begin(ME, "One", title="Numbers", genre="Drama")).id
     await shelf.keep(ME, id, "One two", "model")
