@@ -50,7 +50,7 @@ function remember() {
 function words(index = now.index) {
   const { set, given, at } = now, text = sheet.value, way = set.ways[index];
   const due = bare(text.slice(0, at - given)) ? way.trimStart() : bare(set.place) && letter(way) ? ` ${way}` : way;
-  return way && due.slice(index === now.index ? given : 0) + (letter(text.slice(at)) ? " " : "");
+  return way && due.slice(index === now.index ? given : 0);
 }
 
 function draw() {
@@ -87,6 +87,7 @@ export function rest() {
   if (!now) return;
   now.set.away = true;
   now = null;
+  tell();
   remember();
   draw();
 }
@@ -169,21 +170,25 @@ export function take(index = now.index) {
   const taken = words(index);
   if (!taken) return;
   now.set.stop?.();
-  sheet.put(now.at, 0, taken, "m");
+  insert(now.at, taken);
   const last = [next, ...sets].findLast((set) => set?.place === place(before()));
   if (last === next) next = null;
   last ? present(last) : ask(AHEAD);
   tell(says("taken") + (last && !last.stop ? ` ${says("arrived", full(last))}` : ""));
 }
 
-// A suggestion may be put away after any word, so words behind it keep a space before them.
+// A suggestion may be put away after any word, so words behind it keep a space before them. The caret stays before it.
+function insert(at, words) {
+  sheet.put(at, 0, letter(sheet.value.slice(at)) ? `${words} ` : words, "m");
+  sheet.select(at + words.length);
+}
+
 export function takeWord() {
   const [word] = words().match(/^\s*\S+/) ?? [], { given, set, at } = now;
   if (!word) return;
-  if (word === words().trimEnd() && !set.stop) return take();
+  if (word === words() && !set.stop) return take();
   now = { ...now, given: given + word.length, at: at + word.length };
-  sheet.put(at, 0, letter(sheet.value.slice(at)) ? `${word} ` : word, "m");
-  sheet.select(now.at);
+  insert(at, word);
   draw();
 }
 
@@ -203,13 +208,13 @@ cards.forEach((card, at) => card.onclick = () => take(at));
 addEventListener("online", () => tries && ask());
 // After a reload, what was being written is written again from its seed, not kept in part: the tab keeps its place.
 addEventListener("pagehide", () => {
-  stored(KEPT + name(), busy() ? [place(before()), { seed: now?.set.seeds?.[0] }] : null, true);
+  stored(KEPT + name(), busy() ? [place(before()), { seed: now?.set.seeds?.[0] }] : null, 1);
   if (now?.set.stop) sets.pop();
   stop();
   remember();
 });
 addEventListener("pageshow", () => {
-  const [where, seed] = stored(KEPT + name(), undefined, true) ?? [];
+  const [where, seed] = stored(KEPT + name(), undefined, 1) ?? [];
   if (where === place(before())) ask(seed);
 });
 state.onshow = () => {
@@ -217,11 +222,8 @@ state.onshow = () => {
   draw();
 };
 
-// Also brings back what the page offered without this script.
-const served = blank(before());
-for (const { slot, textContent } of document.querySelectorAll("[slot^=text]")) served.ways[slot.at(-1)] += textContent;
 remember();
-if (full(served) && $("offers").ariaBusy === "true") sets.push(served);
 const open = known(place(before())).findLast(({ away }) => !away);
 if (open) present(open);
+else if ($("offers").ariaBusy === "true") ask();  // the button was pressed before this script was there
 draw();

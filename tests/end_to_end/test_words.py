@@ -73,7 +73,9 @@ def test_the_likeliest_other_words_are_shown_and_one_goes_on_from_there(writer: 
     expect(writer.takes).to_have_count(3)
     writer.expect_saved()
     assert desk.of("take")[-1]["taken"] == "moon"
-    expect(writer.page.get_by_text("What came after it is kept in the tree.")).to_be_in_viewport()
+    expect(
+        writer.page.get_by_text("The text that came after is kept: “Share, export, tree…” shows it.")
+    ).to_be_in_viewport()
     assert writer.page.evaluate("CSS.highlights.has('meant')") is False
     writer.press("Undo that")
     writer.expect_text(BEGINNING + WAYS[0])
