@@ -82,6 +82,20 @@ def test_a_word_taken_before_other_words_keeps_its_space(writer: Writer, desk: D
     writer.expect_text(f"{BEGINNING}{WAYS[0]} rains")
 
 
+def test_before_other_words_the_next_ones_go_on_before_the_space(writer: Writer, desk: DictatedDesk) -> None:
+    writer.text.fill("The lion is hungry.")
+    writer.text.press("Control+Home")
+    for _ in "The ":
+        writer.text.press("ArrowRight")
+    writer.text.press("Control+Enter")
+    writer.until_offered()
+    writer.text.press("Tab")
+    writer.expect_text(f"The {WAYS[0].strip()} lion is hungry.")
+    following, *_ = writer.until_offered()
+    writer.text.press("Tab")
+    writer.expect_text(f"The {WAYS[0].strip()}{following} lion is hungry.")
+
+
 def test_of_a_blank_page_and_eleven_keys_there_are_ten_taken_suggestions(writer: Writer) -> None:
     DictatedDesk(writer.page)
     writer.page.evaluate(
