@@ -195,6 +195,25 @@ def test_ones_own_words_stay_with_escape(writer: Writer, desk: DictatedDesk) -> 
     writer.expect_text(BEGINNING + WAYS[0])
 
 
+def test_the_list_leaves_the_word_in_view(writer: Writer, desk: DictatedDesk) -> None:
+    """Also in the middle of the window."""
+    for lines in (0, 6, 12):
+        text = "\n" * lines + "He sleeps."
+        writer.text.fill(text)
+        writer.text.press("Control+Home")
+        for _ in range(lines + 1):
+            writer.text.press("ArrowRight")
+        writer.page.evaluate("document.querySelector('#likely').content.firstElementChild.style.paddingBlock = '40px'")
+        writer.text.press("Alt+ArrowDown")
+        place = writer.page.get_by_role("group", name="Other words").bounding_box()
+        _, y = place_of(writer, lines)
+        assert place
+        assert place["y"] >= 0
+        assert place["y"] + place["height"] <= (writer.page.viewport_size or {})["height"]
+        assert not place["y"] - 8 < y < place["y"] + place["height"] + 8
+        writer.page.keyboard.press("Escape")
+
+
 def test_a_click_beside_the_text_only_moves_the_caret(writer: Writer, desk: DictatedDesk) -> None:
     others = writer.page.get_by_role("group", name="Other words")
     writer.text.press("Backspace")  # the text ends with a word of the model now
