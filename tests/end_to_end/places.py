@@ -61,7 +61,7 @@ def places(writer: Writer, beginning: str = BEGINNING) -> Iterator[Place]:
     writer.press("Discard them")
     yield opened(about, "tree")
     page.get_by_role("button", name="Make a link").click()
-    link = page.get_by_label("Anyone with this link can read it").input_value()
+    link = page.get_by_label("Anyone with this link can read the plot").input_value()
     page.get_by_text("Delete…").click()
     yield at("tree-shared")
     yield opened(link.removeprefix(writer.address), "shared")

@@ -138,7 +138,7 @@ def test_a_text_runs_as_its_language_does(writer: Writer, text: str, runs: str) 
     assert direction(page, "h1") == direction(page, "#new-title") == runs
     assert direction(page, f".words:has-text('{text}')") == runs
     page.get_by_role("button", name="Make a link").click()
-    page.goto(page.get_by_label("Anyone with this link can read it").input_value())
+    page.goto(page.get_by_label("Anyone with this link can read the plot").input_value())
     assert direction(page, "h1") == direction(page, ".text") == runs
 
 
