@@ -78,5 +78,5 @@ def test_it_comes_in_pieces_with_pictures_and_without_what_is_deleted_meanwhile(
     assert len(pieces) == 4
     file = zipfile.ZipFile(io.BytesIO(b"".join(pieces)))
     assert file.testzip() is None
-    assert [name.split(".")[0] for name in file.namelist()] == ["Plot 3", "Plot 3", "Plot 2", "Plot 1"]
+    assert [name[:6] for name in file.namelist()] == ["Plot 3", "Plot 3", "Plot 2", "Plot 1"]
     assert file.read(file.namelist()[1]) == PNG

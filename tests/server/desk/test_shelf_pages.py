@@ -69,7 +69,7 @@ def test_a_card_says_its_title_once_and_then_how_the_text_goes_on(visitor: Visit
     card = page.partition('<ul class="books">')[2].partition("</ul>")[0]
     read = " ".join(unescape(re.sub("<[^>]*>", " ", card)).split())
     assert read.startswith(
-        "A fox meets a hen at the gate of the farm. They talk all… night about the moon and the geese."
+        "A fox meets a hen at the gate of the farm. They talk all… …night about the moon and the geese."
     )
     assert read.count("A fox") == 1
     assert 'alt=""' in card
