@@ -209,7 +209,7 @@ def test_the_list_leaves_the_word_in_view(writer: Writer, desk: DictatedDesk) ->
         _, y = place_of(writer, lines)
         assert place
         assert place["y"] >= 0
-        assert place["y"] + place["height"] <= (writer.page.viewport_size or {})["height"]
+        assert place["y"] + place["height"] <= writer.page.evaluate("innerHeight")
         assert not place["y"] - 8 < y < place["y"] + place["height"] + 8
         writer.page.keyboard.press("Escape")
 
