@@ -7,9 +7,11 @@ import { sheet } from "./desk-sheet.js";
 const DRAFT = "plotify draft ";
 const served = $("text").defaultValue, plot = $("plot"), page = $("page");
 
-// A page keeps its id after Back and Reload. It names the plot that the page begins.
-if (performance.getEntriesByType("navigation")[0]?.type !== "navigate") page.value = history.state?.page ?? page.value;
+// A page keeps its id after Back and Reload. It names the plot that the page begins. If that is saved while the page is
+// loaded again, the browser loses the state, but the tab keeps the id.
+if (performance.getEntriesByType("navigation")[0]?.type !== "navigate") page.value = history.state?.page ?? stored("page", undefined, 1) ?? page.value;
 history.replaceState({ page: page.value }, "");
+stored("page", page.value, 1);
 const draft = DRAFT + Math.random();
 
 // The server computes the same: server/shelf/marks.py
@@ -146,7 +148,7 @@ function recall() {
     const each = key.startsWith(DRAFT) && key !== draft && stored(key);
     if (!each) continue;
     const { typed, authors, known: were = [], leaves, at } = each, here = [typed.plot, typed.page].includes(name());
-    if (here && sheet.value === served && [mark(typed.text), ...were].includes(mark(served))) {
+    if (here && sheet.value === served && (!plot.value || [mark(typed.text), ...were].includes(mark(served)))) {
       if (typed.text !== served) {
         known = were;
         sheet.put(0, served.length, typed.text);
@@ -198,4 +200,4 @@ if (last?.value === sheet.value) {
   sheet.edits = last.edits;
   sheet.closed = last.edits.undo.at(-1);
   sheet.select(last.end);
-}
+} else if (last) travel({ do: "read" });  // the server wrote this page before it had the words that were saved last

@@ -24,12 +24,9 @@ const letter = (text) => /^[\p{L}\p{N}]/u.test(text);
 const full = ({ ways }) => ways.filter(Boolean).length;
 
 // A place in the text, by what stands before it: its length and its end.
-const place = (text) => `${text.length} ${text.slice(-50)}`;
+const place = (text = before()) => `${text.length} ${text.slice(-50)}`;
 const known = (where = now?.set.place) => sets.filter((set) => set.place === where);
-export const offered = (text = before()) => known(place(text)).at(-1);
-
-// stop: ends the writing; none once it has ended.
-const blank = (text, stop = null) => ({ place: place(text), ways: ["", "", ""], stop });
+export const offered = (text) => known(place(text)).at(-1);
 
 export const beside = (step) => known()[known().indexOf(now?.set) + step];
 
@@ -41,7 +38,7 @@ function remember() {
   const key = KEPT + name(), plots = (stored(KEPT) ?? []).filter((each) => each !== key);
   sets = [...new Map([...(stored(key) ?? []), ...sets].map((set) => [set.place + set.ways, set])).values()].filter((set) => full(set) || set.stop);
   const ended = sets.filter((set) => full(set) && !set.stop).slice(-MOST);
-  if (!ended.length) return;
+  if (!ended[0]) return;
   stored(key, ended);
   stored(KEPT, [...plots, key].slice(-PLOTS));
   for (const old of plots.slice(0, 1 - PLOTS)) stored(old, null);
@@ -103,9 +100,9 @@ export function stop() {
 }
 
 // more: fields of the request. With `ahead`, nobody asked, so it yields to everybody, and says nothing if it is refused.
-// A `seed` gives the same ones as before.
+// A `seed` gives the same ones as before. The set's `stop` ends the writing; there is none once it has ended.
 function written(text, more) {
-  const writing = new AbortController(), set = blank(text, () => set.stop = writing.abort());
+  const writing = new AbortController(), set = { place: place(text), ways: ["", "", ""], stop: () => set.stop = writing.abort() };
   write(set, text, more, writing);
   return set;
 }
@@ -171,7 +168,7 @@ export function take(index = now.index) {
   if (!taken) return;
   now.set.stop?.();
   insert(now.at, taken);
-  const last = [next, ...sets].findLast((set) => set?.place === place(before()));
+  const last = [next, ...sets].findLast((set) => set?.place === place());
   if (last === next) next = null;
   last ? present(last) : ask(AHEAD);
   tell(says("taken") + (last && !last.stop ? ` ${says("arrived", full(last))}` : ""));
@@ -184,10 +181,11 @@ function insert(at, words) {
 }
 
 export function takeWord() {
-  const [word] = words().match(/^\s*\S+/) ?? [], { given, set, at } = now;
+  const [word] = words().match(/^\s*\S+/) ?? [], { set, at } = now;
   if (!word) return;
   if (word === words() && !set.stop) return take();
-  now = { ...now, given: given + word.length, at: at + word.length };
+  now.given += word.length;
+  now.at += word.length;
   insert(at, word);
   draw();
 }
@@ -208,14 +206,14 @@ cards.forEach((card, at) => card.onclick = () => take(at));
 addEventListener("online", () => tries && ask());
 // After a reload, what was being written is written again from its seed, not kept in part: the tab keeps its place.
 addEventListener("pagehide", () => {
-  stored(KEPT + name(), busy() ? [place(before()), { seed: now?.set.seeds?.[0] }] : null, 1);
+  stored(KEPT + name(), busy() ? [place(), { seed: now?.set.seeds?.[0] }] : null, 1);
   if (now?.set.stop) sets.pop();
   stop();
   remember();
 });
 addEventListener("pageshow", () => {
   const [where, seed] = stored(KEPT + name(), undefined, 1) ?? [];
-  if (where === place(before())) ask(seed);
+  if (where === place()) ask(seed);
 });
 state.onshow = () => {
   remember();  // under the name of the plot, which may be new
@@ -223,7 +221,7 @@ state.onshow = () => {
 };
 
 remember();
-const open = known(place(before())).findLast(({ away }) => !away);
+const open = known(place()).findLast(({ away }) => !away);
 if (open) present(open);
 else if ($("offers").ariaBusy === "true") ask();  // the button was pressed before this script was there
 draw();

@@ -370,3 +370,42 @@ def test_a_browser_that_keeps_nothing_still_writes(writers: Callable[..., Writer
     writer.text.fill(BEGINNING)
     expect_kept(writer, BEGINNING)
     assert not writer.faults
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["plot", "blank page"])
+@pytest.mark.parametrize("more", ["", " Nobody sees it."], ids=["all", "in part"])
+def test_words_saved_while_the_page_is_loaded_again_are_shown(writer: Writer, begun: bool, more: str) -> None:
+    """The server writes the new page before it has the words, and the old page is told that it has them."""
+    page, text = writer.page, f"{BEGINNING} waits."
+    if begun:
+        writer.text.fill(BEGINNING)
+        writer.keep()
+    # Until the new page is there, Playwright answers nothing about the old one.
+    states: list[str] = []
+    page.expose_function("note", lambda state: states.append(state))
+    page.evaluate(
+        "new MutationObserver(() => note(document.getElementById('saved').textContent))"
+        ".observe(document.getElementById('saved'), { childList: true })"
+    )
+    saves: list[Route] = []
+    loads: list[Route] = []
+    page.route("**/desk", lambda route: saves.append(route))
+    page.route(page.url, lambda route: loads.append(route), times=1)
+    writer.text.fill(text)
+    with page.expect_request("**/desk"):
+        page.keyboard.press("Control+s")
+    writer.text.press("End")
+    page.keyboard.type(more)
+    page.evaluate("() => location.reload()")
+    while not loads:
+        page.wait_for_timeout(10)
+    older = loads[0].fetch()
+    states.clear()
+    saves[0].continue_()
+    while "Saved" not in states and not saves[1:]:
+        page.wait_for_timeout(10)
+    loads[0].fulfill(response=older)
+    page.wait_for_event("load")
+    page.unroute("**/desk")
+    expect_kept(writer, text + more)
+    expect_plots(writer, 1)
