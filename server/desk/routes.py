@@ -37,8 +37,9 @@ from server.writing.fields import query_fields
 async def blank_desk(visit: Visiting) -> Response[str]:
     """A blank page. A link can fill in its fields, in the query."""
     last = await visit.desk.shelf.steering(visit.owner)
-    remembered = {name: last[name] for name in REMEMBERED if name in last}
-    return await visit.page("desk.html", typed=filled(visit, remembered), known=mark(""))
+    kept = {name: last[name] for name in REMEMBERED if name in last}
+    remembered = bool(kept.items() - DEFAULTS.items())
+    return await visit.page("desk.html", typed=filled(visit, kept), remembered=remembered, known=mark(""))
 
 
 @get("/shelf/{plot_id:str}", guards=[for_desk])

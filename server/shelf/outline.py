@@ -45,7 +45,7 @@ class Twig(Struct, frozen=True):
     words: its beginning, with an ellipsis if there is more: pieces of text, each with its author. After a change in the
     middle of a plot, the new passage begins like the old one. Then this is the part that differs, behind an ellipsis.
     on_path: it is a part of the plot's text. ways: the ways on from it, besides the next passage in its strand.
-    beside: the number of all passages on these ways. unfolded: they are shown at once.
+    beside: the number of these ways. unfolded: they are shown at once.
     """
 
     number: int
@@ -173,7 +173,7 @@ class _Drawing:
             list(self._words(number)),
             number in self.path,
             ways=list(self._ways(others)),
-            beside=sum(self.sizes[child] for child in others),
+            beside=len(others),
             unfolded=near or any(child in self.middle for child in others),
         )
 

@@ -72,7 +72,7 @@ def find(session: Session, owner: str, id: str) -> PlotRow:
     if NAME.fullmatch(id):
         plot = session.scalar(select(PlotRow).where(PlotRow.id == id, PlotRow.owner == owner).with_for_update())
     if plot is None:
-        raise NotOnShelf(f"There is no plot {id:.40} on this shelf. It was deleted, or it is on another shelf.")
+        raise NotOnShelf("This plot is not on your shelf. It was deleted, or it is on another browser's shelf.")
     return plot
 
 

@@ -41,6 +41,14 @@ def test_one_is_taken_by_a_click(writer: Writer) -> None:
     assert not writer.faults
 
 
+def test_save_says_that_it_did(writer: Writer) -> None:
+    said = writer.page.get_by_text("Your text was saved when you pressed Save.")
+    writer.text.fill(BEGINNING)
+    expect(said).to_be_hidden()
+    writer.keep()
+    expect(said).to_be_visible(visible=not writer.script)
+
+
 def test_one_is_taken_by_a_key(writer: Writer) -> None:
     writer.text.fill(BEGINNING)
     for number in (1, 2, 3):

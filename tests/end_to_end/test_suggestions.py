@@ -227,6 +227,7 @@ def test_every_key_has_a_button(writer: Writer, desk: DictatedDesk) -> None:
     expect(writer.ghost).to_have_attribute("data-words", WAYS[1])
     writer.press("One word")
     writer.expect_text(f"{BEGINNING} The")
+    expect(writer.page.get_by_role("button", name="Another")).to_be_hidden()
     writer.press("Take it")
     writer.expect_text(BEGINNING + WAYS[1])
     expect(writer.text).to_be_focused()

@@ -133,7 +133,7 @@ class Writer:
             with self.page.expect_navigation(timeout=PATIENCE):
                 self.press("Save")
         self.page.wait_for_url("**/shelf/*", timeout=PATIENCE)
-        return self.page.url.removesuffix("#offers").removeprefix(self.address)
+        return self.page.url.partition("#")[0].removeprefix(self.address)
 
     def see_all(self) -> None:
         """Go from the desk to the page with the tree of the plot."""

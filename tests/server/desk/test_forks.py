@@ -147,7 +147,9 @@ def test_the_steering_of_a_plot_is_kept_with_it_and_remembered_for_the_next(writ
     kept = writer.send({"do": "keep", "text": "A fox"} | steering, "application/json").json()
     assert shown(writer.client.get(kept["address"]).text) == wanted
     remembered = wanted | {"avoid": ""}
-    assert shown(writer.client.get("/").text) == remembered
+    blank = writer.client.get("/").text
+    assert shown(blank) == remembered
+    assert "as in your last plot" in blank
     linked = remembered | {"genre": "Horror", "length": "lines"}
     for genre in ("Horror", "horror"):
         assert shown(writer.client.get(f"/?genre={genre}&length=lines").text) == linked

@@ -50,7 +50,9 @@ async def test_a_small_tree_is_shown_whole(shelf: Shelf) -> None:
     assert {number for number, twig in twigs.items() if twig.unfolded} == {2, 5}
     assert [(twigs[1].words, twigs[1].beside), twigs[2].words] == [([("writer", "One")], 2), [("model", "two")]]
     await shelf.choose("me", plot.id, 4)
-    assert numbers((await shelf.outline("me", plot.id)).strand) == [0, 1, [[2, 5, [[6], [7]]], [3]], 4]
+    strand = (await shelf.outline("me", plot.id)).strand
+    assert numbers(strand) == [0, 1, [[2, 5, [[6], [7]]], [3]], 4]
+    assert strand.twigs[1].beside == 2
 
 
 async def test_a_passage_that_begins_like_an_older_one_is_shown_from_where_it_differs(shelf: Shelf) -> None:

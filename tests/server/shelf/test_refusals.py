@@ -48,7 +48,7 @@ async def test_nobody_else_sees_or_changes_a_plot(shelf: Shelf, method: str) -> 
     await shelf.share(ME, id)
     before = await shelf.read(ME, id)
     for owner, asked in [(YOU, id), ("", id), (ME, secrets.token_urlsafe(16)), (ME, "\0"), (ME, f"{id}\n"), (ME, "%")]:
-        with pytest.raises(NotOnShelf, match="There is no plot"):
+        with pytest.raises(NotOnShelf, match="This plot is not on your shelf"):
             await METHODS[method](shelf, owner, asked)
     assert await shelf.read(ME, id) == before
     assert await shelf.browse(YOU) == ([], 0)
