@@ -1,6 +1,7 @@
 """The tokenizer of a bundle: encodes text as token ids, and checks prompts."""
 
 import operator
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -57,9 +58,10 @@ class Tokenizer:
 
     @cached_property
     def lengthening(self) -> npt.NDArray[np.intp]:
-        """The ids of the tokens that lengthen a word before them: they begin with a letter or a digit."""
+        """The ids of tokens that lengthen a word before them: they begin with a letter, a digit or a hyphen."""
         texts = [each.decode(errors="ignore") for each in self.token_bytes]
-        return np.array([token for token, text in enumerate(texts) if text[:1].isalnum()], dtype=np.intp)
+        found = (token for token, text in enumerate(texts) if re.match(r"[^\W_]|-(?!-)", text))
+        return np.fromiter(found, dtype=np.intp)
 
     def spellings(self, word: str) -> list[list[int]]:
         """Return the token ids of each form of a word: with or without a space before it, capitalized or not."""

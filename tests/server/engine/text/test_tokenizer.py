@@ -23,10 +23,10 @@ def test_text_is_what_its_tokens_spell(tokenizer: Tokenizer, text: str) -> None:
     assert b"".join(map(tokenizer.spell, tokenizer.encode(text))).decode() == text
 
 
-def test_a_word_is_lengthened_by_letters_and_digits(tokenizer: Tokenizer) -> None:
+def test_a_word_is_lengthened_by_letters_digits_and_hyphens(tokenizer: Tokenizer) -> None:
     spelled = {tokenizer.spell(token).decode(errors="replace") for token in tokenizer.lengthening}
-    assert {"a", "Z", "7"} <= spelled
-    assert not {" a", ".", "'", "\n", "<|endoftext|>"} & spelled
+    assert {"a", "Z", "7", "-"} <= spelled
+    assert not {" a", ".", "'", "_", "--", "\n", "<|endoftext|>"} & spelled
 
 
 def test_a_text_that_cannot_fit_is_refused_before_all_of_it_is_tokenized(bundle: Bundle) -> None:
