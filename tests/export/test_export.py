@@ -23,6 +23,7 @@ STOPPED_AT_VERIFICATION = """
 import signal, sys
 from export import bundle
 from export.cli import export
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 def stop(*arguments):
     signal.raise_signal({signal})  # to this thread: another one might take a signal to the process
 bundle.verify = stop
